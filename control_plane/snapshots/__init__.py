@@ -1,0 +1,1 @@
+"""From nouns to what travels: revisions, sealed resources, the signed lease."""

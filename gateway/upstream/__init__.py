@@ -1,0 +1,1 @@
+"""HTTP out: the only room that opens sockets to providers. Knows no provider."""

@@ -1,0 +1,1 @@
+"""The configuration as a request sees it: compiled once, frozen, swapped whole."""

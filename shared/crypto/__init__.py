@@ -1,0 +1,1 @@
+"""The locks: sealing, signing, key delivery, API keys, and the type of a secret, which does not print."""

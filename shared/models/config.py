@@ -1,0 +1,155 @@
+"""The config JSON, as both planes check it. Source: reference/portkey.md 2.4.
+
+What cannot work is refused by name. Keys that belong to rooms not built yet are refused too, never ignored:
+a guardrail that is silently dropped is worse than an error.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from shared.crypto.secret import Secret
+from shared.models.noun import Id, Noun, Slug
+
+TARGETS_MAX = 100
+DEPTH_MAX = 8
+
+NOT_BUILT_YET = frozenset(
+    "retry cache request_timeout forward_headers default_params drop_params passthrough weight cb_config prompt_id "
+    "input_guardrails output_guardrails default_input_guardrails default_output_guardrails before_request_hooks "
+    "after_request_hooks input_mutators output_mutators strict_open_ai_compliance on_status_codes "
+    "conditions default sticky".split()
+)
+"""Keys of the original that this version refuses by name."""
+
+Status = Annotated[int, Field(ge=100, le=599)]
+
+
+class Mode(StrEnum):
+    SINGLE = "single"
+    FALLBACK = "fallback"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, arbitrary_types_allowed=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_what_is_missing(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            for key in data:
+                if key in NOT_BUILT_YET:
+                    raise ValueError(f"`{key}` is not supported by this version of Gatehouse; remove it")
+        return data
+
+
+class Strategy(_Strict):
+    mode: Mode
+    on_status_codes: tuple[Status, ...] | None = None
+    """Fallback only; None: anything but a 2xx goes on to the next target."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_what_is_missing(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            for key in data:
+                if key in NOT_BUILT_YET and key != "on_status_codes":
+                    raise ValueError(f"`strategy.{key}` is not supported by this version of Gatehouse; remove it")
+            if data.get("mode") in ("loadbalance", "conditional", "optimize"):
+                raise ValueError(f"strategy mode `{data['mode']}` is not supported by this version of Gatehouse")
+        return data
+
+    @model_validator(mode="after")
+    def _codes_need_fallback(self) -> Self:
+        if self.on_status_codes is not None and self.mode is not Mode.FALLBACK:
+            raise ValueError("`on_status_codes` belongs to the mode `fallback`")
+        return self
+
+
+class ConfigBody(_Strict):
+    """One node of the tree: a target, or a strategy over targets. Settings inherit downwards."""
+
+    name: Annotated[str, Field(max_length=200)] | None = None
+    strategy: Strategy | None = None
+    targets: Annotated[tuple["ConfigBody", ...], Field(min_length=1, max_length=TARGETS_MAX)] | None = None
+    provider: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    virtual_key: Slug | None = None
+    api_key: Annotated[Secret | None, Field(repr=False)] = None
+    custom_host: Annotated[str, Field(min_length=1, max_length=2_000)] | None = None
+    override_params: dict[str, Any] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _seal_the_key(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("api_key"), str):
+            return {**data, "api_key": Secret(data["api_key"])}
+        return data
+
+    @model_validator(mode="after")
+    def _can_work(self) -> Self:
+        if self.strategy is not None and self.targets is None:
+            raise ValueError("a strategy needs `targets`")
+        if self.targets is not None and (self.provider or self.virtual_key or self.api_key):
+            raise ValueError("a node with `targets` names no provider, virtual key or API key of its own")
+        if self.provider is not None and self.virtual_key is not None:
+            raise ValueError("name a `provider` or a `virtual_key`, not both")
+        if self.api_key is not None and self.provider is None:
+            raise ValueError("an `api_key` needs a `provider`")
+        return self
+
+    @property
+    def names_a_target(self) -> bool:
+        """False for a config that only sets parameters: it joins whatever target the request names."""
+        return bool(self.targets or self.provider or self.virtual_key)
+
+
+class Config(Noun):
+    """A stored config."""
+
+    workspace: Id
+    slug: Slug
+    name: str
+    body: dict[str, Any]
+    """The config JSON as written; `parse_config` reads it."""
+
+
+class ConfigError(ValueError):
+    """A config that cannot work: each fault with its path and what is wrong."""
+
+    def __init__(self, faults: tuple[tuple[tuple[str | int, ...], str], ...]) -> None:
+        self.faults = faults
+        super().__init__("; ".join(f"{pointer(path)}: {message}" for path, message in faults))
+
+
+def pointer(path: tuple[str | int, ...]) -> str:
+    """A JSON pointer (RFC 6901) to `path`."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def parse_config(data: Any) -> ConfigBody:
+    """Check a config JSON. Raises ConfigError naming every fault with its path; never a fault of ours."""
+    if not isinstance(data, dict):
+        raise ConfigError((((), "a config is a JSON object"),))
+    if depth := _too_deep(data):
+        raise ConfigError(((("targets",) * 1, f"targets are nested {depth} deep; {DEPTH_MAX} is the limit"),))
+    try:
+        return ConfigBody.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(
+            tuple((tuple(fault["loc"]), _message(fault["msg"])) for fault in error.errors(include_url=False))
+        ) from None
+
+
+def _message(text: str) -> str:
+    return text.removeprefix("Value error, ")
+
+
+def _too_deep(node: Any, depth: int = 0) -> int:
+    """How deep `targets` nest if that is too deep, else 0. Checked before anything recurses without a bound."""
+    if depth > DEPTH_MAX:
+        return depth
+    targets = node.get("targets") if isinstance(node, dict) else None
+    if not isinstance(targets, list | tuple):
+        return 0
+    return max((_too_deep(target, depth + 1) for target in targets), default=0)

@@ -1,0 +1,15 @@
+"""A row of the model catalogue: which provider lists which model, and for which door."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from shared.models.noun import Id, Noun
+
+
+class Model(Noun):
+    provider: Id
+    name: str = Field(min_length=1, max_length=300)
+    """As the provider calls it, and as callers write it in `model`."""
+    type: Literal["chat", "completion", "embedding"] = "chat"
+    created_at_ms: int = 0
