@@ -1,0 +1,28 @@
+"""The simulator's models: two that are listed, and the names that ask for misbehaviour."""
+
+from typing import Any
+
+import orjson
+
+from embedded.simulator import errors
+from embedded.simulator.misbehaviour import behaviour_of
+from embedded.simulator.wire import CREATED
+
+CHAT = "sim-chat"
+EMBED = "sim-embed"
+LISTED = (CHAT, EMBED)
+
+
+def listing() -> bytes:
+    return orjson.dumps({"object": "list", "data": [_row(model) for model in LISTED]})
+
+
+def single(model: str) -> bytes:
+    """Raises errors.Refused for a name that is no model."""
+    if model not in LISTED and behaviour_of(model) is None:
+        raise errors.no_model(model)
+    return orjson.dumps(_row(model))
+
+
+def _row(model: str) -> dict[str, Any]:
+    return {"id": model, "object": "model", "created": CREATED, "owned_by": "simulator"}
