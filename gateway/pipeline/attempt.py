@@ -1,0 +1,155 @@
+"""Trying targets: translate, send, fall back. The one file that knows both providers and upstream."""
+
+from dataclasses import dataclass
+
+from gateway.errors import Code, GatewayError
+from gateway.pipeline.exchange import Exchange
+from gateway.pipeline.resolve import effective_model
+from gateway.providers.base import BrokenAnswer, Call, StreamReader, Usage
+from gateway.upstream.errors import (
+    AddressForbidden,
+    ConnectFailed,
+    ConnectTimeout,
+    FirstByteTimeout,
+    StallTimeout,
+    TotalTimeout,
+    UpstreamError,
+)
+from gateway.upstream.messages import Deadlines, UpstreamClient, UpstreamRequest, UpstreamResponse
+from gateway.view.route import CredentialUnavailable, Fallback, Route, Target
+
+ERROR_BODY_BYTES_MAX = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """An answer that came in one piece: a 2xx, or a provider's error in our shape."""
+
+    target: Target
+    response: UpstreamResponse
+    body: bytes
+    usage: Usage | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer whose events are still coming. Whoever holds it reads it to its end or aborts it."""
+
+    target: Target
+    response: UpstreamResponse
+    reader: StreamReader
+
+
+Reply = Whole | Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Deadlines of a plain answer, which comes in one piece, and of a stream."""
+
+    plain: Deadlines
+    stream: Deadlines
+
+
+class Attempts:
+    __slots__ = ("_answer_bytes_max", "_client", "_waits")
+
+    def __init__(self, client: UpstreamClient, waits: Waits, answer_bytes_max: int) -> None:
+        self._client = client
+        self._waits = waits
+        self._answer_bytes_max = answer_bytes_max
+
+    async def run(self, route: Route, call: Call, exchange: Exchange) -> Reply:
+        """The first reply that is good enough, else the last one. Raises the last GatewayError if none answered."""
+        if isinstance(route, Target):
+            return await self._try(route, call, exchange)
+        for child in route.routes[:-1]:
+            try:
+                reply = await self.run(child, call, exchange)
+            except GatewayError:
+                continue  # Nobody answered, so there is no status that `on_status_codes` could name.
+            if not _goes_on(route, reply.response.status):
+                return reply
+            reply.response.abort()
+        return await self.run(route.routes[-1], call, exchange)
+
+    async def _try(self, target: Target, call: Call, exchange: Exchange) -> Reply:
+        exchange.attempts += 1
+        exchange.provider = target.place.provider
+        exchange.target_path = target.path
+        request = self._request(target, call)
+        response: UpstreamResponse | None = None
+        try:
+            response = await self._client.send(request)
+            return await self._reply(target, call, response)
+        except UpstreamError as error:
+            raise renamed(error, target) from error
+        except BrokenAnswer as error:
+            message = f"{target.place.provider} answered {response.status if response else ''} but {error}"
+            raise GatewayError(Code.UPSTREAM_BROKEN, message) from None
+        except BaseException:
+            if response is not None:
+                response.abort()
+            raise
+
+    def _request(self, target: Target, call: Call) -> UpstreamRequest:
+        try:
+            key = target.credential.key() if target.credential is not None else None
+        except CredentialUnavailable as error:
+            raise GatewayError(Code.CREDENTIAL_UNAVAILABLE, str(error)) from None
+        model = effective_model(target, call)
+        translated = target.adapter.request(call, target.place, key, target.overrides or {}, model)
+        return UpstreamRequest(
+            origin=target.place.origin,
+            method="POST",
+            target=translated.target,
+            headers=translated.headers,
+            body=translated.body,
+            deadlines=self._waits.stream if call.stream else self._waits.plain,
+        )
+
+    async def _reply(self, target: Target, call: Call, response: UpstreamResponse) -> Reply:
+        content_type = response.headers.get("content-type", "")
+        if not 200 <= response.status < 300:
+            body = await response.read(ERROR_BODY_BYTES_MAX)
+            shaped = target.adapter.error(target.place.provider, response.status, content_type, body)
+            return Whole(target, response, shaped, None)
+        if call.stream and content_type.lower().startswith("text/event-stream"):
+            return Stream(target, response, target.adapter.stream(call))
+        body, usage = target.adapter.answer(call, await response.read(self._answer_bytes_max))
+        return Whole(target, response, body, usage)
+
+
+def _goes_on(fallback: Fallback, status: int) -> bool:
+    if fallback.on_status_codes is None:
+        return not 200 <= status < 300
+    return status in fallback.on_status_codes
+
+
+_TIMEOUTS = (ConnectTimeout, FirstByteTimeout, StallTimeout, TotalTimeout)
+_WORDS: dict[type[UpstreamError], str] = {
+    ConnectFailed: "could not be reached",
+    ConnectTimeout: "did not take the connection in time",
+    FirstByteTimeout: "did not begin to answer in time",
+    StallTimeout: "went silent in the middle of its answer",
+    TotalTimeout: "did not finish its answer in time",
+}
+
+
+def renamed(error: UpstreamError, target: Target) -> GatewayError:
+    """An upstream failure in words for the caller. The host's address stays in our logs."""
+    provider = target.place.provider
+    if isinstance(error, AddressForbidden):
+        if target.inline_host:
+            message = "the custom host resolves to an address that this gateway does not call"
+            return GatewayError(Code.CUSTOM_HOST_FORBIDDEN, message)
+        message = f"{provider} resolves to an address that this gateway does not call; its operator can allow it"
+        return GatewayError(Code.UPSTREAM_UNREACHABLE, message)
+    words = _WORDS.get(type(error))
+    if isinstance(error, _TIMEOUTS):
+        return GatewayError(Code.UPSTREAM_TIMEOUT, f"{provider} {words}")
+    if isinstance(error, ConnectFailed):
+        return GatewayError(Code.UPSTREAM_UNREACHABLE, f"{provider} {words}")
+    return GatewayError(
+        Code.UPSTREAM_BROKEN, f"{provider} broke off its answer or sent what is not HTTP ({error.code})"
+    )

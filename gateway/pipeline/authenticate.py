@@ -1,0 +1,59 @@
+"""Who is calling (pure): what begins with `gh_` is ours wherever it stands, everything else is a provider's key."""
+
+from collections.abc import Mapping
+
+from gateway.errors import Code, GatewayError
+from gateway.view.view import Caller, ConfigView
+from shared.crypto.secret import Secret
+
+_OURS = "gh_"
+_PROVIDER_HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
+_HEADERS = ("x-portkey-api-key", "x-gatehouse-api-key", *_PROVIDER_HEADERS)
+
+
+def authenticate(headers: Mapping[str, str], view: ConfigView, now_ms: int) -> Caller:
+    """The caller of the one key of ours in `headers`. Raises GatewayError 401, or 400 where two differ."""
+    key = _our_key(headers)
+    caller = view.caller(key)
+    if caller is None or caller.revoked:
+        message = "this Gatehouse API key is not valid here; check how it is written"
+        raise GatewayError(Code.API_KEY_INVALID, message)
+    if caller.expires_at_ms is not None and now_ms >= caller.expires_at_ms:
+        raise GatewayError(Code.API_KEY_EXPIRED, "this Gatehouse API key has expired; ask for a new one")
+    return caller
+
+
+def require_scope(caller: Caller, scope: str) -> None:
+    if scope not in caller.scopes:
+        raise GatewayError(Code.SCOPE_MISSING, f"this API key lacks the scope `{scope}`")
+
+
+def provider_key(headers: Mapping[str, str]) -> Secret | None:
+    """The caller's own provider key, if one stands in a provider's header."""
+    for name in _PROVIDER_HEADERS:
+        value = headers.get(name)
+        if value is not None and (bare := _bare(value)) and not bare.startswith(_OURS):
+            return Secret(bare)
+    return None
+
+
+def _our_key(headers: Mapping[str, str]) -> str:
+    found: str | None = None
+    for name in _HEADERS:
+        value = headers.get(name)
+        if value is None or not (bare := _bare(value)).startswith(_OURS):
+            continue
+        if found is not None and bare != found:
+            message = "two different Gatehouse API keys came with this request; send one"
+            raise GatewayError(Code.API_KEYS_CONFLICT, message)
+        found = bare
+    if found is None:
+        raise GatewayError(
+            Code.API_KEY_MISSING,
+            "no Gatehouse API key came with this request: send `Authorization: Bearer gh_…` or `x-portkey-api-key`",
+        )
+    return found
+
+
+def _bare(value: str) -> str:
+    return value[7:].strip() if value[:7].lower() == "bearer " else value.strip()

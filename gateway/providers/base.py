@@ -1,0 +1,108 @@
+"""What a provider's room offers: pure translation between our dialect and the provider's. No I/O, no await."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from gateway.upstream.messages import Origin
+from shared.crypto.secret import Secret
+
+
+class Door(StrEnum):
+    """The paths that speak OpenAI's body shapes."""
+
+    CHAT = "chat"
+    COMPLETIONS = "completions"
+    EMBEDDINGS = "embeddings"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What the caller asks for, parsed once. `body` belongs to every target: nobody changes it."""
+
+    door: Door
+    raw: bytes
+    body: Mapping[str, Any]
+    stream: bool
+    forwarded: bytes = b""
+    """Allowed request headers, as a ready block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a provider is and how it wants its key: the provider row, compiled."""
+
+    provider: str
+    origin: Origin
+    prefix: str
+    auth_header: bytes
+    auth_prefix: bytes
+    stream_usage: bool
+    doors: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the provider counted them; None is unknown, never 0."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """A request in the provider's dialect."""
+
+    target: str
+    headers: bytes
+    body: bytes
+
+
+class BrokenAnswer(ValueError):
+    """A 2xx answer that is not what the dialect says. Holds no content."""
+
+
+class StreamReader(Protocol):
+    """One stream's translation, fed with bytes as they come."""
+
+    @property
+    def usage(self) -> Usage | None: ...
+
+    @property
+    def failed(self) -> bool:
+        """The provider itself ended the stream with an error event, which went to the caller."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """The stream's last word has been read; what follows does not matter."""
+        ...
+
+    def feed(self, data: bytes) -> bytes:
+        """Whole events in our dialect, ready to send; `b""` while an event is incomplete. Raises BrokenAnswer."""
+        ...
+
+    def end(self) -> bytes:
+        """What is still to be sent now that the body has properly ended. Raises BrokenAnswer if more had to come."""
+        ...
+
+
+class Provider(Protocol):
+    """An adapter: one for each dialect."""
+
+    def request(
+        self, call: Call, place: Place, key: Secret | None, overrides: Mapping[str, Any], model: str
+    ) -> Translated: ...
+
+    def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage | None]:
+        """A whole 2xx body in our dialect, and what it cost. Raises BrokenAnswer."""
+        ...
+
+    def stream(self, call: Call) -> StreamReader: ...
+
+    def error(self, provider: str, status: int, content_type: str, body: bytes) -> bytes:
+        """A provider's error in our shape (reference/portkey.md 2.6)."""
+        ...

@@ -1,0 +1,62 @@
+"""The adapter of OpenAI's dialect, for OpenAI itself and every host that speaks it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from gateway.providers.base import BrokenAnswer, Call, Door, Place, Translated, Usage
+from gateway.providers.openai.errors import client_error
+from gateway.providers.openai.stream import OpenAIStream
+from gateway.providers.openai.usage import usage_of
+from shared.crypto.secret import Secret
+
+_PATHS = {Door.CHAT: "/chat/completions", Door.COMPLETIONS: "/completions", Door.EMBEDDINGS: "/embeddings"}
+_PLAIN = b"content-type: application/json\r\naccept: application/json\r\nuser-agent: gatehouse\r\n"
+_STREAM = b"content-type: application/json\r\naccept: text/event-stream\r\nuser-agent: gatehouse\r\n"
+
+
+class OpenAI:
+    """Source: https://platform.openai.com/docs/api-reference (chat, completions, embeddings)."""
+
+    __slots__ = ()
+
+    def request(
+        self, call: Call, place: Place, key: Secret | None, overrides: Mapping[str, Any], model: str
+    ) -> Translated:
+        asks_usage = call.stream and place.stream_usage and not caller_wants_usage(call.body)
+        changes: dict[str, Any] = {**overrides} if overrides else {}
+        if call.body.get("model") != model:
+            changes["model"] = model
+        if asks_usage:
+            options = changes.get("stream_options", call.body.get("stream_options"))
+            changes["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
+
+        headers = (_STREAM if call.stream else _PLAIN) + call.forwarded
+        if key is not None:
+            headers += b"%b: %b%b\r\n" % (place.auth_header, place.auth_prefix, key.reveal())
+        return Translated(
+            target=place.prefix + _PATHS[call.door],
+            headers=headers,
+            body=orjson.dumps({**call.body, **changes}) if changes else call.raw,
+        )
+
+    def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage | None]:  # noqa: ARG002
+        try:
+            parsed = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            raise BrokenAnswer("the answer is not JSON") from None
+        if not isinstance(parsed, dict):
+            raise BrokenAnswer("the answer is not a JSON object")
+        return body, usage_of(parsed.get("usage"))
+
+    def stream(self, call: Call) -> OpenAIStream:
+        return OpenAIStream(drops_usage=not caller_wants_usage(call.body))
+
+    def error(self, provider: str, status: int, content_type: str, body: bytes) -> bytes:
+        return client_error(provider, status, content_type, body)
+
+
+def caller_wants_usage(body: Mapping[str, Any]) -> bool:
+    options = body.get("stream_options")
+    return isinstance(options, dict) and options.get("include_usage") is True

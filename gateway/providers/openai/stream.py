@@ -1,0 +1,66 @@
+"""OpenAI's event stream: whole events pass through as they came; usage is read in passing."""
+
+from typing import Any
+
+import orjson
+
+from gateway.providers.base import BrokenAnswer, Usage
+from gateway.providers.openai.usage import usage_of
+from gateway.upstream.events import EventSplitter, EventTooLarge, data_of
+
+_DONE = b"data: [DONE]\n\n"
+
+
+class OpenAIStream:
+    """Only whole events leave, so an error event can follow a cut without being glued to half of another."""
+
+    __slots__ = ("_drops_usage", "_events", "_finished", "complete", "failed", "usage")
+
+    def __init__(self, *, drops_usage: bool) -> None:
+        self._drops_usage = drops_usage
+        """The caller did not ask for the usage-only chunk; we did."""
+        self._events = EventSplitter()
+        self._finished = False
+        self.usage: Usage | None = None
+        self.failed = False
+        self.complete = False
+
+    def feed(self, data: bytes) -> bytes:
+        try:
+            events = self._events.feed(data)
+        except EventTooLarge:
+            raise BrokenAnswer("one event of its stream is too large") from None
+        return b"".join([event for event in events if self._passes(event)])
+
+    def end(self) -> bytes:
+        if self.complete or self.failed:
+            return b""
+        # Some hosts leave out the last blank line, some the last event. A finish reason says that nothing is missing.
+        if self._finished or data_of(self._events.pending) == b"[DONE]":
+            return _DONE
+        raise BrokenAnswer("its stream ended before it was complete")
+
+    def _passes(self, event: bytes) -> bool:
+        """Whether the event goes to the caller. The substrings spare nearly every event its parse."""
+        if b"[DONE]" in event and data_of(event) == b"[DONE]":
+            self.complete = True
+            return True
+        if b'"finish_reason":"' in event or b'"finish_reason": "' in event:
+            self._finished = True
+        if b'"error"' in event and isinstance(_parsed(event).get("error"), dict | str):
+            self.failed = True
+        if b'"usage":{' not in event and b'"usage": {' not in event:
+            return True
+        chunk = _parsed(event)
+        if not isinstance(chunk.get("usage"), dict):
+            return True
+        self.usage = usage_of(chunk["usage"])
+        return not (self._drops_usage and chunk.get("choices") == [])
+
+
+def _parsed(event: bytes) -> dict[str, Any]:
+    try:
+        chunk = orjson.loads(data_of(event) or b"null")
+    except orjson.JSONDecodeError:
+        return {}
+    return chunk if isinstance(chunk, dict) else {}

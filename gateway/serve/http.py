@@ -1,0 +1,192 @@
+"""The public door on aiohttp's server: paths to rooms, a bound on running requests, and errors in our shape."""
+
+import asyncio
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from gateway.errors import Code, GatewayError
+from gateway.pipeline.authenticate import authenticate
+from gateway.pipeline.exchange import Exchange
+from gateway.pipeline.models import list_models, one_model
+from gateway.pipeline.pipeline import Pipeline
+from gateway.pipeline.relay import error_body, refuse
+from gateway.providers.base import Door
+from gateway.serve.answer import AiohttpAnswer
+from gateway.serve.body import read_body
+from gateway.serve.probes import Probes
+from shared.clock import Clock
+from shared.paths import Server as Plane
+from shared.paths import who_serves
+
+DOORS = {
+    "/v1/chat/completions": Door.CHAT,
+    "/v1/completions": Door.COMPLETIONS,
+    "/v1/embeddings": Door.EMBEDDINGS,
+}
+_ONCE = (
+    "authorization",
+    "x-portkey-api-key",
+    "x-gatehouse-api-key",
+    "x-portkey-config",
+    "x-gatehouse-config",
+    "host",
+    "content-length",
+)
+"""Headers that decide who calls and what; sent twice, two readers could take two different ones."""
+
+HEADERS_MAX = 100
+LINE_BYTES_MAX = 16 * 1024
+IDLE_S = 75.0
+
+
+class Front:
+    """Answers every request on the public port."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        probes: Probes,
+        clock: Clock,
+        new_id: Callable[[], str],
+        *,
+        body_bytes_max: int,
+        body_wait_s: float,
+        running_requests_max: int,
+    ) -> None:
+        self._pipeline = pipeline
+        self._probes = probes
+        self._clock = clock
+        self._new_id = new_id
+        self._body_bytes_max = body_bytes_max
+        self._body_wait_s = body_wait_s
+        self._running_max = running_requests_max
+        self._running = 0
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        door = DOORS.get(request.path)
+        if door is None:
+            return self._other(request)
+        exchange = Exchange(self._new_id(), door, request.headers, b"", self._clock.monotonic_s())
+        answer = AiohttpAnswer(request)
+        if self._running >= self._running_max:
+            message = f"this worker already carries {self._running_max} requests; try again shortly"
+            await refuse(GatewayError(Code.OVERLOADED, message, retry_after_s=1), exchange, answer)
+        else:
+            self._running += 1
+            try:
+                await self._serve(request, exchange, answer)
+            finally:
+                self._running -= 1
+        assert answer.response is not None
+        return answer.response
+
+    async def _serve(self, request: web.BaseRequest, exchange: Exchange, answer: AiohttpAnswer) -> None:
+        try:
+            _check_head(request, "POST")
+            _check_content_type(request)
+            exchange.body = await read_body(request, self._body_bytes_max, self._body_wait_s)
+        except GatewayError as error:
+            await refuse(error, exchange, answer)
+            return
+        await self._pipeline.run(exchange, answer)
+
+    def _other(self, request: web.BaseRequest) -> web.Response:
+        """Whatever carries no LLM call: probes, the model list, and paths that are not ours."""
+        request_id = self._new_id()
+        try:
+            if (probe := self._probes.answer(request.path)) is not None:
+                return _json(*probe, request_id)
+            if request.path == "/v1/models" or request.path.startswith("/v1/models/"):
+                _check_head(request, "GET")
+                return _json(200, self._models(request), request_id)
+            raise _not_here(request.path)
+        except GatewayError as error:
+            response = _json(error.row.status, error_body(error, request_id), request_id)
+            if error.retry_after_s is not None:
+                response.headers["retry-after"] = str(error.retry_after_s)
+            return response
+
+    def _models(self, request: web.BaseRequest) -> dict[str, Any]:
+        caller = authenticate(request.headers, self._pipeline.view(), self._clock.wall_ms())
+        id_ = request.path.removeprefix("/v1/models").removeprefix("/")
+        return one_model(caller, id_) if id_ else list_models(caller)
+
+
+def _check_head(request: web.BaseRequest, method: str) -> None:
+    if request.method != method:
+        raise GatewayError(Code.METHOD_NOT_ALLOWED, f"{request.path} takes {method}, not {request.method}")
+    headers = request.headers
+    if len(headers) > HEADERS_MAX:
+        raise GatewayError(Code.HEADER_INVALID, f"more than {HEADERS_MAX} headers came with this request")
+    for name in _ONCE:
+        if len(headers.getall(name, ())) > 1:
+            raise GatewayError(Code.HEADER_INVALID, f"the header {name} came more than once", param=name)
+
+
+def _check_content_type(request: web.BaseRequest) -> None:
+    """A body without a type is taken for JSON, as curl users expect of an API that knows nothing else."""
+    given = request.headers.get("content-type")
+    if given is not None and given.partition(";")[0].strip().lower() != "application/json":
+        message = f"this path takes application/json, not {given!r}"
+        raise GatewayError(Code.CONTENT_TYPE_INVALID, message, param="content-type")
+
+
+def _not_here(path: str) -> GatewayError:
+    match who_serves(path):
+        case Plane.CONTROL_PLANE:
+            message = f"{path} belongs to the admin API, which the control plane serves, not the gateway"
+            return GatewayError(Code.ADMIN_API_ELSEWHERE, message)
+        case _:
+            known = ", ".join(sorted([*DOORS, "/v1/models"]))
+            return GatewayError(Code.PATH_UNKNOWN, f"nothing answers at {path}; this gateway serves {known}")
+
+
+def _json(status: int, body: dict[str, Any], request_id: str) -> web.Response:
+    headers = {"content-type": "application/json", "x-portkey-request-id": request_id}
+    return web.Response(status=status, headers=headers, body=orjson.dumps(body))
+
+
+class Connection(web.RequestHandler):
+    """aiohttp's connection, with our error body where its parser refuses, and no traceback for each of them."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return super().handle_error(request, status, exc, message)
+        error = GatewayError(Code.HTTP_MALFORMED, "this is not HTTP as this gateway accepts it")
+        body = orjson.dumps(error_body(error, "unread"))
+        response = web.Response(status=status, content_type="application/json", body=body)
+        response.force_close()
+        return response
+
+
+class HttpServer(web.Server):
+    """Makes a `Connection` for each accepted socket."""
+
+    def __init__(self, front: Front, loop: asyncio.AbstractEventLoop) -> None:
+        # A caller that leaves cancels its handler, and with it the provider's work.
+        super().__init__(front, handler_cancellation=True, loop=loop)
+        self._front_loop = loop
+
+    def __call__(self) -> Connection:
+        return Connection(
+            self,
+            loop=self._front_loop,
+            access_log=None,  # type: ignore[arg-type]  # Its own test is for None: no access log.
+            keepalive_timeout=IDLE_S,
+            max_line_size=LINE_BYTES_MAX,
+            max_field_size=LINE_BYTES_MAX,
+            max_headers=HEADERS_MAX,
+            auto_decompress=False,
+        )

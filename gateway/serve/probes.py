@@ -1,0 +1,27 @@
+"""What an orchestrator asks: is the process alive, may calls come."""
+
+from collections.abc import Callable
+from typing import Any
+
+from gateway.view.holder import ViewHolder
+
+
+class Probes:
+    """Readiness is a verified configuration and nothing else: Redis and the control plane may be away."""
+
+    __slots__ = ("_status", "_views")
+
+    def __init__(self, views: ViewHolder, status: Callable[[], dict[str, Any]]) -> None:
+        self._views = views
+        self._status = status
+        """What the configuration's follower says of itself: sequence, last refusal."""
+
+    def answer(self, path: str) -> tuple[int, dict[str, Any]] | None:
+        """Status and body of `/livez` and `/readyz`; None for any other path."""
+        if path == "/livez":
+            return 200, {"status": "alive"}
+        if path != "/readyz":
+            return None
+        if self._views.current is None:
+            return 503, {"status": "not_ready", "code": "no_configuration", **self._status()}
+        return 200, {"status": "ready", **self._status()}

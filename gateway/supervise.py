@@ -1,0 +1,167 @@
+"""The parent of a node's processes: keeps the listening sockets, so a replaced worker loses no waiting connection.
+
+Plain synchronous code without a loop or a thread, because it forks: children are born with the modules already loaded
+and share their pages. Each worker has its own port-sharing socket; the kernel spreads connections over them and queues
+for a socket whose worker is being replaced, since this process holds it open.
+"""
+
+import ctypes
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+BACKLOG = 4096
+RESTART_WAIT_S_MIN = 0.1
+RESTART_WAIT_S_MAX = 5.0
+STEADY_S = 10.0
+"""A child that lived this long is restarted without a wait."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Child:
+    """One process to keep alive: `run` is called in the child and its return ends it."""
+
+    name: str
+    run: Callable[[], None]
+    pid: int | None = None
+    born_s: float = 0.0
+    wait_s: float = RESTART_WAIT_S_MIN
+    due_s: float = field(default=0.0)
+
+
+def listen(host: str, port: int, count: int) -> list[socket.socket]:
+    """`count` sockets on one address that share its port. Raises OSError if the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Without port sharing first: a port that another program holds, even one that shares, is an error here.
+    probe = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
+    finally:
+        probe.close()
+    sockets = []
+    for _ in range(count):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind((host, port))
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+        sockets.append(sock)
+    return sockets
+
+
+class Supervisor:
+    """Runs children until SIGTERM or SIGINT, then asks them to end and waits `drain_s` before it insists."""
+
+    def __init__(self, children: list[Child], drain_s: float) -> None:
+        self._children = children
+        self._drain_s = drain_s
+        self._stopping = False
+
+    def run(self) -> None:
+        wake_r, wake_w = os.pipe()
+        os.set_blocking(wake_w, False)
+        os.set_blocking(wake_r, False)
+        signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        while not self._stopping:
+            self._start_due()
+            select.select([wake_r], [], [], self._next_wait_s())
+            _drain_pipe(wake_r)
+            self._reap()
+        self._end_all()
+
+    def _stop(self, *_: object) -> None:
+        self._stopping = True
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        for child in self._children:
+            if child.pid is None and child.due_s <= now:
+                self._start(child, now)
+
+    def _start(self, child: Child, now: float) -> None:
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            _become(child, parent)
+        child.pid, child.born_s = pid, now
+        log.info("child_started", child=child.name, pid=pid)
+
+    def _next_wait_s(self) -> float | None:
+        due = [child.due_s for child in self._children if child.pid is None]
+        return max(0.0, min(due) - time.monotonic()) if due else None
+
+    def _reap(self) -> None:
+        for child in self._children:
+            if child.pid is None:
+                continue
+            pid, status = os.waitpid(child.pid, os.WNOHANG)
+            if pid == 0:
+                continue
+            now = time.monotonic()
+            steady = now - child.born_s >= STEADY_S
+            child.wait_s = RESTART_WAIT_S_MIN if steady else min(child.wait_s * 2, RESTART_WAIT_S_MAX)
+            child.pid, child.due_s = None, now if steady else now + child.wait_s
+            log.warning("child_ended", child=child.name, pid=pid, code=os.waitstatus_to_exitcode(status))
+
+    def _end_all(self) -> None:
+        deadline = time.monotonic() + self._drain_s
+        for child in self._children:
+            if child.pid is not None:
+                os.kill(child.pid, signal.SIGTERM)
+        while any(child.pid is not None for child in self._children):
+            late = time.monotonic() >= deadline
+            for child in self._children:
+                if child.pid is None:
+                    continue
+                if late:
+                    os.kill(child.pid, signal.SIGKILL)
+                if os.waitpid(child.pid, 0 if late else os.WNOHANG)[0]:
+                    child.pid = None
+            time.sleep(0.02)
+
+
+def _become(child: Child, parent: int) -> None:
+    """Be the child from here on, and never return into the parent's loop."""
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        _die_with(parent)
+        child.run()
+        code = 0
+    except BaseException:  # The child's last breath: whatever ended it is logged, and it must not return.
+        log.exception("child_failed", child=child.name)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _die_with(parent: int) -> None:
+    """A worker without its supervisor would hold the port for nobody (Linux: PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)
+    if os.getppid() != parent:  # It died before we asked.
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _drain_pipe(fd: int) -> None:
+    try:
+        while os.read(fd, 4096):
+            pass
+    except BlockingIOError:
+        pass

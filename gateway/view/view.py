@@ -1,0 +1,88 @@
+"""The configuration as a request sees it: dictionaries, compiled once, never edited. A change is a new view."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.providers.base import Place, Provider
+from gateway.view.route import Credential, Route
+from shared.crypto.api_keys import keyed_hash, well_formed
+from shared.crypto.secret import Secret
+from shared.models.config import ConfigBody
+from shared.models.workspace import InlineRules, ModelAlias
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualKeyView:
+    slug: str
+    place: Place
+    adapter: Provider
+    credential: Credential
+    models: frozenset[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigEntry:
+    """A stored config: its checked body, and its route where it names targets of its own."""
+
+    slug: str
+    body: ConfigBody
+    route: Route | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderView:
+    place: Place
+    adapter: Provider
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceView:
+    id: str
+    slug: str
+    default_config: str | None
+    allowed_providers: frozenset[str] | None
+    inline: InlineRules
+    aliases: Mapping[str, ModelAlias]
+    configs: Mapping[str, ConfigEntry]
+    virtual_keys: Mapping[str, VirtualKeyView]
+    providers: Mapping[str, ProviderView]
+    listing: Mapping[str, tuple[str, ...]]
+    """Model name → slugs of the virtual keys that reach it, sorted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """An API key, compiled."""
+
+    id: str
+    workspace: WorkspaceView
+    scopes: frozenset[str]
+    default_config: str | None
+    models: tuple[str, ...] | None
+    inline_keys: bool
+    inline_configs: bool
+    inline_hosts: bool
+    expires_at_ms: int | None
+    revoked: bool
+
+    def may_use(self, model: str) -> bool:
+        """`*` at a pattern's end matches any rest."""
+        if self.models is None:
+            return True
+        return any(
+            model.startswith(pattern[:-1]) if pattern.endswith("*") else model == pattern for pattern in self.models
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigView:
+    """Everything a request may need, at one signed state."""
+
+    sequence: int
+    hash_key: Secret
+    callers: Mapping[bytes, Caller]
+    """Keyed hash of an API key → its caller."""
+
+    def caller(self, api_key: str) -> Caller | None:
+        """The caller of a key's text; None if there is none. A typing error costs no hash."""
+        return self.callers.get(keyed_hash(self.hash_key, api_key)) if well_formed(api_key) else None
