@@ -69,6 +69,11 @@ class Subject:
     """Epoch of the key that seals."""
 
 
+def new_key() -> Secret:
+    """A fresh shard key or data-plane key (32 raw bytes)."""
+    return Secret(secrets.token_bytes(KEY_BYTES))
+
+
 def seal(key: Secret, subject: Subject, plaintext: bytes, suite: Suite, salt: bytes | None = None) -> bytes:
     """The envelope. `salt` is given only where bytes must repeat, in test vectors. Raises EnvelopeError(too_large)."""
     if len(plaintext) > PLAINTEXT_BYTES_MAX:
