@@ -16,18 +16,17 @@ Body = dict[str, Any]
 class Rule:
     """The JSON types a field may have, how OpenAI names them, and a number's bounds. Null is always taken as absent."""
 
-    types: tuple[type, ...]
+    types: tuple[type[Any], ...]
     named: str
-    low: float | None = None
-    high: float | None = None
+    bounds: tuple[float, float] | None = None
 
 
 def integer(low: int, high: int) -> Rule:
-    return Rule((int,), "an integer", low, high)
+    return Rule((int,), "an integer", (low, high))
 
 
 def decimal(low: float, high: float) -> Rule:
-    return Rule((int, float), "a decimal number", low, high)
+    return Rule((int, float), "a decimal number", (low, high))
 
 
 BOOLEAN = Rule((bool,), "a boolean")
@@ -55,13 +54,13 @@ SAMPLING: Mapping[str, Rule] = {
 def check(body: Body, rules: Mapping[str, Rule]) -> None:
     """Raises Refused for the first field that is not what its rule says."""
     for name, rule in rules.items():
-        value: Any = body.get(name)
+        value = body.get(name)
         if value is None:
             continue
         if not isinstance(value, rule.types) or (isinstance(value, bool) and bool not in rule.types):
             raise errors.wrong_type(name, rule.named, value)
-        if rule.low is not None and rule.high is not None and not rule.low <= value <= rule.high:
-            raise errors.out_of_range(name, rule.low, rule.high, value)
+        if rule.bounds is not None and not rule.bounds[0] <= value <= rule.bounds[1]:
+            raise errors.out_of_range(name, *rule.bounds, value)
     if body.get("stream_options") is not None and not body.get("stream"):
         raise errors.invalid(
             "The 'stream_options' parameter is only allowed when 'stream' is enabled.", "stream_options"

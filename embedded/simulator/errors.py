@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer, as `web.HTTPNotFound` is
+class Refused(Exception):
     """An answer that is not 2xx. `status` and `body` go on the wire as they are."""
 
     def __init__(self, status: int, message: str, *, type_: str, param: str | None, code: str | None) -> None:

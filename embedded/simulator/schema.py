@@ -1,12 +1,19 @@
 """A JSON value that satisfies a JSON schema: the plain schemas people give tools and structured outputs."""
 
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 DEPTH_MAX = 16
+ITEMS_MAX = 100
+CHARACTERS_MAX = 10_000
 
 
 def example(schema: Any, root: Any = None, depth: int = 0) -> Any:
-    """The same value each time. Optional properties are left out; what recurses beyond the limit becomes null."""
+    """The same value each time; what recurses beyond the limit, or is no schema, becomes null.
+
+    Only required properties are given, or all where none is required.
+    """
     root = schema if root is None else root
     if not isinstance(schema, dict) or depth > DEPTH_MAX:
         return None
@@ -15,43 +22,59 @@ def example(schema: Any, root: Any = None, depth: int = 0) -> Any:
     for keyword in ("const", "default"):
         if keyword in schema:
             return schema[keyword]
-    if schema.get("enum"):
-        return schema["enum"][0]
+    if values := _field(schema, "enum", list, []):
+        return values[0]
     for keyword in ("anyOf", "oneOf"):
-        if schema.get(keyword):
-            return example(schema[keyword][0], root, depth + 1)
-    if schema.get("allOf"):
-        return example({k: v for part in schema["allOf"] for k, v in part.items()}, root, depth + 1)
+        if branches := _field(schema, keyword, list, []):
+            return example(branches[0], root, depth + 1)
+    if parts := _field(schema, "allOf", list, []):
+        merged = {name: value for part in parts if isinstance(part, dict) for name, value in part.items()}
+        return example(merged, root, depth + 1)
     return _of_type(schema, root, depth)
 
 
 def _of_type(schema: dict[str, Any], root: Any, depth: int) -> Any:
-    kind = schema.get("type", "object" if "properties" in schema else "string")
-    match kind[0] if isinstance(kind, list) else kind:
+    properties = _field(schema, "properties", dict, {})
+    kind = schema.get("type", "object" if properties else "string")
+    match next(iter(kind), "null") if isinstance(kind, list) else kind:
         case "object":
-            properties = schema.get("properties", {})
-            wanted = schema.get("required", list(properties))
-            return {name: example(properties.get(name, {}), root, depth + 1) for name in wanted}
+            wanted = _field(schema, "required", list, list(properties))
+            return {str(name): example(properties.get(str(name), {}), root, depth + 1) for name in wanted}
         case "array":
-            return [example(schema.get("items", {}), root, depth + 1) for _ in range(schema.get("minItems", 1))]
+            count = min(_field(schema, "minItems", int, 1), ITEMS_MAX)
+            return [example(schema.get("items", {}), root, depth + 1)] * count
         case "integer" | "number":
-            low = schema.get("exclusiveMinimum", schema.get("minimum"))
-            high = schema.get("exclusiveMaximum", schema.get("maximum"))
-            if low is not None:
-                return low + 1 if "exclusiveMinimum" in schema else low
-            return min(42, high - 1) if high is not None else 42
+            return _number(schema)
         case "boolean":
             return True
         case "null":
             return None
         case _:
-            return "simulated".ljust(schema.get("minLength", 0), "-")[: schema.get("maxLength")]
+            length = min(_field(schema, "minLength", int, 0), CHARACTERS_MAX)
+            return "simulated".ljust(length, "-")[: _field(schema, "maxLength", int, CHARACTERS_MAX)]
+
+
+def _number(schema: dict[str, Any]) -> int | float:
+    if isinstance(low := schema.get("minimum"), int | float):
+        return low
+    if isinstance(low := schema.get("exclusiveMinimum"), int | float):
+        return low + 1
+    if isinstance(high := schema.get("maximum"), int | float):
+        return min(42, high)
+    if isinstance(high := schema.get("exclusiveMaximum"), int | float):
+        return min(42, high - 1)
+    return 42
+
+
+def _field(schema: dict[str, Any], name: str, kind: type[T], default: T) -> T:
+    value = schema.get(name)
+    return value if isinstance(value, kind) else default
 
 
 def _resolve(reference: Any, root: Any) -> Any:
     """What a local `#/…` reference points at, else None."""
     node = root
     for part in str(reference).removeprefix("#").strip("/").split("/"):
-        if part and isinstance(node, dict):
-            node = node.get(part.replace("~1", "/").replace("~0", "~"))
+        if part:
+            node = node.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(node, dict) else None
     return node
