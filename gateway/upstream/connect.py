@@ -1,0 +1,96 @@
+"""From an origin to an open connection: resolve, check every address, connect to a checked one, speak TLS."""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address
+from typing import TypeVar
+
+from gateway.upstream.address import Address, Network, refusal
+from gateway.upstream.errors import AddressForbidden, ConnectFailed, ConnectTimeout
+from gateway.upstream.messages import Origin
+from gateway.upstream.resolve import Resolver
+
+ProtocolT = TypeVar("ProtocolT", bound=asyncio.Protocol)
+
+
+class Connector:
+    __slots__ = ("_allow_cidrs", "_resolver", "_tls")
+
+    def __init__(self, resolver: Resolver, allow_cidrs: Sequence[Network], tls: ssl.SSLContext) -> None:
+        self._resolver = resolver
+        self._allow_cidrs = allow_cidrs
+        self._tls = tls
+
+    async def connect(self, origin: Origin, factory: Callable[[], ProtocolT], within_s: float) -> ProtocolT:
+        """Open a connection within `within_s`, name resolution and TLS handshake included.
+
+        Raises AddressForbidden, ConnectFailed or ConnectTimeout; errors of asyncio and ssl end here.
+        """
+        try:
+            async with asyncio.timeout(within_s):
+                return await self._try_each(origin, await self._addresses(origin.host), factory, within_s)
+        except TimeoutError:
+            raise ConnectTimeout(f"{origin.authority}: no connection within {within_s:g} s") from None
+
+    async def _addresses(self, host: str) -> Sequence[Address]:
+        """The addresses of `host`, every one checked: one that is forbidden refuses the name, lest a name with two
+        faces show the good one to the check and the other to the socket.
+        """
+        addresses = _literal(host)
+        if not addresses:
+            try:
+                addresses = await self._resolver.resolve(host)
+            except (OSError, UnicodeError) as error:
+                raise ConnectFailed(f"{host}: no address ({_why(error)})") from error
+        if not addresses:
+            raise ConnectFailed(f"{host}: no address")
+        for address in addresses:
+            reason = refusal(address, self._allow_cidrs)
+            if reason is not None:
+                raise AddressForbidden(f"{host}: {address} may not be called ({reason})")
+        return addresses
+
+    async def _try_each(
+        self, origin: Origin, addresses: Sequence[Address], factory: Callable[[], ProtocolT], within_s: float
+    ) -> ProtocolT:
+        loop = asyncio.get_running_loop()
+        tls = self._tls if origin.scheme == "https" else None
+        # An even share of the time for each, so that one that swallows packets leaves some for the next.
+        share_s = within_s / len(addresses)
+        reasons: list[str] = []
+        for address in addresses:
+            try:
+                async with asyncio.timeout(share_s):
+                    # To the address that was checked, by number: the name is not looked up a second time.
+                    _, protocol = await loop.create_connection(
+                        factory,
+                        str(address),
+                        origin.port,
+                        ssl=tls,
+                        server_hostname=origin.host if tls else None,
+                    )
+            except TimeoutError:
+                continue
+            except OSError as error:
+                reasons.append(f"{address}: {_why(error)}")
+            else:
+                return protocol
+        if not reasons:
+            raise ConnectTimeout(f"{origin.authority}: no connection within {within_s:g} s")
+        raise ConnectFailed(f"{origin.authority}: {'; '.join(reasons)}")
+
+
+def _literal(host: str) -> Sequence[Address]:
+    try:
+        return (ip_address(host),)
+    except ValueError:
+        return ()
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"TLS: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {error.reason or type(error).__name__}"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,0 +1,311 @@
+"""One socket to a provider: a request goes out as bytes, an answer comes in through llhttp and a few rules of ours.
+
+Not accepted, each a ProtocolFault: a version other than 1.0 and 1.1, a status below 200 that is no interim answer or
+above 599, a switch of protocols, a transfer coding other than `chunked`, one on HTTP/1.0, two of a header that frames
+the body, content length and transfer coding together, a content coding (we asked for none). Source: RFC 9112.
+"""
+
+import asyncio
+import re
+import socket
+from collections.abc import Callable
+from typing import cast
+
+import httptools
+
+from gateway.upstream.errors import Cut, ProtocolFault, TooLarge, UpstreamError
+from gateway.upstream.exchange import Exchange
+from gateway.upstream.messages import Origin, UpstreamRequest
+
+HEAD_BYTES_MAX = 64 * 1024
+HEADERS_MAX = 256
+WRITE_BYTES_MAX = 64 * 1024
+"""A body up to this goes out in one write with the head; a longer one in pieces of it, as fast as they are taken."""
+CHUNK_FRAME_BYTES_MAX = 16
+"""What the framing of one chunk may take: size, two line ends, some leading zeros; no room to hide a flood in."""
+
+_TARGET = re.compile(r"/[\x21-\x7e]*")
+_METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_HEADER_LINES = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*+")
+_ONCE = frozenset({"transfer-encoding", "content-encoding"})
+
+
+class Stale(Cut):
+    """A kept connection ended before a byte of the answer came."""
+
+
+class Connection(asyncio.Protocol):
+    """`free` is called when the connection may take the next request, `lost` when its socket has gone."""
+
+    __slots__ = (
+        "_body_bytes",
+        "_exchange",
+        "_free",
+        "_has_body",
+        "_head_came",
+        "_headers",
+        "_headers_seen",
+        "_host_line",
+        "_keep",
+        "_lost",
+        "_message_ended",
+        "_parser",
+        "_received_bytes",
+        "_transport",
+        "_unsent",
+        "_until_eof",
+        "_used",
+        "_write_paused",
+        "idle_since_s",
+        "origin",
+    )
+
+    def __init__(
+        self, origin: Origin, *, free: Callable[["Connection"], None], lost: Callable[["Connection"], None]
+    ) -> None:
+        self.origin = origin
+        self.idle_since_s = 0.0
+        self._free = free
+        self._lost = lost
+        self._host_line = b"host: %b\r\n" % origin.authority.encode("ascii")
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._exchange: Exchange | None = None
+        self._used = False
+        self._write_paused = False
+        self._unsent: memoryview | None = None
+        self._begin_answer(has_body=True)
+
+    def _begin_answer(self, *, has_body: bool) -> None:
+        self._headers: dict[str, str] = {}
+        self._headers_seen = 0
+        self._received_bytes = 0
+        self._body_bytes = 0
+        self._has_body = has_body
+        self._head_came = False
+        self._message_ended = False
+        self._until_eof = False
+        self._keep = False
+
+    # What the client and the pool call
+
+    @property
+    def is_usable(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def is_idle(self) -> bool:
+        return self._exchange is None
+
+    def send(self, request: UpstreamRequest, now_s: float, total_due_s: float) -> Exchange:
+        """Begin a call. Raises ValueError, before a byte is sent, if `request` is not exactly one HTTP request."""
+        head = _head(request, self._host_line)
+        exchange = Exchange(self, asyncio.get_running_loop(), request.deadlines, now_s, total_due_s)
+        if self._transport is None:
+            exchange.failed(self._cut())
+            return exchange
+        self._exchange = exchange
+        self._begin_answer(has_body=request.method != "HEAD")
+        if len(request.body) <= WRITE_BYTES_MAX:
+            self._transport.write(head + request.body)
+        else:
+            exchange.sending()
+            self._transport.write(head)
+            self._unsent = memoryview(request.body)
+            self._send_more()
+        return exchange
+
+    def abort(self) -> None:
+        """Close the socket at once. Its exchange, if any, hears nothing more."""
+        self._exchange = None
+        self._unsent = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    def fail(self, error: UpstreamError) -> None:
+        """Close the socket at once and end the exchange, if any, with `error`."""
+        exchange = self._exchange
+        self.abort()
+        if exchange is not None:
+            exchange.failed(error)
+
+    def sweep(self, now_s: float, idle_s: float) -> None:
+        """Hold the deadlines: of the exchange, or of being idle."""
+        if self._exchange is None:
+            if now_s - self.idle_since_s >= idle_s:
+                self.abort()
+            return
+        overdue = self._exchange.overdue(now_s)
+        if overdue is not None:
+            late, words = overdue
+            self.fail(late(f"{self.origin.authority}: {words}", answered=self._received_bytes > 0))
+
+    def pause_reading(self) -> None:
+        if self.is_usable:
+            cast(asyncio.Transport, self._transport).pause_reading()
+
+    def resume_reading(self) -> None:
+        if self.is_usable:
+            cast(asyncio.Transport, self._transport).resume_reading()
+
+    # What the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def data_received(self, data: bytes) -> None:
+        exchange = self._exchange
+        if exchange is None:
+            # Nothing was asked, so this answers nothing: whoever took the connection next would be misled.
+            self.abort()
+            return
+        self._received_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._keep = False
+            if not self._message_ended:
+                cause = error.__context__
+                self.fail(cause if isinstance(cause, UpstreamError) else self._fault(str(error)))
+                return
+        if self._message_ended:
+            self._end_exchange(exchange)
+        elif self._received_bytes - (1 + CHUNK_FRAME_BYTES_MAX) * self._body_bytes > HEAD_BYTES_MAX:
+            self.fail(self._too_large("head, chunk extensions or trailers"))
+        elif self._head_came:
+            exchange.fed()
+
+    def eof_received(self) -> None:
+        if self._exchange is not None and self._until_eof:
+            self._end_exchange(self._exchange)
+        elif self._transport is not None:
+            # At once: closing in peace would wait until a request nobody reads had been written.
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._unsent = None
+        self._lost(self)
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.failed(self._cut(exc))
+
+    def pause_writing(self) -> None:
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        if self._unsent is not None:
+            self._send_more()
+
+    # What the parser calls
+
+    def on_message_begin(self) -> None:
+        if self._message_ended:
+            raise self._fault("bytes after the end of the answer")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head_came:
+            return  # A trailer: nothing we pass on, and its bytes are bounded with the chunks' framing.
+        self._headers_seen += 1
+        if self._headers_seen > HEADERS_MAX:
+            raise self._too_large("head")
+        key = name.decode("ascii").lower()
+        if key not in self._headers:
+            self._headers[key] = value.decode("latin-1").strip(" \t")
+        elif key in _ONCE:
+            raise self._fault(f"`{key}` twice")
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        status = parser.get_status_code()
+        version = parser.get_http_version()
+        headers = self._headers
+        if version not in ("1.1", "1.0"):
+            raise self._fault(f"HTTP version {version}")
+        if status == 101 or not 100 <= status <= 599:
+            raise self._fault(f"status {status}")
+        if self._received_bytes > HEAD_BYTES_MAX and _weight(headers) > HEAD_BYTES_MAX:
+            raise self._too_large("head")
+        if status < 200:
+            self._headers = {}  # Interim: the answer's own head is still to come, within the same bounds.
+            return
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            raise self._fault("a content coding, though none was asked for")
+        coding = headers.get("transfer-encoding")
+        if coding is not None and (coding.lower() != "chunked" or version == "1.0"):
+            raise self._fault("a transfer coding other than `chunked`, or one on HTTP/1.0")
+        self._head_came = True
+        if self._has_body:
+            self._keep = parser.should_keep_alive()
+            self._until_eof = coding is None and "content-length" not in headers
+        else:
+            # The parser cannot be told that an answer to HEAD has no body, so the connection ends with it.
+            self._message_ended = True
+        cast(Exchange, self._exchange).head_came(status, headers)
+
+    def on_body(self, body: bytes) -> None:
+        if self._message_ended:
+            return
+        self._body_bytes += len(body)
+        cast(Exchange, self._exchange).body_came(body)
+
+    def on_message_complete(self) -> None:
+        self._message_ended = self._head_came
+
+    # The rest
+
+    def _send_more(self) -> None:
+        exchange = self._exchange
+        while exchange is not None and self._unsent is not None and self._transport is not None:
+            if self._write_paused:
+                exchange.sent_some()
+                return
+            self._transport.write(self._unsent[:WRITE_BYTES_MAX])
+            self._unsent = self._unsent[WRITE_BYTES_MAX:] or None
+            if self._unsent is None:
+                exchange.sent()
+
+    def _end_exchange(self, exchange: Exchange) -> None:
+        self._exchange = None
+        if self._keep and self._unsent is None and self.is_usable:
+            self._used = True
+            self._free(self)
+        else:
+            self.abort()
+        exchange.ended()
+
+    def _cut(self, error: Exception | None = None) -> UpstreamError:
+        answered = self._received_bytes > 0
+        how = f"{type(error).__name__}" if error else "closed by the other side"
+        kind = Stale if self._used and not answered else Cut
+        return kind(f"{self.origin.authority}: {how} before the answer's end", answered=answered)
+
+    def _fault(self, detail: str) -> UpstreamError:
+        return ProtocolFault(f"{self.origin.authority}: {detail}", answered=True)
+
+    def _too_large(self, what: str) -> UpstreamError:
+        return TooLarge(f"{self.origin.authority}: {what} of more than {HEAD_BYTES_MAX} bytes", answered=True)
+
+
+def _head(request: UpstreamRequest, host_line: bytes) -> bytes:
+    """Request line and headers. Raises ValueError for anything that would make another request of it."""
+    if not request.method.isalpha() or not _TARGET.fullmatch(request.target):
+        raise ValueError("a request has a method of letters and a target of visible ASCII that begins with `/`")
+    if not _HEADER_LINES.fullmatch(request.headers):
+        raise ValueError("the header block is not whole lines of `name: value`")
+    length = b""
+    if request.body or request.method in _METHODS_WITH_BODY:
+        length = b"content-length: %d\r\n" % len(request.body)
+    return b"%b %b HTTP/1.1\r\n%b%baccept-encoding: identity\r\n%b\r\n" % (
+        request.method.encode("ascii"),
+        request.target.encode("ascii"),
+        host_line,
+        request.headers,
+        length,
+    )
+
+
+def _weight(headers: dict[str, str]) -> int:
+    return sum(len(name) + len(value) for name, value in headers.items())

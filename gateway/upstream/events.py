@@ -1,0 +1,114 @@
+"""Server-sent events: an incremental cutter of a byte stream into whole events, and readers of one event.
+
+An event is every byte up to and including the blank line that ends it, so the events put together are the stream,
+byte for byte, and a stream that needs no translation passes untouched. A blank line that ends nothing is an event
+without fields. Lines end in LF, CRLF or CR. Source: WHATWG HTML, section 9.2.5 and 9.2.6.
+"""
+
+import re
+
+EVENT_BYTES_MAX = 8 * 1024 * 1024
+
+_BOM = b"\xef\xbb\xbf"
+# Atomic groups: a CRLF is one line end, and must not be read as two when what follows it is no line end.
+_LINE_END = re.compile(rb"(?>\r\n|[\r\n])")
+_BLANK_LINE = re.compile(rb"(?>\r\n|[\r\n])(?>\r\n|[\r\n])")
+_BLANK_LINE_BYTES_MAX = 4
+
+
+class EventTooLarge(ValueError):
+    """An event is longer than the limit; the stream cannot be followed any further."""
+
+
+class EventSplitter:
+    """Feed it a stream as it comes, cut anywhere; it gives whole events. One splitter per stream."""
+
+    __slots__ = ("_begun", "_event_bytes_max", "_pending", "_searched")
+
+    def __init__(self, event_bytes_max: int = EVENT_BYTES_MAX) -> None:
+        self._event_bytes_max = event_bytes_max
+        self._pending = bytearray()
+        self._searched = 0
+        """So many bytes of `_pending` are known to hold no end of an event."""
+        self._begun = False
+
+    @property
+    def pending(self) -> bytes:
+        """What has come of an event that has not ended. By the standard it counts for nothing if the stream ends."""
+        return bytes(self._pending)
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The events that `data` completes. A byte order mark at the stream's start is dropped: it is no event's.
+
+        An event that ends in a lone CR is given with the next byte, since a LF there would belong to it.
+        Raises EventTooLarge, also for an event that is not whole yet; the splitter is of no use after that.
+        """
+        if (
+            self._begun
+            and not self._pending
+            and data.find(b"\n\n") == len(data) - 2 >= 1
+            and b"\r" not in data
+            and data[0] != 0x0A
+            and len(data) <= self._event_bytes_max
+        ):
+            return [data]  # The usual case: one event, whole, nothing before it.
+        self._pending += data
+        if not self._begun and not self._begin():
+            return []
+        return self._cut(at_end=False)
+
+    def finish(self) -> list[bytes]:
+        """The event, if any, that is whole now that the stream has ended: one that ended in a lone CR."""
+        return self._cut(at_end=True)
+
+    def _begin(self) -> bool:
+        """Step over a byte order mark; False while what has come may still become one."""
+        if len(self._pending) < len(_BOM) and _BOM.startswith(self._pending):
+            return False
+        if self._pending.startswith(_BOM):
+            del self._pending[: len(_BOM)]
+        self._begun = True
+        return True
+
+    def _cut(self, *, at_end: bool) -> list[bytes]:
+        pending = self._pending
+        events: list[bytes] = []
+        start = 0
+        while found := _LINE_END.match(pending, start) or _BLANK_LINE.search(pending, max(start, self._searched)):
+            end = found.end()
+            if end == len(pending) and pending[-1] == 0x0D and not at_end:
+                break
+            if end - start > self._event_bytes_max:
+                break
+            events.append(bytes(pending[start:end]))
+            start = end
+        if (found.end() if found else len(pending)) - start > self._event_bytes_max:
+            raise EventTooLarge(f"an event is longer than {self._event_bytes_max} bytes")
+        del pending[:start]
+        self._searched = max(0, len(pending) - _BLANK_LINE_BYTES_MAX + 1)
+        return events
+
+
+def data_of(event: bytes) -> bytes | None:
+    """The values of the event's `data` lines, joined by LF; None if it has none and so is never dispatched."""
+    if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2 and b"\r" not in event:
+        return event[6:-2]
+    values = _values(event, b"data")
+    return b"\n".join(values) if values else None
+
+
+def name_of(event: bytes) -> bytes | None:
+    """The event's type; None if it names none, which browsers call `message`."""
+    if b"event" not in event:
+        return None
+    values = _values(event, b"event")
+    return values[-1] or None if values else None
+
+
+def _values(event: bytes, field: bytes) -> list[bytes]:
+    values = []
+    for line in event.splitlines():
+        name, _, value = line.partition(b":")
+        if name == field:
+            values.append(value.removeprefix(b" "))
+    return values

@@ -1,0 +1,198 @@
+"""One call under way: what has come of its answer, who waits for it, and how long it may still take."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+
+from gateway.upstream.errors import Cut, FirstByteTimeout, StallTimeout, TooLarge, TotalTimeout, UpstreamError
+from gateway.upstream.messages import Deadlines
+
+UNREAD_BYTES_MAX = 256 * 1024
+"""Beyond this the connection is read no further until the reader has caught up."""
+
+
+class Wire(Protocol):
+    """What an exchange asks of its connection."""
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+class Exchange:
+    """The answer as its reader sees it (an UpstreamResponse), and as the connection fills it.
+
+    The connection calls `sending`, `sent`, `head_came`, `body_came`, `fed`, and last `ended` or `failed`, all from
+    callbacks of the event loop; one task waits for the head and then reads.
+    """
+
+    __slots__ = (
+        "_deadlines",
+        "_due_s",
+        "_error",
+        "_late",
+        "_loop",
+        "_moved",
+        "_paused",
+        "_pieces",
+        "_total_due_s",
+        "_unread_bytes",
+        "_wait_s",
+        "_waiter",
+        "_wake_bytes",
+        "_wire",
+        "headers",
+        "status",
+    )
+
+    def __init__(
+        self, wire: Wire, loop: asyncio.AbstractEventLoop, deadlines: Deadlines, now_s: float, total_due_s: float
+    ) -> None:
+        self.status = 0
+        self.headers: Mapping[str, str] = {}
+        self._wire: Wire | None = wire
+        """None once the answer has ended, in whatever way."""
+        self._loop = loop
+        self._error: UpstreamError | None = None
+        self._pieces: list[bytes] = []
+        self._unread_bytes = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._wake_bytes = 1
+        """The waiter wakes when so many bytes are unread, or at the end."""
+        self._paused = False
+        self._deadlines = deadlines
+        self._total_due_s = total_due_s
+        self._wait_s = deadlines.first_byte_s
+        self._late: type[UpstreamError] = FirstByteTimeout
+        self._due_s = now_s + deadlines.first_byte_s
+        self._moved = False
+        """Bytes moved since the last sweep: the wait begins anew. A flag costs less than a look at the clock."""
+
+    # What the reader calls
+
+    async def head(self) -> None:
+        """Wait for the head. Raises an UpstreamError."""
+        while not self.status:
+            if self._error is not None:
+                raise self._error
+            await self._wait()
+
+    async def read(self, bytes_max: int) -> bytes:
+        self._wake_bytes = bytes_max + 1
+        while self._wire is not None and self._unread_bytes <= bytes_max:
+            self._resume()
+            await self._wait()
+        if self._error is not None:
+            raise self._error
+        if self._unread_bytes > bytes_max:
+            self.abort()
+            raise TooLarge(f"the answer's body has more than {bytes_max} bytes", answered=True)
+        return self._take()
+
+    async def chunk(self) -> bytes:
+        self._wake_bytes = 1
+        while not self._pieces:
+            if self._error is not None:
+                raise self._error
+            if self._wire is None:
+                return b""
+            await self._wait()
+        return self._take()
+
+    def abort(self) -> None:
+        wire, self._wire = self._wire, None
+        if wire is None:
+            return
+        self._error = Cut("aborted from our side", answered=self.status != 0)
+        self._pieces.clear()
+        wire.abort()
+
+    async def _wait(self) -> None:
+        waiter = self._waiter = self._loop.create_future()
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            self._waiter = None
+            self.abort()
+            raise
+
+    def _take(self) -> bytes:
+        pieces = self._pieces
+        if len(pieces) == 1:
+            data = pieces.pop()
+        else:
+            data = b"".join(pieces)
+            pieces.clear()
+        self._unread_bytes = 0
+        self._resume()
+        return data
+
+    def _resume(self) -> None:
+        if self._paused and self._wire is not None:
+            self._paused = False
+            self._wire.resume_reading()
+
+    # What the connection calls
+
+    def sending(self) -> None:
+        """The request goes out in pieces: each is given its time, and the answer's time begins after the last."""
+        self._expect(self._deadlines.between_bytes_s, StallTimeout)
+
+    def sent_some(self) -> None:
+        self._moved = True
+
+    def sent(self) -> None:
+        if not self.status:
+            self._expect(self._deadlines.first_byte_s, FirstByteTimeout)
+
+    def head_came(self, status: int, headers: Mapping[str, str]) -> None:
+        self.status = status
+        self.headers = headers
+        self._expect(self._deadlines.between_bytes_s, StallTimeout)
+        self._wake()
+
+    def body_came(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+        self._unread_bytes += len(piece)
+
+    def fed(self) -> None:
+        """Everything that one read from the socket held has been handed over, and more is to come."""
+        self._moved = True
+        if self._unread_bytes >= self._wake_bytes:
+            self._wake()
+        if self._unread_bytes > UNREAD_BYTES_MAX and self._waiter is None and not self._paused and self._wire:
+            self._paused = True
+            self._wire.pause_reading()
+
+    def ended(self) -> None:
+        self._wire = None
+        self._wake()
+
+    def failed(self, error: UpstreamError) -> None:
+        self._error = error
+        self._wire = None
+        self._wake()
+
+    def overdue(self, now_s: float) -> tuple[type[UpstreamError], str] | None:
+        """Which deadline has passed, and in words; None if none has. Called about ten times a second."""
+        if now_s >= self._total_due_s:
+            return TotalTimeout, f"has not ended within {self._deadlines.total_s:g} s"
+        if self._moved or self._paused:
+            # While paused it is our own reader who takes the time.
+            self._moved = False
+            self._due_s = now_s + self._wait_s
+        elif now_s >= self._due_s:
+            return self._late, f"nothing moved, or no head came, within {self._wait_s:g} s"
+        return None
+
+    def _expect(self, wait_s: float, late: type[UpstreamError]) -> None:
+        self._wait_s = wait_s
+        self._late = late
+        self._moved = True
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
