@@ -1,6 +1,8 @@
 """From a reply to the caller's answer: allowed headers, events as they come, and never a silent cut."""
 
+import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 
 import orjson
 
@@ -9,6 +11,9 @@ from gateway.pipeline.attempt import Reply, Stream, Whole, renamed
 from gateway.pipeline.exchange import Answer, Exchange, Headers
 from gateway.providers.base import BrokenAnswer
 from gateway.upstream.errors import UpstreamError
+from gateway.upstream.messages import UpstreamResponse
+
+READ_OUT_S = 1.0
 
 _PASSED = frozenset(
     ("retry-after", "retry-after-ms", "request-id", "x-request-id", "x-amzn-requestid", "cf-ray", "x-should-retry")
@@ -48,6 +53,16 @@ async def _relay_events(reply: Stream, exchange: Exchange, answer: Answer) -> No
         message = f"{reply.target.place.provider}: {error}"
         await _break_off(GatewayError(Code.UPSTREAM_BROKEN, message), exchange, answer)
     await answer.end()
+    if reader.complete:
+        await _read_out(response)
+
+
+async def _read_out(response: UpstreamResponse) -> None:
+    """The body's end comes right behind the stream's last event; once it is read, the connection can be used again."""
+    with suppress(UpstreamError, TimeoutError):
+        async with asyncio.timeout(READ_OUT_S):
+            while await response.chunk():
+                pass
 
 
 async def _send(events: bytes, exchange: Exchange, answer: Answer) -> None:
