@@ -10,8 +10,11 @@ from gateway.upstream.errors import (
     AddressForbidden,
     ConnectFailed,
     ConnectTimeout,
+    Cut,
     FirstByteTimeout,
+    ProtocolFault,
     StallTimeout,
+    TooLarge,
     TotalTimeout,
     UpstreamError,
 )
@@ -126,18 +129,20 @@ def _goes_on(fallback: Fallback, status: int) -> bool:
     return status in fallback.on_status_codes
 
 
-_TIMEOUTS = (ConnectTimeout, FirstByteTimeout, StallTimeout, TotalTimeout)
-_WORDS: dict[type[UpstreamError], str] = {
-    ConnectFailed: "could not be reached",
-    ConnectTimeout: "did not take the connection in time",
-    FirstByteTimeout: "did not begin to answer in time",
-    StallTimeout: "went silent in the middle of its answer",
-    TotalTimeout: "did not finish its answer in time",
+_WORDS: dict[type[UpstreamError], tuple[Code, str]] = {
+    ConnectFailed: (Code.UPSTREAM_UNREACHABLE, "could not be reached"),
+    ConnectTimeout: (Code.UPSTREAM_TIMEOUT, "did not take the connection in time"),
+    FirstByteTimeout: (Code.UPSTREAM_TIMEOUT, "did not begin to answer in time"),
+    StallTimeout: (Code.UPSTREAM_TIMEOUT, "went silent before its answer was complete"),
+    TotalTimeout: (Code.UPSTREAM_TIMEOUT, "did not finish its answer in time"),
+    Cut: (Code.UPSTREAM_BROKEN, "broke off before its answer was complete"),
+    TooLarge: (Code.UPSTREAM_BROKEN, "sent an answer larger than this gateway takes"),
+    ProtocolFault: (Code.UPSTREAM_BROKEN, "sent what is not HTTP as this gateway accepts it"),
 }
 
 
 def renamed(error: UpstreamError, target: Target) -> GatewayError:
-    """An upstream failure in words for the caller. The host's address stays in our logs."""
+    """An upstream failure in words for the caller. The address stays in our logs."""
     provider = target.place.provider
     if isinstance(error, AddressForbidden):
         if target.inline_host:
@@ -145,11 +150,5 @@ def renamed(error: UpstreamError, target: Target) -> GatewayError:
             return GatewayError(Code.CUSTOM_HOST_FORBIDDEN, message)
         message = f"{provider} resolves to an address that this gateway does not call; its operator can allow it"
         return GatewayError(Code.UPSTREAM_UNREACHABLE, message)
-    words = _WORDS.get(type(error))
-    if isinstance(error, _TIMEOUTS):
-        return GatewayError(Code.UPSTREAM_TIMEOUT, f"{provider} {words}")
-    if isinstance(error, ConnectFailed):
-        return GatewayError(Code.UPSTREAM_UNREACHABLE, f"{provider} {words}")
-    return GatewayError(
-        Code.UPSTREAM_BROKEN, f"{provider} broke off its answer or sent what is not HTTP ({error.code})"
-    )
+    code, words = _WORDS.get(type(error), (Code.UPSTREAM_BROKEN, "failed"))
+    return GatewayError(code, f"{provider} {words}")

@@ -17,6 +17,7 @@ class AiohttpAnswer:
         self.response: web.StreamResponse | None = None
 
     async def head(self, status: int, headers: Headers, length: int | None) -> None:
+        headers.append(("server", "gatehouse"))
         if length is not None:
             self._head = (status, headers)
             return

@@ -131,7 +131,7 @@ def _check_content_type(request: web.BaseRequest) -> None:
     """A body without a type is taken for JSON, as curl users expect of an API that knows nothing else."""
     given = request.headers.get("content-type")
     if given is not None and given.partition(";")[0].strip().lower() != "application/json":
-        message = f"this path takes application/json, not {given!r}"
+        message = f"this path takes JSON, not {given!r}; send `content-type: application/json`"
         raise GatewayError(Code.CONTENT_TYPE_INVALID, message, param="content-type")
 
 

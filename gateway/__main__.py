@@ -1,0 +1,27 @@
+"""`python -m gateway --role all|proxy|agent`: one node of the data plane."""
+
+import argparse
+import sys
+
+from pydantic import ValidationError
+
+from gateway.app import Role, run
+from gateway.settings import Settings
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m gateway", description=__doc__)
+    parser.add_argument("--role", type=Role, choices=list(Role), default=Role.ALL, help="which processes this node runs")
+    role = parser.parse_args().role
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for fault in error.errors(include_url=False, include_input=False):
+            name = "_".join(str(part) for part in fault["loc"]).upper()
+            print(f"GATEHOUSE_{name}: {fault['msg']}", file=sys.stderr)
+        return 2
+    return run(settings, role)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
