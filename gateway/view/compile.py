@@ -1,12 +1,12 @@
 """From a verified state to a view. One bad resource harms only itself: it is refused by name and the rest goes on."""
 
 import base64
-import binascii
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+import orjson
 from pydantic import ValidationError
 
 from gateway.errors import GatewayError
@@ -47,7 +47,7 @@ class Opener(Protocol):
 
     def open(self, resource: SealedResource) -> bytes: ...
 
-    def open_credential(self, resource: SealedResource, sealed: bytes) -> Secret: ...
+    def open_credential(self, virtual_key: SealedResource, credential: str) -> Secret: ...
 
 
 class State(Protocol):
@@ -227,18 +227,14 @@ class _Build:
             return None
         try:
             place = provider.place if noun.base_url is None else place_at(provider.place, noun.base_url)
-            sealed = base64.b64decode(noun.credential, validate=True)
         except GatewayError as error:
             self._refuse(entry, "base_url_invalid", error.message)
-            return None
-        except binascii.Error:
-            self._refuse(entry, "credential_malformed", "the credential is not base64")
             return None
         return VirtualKeyView(
             slug=noun.slug,
             place=place,
             adapter=provider.adapter,
-            credential=_credential(self._opener, entry.resource, sealed, noun.slug),
+            credential=_credential(self._opener, entry.resource, noun),
             models=None if noun.models is None else frozenset(noun.models),
         )
 
@@ -263,12 +259,16 @@ class _Build:
         self._refusals.append(_refusal(entry.resource, code, detail))
 
 
-def _credential(opener: Opener, resource: SealedResource, sealed: bytes, slug: str) -> Credential:
+def _credential(opener: Opener, resource: SealedResource, virtual_key: VirtualKey) -> Credential:
     def open_() -> Secret:
         try:
-            return opener.open_credential(resource, sealed)
+            opened = opener.open_credential(resource, virtual_key.credential)
+            return Secret(orjson.loads(opened.reveal())["api_key"])
         except EnvelopeError as error:
-            raise CredentialUnavailable(f"the credential of @{slug} does not open ({error.code})") from None
+            reason: str = error.code
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            reason = "it holds no api_key"
+        raise CredentialUnavailable(f"the credential of @{virtual_key.slug} cannot be used: {reason}")
 
     return Credential(open_)
 
