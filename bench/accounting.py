@@ -1,0 +1,73 @@
+"""CPU time and memory of a process and everything below it, from /proc (proc(5): pid/stat)."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a process tree has used so far (`cpu_s`: user and kernel) and holds now (`rss_bytes`: shared pages count
+    once in every process)."""
+
+    cpu_s: float
+    rss_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """One line of /proc/PID/stat. `cpu_ticks` holds the process' own time and that of children it has waited for."""
+
+    pid: int
+    parent: int
+    cpu_ticks: int
+    rss_pages: int
+
+
+def usage(root: int) -> Usage:
+    """Of `root` and its descendants. Raises ProcessLookupError if there is no such process."""
+    members = tree(root, _all_stats())
+    if not members:
+        raise ProcessLookupError(f"no process {root}")
+    return Usage(
+        cpu_s=sum(member.cpu_ticks for member in members) / TICKS_PER_S,
+        rss_bytes=sum(member.rss_pages for member in members) * PAGE_BYTES,
+    )
+
+
+def tree(root: int, stats: Iterable[Stat]) -> list[Stat]:
+    """`root`, its children, theirs, and so on; empty if `root` is not among `stats`."""
+    by_parent: dict[int, list[Stat]] = {}
+    members = []
+    for stat in stats:
+        by_parent.setdefault(stat.parent, []).append(stat)
+        if stat.pid == root:
+            members.append(stat)
+    for member in members:  # Grows while it is walked, until no member has children left.
+        members.extend(by_parent.get(member.pid, ()))
+    return members
+
+
+def parse(line: str) -> Stat:
+    """The second field is the program's name in parentheses and may hold anything, so fields count from its end."""
+    fields = line[line.rindex(")") + 2 :].split()
+    return Stat(
+        pid=int(line[: line.index(" ")]),
+        parent=int(fields[1]),
+        cpu_ticks=sum(int(field) for field in fields[11:15]),
+        rss_pages=int(fields[21]),
+    )
+
+
+def _all_stats() -> Iterator[Stat]:
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdecimal():
+            continue
+        try:
+            yield parse((folder / "stat").read_text())
+        except (FileNotFoundError, ProcessLookupError):  # It ended between the two looks.
+            continue
