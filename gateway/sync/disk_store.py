@@ -1,0 +1,220 @@
+"""The store on the node's own disk: SQLite, every commit fsynced; what a start with everything else away lives on.
+
+Several processes of a node use the file at once. Damage is noticed (by SQLite's own checks; what slips through, by the
+hash of every piece): the file is moved aside, an empty one takes its place, and the agent fills it again.
+"""
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from gateway.sync.store import POINTERS_KEPT, SWEEP_AFTER_S, StoreUnavailable
+from shared.clock import Clock
+
+NAME = "disk"
+BUSY_S = 5.0
+_BATCH = 500
+_PRIMARY_CODE = 0xFF
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS piece (name TEXT PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS touched (name TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS pointer (number INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL);
+"""
+
+T = TypeVar("T")
+
+
+class DiskStore:
+    """Opens when first used, so one made before a fork is safe in the child. Work happens in threads, one at a time."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._path = path
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._inode = 0
+        self._log = structlog.get_logger("sync.disk_store")
+
+    @property
+    def name(self) -> str:
+        return NAME
+
+    async def pointer(self) -> bytes | None:
+        return next(iter(await self._read(lambda db: _pointers(db, 1))), None)
+
+    async def pointers(self) -> list[bytes]:
+        return await self._read(lambda db: _pointers(db, POINTERS_KEPT))
+
+    async def move(self, expected: bytes | None, pointer: bytes) -> bool:
+        def act(db: sqlite3.Connection) -> bool:
+            if next(iter(_pointers(db, 1)), None) != expected:
+                return False
+            db.execute("INSERT INTO pointer (body) VALUES (?)", (pointer,))
+            db.execute(
+                "DELETE FROM pointer WHERE number NOT IN (SELECT number FROM pointer ORDER BY number DESC LIMIT ?)",
+                (POINTERS_KEPT,),
+            )
+            return True
+
+        return await self._write(act)
+
+    async def touch(self, names: Collection[str]) -> set[str]:
+        def act(db: sqlite3.Connection) -> set[str]:
+            _touch(db, names, self._clock.wall_ms())
+            there: set[str] = set()
+            for batch in _batches(names):
+                there.update(name for (name,) in db.execute(_select("name", batch), batch))
+            return set(names) - there
+
+        return await self._write(act) if names else set()
+
+    async def get(self, names: Collection[str]) -> dict[str, bytes]:
+        def act(db: sqlite3.Connection) -> dict[str, bytes]:
+            found: dict[str, bytes] = {}
+            for batch in _batches(names):
+                found.update(db.execute(_select("name, body", batch), batch))
+            return found
+
+        return await self._read(act) if names else {}
+
+    async def put(self, pieces: Mapping[str, bytes]) -> None:
+        def act(db: sqlite3.Connection) -> None:
+            _touch(db, pieces, self._clock.wall_ms())
+            db.executemany("INSERT OR REPLACE INTO piece (name, body) VALUES (?, ?)", pieces.items())
+
+        if pieces:
+            await self._write(act)
+
+    async def sweep(self, keep: Collection[str]) -> int:
+        def act(db: sqlite3.Connection) -> int:
+            cutoff_ms = self._clock.wall_ms() - SWEEP_AFTER_S * 1000
+            old = db.execute("SELECT name FROM touched WHERE at_ms <= ?", (cutoff_ms,))
+            gone = [(name,) for (name,) in old if name not in keep]
+            removed = db.executemany("DELETE FROM piece WHERE name = ?", gone).rowcount if gone else 0
+            db.executemany("DELETE FROM touched WHERE name = ?", gone)
+            return removed
+
+        return await self._write(act)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._close)
+
+    async def _read(self, act: Callable[[sqlite3.Connection], T]) -> T:
+        return await asyncio.to_thread(self._transact, "BEGIN", act)
+
+    async def _write(self, act: Callable[[sqlite3.Connection], T]) -> T:
+        return await asyncio.to_thread(self._transact, "BEGIN IMMEDIATE", act)
+
+    def _transact(self, begin: str, act: Callable[[sqlite3.Connection], T]) -> T:
+        """`act` in one transaction. Raises StoreUnavailable."""
+        with self._lock:
+            try:
+                db = self._open()
+                with _transaction(db, begin):
+                    return act(db)
+            except (sqlite3.Error, OSError) as error:
+                self._disconnect()
+                if getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE in _DAMAGED:
+                    self._move_aside()
+                raise StoreUnavailable(NAME, f"{type(error).__name__}: {error}") from error
+
+    def _open(self) -> sqlite3.Connection:
+        """The connection to the file that is there now, which may not be the one that was there last time."""
+        if self._connection is not None and self._inode == _inode(self._path):
+            return self._connection
+        self._disconnect()
+        with self._file_lock():
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+            self._inode = _inode(self._path)
+            self._connection = sqlite3.connect(
+                self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+            )
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+            (verdict,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                damaged = sqlite3.DatabaseError(str(verdict))
+                damaged.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+                raise damaged
+            self._connection.executescript(_SCHEMA)
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            with suppress(sqlite3.Error):
+                self._connection.close()
+            self._connection = None
+
+    def _close(self) -> None:
+        with self._lock:
+            self._disconnect()
+
+    def _move_aside(self) -> None:
+        """Keep the damaged file for whoever wants to look, unless another process was faster. The log goes before the
+        file it belongs to: a log left beside a new file could be taken for its own."""
+        with self._file_lock():
+            if self._inode != _inode(self._path):
+                return
+            for suffix in ("-wal", "-shm", ""):
+                file = self._path.with_name(self._path.name + suffix)
+                with suppress(FileNotFoundError):
+                    file.replace(file.with_name(f"{self._path.name}.damaged{suffix}"))
+        self._log.error("disk_store_damaged", path=str(self._path), kept_as=f"{self._path.name}.damaged")
+
+    @contextmanager
+    def _file_lock(self) -> Iterator[None]:
+        """One process at a time opens the file or moves it aside."""
+        descriptor = os.open(self._path.with_name(self._path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection, begin: str) -> Iterator[None]:
+    db.execute(begin)
+    try:
+        yield
+    except BaseException:
+        with suppress(sqlite3.Error):
+            db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+
+
+def _pointers(db: sqlite3.Connection, count: int) -> list[bytes]:
+    rows = db.execute("SELECT body FROM pointer ORDER BY number DESC LIMIT ?", (count,))
+    return [body for (body,) in rows]
+
+
+def _touch(db: sqlite3.Connection, names: Collection[str], now_ms: int) -> None:
+    db.executemany("INSERT OR REPLACE INTO touched (name, at_ms) VALUES (?, ?)", [(name, now_ms) for name in names])
+
+
+def _select(columns: str, batch: list[str]) -> str:
+    return f"SELECT {columns} FROM piece WHERE name IN ({','.join('?' * len(batch))})"  # noqa: S608 - no value in it
+
+
+def _batches(names: Collection[str]) -> Iterator[list[str]]:
+    listed = list(names)
+    for start in range(0, len(listed), _BATCH):
+        yield listed[start : start + _BATCH]
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return 0

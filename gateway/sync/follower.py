@@ -1,0 +1,158 @@
+"""A worker's eye on the stores: a newer state there is loaded, verified and handed to the view.
+
+Whatever is refused is said once by name, and what the worker holds stays.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from gateway.sync import copies, tree, trust
+from gateway.sync.node_keys import NodeKeys
+from gateway.sync.opener import Opener, unlock
+from gateway.sync.refusals import Refusals
+from gateway.sync.state import VerifiedState
+from gateway.sync.store import Store, StoreUnavailable
+from gateway.sync.trust import Code, Refused, Verified
+from shared.clock import Clock
+from shared.protocol.snapshot import Snapshot
+
+FIRST_POLL_S = 0.2
+"""How often the first store, the node's disk, is looked at."""
+OTHER_POLL_S = 1.0
+RETRY_S = 2.0
+"""After a state that was not all there, or a store that was away."""
+
+
+@dataclass(frozen=True, slots=True)
+class FollowerStatus:
+    sequence: int | None
+    """Of the lease in use; None: nothing to serve yet."""
+    stale: bool
+    refusal: Code | None
+    """The newest refusal that still stands."""
+
+
+@dataclass(slots=True)
+class _Watch:
+    store: Store
+    poll_s: float
+    due_s: float = 0.0
+    settled: bytes | None = None
+    """The pointer that has been dealt with, whatever came of it."""
+
+
+class Follower:
+    """`apply` gets each new state, one at a time; a running apply is waited for."""
+
+    def __init__(
+        self,
+        *,
+        stores: Sequence[Store],
+        pinned: str,
+        gateway: str,
+        node_keys: NodeKeys,
+        clock: Clock,
+        apply: Callable[[VerifiedState], Awaitable[None]],
+    ) -> None:
+        """`stores`: the disk first. `pinned`: the fingerprint of the control plane's signing key."""
+        self._watches = [
+            _Watch(store, FIRST_POLL_S if index == 0 else OTHER_POLL_S) for index, store in enumerate(stores)
+        ]
+        self._stores = tuple(stores)
+        self._pinned = pinned
+        self._gateway = gateway
+        self._node_keys = node_keys
+        self._clock = clock
+        self._apply = apply
+        self._have: Verified | None = None
+        self._refusals = Refusals("sync.follower")
+        self._log = structlog.get_logger("sync.follower")
+
+    @property
+    def status(self) -> FollowerStatus:
+        last = self._refusals.last
+        return FollowerStatus(
+            sequence=None if self._have is None else self._have.lease.sequence,
+            stale=self._have is not None and trust.is_expired(self._have.lease, self._clock.wall_ms()),
+            refusal=None if last is None else last.code,
+        )
+
+    async def load_first(self) -> bool:
+        """Look once at each store, in order, until one has a state; whether there is one to serve now.
+
+        With a state on disk this waits for nobody else. What another store has newer comes with `run`.
+        """
+        for watch in self._watches:
+            await self._look(watch)
+            if self._have is not None:
+                return True
+        return False
+
+    async def run(self) -> None:
+        """Follow the stores until cancelled."""
+        while True:
+            try:
+                await self.turn()
+            except Exception:  # noqa: BLE001 - a worker serves what it has, whatever is wrong with what is new
+                self._log.error("sync_follower_failed", exc_info=True)
+            await asyncio.sleep(FIRST_POLL_S)
+
+    async def turn(self) -> None:
+        """Look at the stores whose time has come."""
+        for watch in self._watches:
+            if self._clock.monotonic_s() >= watch.due_s:
+                await self._look(watch)
+
+    async def _look(self, watch: _Watch) -> None:
+        watch.due_s = self._clock.monotonic_s() + watch.poll_s
+        try:
+            pointer = await watch.store.pointer()
+            if pointer is not None and pointer != watch.settled:
+                await self._follow(watch, pointer)
+        except StoreUnavailable:
+            # The agent says so, once for the node; here there is nothing to do but to look again.
+            watch.due_s = self._clock.monotonic_s() + RETRY_S
+
+    async def _follow(self, watch: _Watch, pointer: bytes) -> None:
+        try:
+            found = await self._verify(pointer)
+        except Refused as refusal:
+            self._refusals.say(watch.store.name, refusal)
+            if refusal.code == "incomplete":
+                watch.due_s = self._clock.monotonic_s() + RETRY_S
+            else:
+                watch.settled = pointer
+            return
+        watch.settled = pointer
+        if found is None:
+            return
+        verified, opener = found
+        stale = trust.is_expired(verified.lease, self._clock.wall_ms())
+        shards = {shard.shard: shard for shard in verified.snapshot.shards}
+        await self._apply(VerifiedState(verified.lease, shards, opener, stale))
+        self._have = verified
+        self._refusals.clear(watch.store.name)
+        self._log.info("sync_applied", source=watch.store.name, sequence=verified.lease.sequence, stale=stale)
+
+    async def _verify(self, pointer: bytes) -> tuple[Verified, Opener] | None:
+        """The state behind a pointer; None if it is the one held, or one before it. Raises Refused."""
+        try:
+            record = tree.read_pointer(pointer)
+        except tree.TreeError as error:
+            raise Refused("malformed", str(error)) from None
+        lease = trust.verify_lease(record.lease, pinned_fingerprint=self._pinned, gateway=self._gateway)
+        if self._have is not None and lease.sequence < self._have.lease.sequence:
+            return None  # A store that lags is no attack. The agent brings it up.
+        if not trust.is_newer(lease, record.lease, self._have):
+            return None
+        snapshot = await copies.load(self._stores, record, lease, self._have)
+        return await asyncio.to_thread(self._believe, snapshot)
+
+    def _believe(self, snapshot: Snapshot) -> tuple[Verified, Opener]:
+        verified = trust.accept_stored(
+            snapshot, pinned_fingerprint=self._pinned, gateway=self._gateway, have=self._have
+        )
+        return verified, unlock(snapshot.key_chain, verified.lease, self._node_keys)
