@@ -11,7 +11,7 @@ from gateway.settings import Settings
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m gateway", description=__doc__)
-    parser.add_argument("--role", type=Role, choices=list(Role), default=Role.ALL, help="which processes this node runs")
+    parser.add_argument("--role", type=Role, choices=list(Role), default=Role.ALL, help="the processes to run")
     role = parser.parse_args().role
     try:
         settings = Settings()

@@ -20,7 +20,7 @@ class Settings(BaseSettings):
     """Id of the gateway (the registered data plane) this node belongs to."""
     snapshot: Path | None = None
     """A sealed, signed snapshot file that the agent watches."""
-    signing_fingerprint: str | None = None
+    signing_fingerprint: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
     """`sha256:…` of the control plane's signing key. Nothing signed by another key is taken."""
 
     host: str = "127.0.0.1"

@@ -2,8 +2,9 @@
 
 import base64
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol, TypeVar
 
 import orjson
@@ -24,7 +25,9 @@ from shared.models.provider import Provider
 from shared.models.virtual_key import VirtualKey
 from shared.models.workspace import Workspace
 from shared.protocol.envelope import EnvelopeError
+from shared.protocol.lease import Lease
 from shared.protocol.resource import SealedResource
+from shared.protocol.snapshot import ShardState
 
 _TYPES: Mapping[str, type[Noun]] = {
     Kind.ORGANISATION: Organisation,
@@ -51,13 +54,13 @@ class Opener(Protocol):
 
 
 class State(Protocol):
-    """A verified, complete state; `sync/follower.py`."""
+    """A verified, complete state; `sync/state.py`."""
 
     @property
-    def sequence(self) -> int: ...
+    def lease(self) -> Lease: ...
 
     @property
-    def resources(self) -> Iterable[SealedResource]: ...
+    def shards(self) -> Mapping[str, ShardState]: ...
 
     @property
     def opener(self) -> Opener: ...
@@ -102,14 +105,14 @@ class Compiler:
         """The view of `state`; `refusals` says what is not in it. Raises NotServable."""
         refusals: list[Refusal] = []
         opened = self._open_all(state, refusals)
-        view = _Build(opened, state.opener, self._adapters, self._built_in, refusals).view(state.sequence)
+        view = _Build(opened, state.opener, self._adapters, self._built_in, refusals).view(state.lease.sequence)
         self._opened = opened
         self.refusals = tuple(refusals)
         return view
 
     def _open_all(self, state: State, refusals: list[Refusal]) -> dict[Name, Opened]:
         opened: dict[Name, Opened] = {}
-        for resource in state.resources:
+        for resource in chain.from_iterable(shard.resources for shard in state.shards.values()):
             type_ = _TYPES.get(resource.kind)
             if type_ is None:  # A newer control plane's kind: kept by the stores, not interpreted here.
                 continue

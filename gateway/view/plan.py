@@ -36,7 +36,7 @@ def _compile(
     overrides = {**inherited, **(body.override_params or {})}
     host = body.custom_host or host
     if body.targets is None:
-        target = replace(_target(body, names, path), path=name, overrides=overrides or None, inline=names.inline)
+        target = replace(_target(body, names, path), path=name, overrides=overrides or None)
         return target if host is None else at_host(target, host, inline=names.inline)
 
     routes = tuple(
@@ -58,7 +58,9 @@ def _target(body: ConfigBody, names: Names, path: Path) -> Target:
     if body.provider.startswith("@"):
         return target_of(known_virtual_key(body.provider[1:], names.virtual_keys, (*path, "provider")))
     provider = known_provider(body.provider, names.providers, (*path, "provider"))
-    return Target("config", provider.place, provider.adapter, known(body.api_key) if body.api_key else None)
+    if body.api_key is None:
+        return Target("config", provider.place, provider.adapter, None)
+    return Target("config", provider.place, provider.adapter, known(body.api_key), own_key=names.inline)
 
 
 def target_of(virtual_key: VirtualKeyView) -> Target:
@@ -81,7 +83,7 @@ def known_virtual_key(slug: str, virtual_keys: Mapping[str, VirtualKeyView], pat
     """Raises GatewayError 400 naming the slug."""
     virtual_key = virtual_keys.get(slug)
     if virtual_key is None:
-        message = f"no virtual key @{slug} in this workspace"
+        message = f"no virtual key {f'@{slug}'!r} in this workspace"
         raise GatewayError(Code.SLUG_UNKNOWN, message, faults=(Fault(path, message),) if path else ())
     return virtual_key
 

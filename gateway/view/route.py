@@ -45,8 +45,8 @@ class Target:
     overrides: Mapping[str, Any] | None = None
     inline_host: bool = False
     """The caller, not the administrator, named the host."""
-    inline: bool = False
-    """The caller brought the config that names this target."""
+    own_key: bool = False
+    """The credential is the caller's own, brought along in the request."""
 
 
 @dataclass(frozen=True, slots=True)
