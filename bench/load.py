@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
+from typing import cast
 
 import httptools
 import orjson
@@ -77,8 +78,7 @@ class Connection(asyncio.Protocol):
         self._waiting = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's has the methods but not the base class.
         self._call()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio names it)
@@ -163,6 +163,8 @@ async def drive(plan: Plan, workload: Workload, cpu_s: Callable[[], float]) -> R
     for task in late:
         task.cancel()
     await asyncio.gather(*connections, return_exceptions=True)
+    if ended[2] == began[2]:
+        run.errors["nothing was answered"] += 1
     seconds, used_s, body_bytes = (after - before for before, after in zip(began, ended, strict=True))
     return Result(body_bytes / len(workload.answer), seconds, used_s, run.calls, dict(run.errors), run.example)
 

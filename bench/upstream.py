@@ -6,6 +6,7 @@ A plain request gets the fixed completion at once; a streaming one gets an event
 import argparse
 import asyncio
 import re
+from typing import cast
 
 import httptools
 import uvloop
@@ -51,8 +52,7 @@ class Upstream(asyncio.Protocol):
         self._next: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's has the methods but not the base class.
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio names it)
         if self._next is not None:
