@@ -18,6 +18,9 @@ async def read_body(request: web.BaseRequest, bytes_max: int, wait_s: float) -> 
         raise _too_large(bytes_max)
     if request.content.is_eof():
         return request.content.read_nowait()
+    if request.headers.get("expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # The answer proper has not begun.
     try:
         async with asyncio.timeout(wait_s):
             return await _read(request, bytes_max)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -39,7 +40,7 @@ _ONCE = (
 """Headers that decide who calls and what; sent twice, two readers could take two different ones."""
 
 HEADERS_MAX = 100
-LINE_BYTES_MAX = 16 * 1024
+HEAD_BYTES_MAX = 16 * 1024
 IDLE_S = 75.0
 
 
@@ -122,6 +123,8 @@ def _check_head(request: web.BaseRequest, method: str) -> None:
     headers = request.headers
     if len(headers) > HEADERS_MAX:
         raise GatewayError(Code.HEADER_INVALID, f"more than {HEADERS_MAX} headers came with this request")
+    if sum(map(len, chain.from_iterable(request.raw_headers))) > HEAD_BYTES_MAX:
+        raise GatewayError(Code.HEADER_INVALID, f"the headers of this request are longer than {HEAD_BYTES_MAX} bytes")
     for name in _ONCE:
         if len(headers.getall(name, ())) > 1:
             raise GatewayError(Code.HEADER_INVALID, f"the header {name} came more than once", param=name)
@@ -185,8 +188,8 @@ class HttpServer(web.Server):
             loop=self._front_loop,
             access_log=None,  # type: ignore[arg-type]  # Its own test is for None: no access log.
             keepalive_timeout=IDLE_S,
-            max_line_size=LINE_BYTES_MAX,
-            max_field_size=LINE_BYTES_MAX,
+            max_line_size=HEAD_BYTES_MAX,
+            max_field_size=HEAD_BYTES_MAX,
             max_headers=HEADERS_MAX,
             auto_decompress=False,
         )
