@@ -20,7 +20,7 @@ GATEWAY_PATHS = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embed
 
 def who_serves(path: str) -> Server:
     """Which plane answers `path`; PROVIDER is what would pass through when a target is named."""
-    if path in GATEWAY_PATHS:
+    if path in GATEWAY_PATHS or path.startswith("/v1/models/"):
         return Server.GATEWAY
     first = path.removeprefix("/v1/").split("/", 1)[0]
     if path.startswith("/v1/") and first in ADMIN_NOUNS:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from gateway.errors import Code, GatewayError
 from gateway.pipeline.exchange import Exchange
 from gateway.pipeline.resolve import effective_model
-from gateway.providers.base import BrokenAnswer, Call, StreamReader, Usage
+from gateway.providers.base import BrokenAnswer, Call, StreamReader, Untranslatable, Usage
 from gateway.upstream.errors import (
     AddressForbidden,
     ConnectFailed,
@@ -101,7 +101,10 @@ class Attempts:
         except CredentialUnavailable as error:
             raise GatewayError(Code.CREDENTIAL_UNAVAILABLE, str(error)) from None
         model = effective_model(target, call)
-        translated = target.adapter.request(call, target.place, key, target.overrides or {}, model)
+        try:
+            translated = target.adapter.request(call, target.place, key, target.overrides or {}, model)
+        except Untranslatable as error:
+            raise GatewayError(Code.BODY_INVALID, str(error), param="") from None
         return UpstreamRequest(
             origin=target.place.origin,
             method="POST",
@@ -139,6 +142,7 @@ _WORDS: dict[type[UpstreamError], tuple[Code, str]] = {
     TooLarge: (Code.UPSTREAM_BROKEN, "sent an answer larger than this gateway takes"),
     ProtocolFault: (Code.UPSTREAM_BROKEN, "sent what is not HTTP as this gateway accepts it"),
 }
+_FAILED = (Code.UPSTREAM_BROKEN, "failed")
 
 
 def renamed(error: UpstreamError, target: Target) -> GatewayError:
@@ -150,5 +154,5 @@ def renamed(error: UpstreamError, target: Target) -> GatewayError:
             return GatewayError(Code.CUSTOM_HOST_FORBIDDEN, message)
         message = f"{provider} resolves to an address that this gateway does not call; its operator can allow it"
         return GatewayError(Code.UPSTREAM_UNREACHABLE, message)
-    code, words = _WORDS.get(type(error), (Code.UPSTREAM_BROKEN, "failed"))
+    code, words = next((_WORDS[kind] for kind in type(error).__mro__ if kind in _WORDS), _FAILED)
     return GatewayError(code, f"{provider} {words}")

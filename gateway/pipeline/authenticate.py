@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from gateway.errors import Code, GatewayError
 from gateway.view.view import Caller, ConfigView
 from shared.crypto.secret import Secret
+from shared.models.virtual_key import fits_a_header
 
 _OURS = "gh_"
 _PROVIDER_HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
@@ -29,11 +30,16 @@ def require_scope(caller: Caller, scope: str) -> None:
 
 
 def provider_key(headers: Mapping[str, str]) -> Secret | None:
-    """The caller's own provider key, if one stands in a provider's header."""
+    """The caller's own provider key, if one stands in a provider's header. Raises GatewayError 400 if it is none."""
     for name in _PROVIDER_HEADERS:
         value = headers.get(name)
-        if value is not None and (bare := _bare(value)) and not bare.startswith(_OURS):
-            return Secret(bare)
+        if value is None or not (bare := _bare(value)) or bare.startswith(_OURS):
+            continue
+        key = Secret(bare.encode("utf-8", "surrogateescape"))
+        if not fits_a_header(key):
+            message = f"the provider's key in `{name}` is not visible ASCII"
+            raise GatewayError(Code.HEADER_INVALID, message, param=name)
+        return key
     return None
 
 
@@ -56,4 +62,6 @@ def _our_key(headers: Mapping[str, str]) -> str:
 
 
 def _bare(value: str) -> str:
-    return value[7:].strip() if value[:7].lower() == "bearer " else value.strip()
+    """The key in a header's value: its last word, so that ours is known as ours behind any scheme and any blank."""
+    words = value.split()
+    return words[-1] if words and words[-1].lower() != "bearer" else ""

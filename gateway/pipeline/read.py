@@ -23,12 +23,7 @@ def read_call(door: Door, headers: Mapping[str, str], body: bytes) -> Call:
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise GatewayError(
-            Code.JSON_MALFORMED,
-            f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno} (byte {_byte(error)})"
-            if body
-            else "the body is empty; send a JSON object",
-        ) from None
+        raise GatewayError(Code.JSON_MALFORMED, _what_is_malformed(body, error)) from None
     if not isinstance(parsed, dict):
         raise GatewayError(Code.BODY_INVALID, "the body must be a JSON object", param="")
     model = parsed.get("model")
@@ -46,8 +41,19 @@ def read_call(door: Door, headers: Mapping[str, str], body: bytes) -> Call:
     )
 
 
-def _byte(error: orjson.JSONDecodeError) -> int:
-    return len(error.doc[: error.pos].encode("utf-8", "surrogatepass"))
+def _what_is_malformed(body: bytes, error: orjson.JSONDecodeError) -> str:
+    """Words and place: line and column count characters from 1, bytes count from 0."""
+    if not body:
+        return "the body is empty; send a JSON object"
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as undecodable:  # Of which orjson says no place.
+        before = body[: undecodable.start].decode()
+        column = len(before) - before.rfind("\n")
+        line = before.count("\n") + 1
+        return f"the body is not UTF-8 at line {line}, column {column} (byte {undecodable.start})"
+    byte = len(text[: error.pos].encode())
+    return f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno} (byte {byte})"
 
 
 def _forwarded(headers: Mapping[str, str]) -> bytes:

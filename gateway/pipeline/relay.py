@@ -42,17 +42,19 @@ async def relay(reply: Reply, exchange: Exchange, answer: Answer) -> None:
 
 async def _relay_events(reply: Stream, exchange: Exchange, answer: Answer) -> None:
     response, reader = reply.response, reply.reader
+    whole = False
     try:
         while not reader.complete and (data := await response.chunk()):
             await _send(reader.feed(data), exchange, answer)
         await _send(reader.end(), exchange, answer)
-        exchange.whole = not reader.failed
+        whole = not reader.failed
     except UpstreamError as error:
         await _break_off(renamed(error, reply.target), exchange, answer)
     except BrokenAnswer as error:
         message = f"{reply.target.place.provider}: {error}"
         await _break_off(GatewayError(Code.UPSTREAM_BROKEN, message), exchange, answer)
     await answer.end()
+    exchange.whole = whole
     if reader.complete:
         await _read_out(response)
 

@@ -5,7 +5,7 @@ caller's own key), 4. `@slug/model` in the body, 5. a bare model name: the works
 that lists it, else the key's default config. A config without targets joins what the other ways name.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,9 @@ from gateway.view.plan import Names, at_host, compile_route, known, known_provid
 from gateway.view.route import Fallback, Route, Target, targets_of
 from gateway.view.view import Caller
 from shared.models.config import ConfigBody, ConfigError, parse_config
+
+_JSON_BEGINS = ("{", "[", '"')
+"""What begins so is meant as JSON: it is never repeated in an error, since a key may stand in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +47,22 @@ def resolve(headers: Mapping[str, str], call: Call, caller: Caller) -> Route:
     host = own_header(headers, "custom-host")
     if host is not None:
         route = _map(route, lambda target: at_host(target, host, inline=True))
+    if config is not None and (default is None or config.body is not default.body):
+        _check_chosen_models(config, caller)
     for target in targets_of(route):
         _check_allowed(target, call, caller)
     return route
 
 
 def effective_model(target: Target, call: Call) -> str:
-    """The model that goes to the provider. Raises GatewayError 400 if none is named anywhere."""
-    model: Any = (target.overrides or {}).get("model") or target.model or call.body.get("model")
-    if not isinstance(model, str) or not model:
+    """The model that goes to the provider, without the `@slug/` of the target's own virtual key.
+
+    Raises GatewayError 400 if none is named anywhere.
+    """
+    model: str | None = (target.overrides or {}).get("model") or target.model or call.body.get("model")
+    if model is not None and model.startswith("@"):
+        model = model.removeprefix(f"@{target.virtual_key}/")
+    if not model:
         raise GatewayError(Code.MODEL_MISSING, "name a `model`", param="/model")
     return model
 
@@ -61,7 +71,7 @@ def _config(headers: Mapping[str, str], caller: Caller) -> _Given | None:
     text = own_header(headers, "config")
     if text is None:
         return None
-    if not text.lstrip().startswith("{"):
+    if text.lstrip()[:1] not in _JSON_BEGINS:
         entry = caller.workspace.configs.get(text.strip())
         if entry is None:
             raise GatewayError(
@@ -117,7 +127,7 @@ def _joined(route: Route, config: _Given) -> Route:
 
     def join(target: Target) -> Target:
         overrides = {**(target.overrides or {}), **(body.override_params or {})}
-        target = replace(target, overrides=overrides or None, inline=inline or target.inline)
+        target = replace(target, overrides=overrides or None)
         return target if body.custom_host is None else at_host(target, body.custom_host, inline=inline)
 
     return _map(route, join)
@@ -132,7 +142,7 @@ def _named(headers: Mapping[str, str], call: Call, caller: Caller, default: _Giv
     if provider is not None:
         provider = provider.strip()
         if provider.startswith("@"):
-            return _at_model(target_of(known_virtual_key(provider[1:], workspace.virtual_keys)), provider[1:], call)
+            return target_of(known_virtual_key(provider[1:], workspace.virtual_keys))
         found = known_provider(provider, workspace.providers)
         key = provider_key(headers)
         if key is None:
@@ -142,23 +152,14 @@ def _named(headers: Mapping[str, str], call: Call, caller: Caller, default: _Giv
                 "`Authorization` and your Gatehouse key in `x-portkey-api-key`, or name a saved one as `@slug`",
                 param="x-portkey-provider",
             )
-        return Target("config", found.place, found.adapter, known(key), inline=True)
+        return Target("config", found.place, found.adapter, known(key), own_key=True)
     model = call.body.get("model")
     if isinstance(model, str) and model.startswith("@"):
         slug, slash, rest = model[1:].partition("/")
         if not slash or not rest:
             raise GatewayError(Code.BODY_INVALID, f"`model` {model!r} lacks the model: `@slug/model`", param="/model")
-        return replace(target_of(known_virtual_key(slug, workspace.virtual_keys)), model=rest)
+        return target_of(known_virtual_key(slug, workspace.virtual_keys))
     return _bare(model, caller, default)
-
-
-def _at_model(target: Target, slug: str, call: Call) -> Target:
-    """`@slug/model` in the body beside the same slug in the header: the slug is no part of the model's name."""
-    model = call.body.get("model")
-    prefix = f"@{slug}/"
-    return (
-        replace(target, model=model[len(prefix) :]) if isinstance(model, str) and model.startswith(prefix) else target
-    )
 
 
 def _bare(model: Any, caller: Caller, default: _Given | None) -> Route:
@@ -184,11 +185,34 @@ def _bare(model: Any, caller: Caller, default: _Given | None) -> Route:
 
 def _check_requested_model(call: Call, caller: Caller) -> None:
     model = call.body.get("model")
-    if not isinstance(model, str) or caller.models is None:
+    if model is not None:
+        _check_model(model, caller)
+
+
+def _check_chosen_models(config: _Given, caller: Caller) -> None:
+    """The models that a config puts in the request's place, where the caller chose the config.
+
+    In a default config they are the administrator's choice, as are those behind an alias.
+    """
+    for overrides in _overrides(config):
+        if "model" in overrides:
+            _check_model(overrides["model"], caller)
+
+
+def _overrides(config: _Given) -> Iterator[Mapping[str, Any]]:
+    if config.route is None:
+        yield config.body.override_params or {}
         return
-    bare = model.partition("/")[2] if model.startswith("@") else model
-    if not (caller.may_use(model) or caller.may_use(bare)):
-        raise GatewayError(Code.MODEL_FORBIDDEN, f"this API key may not use the model {model!r}", param="/model")
+    for target in targets_of(config.route):
+        yield target.overrides or {}
+
+
+def _check_model(model: str, caller: Caller) -> None:
+    if caller.models is None or caller.may_use(model):
+        return
+    if model.startswith("@") and caller.may_use(model.partition("/")[2]):
+        return
+    raise GatewayError(Code.MODEL_FORBIDDEN, f"this API key may not use the model {model!r}", param="/model")
 
 
 def _check_allowed(target: Target, call: Call, caller: Caller) -> None:
@@ -201,9 +225,7 @@ def _check_allowed(target: Target, call: Call, caller: Caller) -> None:
     if target.models is not None and model not in target.models:
         message = f"the virtual key @{target.virtual_key} may not use the model {model!r}"
         raise GatewayError(Code.MODEL_FORBIDDEN, message, param="/model")
-    if target.inline and not caller.may_use(model):
-        raise GatewayError(Code.MODEL_FORBIDDEN, f"this API key may not use the model {model!r}", param="/model")
-    if target.virtual_key is None and target.credential is not None and target.inline and not caller.inline_keys:
+    if target.own_key and not caller.inline_keys:
         raise GatewayError(
             Code.INLINE_PROVIDER_BLOCKED, "this workspace takes saved provider keys only; name a virtual key"
         )
@@ -218,12 +240,13 @@ def _allow_host(target: Target, caller: Caller) -> None:
         raise GatewayError(
             Code.INLINE_CUSTOM_HOST_BLOCKED, "this workspace takes saved hosts only; put the host into a virtual key"
         )
-    if target.virtual_key is not None:
+    if target.credential is not None and not target.own_key:
         # Else whoever may call could have the stored provider key sent to a host of his own.
+        owner = f"@{target.virtual_key}" if target.virtual_key is not None else "the config"
         raise GatewayError(
             Code.INLINE_CUSTOM_HOST_BLOCKED,
-            f"the stored key of @{target.virtual_key} is not sent to a host that a request names; "
-            "save the host in the virtual key or in a config",
+            f"the stored key of {owner} is not sent to a host that a request names; "
+            "save the host in the virtual key or in the config",
         )
 
 

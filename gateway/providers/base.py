@@ -61,6 +61,10 @@ class Translated:
     body: bytes
 
 
+class Untranslatable(ValueError):
+    """A request that cannot be said in the provider's dialect. Holds no content."""
+
+
 class BrokenAnswer(ValueError):
     """A 2xx answer that is not what the dialect says. Holds no content."""
 
@@ -95,7 +99,9 @@ class Provider(Protocol):
 
     def request(
         self, call: Call, place: Place, key: Secret | None, overrides: Mapping[str, Any], model: str
-    ) -> Translated: ...
+    ) -> Translated:
+        """Raises Untranslatable."""
+        ...
 
     def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage | None]:
         """A whole 2xx body in our dialect, and what it cost. Raises BrokenAnswer."""

@@ -2,8 +2,9 @@
 
 import base64
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Protocol, TypeVar
 
@@ -22,7 +23,7 @@ from shared.models.model import Model
 from shared.models.noun import Kind, Noun
 from shared.models.organisation import Organisation
 from shared.models.provider import Provider
-from shared.models.virtual_key import VirtualKey
+from shared.models.virtual_key import VirtualKey, fits_a_header
 from shared.models.workspace import Workspace
 from shared.protocol.envelope import EnvelopeError
 from shared.protocol.lease import Lease
@@ -42,7 +43,7 @@ _TYPES: Mapping[str, type[Noun]] = {
 Name = tuple[str, str, str]
 """Shard, kind, id."""
 
-N = TypeVar("N", bound=Noun)
+T = TypeVar("T")
 
 
 class Opener(Protocol):
@@ -90,23 +91,37 @@ class NotServable(Exception):
     """The state lacks what no request can do without."""
 
 
+class _Unusable(Exception):
+    """A resource that opened, is well formed, and still cannot serve."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
 class Compiler:
     """Compiles state after state. Not for two threads at once."""
 
-    __slots__ = ("_adapters", "_built_in", "_opened", "refusals")
+    __slots__ = ("_adapters", "_built_in", "_good", "_opened", "refusals")
 
     def __init__(self, adapters: Mapping[str, Adapter], built_in: Mapping[str, Provider]) -> None:
         self._adapters = adapters
         self._built_in = built_in
         self._opened: dict[Name, Opened] = {}
+        """As they came last; what has not changed is not opened again."""
+        self._good: dict[Name, Opened] = {}
+        """As they served last; what cannot serve any more is replaced by these."""
         self.refusals: tuple[Refusal, ...] = ()
 
     def compile(self, state: State) -> ConfigView:
         """The view of `state`; `refusals` says what is not in it. Raises NotServable."""
         refusals: list[Refusal] = []
         opened = self._open_all(state, refusals)
-        view = _Build(opened, state.opener, self._adapters, self._built_in, refusals).view(state.lease.sequence)
+        build = _Build(opened, self._good, state.opener, self._adapters, self._built_in, refusals)
+        view = build.view(state.lease.sequence)
         self._opened = opened
+        self._good = build.good
         self.refusals = tuple(refusals)
         return view
 
@@ -116,10 +131,10 @@ class Compiler:
             type_ = _TYPES.get(resource.kind)
             if type_ is None:  # A newer control plane's kind: kept by the stores, not interpreted here.
                 continue
-            name = (resource.shard, resource.kind, resource.id)
-            last_good = self._opened.get(name)
-            if last_good is not None and last_good.resource.hash == resource.hash:
-                opened[name] = last_good
+            name = _name(resource)
+            last = self._opened.get(name)
+            if last is not None and last.resource.hash == resource.hash:
+                opened[name] = last
                 continue
             try:
                 noun = type_.model_validate_json(state.opener.open(resource))
@@ -134,8 +149,8 @@ class Compiler:
             else:
                 opened[name] = Opened(resource, noun)
                 continue
-            if last_good is not None:
-                opened[name] = last_good
+            if name in self._good:
+                opened[name] = self._good[name]
         return opened
 
 
@@ -145,19 +160,22 @@ class _Build:
     def __init__(
         self,
         opened: Mapping[Name, Opened],
+        last_good: Mapping[Name, Opened],
         opener: Opener,
         adapters: Mapping[str, Adapter],
         built_in: Mapping[str, Provider],
         refusals: list[Refusal],
     ) -> None:
+        self.good = dict(opened)
+        """What serves: of each resource the version that came, else its last good one."""
+        self._last_good = last_good
         self._opener = opener
         self._adapters = adapters
         self._refusals = refusals
         self._by_kind: dict[str, list[Opened]] = defaultdict(list)
-        self._by_workspace: dict[tuple[str, str], list[Opened]] = defaultdict(list)
-        for (shard, kind, _), entry in opened.items():
+        for (_, kind, _), entry in opened.items():
             self._by_kind[kind].append(entry)
-            self._by_workspace[shard, kind].append(entry)
+        self._by_workspace = self._group_by_workspace()
         self._providers = self._compile_providers(built_in)
         self._models = self._models_by_provider()
 
@@ -170,44 +188,83 @@ class _Build:
             noun = entry.noun
             assert isinstance(noun, Workspace)
             workspace = self._workspace(noun, entry.resource.shard)
-            for key in self._by_workspace[entry.resource.shard, Kind.API_KEY]:
-                assert isinstance(key.noun, ApiKey)
-                callers[bytes.fromhex(key.noun.hash)] = _caller(key.noun, workspace)
+            for key in self._by_workspace[entry.resource.shard, noun.id, Kind.API_KEY]:
+                self._built(key, partial(_take_key, workspace, callers))
         return ConfigView(sequence, Secret(base64.b64decode(organisations[0].api_key_hash_key)), callers)
+
+    def _built(self, entry: Opened, build: Callable[[Opened], T]) -> T | None:
+        """What `build` makes of a resource, else of its last good version. The refusal names the one that came."""
+        name = _name(entry.resource)
+        last_good = self._last_good.get(name)
+        try:
+            return build(entry)
+        except _Unusable as error:
+            self._refuse(entry, error.code, error.detail)
+        if last_good is None or last_good is entry:
+            return None
+        try:
+            built = build(last_good)
+        except _Unusable:  # What it refers to has gone since.
+            return None
+        self.good[name] = last_good
+        return built
+
+    def _group_by_workspace(self) -> dict[tuple[str, str, str], list[Opened]]:
+        """By shard, workspace and kind. What names a workspace that is not in its own shard is refused."""
+        homes = {(entry.resource.shard, entry.noun.id) for entry in self._by_kind[Kind.WORKSPACE]}
+        groups: dict[tuple[str, str, str], list[Opened]] = defaultdict(list)
+        for kind in (Kind.API_KEY, Kind.VIRTUAL_KEY, Kind.CONFIG):
+            for entry in self._by_kind[kind]:
+                noun, shard = entry.noun, entry.resource.shard
+                assert isinstance(noun, ApiKey | VirtualKey | Config)
+                if (shard, noun.workspace) in homes:
+                    groups[shard, noun.workspace, kind].append(entry)
+                else:
+                    self._refuse(entry, "workspace_unknown", f"no workspace {noun.workspace!r} in its shard")
+        return groups
 
     def _compile_providers(self, built_in: Mapping[str, Provider]) -> dict[str, ProviderView]:
         views = {id_: ProviderView(place_of(row), self._adapters[row.dialect]) for id_, row in built_in.items()}
+        for refusal in self._refusals:
+            if refusal.kind == Kind.PROVIDER:
+                # Keys stored for the refused row's host must not go to the built-in one of the same name.
+                views.pop(refusal.id, None)
         for entry in self._by_kind[Kind.PROVIDER]:
-            row = entry.noun
-            assert isinstance(row, Provider)
-            try:
-                views[row.id] = ProviderView(place_of(row), self._adapters[row.dialect])
-            except ValueError as error:
-                self._refuse(entry, "base_url_invalid", str(error))
+            views.pop(entry.noun.id, None)
+            view = self._built(entry, self._provider)
+            if view is not None:
+                views[entry.noun.id] = view
         return views
 
-    def _models_by_provider(self) -> dict[str, list[str]]:
-        models: dict[str, list[str]] = defaultdict(list)
+    def _provider(self, entry: Opened) -> ProviderView:
+        row = entry.noun
+        assert isinstance(row, Provider)
+        try:
+            return ProviderView(place_of(row), self._adapters[row.dialect])
+        except ValueError as error:
+            raise _Unusable("base_url_invalid", str(error)) from None
+
+    def _models_by_provider(self) -> dict[str, dict[str, None]]:
+        """Names in order, each once: a model may have a row for each of its doors."""
+        models: dict[str, dict[str, None]] = defaultdict(dict)
         for entry in self._by_kind[Kind.MODEL]:
             assert isinstance(entry.noun, Model)
-            models[entry.noun.provider].append(entry.noun.name)
+            models[entry.noun.provider][entry.noun.name] = None
         return models
 
     def _workspace(self, noun: Workspace, shard: str) -> WorkspaceView:
         allowed = None if noun.allowed_providers is None else frozenset(noun.allowed_providers)
-        virtual_keys = {
-            view.slug: view
-            for entry in self._by_workspace[shard, Kind.VIRTUAL_KEY]
-            if (view := self._virtual_key(entry)) is not None
-        }
-        listing: dict[str, list[str]] = defaultdict(list)
-        for slug in sorted(virtual_keys):
-            virtual_key = virtual_keys[slug]
-            if allowed is not None and virtual_key.place.provider not in allowed:
-                continue
-            models = virtual_key.models
-            for model in self._models.get(virtual_key.place.provider, ()) if models is None else sorted(models):
-                listing[model].append(slug)
+        virtual_keys: dict[str, VirtualKeyView] = {}
+        for entry in self._by_workspace[shard, noun.id, Kind.VIRTUAL_KEY]:
+            virtual_key = self._built(entry, partial(self._virtual_key, virtual_keys))
+            if virtual_key is not None:
+                virtual_keys[virtual_key.slug] = virtual_key
+        names = Names(virtual_keys, self._providers, inline=False)
+        configs: dict[str, ConfigEntry] = {}
+        for entry in self._by_workspace[shard, noun.id, Kind.CONFIG]:
+            config = self._built(entry, partial(_config, names, configs))
+            if config is not None:
+                configs[config.slug] = config
         return WorkspaceView(
             id=noun.id,
             slug=noun.slug,
@@ -215,24 +272,23 @@ class _Build:
             allowed_providers=allowed,
             inline=noun.inline,
             aliases=noun.model_aliases,
-            configs=self._configs(shard, virtual_keys),
+            configs=configs,
             virtual_keys=virtual_keys,
             providers=self._providers,
-            listing={model: tuple(slugs) for model, slugs in listing.items()},
+            listing=self._listing(virtual_keys, allowed),
         )
 
-    def _virtual_key(self, entry: Opened) -> VirtualKeyView | None:
+    def _virtual_key(self, taken: Container[str], entry: Opened) -> VirtualKeyView:
         noun = entry.noun
         assert isinstance(noun, VirtualKey)
+        _check_slug(noun.slug, taken)
         provider = self._providers.get(noun.provider)
         if provider is None:
-            self._refuse(entry, "provider_unknown", f"no provider {noun.provider!r} is known to this gateway")
-            return None
+            raise _Unusable("provider_unknown", f"no provider {noun.provider!r} is known to this gateway")
         try:
             place = provider.place if noun.base_url is None else place_at(provider.place, noun.base_url)
         except GatewayError as error:
-            self._refuse(entry, "base_url_invalid", error.message)
-            return None
+            raise _Unusable("base_url_invalid", error.message) from None
         return VirtualKeyView(
             slug=noun.slug,
             place=place,
@@ -241,35 +297,63 @@ class _Build:
             models=None if noun.models is None else frozenset(noun.models),
         )
 
-    def _configs(self, shard: str, virtual_keys: Mapping[str, VirtualKeyView]) -> dict[str, ConfigEntry]:
-        names = Names(virtual_keys, self._providers, inline=False)
-        entries: dict[str, ConfigEntry] = {}
-        for entry in self._by_workspace[shard, Kind.CONFIG]:
-            noun = entry.noun
-            assert isinstance(noun, Config)
-            try:
-                body = parse_config(noun.body)
-                route = compile_route(body, names) if body.names_a_target else None
-            except ConfigError as error:
-                self._refuse(entry, "config_invalid", str(error))
-            except GatewayError as error:
-                self._refuse(entry, error.code, error.message)
-            else:
-                entries[noun.slug] = ConfigEntry(noun.slug, body, route)
-        return entries
+    def _listing(
+        self, virtual_keys: Mapping[str, VirtualKeyView], allowed: frozenset[str] | None
+    ) -> dict[str, tuple[str, ...]]:
+        listing: dict[str, list[str]] = defaultdict(list)
+        for slug in sorted(virtual_keys):
+            virtual_key = virtual_keys[slug]
+            if allowed is not None and virtual_key.place.provider not in allowed:
+                continue
+            models = virtual_key.models
+            for model in self._models.get(virtual_key.place.provider, ()) if models is None else sorted(models):
+                listing[model].append(slug)
+        return {model: tuple(slugs) for model, slugs in listing.items()}
 
     def _refuse(self, entry: Opened, code: str, detail: str) -> None:
+        """Its last good version, if it is to serve on, is put back by `_built`."""
+        self.good.pop(_name(entry.resource), None)
         self._refusals.append(_refusal(entry.resource, code, detail))
+
+
+def _config(names: Names, taken: Container[str], entry: Opened) -> ConfigEntry:
+    noun = entry.noun
+    assert isinstance(noun, Config)
+    _check_slug(noun.slug, taken)
+    try:
+        body = parse_config(noun.body)
+        return ConfigEntry(noun.slug, body, compile_route(body, names) if body.names_a_target else None)
+    except ConfigError as error:
+        raise _Unusable("config_invalid", str(error)) from None
+    except GatewayError as error:
+        raise _Unusable(error.code, error.message) from None
+
+
+def _take_key(workspace: WorkspaceView, callers: dict[bytes, Caller], entry: Opened) -> None:
+    noun = entry.noun
+    assert isinstance(noun, ApiKey)
+    hash_ = bytes.fromhex(noun.hash)
+    if hash_ in callers:
+        raise _Unusable("key_taken", "another API key has the same hash")
+    callers[hash_] = _caller(noun, workspace)
+
+
+def _check_slug(slug: str, taken: Container[str]) -> None:
+    if slug in taken:
+        raise _Unusable("slug_taken", f"another one in this workspace has the slug {slug!r}")
 
 
 def _credential(opener: Opener, resource: SealedResource, virtual_key: VirtualKey) -> Credential:
     def open_() -> Secret:
         try:
             opened = opener.open_credential(resource, virtual_key.credential)
-            return Secret(orjson.loads(opened.reveal())["api_key"])
+            key = Secret(orjson.loads(opened.reveal())["api_key"].encode())
+            if fits_a_header(key):
+                return key
+            reason = "its api_key cannot stand in a header"
         except EnvelopeError as error:
-            reason: str = error.code
-        except (orjson.JSONDecodeError, KeyError, TypeError):
+            reason = error.code
+        except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
             reason = "it holds no api_key"
         raise CredentialUnavailable(f"the credential of @{virtual_key.slug} cannot be used: {reason}")
 
@@ -295,6 +379,10 @@ def _caller(noun: ApiKey, workspace: WorkspaceView) -> Caller:
 def _first(own: bool | None, general: bool | None) -> bool:
     """A key may be narrower than its workspace, never wider."""
     return (own is None or own) and (general is None or general)
+
+
+def _name(resource: SealedResource) -> Name:
+    return resource.shard, resource.kind, resource.id
 
 
 def _refusal(resource: SealedResource, code: str, detail: str) -> Refusal:

@@ -7,10 +7,12 @@ a guardrail that is silently dropped is worse than an error.
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from shared.crypto.secret import Secret
 from shared.models.noun import Id, Noun, Slug
+from shared.models.virtual_key import fits_a_header
 
 TARGETS_MAX = 100
 DEPTH_MAX = 8
@@ -86,6 +88,33 @@ class ConfigBody(_Strict):
             return {**data, "api_key": Secret(data["api_key"])}
         return data
 
+    @field_validator("api_key")
+    @classmethod
+    def _a_provider_s_key(cls, key: Secret | None) -> Secret | None:
+        if key is None:
+            return None
+        if not fits_a_header(key):
+            raise ValueError("an `api_key` is visible ASCII without spaces")
+        if key.reveal().startswith(b"gh_"):
+            raise ValueError("an `api_key` is the provider's; a Gatehouse key never goes to a provider")
+        return key
+
+    @field_validator("override_params")
+    @classmethod
+    def _can_be_sent(cls, params: dict[str, Any] | None) -> dict[str, Any] | None:
+        if params is None:
+            return None
+        if "stream" in params:
+            raise ValueError("`stream` is the caller's to choose, since the answer's form follows it; remove it")
+        model = params.get("model", "any")
+        if not (isinstance(model, str) and model):
+            raise ValueError("`model` must be a string that is not empty")
+        try:
+            orjson.dumps(params)
+        except orjson.JSONEncodeError:
+            raise ValueError("no JSON that can be sent: nested too deep, or a number beyond 64 bits") from None
+        return params
+
     @model_validator(mode="after")
     def _can_work(self) -> Self:
         if self.strategy is not None and self.targets is None:
@@ -96,6 +125,8 @@ class ConfigBody(_Strict):
             raise ValueError("name a `provider` or a `virtual_key`, not both")
         if self.api_key is not None and self.provider is None:
             raise ValueError("an `api_key` needs a `provider`")
+        if self.api_key is not None and self.provider is not None and self.provider.startswith("@"):
+            raise ValueError("a saved provider `@slug` has its own key; remove the `api_key`")
         return self
 
     @property
@@ -132,7 +163,7 @@ def parse_config(data: Any) -> ConfigBody:
     if not isinstance(data, dict):
         raise ConfigError((((), "a config is a JSON object"),))
     if depth := _too_deep(data):
-        raise ConfigError(((("targets",) * 1, f"targets are nested {depth} deep; {DEPTH_MAX} is the limit"),))
+        raise ConfigError(((("targets",), f"targets are nested {depth} deep; {DEPTH_MAX} is the limit"),))
     try:
         return ConfigBody.model_validate(data)
     except ValidationError as error:

@@ -1,8 +1,18 @@
 """A stored provider credential. The credential is sealed a second time inside, and opened at first use only."""
 
+import re
+
 from pydantic import Field
 
+from shared.crypto.secret import Secret
 from shared.models.noun import Id, Noun, Slug
+
+_VISIBLE_ASCII = re.compile(rb"[\x21-\x7e]+")
+
+
+def fits_a_header(key: Secret) -> bool:
+    """Whether a provider's key can be sent: a line break in it would begin another header, or another request."""
+    return _VISIBLE_ASCII.fullmatch(key.reveal()) is not None
 
 
 class VirtualKey(Noun):

@@ -18,7 +18,10 @@ def client_error(provider: str, status: int, content_type: str, body: bytes) -> 
         error = {"message": error}
     if not isinstance(error, dict):
         error = parsed if isinstance(parsed, dict) and isinstance(parsed.get("message"), str) else {}
-    return orjson.dumps({"error": _fields(provider, status, error), "provider": provider})
+    try:
+        return orjson.dumps({"error": _fields(provider, status, error), "provider": provider})
+    except orjson.JSONEncodeError:  # orjson reads deeper than it writes.
+        return _page(provider, status, content_type, body)
 
 
 def _fields(provider: str, status: int, error: dict[str, Any]) -> dict[str, Any]:

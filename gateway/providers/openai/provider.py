@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from gateway.providers.base import BrokenAnswer, Call, Door, Place, Translated, Usage
+from gateway.providers.base import BrokenAnswer, Call, Door, Place, Translated, Untranslatable, Usage
 from gateway.providers.openai.errors import client_error
 from gateway.providers.openai.stream import OpenAIStream
 from gateway.providers.openai.usage import usage_of
@@ -38,7 +38,7 @@ class OpenAI:
         return Translated(
             target=place.prefix + _PATHS[call.door],
             headers=headers,
-            body=orjson.dumps({**call.body, **changes}) if changes else call.raw,
+            body=_changed(call.body, changes) if changes else call.raw,
         )
 
     def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage | None]:  # noqa: ARG002
@@ -55,6 +55,13 @@ class OpenAI:
 
     def error(self, provider: str, status: int, content_type: str, body: bytes) -> bytes:
         return client_error(provider, status, content_type, body)
+
+
+def _changed(body: Mapping[str, Any], changes: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps({**body, **changes})
+    except orjson.JSONEncodeError:  # orjson reads 1,024 levels and writes 254.
+        raise Untranslatable("the body is nested too deep to be changed on its way") from None
 
 
 def caller_wants_usage(body: Mapping[str, Any]) -> bool:

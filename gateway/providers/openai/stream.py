@@ -33,11 +33,12 @@ class OpenAIStream:
         return b"".join([event for event in events if self._passes(event)])
 
     def end(self) -> bytes:
+        rest = b"".join([event for event in self._events.finish() if self._passes(event)])
         if self.complete or self.failed:
-            return b""
+            return rest
         # Some hosts leave out the last blank line, some the last event. A finish reason says that nothing is missing.
         if self._finished or data_of(self._events.pending) == b"[DONE]":
-            return _DONE
+            return rest + _DONE
         raise BrokenAnswer("its stream ended before it was complete")
 
     def _passes(self, event: bytes) -> bool:
