@@ -23,7 +23,7 @@ from shared.protocol.snapshot import DOCUMENT_BYTES_MAX, Snapshot
 
 FILE_POLL_S = 0.5
 STORE_POLL_S = 2.0
-"""How often each store's pointer is compared. With a store's own timeout of 2 s, one that is back is seen within 5 s."""
+"""How often each store's pointer is compared; with a timeout of 2 s, a store that is back is seen within 5 s."""
 MEND_S = 300.0
 """How often every piece is read back and checked."""
 
@@ -269,7 +269,7 @@ def _signature(path: Path) -> tuple[int, ...] | None:
         stat = path.stat()
     except FileNotFoundError:
         return None
-    return (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    return (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 def _read_bounded(path: Path) -> bytes:
