@@ -1,0 +1,89 @@
+"""Which port each part has, whether it is free, and who has it if it is not."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+LOOPBACK = "127.0.0.1"
+GATEWAY = 8787
+REDIS = 16379
+SIMULATOR = 18787
+OFFSET_MAX = 65_535 - SIMULATOR
+STEP = 10
+"""Between two stacks on one machine."""
+
+
+class PortTaken(Exception):
+    """The text names the port, who has it, and the way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    offset: int
+
+    @property
+    def gateway(self) -> int:
+        return GATEWAY + self.offset
+
+    @property
+    def redis(self) -> int:
+        return REDIS + self.offset
+
+    @property
+    def simulator(self) -> int:
+        return SIMULATOR + self.offset
+
+    @classmethod
+    def free(cls, host: str) -> "Ports":
+        """The lowest offset above 0 at which every port is free just now."""
+        for offset in range(STEP, OFFSET_MAX, STEP):
+            ports = cls(offset)
+            if all(_can_bind(where, port) for _, where, port in ports.listed(host)):
+                return ports
+        raise PortTaken("no port offset was found at which every port is free")
+
+    def listed(self, host: str) -> Iterator[tuple[str, str, int]]:
+        """Part, address, port. Only the gateway may be reached from outside."""
+        yield "gateway", host, self.gateway
+        yield "redis", LOOPBACK, self.redis
+        yield "simulator", LOOPBACK, self.simulator
+
+    def check(self, host: str) -> None:
+        """Raises PortTaken for the first port that cannot be had."""
+        for part, where, port in self.listed(host):
+            if not _can_bind(where, port):
+                raise PortTaken(
+                    f"port {port} ({part}) is taken{_by_whom(port)}; free it, or move all with --port-offset N"
+                )
+
+
+def _can_bind(host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+        return True
+
+
+def _by_whom(port: int) -> str:
+    """` by process 12 (nginx)`, or nothing where it cannot be seen. Not the command line, which may hold keys."""
+    sockets = {f"socket:[{inode}]" for inode in _listening(port)}
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if any(str(handle.readlink()) in sockets for handle in (process / "fd").iterdir()):
+                return f" by process {process.name} ({(process / 'comm').read_text().strip()})"
+    return ""
+
+
+def _listening(port: int) -> Iterator[str]:
+    """The inodes of the sockets that listen on `port`, from the kernel's tables."""
+    for table in ("tcp", "tcp6"):
+        with suppress(FileNotFoundError):
+            for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+                row = line.split()
+                if row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port:
+                    yield row[9]
