@@ -17,7 +17,7 @@ async def read_body(request: web.BaseRequest, bytes_max: int, wait_s: float) -> 
     if length is not None and length > bytes_max:
         raise _too_large(bytes_max)
     if request.content.is_eof():
-        return request.content.read_nowait()
+        return _bounded(request.content.read_nowait(), bytes_max)
     if request.headers.get("expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # The answer proper has not begun.
@@ -40,6 +40,12 @@ async def _read(request: web.BaseRequest, bytes_max: int) -> bytes:
             raise _too_large(bytes_max)
         parts.append(part)
     return b"".join(parts)
+
+
+def _bounded(body: bytes, bytes_max: int) -> bytes:
+    if len(body) > bytes_max:
+        raise _too_large(bytes_max)
+    return body
 
 
 def _too_large(bytes_max: int) -> GatewayError:

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any
 
 import orjson
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from gateway.errors import Code, GatewayError
 from gateway.pipeline.authenticate import authenticate
@@ -29,13 +29,10 @@ DOORS = {
     "/v1/embeddings": Door.EMBEDDINGS,
 }
 _ONCE = (
-    "authorization",
-    "x-portkey-api-key",
-    "x-gatehouse-api-key",
-    "x-portkey-config",
-    "x-gatehouse-config",
-    "host",
-    "content-length",
+    *(b"host", b"content-length", b"content-type"),
+    *(b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"x-portkey-api-key", b"x-gatehouse-api-key"),
+    *(b"x-portkey-config", b"x-portkey-virtual-key", b"x-portkey-provider", b"x-portkey-custom-host"),
+    *(b"x-gatehouse-config", b"x-gatehouse-virtual-key", b"x-gatehouse-provider", b"x-gatehouse-custom-host"),
 )
 """Headers that decide who calls and what; sent twice, two readers could take two different ones."""
 
@@ -61,7 +58,7 @@ class Front:
         self._pipeline = pipeline
         self._probes = probes
         self._clock = clock
-        self._new_id = new_id
+        self.new_id = new_id
         self._body_bytes_max = body_bytes_max
         self._body_wait_s = body_wait_s
         self._running_max = running_requests_max
@@ -71,7 +68,7 @@ class Front:
         door = DOORS.get(request.path)
         if door is None:
             return self._other(request)
-        exchange = Exchange(self._new_id(), door, request.headers, b"", self._clock.monotonic_s())
+        exchange = Exchange(self.new_id(), door, request.headers, b"", self._clock.monotonic_s())
         answer = AiohttpAnswer(request)
         if self._running >= self._running_max:
             message = f"this worker already carries {self._running_max} requests; try again shortly"
@@ -97,7 +94,7 @@ class Front:
 
     def _other(self, request: web.BaseRequest) -> web.Response:
         """Whatever carries no LLM call: probes, the model list, and paths that are not ours."""
-        request_id = self._new_id()
+        request_id = self.new_id()
         try:
             if (probe := self._probes.answer(request.path)) is not None:
                 return _json(*probe, request_id)
@@ -106,10 +103,7 @@ class Front:
                 return _json(200, self._models(request), request_id)
             raise _not_here(request.path)
         except GatewayError as error:
-            response = _json(error.row.status, error_body(error, request_id), request_id)
-            if error.retry_after_s is not None:
-                response.headers["retry-after"] = str(error.retry_after_s)
-            return response
+            return _refusal(error, request_id)
 
     def _models(self, request: web.BaseRequest) -> dict[str, Any]:
         caller = authenticate(request.headers, self._pipeline.view(), self._clock.wall_ms())
@@ -125,9 +119,18 @@ def _check_head(request: web.BaseRequest, method: str) -> None:
         raise GatewayError(Code.HEADER_INVALID, f"more than {HEADERS_MAX} headers came with this request")
     if sum(map(len, chain.from_iterable(request.raw_headers))) > HEAD_BYTES_MAX:
         raise GatewayError(Code.HEADER_INVALID, f"the headers of this request are longer than {HEAD_BYTES_MAX} bytes")
+    names = [name.lower() for name, _ in request.raw_headers]
+    if request.version < HttpVersion11:
+        if b"transfer-encoding" in names:
+            raise GatewayError(Code.HTTP_MALFORMED, "HTTP/1.0 has no transfer-encoding")
+    elif b"host" not in names:
+        raise GatewayError(Code.HTTP_MALFORMED, "a request names its host")
+    if len(set(names)) == len(names):
+        return
     for name in _ONCE:
-        if len(headers.getall(name, ())) > 1:
-            raise GatewayError(Code.HEADER_INVALID, f"the header {name} came more than once", param=name)
+        if names.count(name) > 1:
+            message = f"the header {name.decode()} came more than once"
+            raise GatewayError(Code.HEADER_INVALID, message, param=name.decode())
 
 
 def _check_content_type(request: web.BaseRequest) -> None:
@@ -149,14 +152,36 @@ def _not_here(path: str) -> GatewayError:
 
 
 def _json(status: int, body: dict[str, Any], request_id: str) -> web.Response:
-    headers = {"content-type": "application/json", "x-portkey-request-id": request_id}
+    headers = {"content-type": "application/json", "x-portkey-request-id": request_id, "server": "gatehouse"}
     return web.Response(status=status, headers=headers, body=orjson.dumps(body))
+
+
+def _refusal(error: GatewayError, request_id: str) -> web.Response:
+    response = _json(error.row.status, error_body(error, request_id), request_id)
+    if error.retry_after_s is not None:
+        response.headers["retry-after"] = str(error.retry_after_s)
+    if not error.row.retry_helps:
+        response.headers["x-should-retry"] = "false"
+    return response
 
 
 class Connection(web.RequestHandler):
     """aiohttp's connection, with our error body where its parser refuses, and no traceback for each of them."""
 
-    __slots__ = ()
+    __slots__ = ("_new_id",)
+
+    def __init__(self, server: web.Server, new_id: Callable[[], str], loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(
+            server,
+            loop=loop,
+            access_log=None,  # type: ignore[arg-type]  # Its own test is for None: no access log.
+            keepalive_timeout=IDLE_S,
+            max_line_size=HEAD_BYTES_MAX,
+            max_field_size=HEAD_BYTES_MAX,
+            max_headers=HEADERS_MAX,
+            auto_decompress=False,
+        )
+        self._new_id = new_id
 
     def handle_error(
         self,
@@ -166,10 +191,11 @@ class Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return super().handle_error(request, status, exc, message)
-        error = GatewayError(Code.HTTP_MALFORMED, "this is not HTTP as this gateway accepts it")
-        body = orjson.dumps(error_body(error, "unread"))
-        response = web.Response(status=status, content_type="application/json", body=body)
+            super().handle_error(request, status, exc, message)  # Logs it; raises if an answer has begun.
+            error = GatewayError(Code.INTERNAL, "this gateway failed by a fault of its own; its log says more")
+        else:
+            error = GatewayError(Code.HTTP_MALFORMED, "this is not HTTP as this gateway accepts it")
+        response = _refusal(error, self._new_id())
         response.force_close()
         return response
 
@@ -181,15 +207,7 @@ class HttpServer(web.Server):
         # A caller that leaves cancels its handler, and with it the provider's work.
         super().__init__(front, handler_cancellation=True, loop=loop)
         self._front_loop = loop
+        self._new_id = front.new_id
 
     def __call__(self) -> Connection:
-        return Connection(
-            self,
-            loop=self._front_loop,
-            access_log=None,  # type: ignore[arg-type]  # Its own test is for None: no access log.
-            keepalive_timeout=IDLE_S,
-            max_line_size=HEAD_BYTES_MAX,
-            max_field_size=HEAD_BYTES_MAX,
-            max_headers=HEADERS_MAX,
-            auto_decompress=False,
-        )
+        return Connection(self, self._new_id, self._front_loop)
