@@ -1,0 +1,34 @@
+"""Ports: one number moves them all, and a taken one is named with its holder."""
+
+import os
+import socket
+
+import pytest
+
+from embedded.ports import LOOPBACK, Ports, PortTaken
+
+
+def test_offset_moves_every_port() -> None:
+    usual, moved = (Ports(offset).listed(LOOPBACK) for offset in (0, 100))
+    assert [(part, port + 100) for part, _, port in usual] == [(part, port) for part, _, port in moved]
+
+
+def test_only_the_gateway_leaves_the_loopback() -> None:
+    assert [part for part, host, _ in Ports(0).listed("0.0.0.0") if host != LOOPBACK] == ["gateway"]
+
+
+def test_taken_port_is_named_with_its_holder_and_the_way_out() -> None:
+    ports = Ports.free(LOOPBACK)
+    ports.check(LOOPBACK)
+    with socket.create_server((LOOPBACK, ports.redis)), pytest.raises(PortTaken) as refusal:
+        ports.check(LOOPBACK)
+    said = str(refusal.value)
+    assert f"port {ports.redis} (redis) is taken by process {os.getpid()} (" in said
+    assert "--port-offset" in said
+    assert "\n" not in said
+
+
+def test_free_offset_steps_over_a_taken_port() -> None:
+    first = Ports.free(LOOPBACK)
+    with socket.create_server((LOOPBACK, first.simulator)):
+        assert Ports.free(LOOPBACK).offset > first.offset
