@@ -1,0 +1,3 @@
+"""What every test may ask for."""
+
+pytest_plugins = ("tests.fixtures.redis", "tests.fixtures.house", "tests.fixtures.stack")

@@ -1,0 +1,207 @@
+"""The disk store when the disk is not well: torn, overwritten, truncated, gone, read-only, full; and many at once."""
+
+import asyncio
+import os
+import random
+import sqlite3
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.sync.disk_store import DiskStore
+from gateway.sync.store import StoreUnavailable
+from shared.clock import FakeClock
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "configuration.sqlite"
+
+
+def read(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def overwrite(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+async def filled(path: Path, clock: FakeClock) -> DiskStore:
+    store = DiskStore(path, clock)
+    await store.put({f"value:{number}": bytes((number % 256,)) * 2000 for number in range(100)})
+    assert await store.move(None, b"pointer")
+    return store
+
+
+async def test_what_was_written_is_there_for_the_next_process(path: Path, clock: FakeClock) -> None:
+    store = await filled(path, clock)
+    await store.close()
+    again = DiskStore(path, clock)
+    assert await again.pointer() == b"pointer"
+    assert (await again.get(["value:7"])) == {"value:7": b"\7" * 2000}
+    await again.close()
+
+
+async def test_only_its_user_can_read_it(path: Path, clock: FakeClock) -> None:
+    """GHS/1 8.1."""
+    store = await filled(path, clock)
+    for file in path.parent.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+    await store.close()
+
+
+async def test_commits_are_synchronous(path: Path, clock: FakeClock) -> None:
+    store = await filled(path, clock)
+    assert store._connection is not None
+    assert store._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert store._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    await store.close()
+
+
+async def test_a_writer_killed_in_the_middle_leaves_the_last_commit(path: Path, clock: FakeClock) -> None:
+    """A process is killed while it writes pointer after pointer; what it said it had written is there."""
+    script = (
+        "import asyncio, sys\n"
+        "from pathlib import Path\n"
+        "from gateway.sync.disk_store import DiskStore\n"
+        "from shared.clock import SystemClock\n"
+        "async def main():\n"
+        "    store, before = DiskStore(Path(sys.argv[1]), SystemClock()), None\n"
+        "    for number in range(1_000_000):\n"
+        "        pointer = str(number).encode()\n"
+        "        await store.put({f'value:{number}': pointer * 100})\n"
+        "        assert await store.move(before, pointer)\n"
+        "        before = pointer\n"
+        "        print(number, flush=True)\n"
+        "asyncio.run(main())\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, str(path), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    lines = [await process.stdout.readline() for _ in range(20)]
+    process.kill()
+    said = int((b"".join(lines) + await process.stdout.read()).splitlines()[-1])
+    await process.wait()
+    store = DiskStore(path, clock)
+    there = int(await store.pointer() or b"-1")
+    assert said <= there <= said + 1
+    assert (await store.get([f"value:{there}"])) == {f"value:{there}": str(there).encode() * 100}
+    await store.close()
+
+
+@pytest.mark.parametrize("damage", ["overwritten", "header", "truncated", "emptied", "text"])
+async def test_a_damaged_file_is_moved_aside_and_an_empty_one_takes_its_place(
+    path: Path, clock: FakeClock, damage: str
+) -> None:
+    store = await filled(path, clock)
+    await store.close()
+    data = read(path)
+    dice = random.Random(4)
+    overwrite(
+        path,
+        {
+            "overwritten": data[:4096] + dice.randbytes(len(data) - 4096),
+            "header": dice.randbytes(4096) + data[4096:],
+            "truncated": data[: len(data) // 2],
+            "emptied": b"",
+            "text": b"this was never a database, " * 1000,
+        }[damage],
+    )
+    again = DiskStore(path, clock)
+    with capture_logs() as logs:
+        if damage != "emptied":
+            with pytest.raises(StoreUnavailable):
+                await again.pointer()
+        assert await again.pointer() is None
+    assert await again.move(None, b"new")
+    assert await again.pointer() == b"new"
+    events = [entry["event"] for entry in logs]
+    assert events == ([] if damage == "emptied" else ["disk_store_damaged"])
+    assert path.with_name(path.name + ".damaged").exists() == (damage != "emptied")
+    await again.close()
+
+
+async def test_damage_under_an_open_store_is_noticed_by_everyone_who_has_it_open(path: Path, clock: FakeClock) -> None:
+    one = await filled(path, clock)
+    two = DiskStore(path, clock)
+    assert await two.pointer() == b"pointer"
+    await one.close()
+    await two.close()
+    overwrite(path, b"x" * 8192)
+    one, two = DiskStore(path, clock), DiskStore(path, clock)
+    with pytest.raises(StoreUnavailable):
+        await one.pointer()
+    assert await one.move(None, b"new")
+    assert await two.pointer() == b"new"
+    remove(path)
+    assert await two.pointer() is None, "the file is another one now"
+    await one.close()
+    await two.close()
+
+
+async def test_the_folder_missing_is_unavailable(tmp_path: Path, clock: FakeClock) -> None:
+    store = DiskStore(tmp_path / "nowhere" / "configuration.sqlite", clock)
+    with pytest.raises(StoreUnavailable):
+        await store.pointer()
+    await store.close()
+
+
+async def test_read_only_it_can_be_read_and_not_written(path: Path, clock: FakeClock) -> None:
+    store = await filled(path, clock)
+    assert store._connection is not None
+    store._connection.execute("PRAGMA query_only = ON")
+    assert await store.pointer() == b"pointer"
+    with pytest.raises(StoreUnavailable, match="readonly"):
+        await store.put({"value:new": b"1"})
+    await store.close()
+
+
+async def test_full_it_refuses_and_keeps_what_it_has(path: Path, clock: FakeClock) -> None:
+    store = await filled(path, clock)
+    assert store._connection is not None
+    (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
+    store._connection.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StoreUnavailable, match="full"):
+        await store.put({"value:big": os.urandom(1_000_000)})
+    assert await store.pointer() == b"pointer"
+    assert await store.get(["value:big"]) == {}
+    await store.close()
+
+
+async def test_several_processes_worth_of_stores_read_while_one_writes(path: Path, clock: FakeClock) -> None:
+    writer, *readers = [DiskStore(path, clock) for _ in range(4)]
+
+    async def write() -> None:
+        before = None
+        for number in range(50):
+            pointer = str(number).encode()
+            await writer.put({f"value:{number}": pointer})
+            assert await writer.move(before, pointer)
+            before = pointer
+
+    async def read(store: DiskStore) -> None:
+        last = -1
+        while last < 49:
+            pointer = int(await store.pointer() or b"-1")
+            assert pointer >= last
+            last = pointer
+            if pointer >= 0:
+                assert await store.get([f"value:{pointer}"]) == {f"value:{pointer}": str(pointer).encode()}
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(write(), *map(read, readers))
+    for store in (writer, *readers):
+        await store.close()
+
+
+def test_sqlite_is_built_for_threads() -> None:
+    """One connection is used from several threads, one at a time."""
+    assert sqlite3.threadsafety >= 1

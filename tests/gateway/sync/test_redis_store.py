@@ -1,0 +1,81 @@
+"""The Redis store when Redis is not well: away, killed, frozen, wiped, full, shut with another password."""
+
+import pytest
+
+from gateway.sync.redis_store import RedisStore
+from gateway.sync.store import StoreUnavailable
+from tests.fixtures.house import GATEWAY
+from tests.fixtures.redis import RedisServer
+
+
+async def test_keys_share_one_hash_tag(redis_server: RedisServer) -> None:
+    """GHS/1 8.3."""
+    store = RedisStore(redis_server.url, GATEWAY)
+    await store.put({"value:aa": b"1", "manifest:bb": b"2"})
+    await store.touch(["value:aa"])
+    await store.move(None, b"one")
+    await store.move(b"one", b"two")
+    keys = sorted(await store._redis.keys("*"))
+    names = ("manifest:bb", "pointer", "pointers", "touched", "value:aa")
+    assert keys == [f"gh:{{{GATEWAY}}}:{name}".encode() for name in names]
+    await store.close()
+
+
+async def test_two_gateways_in_one_redis_do_not_see_each_other(redis_server: RedisServer) -> None:
+    one, two = RedisStore(redis_server.url, "gw_one"), RedisStore(redis_server.url, "gw_two")
+    assert await one.move(None, b"of one")
+    assert await two.pointer() is None
+    await one.close()
+    await two.close()
+
+
+async def test_killed_it_is_unavailable_and_comes_back_by_itself(redis_server: RedisServer) -> None:
+    store = RedisStore(redis_server.url, GATEWAY)
+    assert await store.move(None, b"one")
+    redis_server.kill()
+    for call in (
+        store.pointer(),
+        store.pointers(),
+        store.move(None, b"x"),
+        store.get(["value:a"]),
+        store.touch(["value:a"]),
+    ):
+        with pytest.raises(StoreUnavailable):
+            await call
+    with pytest.raises(StoreUnavailable):
+        await store.put({"value:a": b"1"})
+    with pytest.raises(StoreUnavailable):
+        await store.sweep([])
+    redis_server.start()
+    assert await store.pointer() is None, "nothing is left of the killed one"
+    assert await store.move(None, b"two")
+    await store.close()
+
+
+async def test_frozen_it_is_unavailable_after_its_timeout(redis_server: RedisServer) -> None:
+    store = RedisStore(redis_server.url, GATEWAY, timeout_s=0.1)
+    assert await store.move(None, b"one")
+    redis_server.freeze()
+    with pytest.raises(StoreUnavailable):
+        await store.pointer()
+    redis_server.thaw()
+    assert await store.pointer() == b"one"
+    await store.close()
+
+
+async def test_full_it_is_unavailable_for_writing_and_readable_still(redis_server: RedisServer) -> None:
+    store = RedisStore(redis_server.url, GATEWAY)
+    await store.put({"value:aa": b"1"})
+    await store._redis.config_set("maxmemory", "1")
+    with pytest.raises(StoreUnavailable):
+        await store.put({"value:bb": b"2"})
+    assert await store.get(["value:aa", "value:bb"]) == {"value:aa": b"1"}
+    await store.close()
+
+
+async def test_the_wrong_password_is_unavailable_and_not_told(redis_server: RedisServer) -> None:
+    store = RedisStore(f"redis://:wrong-marker@127.0.0.1:{redis_server.port}/0", GATEWAY)
+    with pytest.raises(StoreUnavailable) as unavailable:
+        await store.pointer()
+    assert "wrong-marker" not in str(unavailable.value)
+    await store.close()
