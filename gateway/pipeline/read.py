@@ -1,5 +1,6 @@
 """From a body's bytes to a `Call` (pure): parsed once, and checked only as far as the gateway itself must know."""
 
+import re
 from collections.abc import Mapping
 
 import orjson
@@ -16,6 +17,8 @@ _FORWARDED = (
     "traceparent",
 )
 """Request headers that go to the provider as they came (design section 5)."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def read_call(door: Door, headers: Mapping[str, str], body: bytes) -> Call:
@@ -57,10 +60,13 @@ def _what_is_malformed(body: bytes, error: orjson.JSONDecodeError) -> str:
 
 
 def _forwarded(headers: Mapping[str, str]) -> bytes:
-    """Values were parsed off an HTTP head, so they hold no line break."""
     block = b""
     for name in _FORWARDED:
         value = headers.get(name)
-        if value is not None:
-            block += b"%b: %b\r\n" % (name.encode(), value.encode("utf-8", "surrogateescape"))
+        if value is None:
+            continue
+        if _CONTROL.search(value):
+            message = f"the header {name} holds a control character"
+            raise GatewayError(Code.HEADER_INVALID, message, param=name)
+        block += b"%b: %b\r\n" % (name.encode(), value.encode("utf-8", "surrogateescape"))
     return block

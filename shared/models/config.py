@@ -74,7 +74,7 @@ class ConfigBody(_Strict):
 
     name: Annotated[str, Field(max_length=200)] | None = None
     strategy: Strategy | None = None
-    targets: Annotated[tuple["ConfigBody", ...], Field(min_length=1, max_length=TARGETS_MAX)] | None = None
+    targets: tuple["ConfigBody", ...] | None = None
     provider: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     virtual_key: Slug | None = None
     api_key: Annotated[Secret | None, Field(repr=False)] = None
@@ -87,6 +87,13 @@ class ConfigBody(_Strict):
         if isinstance(data, dict) and isinstance(data.get("api_key"), str):
             return {**data, "api_key": Secret(data["api_key"])}
         return data
+
+    @field_validator("targets", mode="before")
+    @classmethod
+    def _some_but_not_too_many(cls, targets: Any) -> Any:
+        if isinstance(targets, list | tuple) and not 1 <= len(targets) <= TARGETS_MAX:
+            raise ValueError(f"name 1 to {TARGETS_MAX} targets")
+        return targets
 
     @field_validator("api_key")
     @classmethod
