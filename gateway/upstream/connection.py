@@ -8,6 +8,7 @@ the body, content length and transfer coding together, a content coding (we aske
 import asyncio
 import re
 import socket
+import ssl
 from collections.abc import Callable
 from typing import cast
 
@@ -177,7 +178,7 @@ class Connection(asyncio.Protocol):
             exchange.fed()
 
     def eof_received(self) -> None:
-        if self._exchange is not None and self._until_eof:
+        if self._exchange is not None and self._until_eof and self._is_goodbye():
             self._end_exchange(self._exchange)
         elif self._transport is not None:
             # At once: closing in peace would wait until a request nobody reads had been written.
@@ -275,6 +276,18 @@ class Connection(asyncio.Protocol):
         else:
             self.abort()
         exchange.ended()
+
+    def _is_goodbye(self) -> bool:
+        """Whether an EOF was meant by the other side. Over TLS anybody on the way can end the TCP stream, so only
+        a close_notify counts (RFC 9112, 9.8); after one, reading gives nothing instead of asking for more.
+        """
+        tls = None if self._transport is None else self._transport.get_extra_info("ssl_object")
+        if tls is None:
+            return True
+        try:
+            return not tls.read(1)
+        except ssl.SSLError:
+            return False
 
     def _cut(self, error: Exception | None = None) -> UpstreamError:
         answered = self._received_bytes > 0

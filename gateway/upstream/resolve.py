@@ -2,9 +2,9 @@
 
 import asyncio
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from ipaddress import ip_address
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.upstream.address import Address
 from shared.clock import Clock
@@ -19,13 +19,21 @@ class Resolver(Protocol):
         ...
 
 
+class GetAddrInfo(Protocol):
+    """`getaddrinfo` of an event loop."""
+
+    def __call__(self, host: str, port: None, *, type: socket.SocketKind) -> Awaitable[Sequence[Any]]: ...  # noqa: A002
+
+
 class SystemResolver:
     """Asks the system, once for all who ask at the same time, and remembers the answer for 30 s, a failure never."""
 
-    __slots__ = ("_asking", "_clock", "_known")
+    __slots__ = ("_asking", "_clock", "_getaddrinfo", "_known")
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, getaddrinfo: GetAddrInfo | None = None) -> None:
+        """`getaddrinfo` None: the running loop's."""
         self._clock = clock
+        self._getaddrinfo = getaddrinfo or asyncio.get_running_loop().getaddrinfo
         self._known: dict[str, tuple[float, Sequence[Address]]] = {}
         self._asking: dict[str, asyncio.Task[Sequence[Address]]] = {}
 
@@ -42,7 +50,7 @@ class SystemResolver:
 
     async def _ask(self, host: str) -> Sequence[Address]:
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            found = await self._getaddrinfo(host, None, type=socket.SOCK_STREAM)
             addresses = tuple(dict.fromkeys(ip_address(sockaddr[0]) for *_, sockaddr in found))
             self._remember(host, addresses)
         finally:

@@ -1,0 +1,349 @@
+"""What an answer's bytes may be: a connection on a transport in memory, fed in every way they can be cut."""
+
+import asyncio
+import socket
+from itertools import pairwise
+
+import httptools
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from gateway.upstream.connection import HEAD_BYTES_MAX, HEADERS_MAX, Connection
+from gateway.upstream.errors import Cut, ProtocolFault, TooLarge, UpstreamError
+from gateway.upstream.exchange import Exchange
+from gateway.upstream.messages import Deadlines, Origin, UpstreamRequest
+
+ORIGIN = Origin("https", "provider.test", 443)
+fuzz = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+class MemoryTransport(asyncio.Transport):
+    """Keeps what is written; closes at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.closed = False
+
+    def get_extra_info(self, name, default=None):
+        return self if name == "socket" else default
+
+    def setsockopt(self, *option) -> None:
+        self.option = option
+
+    def write(self, data) -> None:
+        self.written += bytes(data)
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def abort(self) -> None:
+        self.closed = True
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+class Call:
+    """One request sent on a connection of its own."""
+
+    def __init__(self, method: str = "POST") -> None:
+        self.freed: list[Connection] = []
+        self.lost: list[Connection] = []
+        self.transport = MemoryTransport()
+        self.connection = Connection(ORIGIN, free=self.freed.append, lost=self.lost.append)
+        self.connection.connection_made(self.transport)
+        self.answer = self.send(method)
+
+    def send(self, method: str = "POST") -> Exchange:
+        request = UpstreamRequest(ORIGIN, method, "/", b"", b"", Deadlines())
+        return self.connection.send(request, 0.0, 900.0)
+
+    def feed(self, *pieces: bytes) -> None:
+        for piece in pieces:
+            if not self.transport.closed:
+                self.connection.data_received(piece)
+
+    def end(self) -> None:
+        """The other side has closed."""
+        if not self.transport.closed:
+            self.connection.eof_received()
+        self.connection.connection_lost(None)
+
+
+async def outcome(call: Call) -> tuple[object, ...]:
+    """Everything its reader can see of a call that has ended: the answer, or the error."""
+    try:
+        await call.answer.head()
+        body = await call.answer.read(1 << 30)
+    except UpstreamError as error:
+        return type(error), error.answered
+    return call.answer.status, dict(call.answer.headers), body, bool(call.freed)
+
+
+def cut(data: bytes, at: list[int]) -> list[bytes]:
+    edges = [0, *sorted({edge % (len(data) + 1) for edge in at}), len(data)]
+    return [data[a:b] for a, b in pairwise(edges) if a < b]
+
+
+def chunked(*pieces: bytes) -> bytes:
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+def ok(*headers: bytes, body: bytes = b"") -> bytes:
+    return b"HTTP/1.1 200 OK\r\n" + b"".join(header + b"\r\n" for header in headers) + b"\r\n" + body
+
+
+CHUNKED = b"transfer-encoding: chunked"
+
+bodies = st.binary(max_size=300)
+answers = st.one_of(
+    bodies.map(lambda body: ok(b"content-length: %d" % len(body), body=body)),
+    st.lists(st.binary(min_size=1, max_size=100), max_size=5).map(lambda pieces: ok(CHUNKED, body=chunked(*pieces))),
+    bodies.map(lambda body: ok(body=body)),
+    bodies.map(lambda body: b"HTTP/1.1 100 Continue\r\n\r\n" + ok(b"content-length: %d" % len(body), body=body)),
+)
+
+
+@fuzz
+@given(answer=answers, at=st.lists(st.integers(0, 1000), max_size=12))
+async def test_any_cuts_give_the_same_answer(answer, at):
+    whole, pieces, bytewise = Call(), Call(), Call()
+    whole.feed(answer)
+    pieces.feed(*cut(answer, at))
+    bytewise.feed(*(bytes([byte]) for byte in answer))
+    for call in (whole, pieces, bytewise):
+        call.end()
+    expected = await outcome(whole)
+    assert expected[0] == 200
+    assert await outcome(pieces) == expected
+    assert await outcome(bytewise) == expected
+
+
+@given(pieces=st.lists(st.binary(min_size=1, max_size=100), max_size=5))
+async def test_chunked_bodies_are_decoded(pieces):
+    call = Call()
+    call.feed(ok(CHUNKED, body=chunked(*pieces)))
+    status, _, body, kept = await outcome(call)
+    assert (status, body, kept) == (200, b"".join(pieces), True)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ok(b"content-length: 2", b"content-length: 3", body=b"abc"),
+        ok(b"content-length: 2", b"content-length: 2", body=b"ab"),
+        ok(b"content-length: 2, 2", body=b"ab"),
+        ok(b"content-length: +2", body=b"ab"),
+        ok(b"content-length: 0x2", body=b"ab"),
+        ok(b"content-length: -1", body=b"ab"),
+        ok(b"content-length: 2 2", body=b"ab"),
+        ok(b"content-length:", body=b"ab"),
+        ok(b"content-length: 99999999999999999999999999", body=b"ab"),
+        ok(b"content-length: 3", CHUNKED, body=chunked(b"ab")),
+        ok(CHUNKED, b"content-length: 3", body=chunked(b"ab")),
+        ok(CHUNKED, CHUNKED, body=chunked(b"ab")),
+        ok(b"transfer-encoding: gzip, chunked", body=chunked(b"ab")),
+        ok(b"transfer-encoding: chunked, gzip", body=chunked(b"ab")),
+        ok(b"transfer-encoding: identity", body=b"ab"),
+        ok(b"transfer-encoding: xchunked", body=chunked(b"ab")),
+        ok(b"transfer-encoding: \x0bchunked", body=chunked(b"ab")),
+        ok(b"transfer-encoding : chunked", body=chunked(b"ab")),
+        ok(b" transfer-encoding: chunked", body=chunked(b"ab")),
+        ok(b"a: b", b" folded: c", b"content-length: 0"),
+        ok(b"a: b\rcontent-length: 7", b"content-length: 0"),
+        ok(b"a: b\ncontent-length: 7", b"content-length: 0"),
+        ok(b"a: \x00", b"content-length: 0"),
+        ok(b"\xe9: b", b"content-length: 0"),
+        ok(b": b", b"content-length: 0"),
+        ok(b"no colon", b"content-length: 0"),
+        ok(b"content-encoding: gzip", b"content-length: 2", body=b"ab"),
+        ok(b"content-encoding: identity", b"content-encoding: br", b"content-length: 2", body=b"ab"),
+        ok(CHUNKED, body=b"2 \r\nab\r\n0\r\n\r\n"),
+        ok(CHUNKED, body=b"0x2\r\nab\r\n0\r\n\r\n"),
+        ok(CHUNKED, body=b"-2\r\nab\r\n0\r\n\r\n"),
+        ok(CHUNKED, body=b"2\nab\n0\n\n"),
+        ok(CHUNKED, body=b"2\r\nabc\r\n0\r\n\r\n"),
+        ok(CHUNKED, body=b"fffffffffffffffff\r\nab\r\n0\r\n\r\n"),
+        ok(CHUNKED, body=b"2\r\nab\r\n0\r\ncontent-length: 9\r\n\r\n"),
+        ok(CHUNKED, body=b"\r\nab\r\n0\r\n\r\n"),
+        b"HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + chunked(b"ab"),
+        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\nab",
+        b"HTTP/1.1 101 Switching Protocols\r\n\r\nab",
+        b"HTTP/1.1 099 Odd\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/1.1 600 Odd\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/1.1 20 OK\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/1.1 2000 OK\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/2.0 200 OK\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/0.9 200 OK\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/1.2 200 OK\r\ncontent-length: 0\r\n\r\n",
+        b"http/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+        b"ICY 200 OK\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\ncontent-length: 0\n\n",
+        b"<html>not HTTP</html>\r\n\r\n",
+        b"\x16\x03\x01\x00\x05hello",
+    ],
+)
+@pytest.mark.parametrize("bytewise", [False, True])
+async def test_what_two_readers_could_read_differently_is_refused(answer, bytewise):
+    call = Call()
+    call.feed(*([bytes([byte]) for byte in answer] if bytewise else [answer]))
+    assert call.transport.closed
+    assert not call.freed
+    assert await outcome(call) == (ProtocolFault, True)
+
+
+@pytest.mark.parametrize(
+    ("answer", "body"),
+    [
+        (ok(CHUNKED, body=b'2;name="value"\r\nab\r\n0;last\r\n\r\n'), b"ab"),
+        (ok(CHUNKED, body=b"2\r\nab\r\n0\r\nx-trailer: 1\r\n\r\n"), b"ab"),
+        (ok(CHUNKED, body=b"0002\r\nab\r\n000\r\n\r\n"), b"ab"),
+        (ok(b"Transfer-Encoding: Chunked", body=chunked(b"ab")), b"ab"),
+        (ok(b"content-encoding: identity", b"content-length: 2", body=b"ab"), b"ab"),
+        (ok(b"upgrade: h2", b"connection: upgrade", b"content-length: 2", body=b"ab"), b"ab"),
+        (b"HTTP/1.1 200\r\ncontent-length: 2\r\n\r\nab", b"ab"),
+        (ok(b"content-length:2", body=b"ab"), b"ab"),
+    ],
+)
+async def test_unusual_but_clear_answers_are_taken_and_trailers_dropped(answer, body):
+    call = Call()
+    call.feed(answer)
+    status, headers, got, kept = await outcome(call)
+    assert (status, got, kept) == (200, body, True)
+    assert "x-trailer" not in headers
+
+
+# Limits
+
+
+@pytest.mark.parametrize("bytewise", [False, True])
+async def test_too_many_headers(bytewise):
+    fields = [b"x: %d" % number for number in range(HEADERS_MAX)]
+    call = Call()
+    call.feed(ok(*fields[1:], b"content-length: 0"))
+    assert (await outcome(call))[0] == 200
+    call = Call()
+    answer = ok(*fields, b"content-length: 0")
+    call.feed(*([bytes([byte]) for byte in answer] if bytewise else [answer]))
+    assert await outcome(call) == (TooLarge, True)
+
+
+@pytest.mark.parametrize("size", [1, 1000, 1 << 20])
+async def test_a_head_that_is_too_long(size):
+    long = ok(b"x: " + b"y" * HEAD_BYTES_MAX, b"content-length: 0")
+    call = Call()
+    call.feed(*(long[at : at + size] for at in range(0, len(long), size)))
+    assert await outcome(call) == (TooLarge, True)
+
+
+async def test_a_long_head_within_the_limit_is_taken():
+    call = Call()
+    call.feed(ok(b"x: " + b"y" * (HEAD_BYTES_MAX - 100), b"content-length: 2", body=b"ab"))
+    assert (await outcome(call))[2] == b"ab"
+
+
+@pytest.mark.parametrize(
+    ("start", "more"),
+    [
+        (b"HTTP/1.1 200 OK\r\nx: ", b"y" * 1000),
+        (b"HTTP/1.1 200 ", b"O" * 1000),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 40),
+        (ok(CHUNKED, body=b"1;"), b"x" * 1000),
+        (ok(CHUNKED), b"1;" + b"x" * 100 + b"\r\na\r\n"),
+        (ok(CHUNKED, body=b"0\r\n"), b"x: " + b"y" * 1000 + b"\r\n"),
+        (ok(CHUNKED, body=b"0\r\nx: "), b"y" * 1000),
+        (ok(CHUNKED), b"0" * 1000),
+    ],
+)
+async def test_a_flood_that_carries_no_body_is_stopped(start, more):
+    call = Call()
+    call.feed(start)
+    for _ in range(2_000):
+        call.feed(more)
+    assert call.transport.closed
+    assert await outcome(call) == (TooLarge, True)
+
+
+async def test_tiny_chunks_are_no_flood():
+    call = Call()
+    for _ in range(20_000):
+        call.feed(b"" if call.answer.status else ok(CHUNKED), b"01\r\nx\r\n")
+    call.feed(b"0\r\n\r\n")
+    assert (await outcome(call))[2] == b"x" * 20_000
+
+
+# Anything
+
+
+@fuzz
+@given(data=st.binary(max_size=400), at=st.lists(st.integers(0, 1000), max_size=6))
+@example(data=b"\r\n\r\n", at=[])
+async def test_random_bytes_end_in_an_answer_or_an_upstream_error(data, at):
+    call = Call()
+    call.feed(*cut(data, at))
+    call.end()
+    result = await outcome(call)
+    assert result[0] == 200 or issubclass(result[0], UpstreamError)
+    assert call.lost == [call.connection]
+
+
+@fuzz
+@given(
+    answer=answers,
+    changes=st.lists(st.tuples(st.integers(0, 1000), st.sampled_from(b"\r\n :;0159aZ\x00\xff,")), max_size=4),
+    keep=st.integers(0, 1000),
+)
+async def test_damaged_answers_end_in_an_answer_or_an_upstream_error(answer, changes, keep):
+    damaged = bytearray(answer)
+    for place, byte in changes:
+        damaged[place % len(damaged)] = byte
+    del damaged[keep:]
+    call = Call()
+    call.feed(bytes(damaged))
+    call.end()
+    result = await outcome(call)
+    assert isinstance(result[0], int) or issubclass(result[0], UpstreamError)
+    assert call.lost == [call.connection]
+
+
+@given(first=answers, second=answers)
+async def test_an_answer_leaves_no_trace_in_the_next_on_the_same_connection(first, second):
+    alone, after = Call(), Call()
+    alone.feed(second)
+    alone.end()
+    after.feed(first)
+    if not after.freed:
+        return
+    after.freed.clear()
+    after.answer = after.send()
+    after.feed(second)
+    after.end()
+    assert await outcome(after) == await outcome(alone)
+
+
+async def test_a_connection_lost_before_it_was_used_is_a_cut():
+    call = Call()
+    call.connection.abort()
+    call.connection.connection_lost(None)
+    call.answer = call.send()
+    assert await outcome(call) == (Cut, False)
+
+
+async def test_errors_of_the_parser_itself_do_not_leave():
+    call = Call()
+    call.feed(b"HTTP/1.1 200 OK\r\nbad header\r\n\r\n")
+    with pytest.raises(ProtocolFault) as raised:
+        await call.answer.head()
+    assert not isinstance(raised.value, httptools.HttpParserError)
+    assert "provider.test" in raised.value.detail
+    assert "bad header" not in raised.value.detail
+
+
+def test_sockets_do_not_wait_to_fill_a_segment():
+    connection = Connection(ORIGIN, free=print, lost=print)
+    transport = MemoryTransport()
+    connection.connection_made(transport)
+    assert transport.option == (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
