@@ -173,8 +173,9 @@ class _Build:
         self._adapters = adapters
         self._refusals = refusals
         self._by_kind: dict[str, list[Opened]] = defaultdict(list)
-        for (_, kind, _), entry in opened.items():
-            self._by_kind[kind].append(entry)
+        # What serves already comes first: a newcomer that takes its slug harms only itself.
+        for entry in sorted(opened.values(), key=lambda entry: last_good.get(_name(entry.resource)) is not entry):
+            self._by_kind[entry.resource.kind].append(entry)
         self._by_workspace = self._group_by_workspace()
         self._providers = self._compile_providers(built_in)
         self._models = self._models_by_provider()

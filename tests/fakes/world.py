@@ -102,9 +102,8 @@ class World:
         body = {"id": id_, "workspace": "w1", "name": id_, "hash": keyed_hash(HASH_KEY, text).hex()}
         self.put(WORKSPACE, Kind.API_KEY, **{**body, **fields})
 
-    def config(self, slug: str, body: dict[str, Any], **fields: Any) -> None:
-        noun = {"id": f"pc-{slug}", "workspace": "w1", "slug": slug, "name": slug, "body": body}
-        self.put(WORKSPACE, Kind.CONFIG, **{**noun, **fields})
+    def config(self, slug: str, body: dict[str, Any]) -> None:
+        self.put(WORKSPACE, Kind.CONFIG, id=f"pc-{slug}", workspace="w1", slug=slug, name=slug, body=body)
 
     def state(self) -> FakeState:
         self._sequence += 1

@@ -228,7 +228,7 @@ def test_an_inline_config_names_its_targets_by_path(world: World) -> None:
     }
     route = routed(world, config(body))
     assert isinstance(route, Fallback)
-    assert route.on_status_codes == {429}
+    assert route.on_status_codes == frozenset({429})
     inner = route.routes[1]
     assert isinstance(inner, Fallback)
     assert inner.on_status_codes is None
