@@ -16,7 +16,10 @@ STEADY_S = 30.0
 """A part that ran this long has its earlier deaths forgiven."""
 PAUSE_S_MIN = 0.2
 PAUSE_S_MAX = 10.0
+WORD_EVERY_S = 5.0
 LOG_TAIL_LINES = 15
+LOG_TAIL_CHARACTERS = 300
+"""Of each line."""
 
 
 class PartFailed(Exception):
@@ -76,10 +79,15 @@ class Keeper:
     async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
         """Wait until `condition` holds. Raises PartFailed if the part ends before, or that takes too long."""
         began = self._clock.monotonic_s()
+        word_due_s = WORD_EVERY_S
         while not await condition():
+            waited = self._clock.monotonic_s() - began
             if self._ended is not None:
                 raise PartFailed(f"{self.part.name} {self._ended}{self.log_tail()}")
-            if self._clock.monotonic_s() - began > self.part.ready_s_max:
+            if waited >= word_due_s:
+                self._report(f"{self.part.name} … not ready yet ({waited:.0f} s)")
+                word_due_s += WORD_EVERY_S
+            if waited > self.part.ready_s_max:
                 raise PartFailed(f"{self.part.name} was not ready within {self.part.ready_s_max:g} s{self.log_tail()}")
             await asyncio.sleep(POLL_S)
 
@@ -106,7 +114,7 @@ class Keeper:
         if not self._log.exists():
             return ""
         lines = self._log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
-        return "".join(f"\n  | {line}" for line in lines) + f"\n  (all of it: {self._log})"
+        return "".join(f"\n  | {line[:LOG_TAIL_CHARACTERS]}" for line in lines) + f"\n  (all of it: {self._log})"
 
     async def _keep(self) -> None:
         deaths = 0

@@ -1,7 +1,7 @@
 """Which port each part has, whether it is free, and who has it if it is not."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,10 +50,10 @@ class Ports:
         yield "redis", LOOPBACK, self.redis
         yield "simulator", LOOPBACK, self.simulator
 
-    def check(self, host: str) -> None:
-        """Raises PortTaken for the first port that cannot be had."""
+    def check(self, host: str, parts: Collection[str]) -> None:
+        """Raises PortTaken for the first of these parts' ports that cannot be had."""
         for part, where, port in self.listed(host):
-            if not _can_bind(where, port):
+            if part in parts and not _can_bind(where, port):
                 raise PortTaken(
                     f"port {port} ({part}) is taken{_by_whom(port)}; free it, or move all with --port-offset N"
                 )

@@ -87,12 +87,13 @@ class Stack:
 
     async def start(self) -> Running:
         """Start every part and wait until calls work. Raises PartFailed, PortTaken or NoRedis."""
-        self._ports.check(self._host)
+        given = self._environment.get("GATEHOUSE_REDIS_URL")
+        self._ports.check(self._host, {"gateway", "simulator"} if given else {"gateway", "simulator", "redis"})
         state, key_file = self._state, self._state.secrets / "simulator_key"
         simulator_key = made_once(key_file, lambda: Secret(f"sk-simulator-{secrets.token_urlsafe(24)}"))
         api_key = made_once(state.secrets / "api_key", new_api_key)
 
-        redis_url = await self._redis()
+        redis_url = Secret(given) if given else await self._redis()
         await self._supervisor.start(self._simulator())
 
         fingerprint = await self._control_plane("fingerprint", *self._signing_key())
@@ -113,10 +114,7 @@ class Stack:
         return Running(f"http://{_in_url(_reached_at(self._host))}:{self._ports.gateway}", simulator_url, api_key)
 
     async def _redis(self) -> Secret:
-        """The address of the Redis to use: the one given, else one of our own, started here."""
-        if given := self._environment.get("GATEHOUSE_REDIS_URL"):
-            self._report("redis … the one of GATEHOUSE_REDIS_URL")
-            return Secret(given)
+        """Start a Redis of our own, and return its address."""
         password = made_once(self._state.secrets / "redis_password", lambda: Secret(secrets.token_hex(24)))
         server = redis_server.binary(self._environment.get("PATH"))
         await self._supervisor.start(redis_server.part(server, self._state.redis, self._ports.redis, password))

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from embedded.keeper import PAUSE_S_MAX, PAUSE_S_MIN, Keeper, PartFailed, State, pause_s
 from embedded.part import Part
-from shared.clock import SystemClock
+from shared.clock import FakeClock, SystemClock
 
 Until = Callable[[Callable[[], bool]], Coroutine[Any, Any, None]]
 
@@ -94,6 +95,21 @@ async def test_first_start_that_fails_says_why_with_the_log(
         await keeper.ready()
     for word in ("no such thing", "waiting"):
         assert (word in program) == (f"| {word}" in str(failure.value))
+
+
+async def test_slow_start_says_that_it_goes_on(tmp_path: Path) -> None:
+    clock, said = FakeClock(), []
+
+    async def ready() -> bool:
+        clock.advance(2.0)
+        return clock.monotonic_s() > 11
+
+    part = Part("slow", (sys.executable, "-c", "import time; time.sleep(600)"), {}, ready)
+    keeper = Keeper(part, tmp_path / "log", clock=clock, report=said.append, moved=lambda: None)
+    keeper.launch()
+    await keeper.ready()
+    await keeper.stop()
+    assert said == ["slow … not ready yet (6 s)", "slow … not ready yet (10 s)"]
 
 
 async def test_command_that_cannot_be_run_is_a_failure_too(keep: Callable[..., Any]) -> None:

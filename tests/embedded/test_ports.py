@@ -19,9 +19,12 @@ def test_only_the_gateway_leaves_the_loopback() -> None:
 
 def test_taken_port_is_named_with_its_holder_and_the_way_out() -> None:
     ports = Ports.free(LOOPBACK)
-    ports.check(LOOPBACK)
-    with socket.create_server((LOOPBACK, ports.redis)), pytest.raises(PortTaken) as refusal:
-        ports.check(LOOPBACK)
+    everything = {"gateway", "redis", "simulator"}
+    ports.check(LOOPBACK, everything)
+    with socket.create_server((LOOPBACK, ports.redis)):
+        ports.check(LOOPBACK, {"gateway", "simulator"})
+        with pytest.raises(PortTaken) as refusal:
+            ports.check(LOOPBACK, everything)
     said = str(refusal.value)
     assert f"port {ports.redis} (redis) is taken by process {os.getpid()} (" in said
     assert "--port-offset" in said

@@ -145,6 +145,14 @@ def test_provider_key_comes_and_goes_with_the_environment_and_is_never_told(embe
     assert MARKER not in (embedded.folder / "local.toml").read_text()
 
 
+def test_given_redis_takes_the_place_of_our_own_and_the_gateway_waits_for_neither(embedded: Commands) -> None:
+    said = embedded.up(GATEHOUSE_REDIS_URL="redis://:never-told@127.0.0.1:1/0")
+    assert said.returncode == 0, said.stdout
+    assert list(embedded.processes) == ["simulator", "gateway"]
+    assert "never-told" not in said.stdout
+    assert smoke.call(embedded.run, "simulator", "sim-chat")[0] == 200
+
+
 def test_part_that_cannot_start_is_named_with_its_log_and_nothing_stays(embedded: Commands) -> None:
     failed = embedded.up(GATEHOUSE_WORKERS="many")
     assert failed.returncode == 1
