@@ -1,7 +1,6 @@
 """How things look on the wire: base64 decoded strictly, names, counts, and the base of what is parsed at the door."""
 
 import base64
-import binascii
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints
@@ -18,7 +17,7 @@ def from_base64(text: str) -> bytes:
     """Raises ValueError for anything `to_base64` would not have written."""
     try:
         data = base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:
         raise ValueError("not base64") from None
     if to_base64(data) != text:
         raise ValueError("not base64 in its one form")
