@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gateway.upstream.address import Network
 from gateway.upstream.connect import Connector
-from gateway.upstream.connection import Connection, Stale
+from gateway.upstream.connection import Connection, Stale, request_head
 from gateway.upstream.errors import ConnectFailed, TotalTimeout
 from gateway.upstream.exchange import Exchange
 from gateway.upstream.messages import Origin, UpstreamRequest
@@ -53,11 +53,12 @@ class Client:
         self._closed = False
 
     async def send(self, request: UpstreamRequest) -> Exchange:
+        head = request_head(request)
         now_s = self._clock.monotonic_s()
         total_due_s = now_s + request.deadlines.total_s
         connection = self._pool.take(request.origin)
         if connection is not None:
-            exchange = connection.send(request, now_s, total_due_s)
+            exchange = connection.send(request, head, now_s, total_due_s)
             try:
                 await exchange.head()
             except Stale:
@@ -68,7 +69,7 @@ class Client:
             else:
                 return exchange
         connection = await self._connect(request, total_due_s)
-        exchange = connection.send(request, self._clock.monotonic_s(), total_due_s)
+        exchange = connection.send(request, head, self._clock.monotonic_s(), total_due_s)
         await exchange.head()
         return exchange
 

@@ -98,20 +98,20 @@ class Connection(asyncio.Protocol):
     def is_idle(self) -> bool:
         return self._exchange is None
 
-    def send(self, request: UpstreamRequest, now_s: float, total_due_s: float) -> Exchange:
-        """Begin a call. Raises ValueError, before a byte is sent, if `request` is not exactly one HTTP request."""
-        head = _head(request, self._host_line)
+    def send(self, request: UpstreamRequest, head: tuple[bytes, bytes], now_s: float, total_due_s: float) -> Exchange:
+        """Begin a call; `head` is `request_head(request)`."""
         exchange = Exchange(self, asyncio.get_running_loop(), request.deadlines, now_s, total_due_s)
         if self._transport is None:
             exchange.failed(self._cut())
             return exchange
         self._exchange = exchange
         self._begin_answer(has_body=request.method != "HEAD")
+        line, headers = head
         if len(request.body) <= WRITE_BYTES_MAX:
-            self._transport.write(head + request.body)
+            self._transport.write(b"%b%b%b%b" % (line, self._host_line, headers, request.body))
         else:
             exchange.sending()
-            self._transport.write(head)
+            self._transport.write(b"%b%b%b" % (line, self._host_line, headers))
             self._unsent = memoryview(request.body)
             self._send_more()
         return exchange
@@ -302,22 +302,19 @@ class Connection(asyncio.Protocol):
         return TooLarge(f"{self.origin.authority}: {what} of more than {HEAD_BYTES_MAX} bytes", answered=True)
 
 
-def _head(request: UpstreamRequest, host_line: bytes) -> bytes:
-    """Request line and headers. Raises ValueError for anything that would make another request of it."""
+def request_head(request: UpstreamRequest) -> tuple[bytes, bytes]:
+    """The request line, and what follows the host's line up to the body.
+
+    Raises ValueError for anything that would make another request of it.
+    """
     if not request.method.isalpha() or not _TARGET.fullmatch(request.target):
         raise ValueError("a request has a method of letters and a target of visible ASCII that begins with `/`")
     if not _HEADER_LINES.fullmatch(request.headers):
         raise ValueError("the header block is not whole lines of `name: value`")
-    length = b""
+    line = f"{request.method} {request.target} HTTP/1.1\r\n".encode("ascii")
     if request.body or request.method in _METHODS_WITH_BODY:
-        length = b"content-length: %d\r\n" % len(request.body)
-    return b"%b %b HTTP/1.1\r\n%b%baccept-encoding: identity\r\n%b\r\n" % (
-        request.method.encode("ascii"),
-        request.target.encode("ascii"),
-        host_line,
-        request.headers,
-        length,
-    )
+        return line, b"%baccept-encoding: identity\r\ncontent-length: %d\r\n\r\n" % (request.headers, len(request.body))
+    return line, b"%baccept-encoding: identity\r\n\r\n" % request.headers
 
 
 def _weight(headers: dict[str, str]) -> int:

@@ -9,6 +9,8 @@ import re
 
 EVENT_BYTES_MAX = 8 * 1024 * 1024
 
+_CR = 0x0D
+_LF = 0x0A
 _BOM = b"\xef\xbb\xbf"
 # Atomic groups: a CRLF is one line end, and must not be read as two when what follows it is no line end.
 _LINE_END = re.compile(rb"(?>\r\n|[\r\n])")
@@ -48,7 +50,7 @@ class EventSplitter:
             and not self._pending
             and data.find(b"\n\n") == len(data) - 2 >= 1
             and b"\r" not in data
-            and data[0] != 0x0A
+            and data[0] != _LF
             and len(data) <= self._event_bytes_max
         ):
             return [data]  # The usual case: one event, whole, nothing before it.
@@ -72,21 +74,35 @@ class EventSplitter:
 
     def _cut(self, *, at_end: bool) -> list[bytes]:
         pending = self._pending
+        end_of_event = _end_by_lf if b"\r" not in pending else _end_by_any
         events: list[bytes] = []
         start = 0
-        while found := _LINE_END.match(pending, start) or _BLANK_LINE.search(pending, max(start, self._searched)):
-            end = found.end()
-            if end == len(pending) and pending[-1] == 0x0D and not at_end:
+        while end := end_of_event(pending, start, max(start, self._searched)):
+            if end == len(pending) and pending[-1] == _CR and not at_end:
                 break
             if end - start > self._event_bytes_max:
                 break
             events.append(bytes(pending[start:end]))
             start = end
-        if (found.end() if found else len(pending)) - start > self._event_bytes_max:
+        if (end or len(pending)) - start > self._event_bytes_max:
             raise EventTooLarge(f"an event is longer than {self._event_bytes_max} bytes")
         del pending[:start]
         self._searched = max(0, len(pending) - _BLANK_LINE_BYTES_MAX + 1)
         return events
+
+
+def _end_by_lf(data: bytearray, start: int, search_from: int) -> int:
+    """Where the event ends that begins at `start`, in `data` without a CR; 0 if it has not ended."""
+    if data.startswith(b"\n", start):
+        return start + 1
+    found = data.find(b"\n\n", search_from)
+    return found + 2 if found >= 0 else 0
+
+
+def _end_by_any(data: bytearray, start: int, search_from: int) -> int:
+    """As `_end_by_lf`, for all line ends, at a quarter of the speed."""
+    found = _LINE_END.match(data, start) or _BLANK_LINE.search(data, search_from)
+    return found.end() if found else 0
 
 
 def data_of(event: bytes) -> bytes | None:

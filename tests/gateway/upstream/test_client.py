@@ -1,6 +1,7 @@
 """The client against a provider whose every byte the test says."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -90,10 +91,13 @@ async def test_an_empty_body_has_a_length_only_where_the_method_expects_a_body(c
 )
 async def test_what_would_be_another_request_is_not_sent(client, provider, fault):
     caller = await kept(client, provider)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"^(a request has|the header block is)"):
         await client.send(provider.ask(**fault))
-    await client.close()
-    assert await caller.reader.read() == b""
+    call = asyncio.create_task(client.send(provider.ask()))
+    head, _ = await caller.request()
+    assert head.startswith(b"POST /v1/chat/completions HTTP/1.1\r\n")
+    await caller.say(OK)
+    await call
 
 
 # Answers
@@ -655,6 +659,25 @@ async def test_close_ends_idle_and_busy_connections_and_what_waits_on_them(clien
     with pytest.raises(ConnectFailed):
         await client.send(provider.ask())
     await client.close()
+
+
+async def test_a_call_leaves_nothing_to_the_garbage_collector(client, provider):
+    caller = await kept(client, provider)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            call = asyncio.create_task(client.send(provider.ask()))
+            await caller.request()
+            await caller.say(OK)
+            await (await call).read(2)
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        assert not [found for found in gc.garbage if type(found).__module__.startswith("gateway.")]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
 
 
 async def test_only_the_call_that_failed_is_hurt(client, provider):

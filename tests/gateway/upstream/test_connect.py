@@ -1,8 +1,10 @@
 """From an origin to a socket: names, checks, TLS, and how each of them fails."""
 
 import asyncio
+import contextlib
 import datetime
 import ipaddress
+import socket
 import ssl
 
 import pytest
@@ -139,6 +141,35 @@ async def test_connect_s_bounds_the_tls_handshake(make_client, provider):
     with pytest.raises(ConnectTimeout):
         await call
     await caller.gone()
+    await client.close()
+
+
+@pytest.fixture
+async def black_hole(nothing_left, provider):
+    """An address with the provider's port that swallows whoever would connect: its queue is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.9", provider.origin.port))
+        listener.listen(0)
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield "127.0.0.9"
+
+
+async def test_connect_s_bounds_the_connection_itself(make_client, provider, black_hole):
+    client = make_client({"provider.test": [black_hole]})
+    with pytest.raises(ConnectTimeout):
+        await client.send(request_to(provider.origin, connect_s=0.05))
+
+
+async def test_an_address_that_swallows_packets_leaves_time_for_the_next(make_client, provider, black_hole):
+    client = make_client({"provider.test": [black_hole, "127.0.0.1"]})
+    call = asyncio.create_task(client.send(request_to(provider.origin, connect_s=1.0)))
+    caller = await provider.accepted()
+    await caller.say(OK)
+    assert (await call).status == 200
     await client.close()
 
 

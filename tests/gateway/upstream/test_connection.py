@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from gateway.upstream.connection import HEAD_BYTES_MAX, HEADERS_MAX, Connection
+from gateway.upstream.connection import HEAD_BYTES_MAX, HEADERS_MAX, Connection, request_head
 from gateway.upstream.errors import Cut, ProtocolFault, TooLarge, UpstreamError
 from gateway.upstream.exchange import Exchange
 from gateway.upstream.messages import Deadlines, Origin, UpstreamRequest
@@ -59,7 +59,7 @@ class Call:
 
     def send(self, method: str = "POST") -> Exchange:
         request = UpstreamRequest(ORIGIN, method, "/", b"", b"", Deadlines())
-        return self.connection.send(request, 0.0, 900.0)
+        return self.connection.send(request, request_head(request), 0.0, 900.0)
 
     def feed(self, *pieces: bytes) -> None:
         for piece in pieces:
