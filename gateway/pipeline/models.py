@@ -3,17 +3,20 @@
 from typing import Any
 
 from gateway.errors import Code, GatewayError
-from gateway.view.view import Caller
+from gateway.view.view import Caller, VirtualKeyView, WorkspaceView
 
 
 def list_models(caller: Caller) -> dict[str, Any]:
     """OpenAI's list: aliases, names only one virtual key reaches, and `@slug/model` for the others."""
     workspace = caller.workspace
-    owners = {alias: workspace.virtual_keys.get(target.virtual_key) for alias, target in workspace.aliases.items()}
-    rows = {alias: owner.place.provider for alias, owner in owners.items() if owner is not None}
+    rows: dict[str, str] = {}
+    for alias, target in workspace.aliases.items():
+        owner = workspace.virtual_keys.get(target.virtual_key)
+        if owner is not None and _reaches(workspace, owner, target.model):
+            rows[alias] = owner.place.provider
     for model, slugs in workspace.listing.items():
         for slug in slugs:
-            id_ = model if len(slugs) == 1 and model not in rows else f"@{slug}/{model}"
+            id_ = model if len(slugs) == 1 and model not in workspace.aliases else f"@{slug}/{model}"
             rows.setdefault(id_, workspace.virtual_keys[slug].place.provider)
     data = [_row(id_, rows[id_]) for id_ in sorted(rows) if caller.may_use(id_) or caller.may_use(_bare(id_))]
     return {"object": "list", "data": data}
@@ -26,6 +29,13 @@ def one_model(caller: Caller, id_: str) -> dict[str, Any]:
             found: dict[str, Any] = row
             return found
     raise GatewayError(Code.MODEL_UNKNOWN, f"the model {id_!r} is not among those this API key may call", param="model")
+
+
+def _reaches(workspace: WorkspaceView, virtual_key: VirtualKeyView, model: str) -> bool:
+    allowed = workspace.allowed_providers
+    if allowed is not None and virtual_key.place.provider not in allowed:
+        return False
+    return virtual_key.models is None or model in virtual_key.models
 
 
 def _bare(id_: str) -> str:
