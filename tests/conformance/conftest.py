@@ -15,14 +15,14 @@ def options(url: str, key: str) -> dict[str, Any]:
     return {"base_url": f"{url}/v1", "api_key": key, "max_retries": 0, "timeout": HANG_S}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def through(stack: Stack) -> Iterator[OpenAI]:
     """The client through the gateway."""
     with OpenAI(**options(stack.url, stack.api_key)) as client:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def straight(stack: Stack) -> Iterator[OpenAI]:
     """The client straight at the simulator."""
     with OpenAI(**options(stack.simulator_url, stack.simulator_key)) as client:
