@@ -29,11 +29,8 @@ class Found:
 NOTHING = Found((), ())
 
 
-def variables() -> frozenset[str]:
-    return frozenset(_table())
-
-
 def find(environment: Mapping[str, str]) -> Found:
+    """What of `environment` is a provider's key, and what is said of it."""
     keys, notes = [], []
     for variable, row in _table().items():
         value = environment.get(variable, "").strip()

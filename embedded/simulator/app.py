@@ -14,7 +14,7 @@ from embedded.simulator.calls import Call, Calls, State
 from embedded.simulator.chat import Chat
 from embedded.simulator.checks import Body
 from embedded.simulator.completions import Completion
-from embedded.simulator.misbehaviour import PROPER, Behaviour, behaviour_of
+from embedded.simulator.misbehaviour import EMBED, PROPER, Behaviour, behaviour_of
 from embedded.simulator.wire import DONE, event
 from shared.crypto.secret import Secret
 
@@ -188,7 +188,7 @@ def _build(path: str, body: Body, behaviour: Behaviour) -> bytes | Iterator[byte
     """The whole answer, or of a stream its chunks."""
     if path == "/v1/embeddings":
         return embeddings.answer(body)
-    if body["model"] == models.EMBED:
+    if body["model"] == EMBED:
         raise errors.not_a_chat_model(body["model"])
     said = Chat(body, behaviour.long) if path == "/v1/chat/completions" else Completion(body, behaviour.long)
     return said.chunks() if body.get("stream") else said.whole()

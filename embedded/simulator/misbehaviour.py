@@ -4,6 +4,11 @@ import re
 from dataclasses import dataclass, fields
 from functools import lru_cache
 
+CHAT = "sim-chat"
+"""Answers every door."""
+EMBED = "sim-embed"
+"""Makes embeddings alone."""
+
 MS_MAX = 600_000
 CHUNKS_MAX = 100_000
 
@@ -56,7 +61,7 @@ _TRAIT = re.compile(r"-([a-z]+)(?:-([0-9]+))?")
 @lru_cache(maxsize=1_000)
 def behaviour_of(model: str) -> Behaviour | None:
     """How to answer a call for `model`; None if there is no such model."""
-    if model in ("sim-chat", "sim-embed"):
+    if model in (CHAT, EMBED):
         return PROPER
     name = _NAME.fullmatch(model)
     if name is None:

@@ -5,11 +5,9 @@ from typing import Any
 import orjson
 
 from embedded.simulator import errors
-from embedded.simulator.misbehaviour import behaviour_of
+from embedded.simulator.misbehaviour import CHAT, EMBED, behaviour_of
 from embedded.simulator.wire import CREATED
 
-CHAT = "sim-chat"
-EMBED = "sim-embed"
 LISTED = (CHAT, EMBED)
 
 
@@ -19,7 +17,7 @@ def listing() -> bytes:
 
 def single(model: str) -> bytes:
     """Raises errors.Refused for a name that is no model."""
-    if model not in LISTED and behaviour_of(model) is None:
+    if behaviour_of(model) is None:
         raise errors.no_model(model)
     return orjson.dumps(_row(model))
 
