@@ -1,0 +1,615 @@
+"""The whole corridor over a scripted provider: what is sent, what comes back, and how every call ends once."""
+
+import asyncio
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.errors import TABLE
+from gateway.pipeline.attempt import Attempts, Waits
+from gateway.pipeline.exchange import Exchange
+from gateway.pipeline.outcome import Outcome
+from gateway.pipeline.pipeline import Pipeline
+from gateway.providers.base import Door, Usage
+from gateway.upstream.errors import (
+    AddressForbidden,
+    ConnectFailed,
+    ConnectTimeout,
+    Cut,
+    FirstByteTimeout,
+    ProtocolFault,
+    StallTimeout,
+    TooLarge,
+    TotalTimeout,
+    UpstreamError,
+)
+from gateway.upstream.messages import Deadlines, UpstreamRequest
+from gateway.view.holder import ViewHolder
+from shared.clock import FakeClock
+from shared.crypto.api_keys import new_api_key
+from tests.fakes.answer import RecordedAnswer
+from tests.fakes.upstream import FakeClient, FakeResponse, Hang, Step, answers, streams
+from tests.fakes.world import OTHER_STORED_KEY, SHUT, STORED_KEY, World
+
+HANG_S = 20.0
+"""Only a guard against hanging."""
+WAITS = Waits(plain=Deadlines(total_s=1.0), stream=Deadlines(total_s=2.0))
+RAW = b'{ "model": "sim-chat",  "messages": [] }'
+STREAMED = b'{ "model": "sim-chat",  "stream": true, "stream_options": {"include_usage": true} }'
+OK = b'{"id": "1",  "usage": {"prompt_tokens": 3, "completion_tokens": 5}}'
+SPENT = Usage(input_tokens=3, output_tokens=5)
+EVENT = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
+FINISH = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
+USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5}}\n\n'
+DONE = b"data: [DONE]\n\n"
+FALLBACK = {"strategy": {"mode": "fallback"}, "targets": [{"virtual_key": "main"}, {"virtual_key": "second"}]}
+THREE = {"strategy": {"mode": "fallback"}, "targets": [{"virtual_key": slug} for slug in ("main", "second", "main")]}
+
+
+class Run:
+    """One call through a pipeline of its own."""
+
+    def __init__(
+        self,
+        *script: Step,
+        raw: bytes = RAW,
+        config: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        world: World | None = None,
+        stall: str | None = None,
+        door: Door = Door.CHAT,
+    ) -> None:
+        self.world = world or World()
+        self.client = FakeClient(*script)
+        self.answer = RecordedAnswer(stall=stall)
+        self.outcomes: list[Outcome] = []
+        self.clock = FakeClock()
+        views = ViewHolder()
+        views.swap(self.world.view())
+        self.pipeline = Pipeline(views, Attempts(self.client, WAITS, 10_000), self.clock, self.outcomes.append)
+        sent = {"authorization": f"Bearer {self.world.key}", **(headers or {})}
+        if config is not None:
+            sent["x-portkey-config"] = orjson.dumps(config).decode()
+        self.exchange = Exchange("lg_1", door, sent, raw, self.clock.monotonic_s())
+
+    async def __call__(self) -> "Run":
+        async with asyncio.timeout(HANG_S):
+            await self.pipeline.run(self.exchange, self.answer)
+        assert self.answer.ended
+        self.settled()
+        return self
+
+    def settled(self) -> None:
+        """What holds after every ending."""
+        assert len(self.outcomes) == 1
+        assert all(response.freed for response in self.client.responses), "a connection was left behind"
+        assert self.world.key.encode() not in b"".join(r.headers + r.body for r in self.requests)
+
+    @property
+    def requests(self) -> list[UpstreamRequest]:
+        return self.client.requests
+
+    @property
+    def outcome(self) -> Outcome:
+        return self.outcomes[0]
+
+    @property
+    def error(self) -> dict[str, Any]:
+        body: dict[str, Any] = orjson.loads(self.answer.body)
+        assert body["status"] == "failure"
+        assert body["message"] == body["error"]["message"]
+        assert body["request_id"] == "lg_1"
+        return body["error"]  # type: ignore[no-any-return]
+
+    @property
+    def hosts(self) -> list[str]:
+        return [request.origin.host for request in self.requests]
+
+
+# A plain answer
+
+
+async def test_bytes_pass_through_both_ways_when_nothing_has_to_change() -> None:
+    run = await Run(answers(200, OK[:10], OK[10:], headers={"x-request-id": "p-1"}))()
+    (request,) = run.requests
+    assert request.body == RAW
+    assert (request.origin.host, request.origin.port, request.target) == ("sim.test", 8000, "/v1/chat/completions")
+    assert request.deadlines is WAITS.plain
+    assert f"authorization: Bearer {STORED_KEY}\r\n".encode() in request.headers
+    assert (run.answer.status, run.answer.body, run.answer.length) == (200, OK, len(OK))
+    assert run.answer.headers == {
+        "content-type": "application/json",
+        "x-portkey-request-id": "lg_1",
+        "x-portkey-trace-id": "lg_1",
+        "x-portkey-cache-status": "DISABLED",
+        "x-portkey-retry-attempt-count": "0",
+        "x-portkey-provider": "sim",
+        "x-portkey-last-used-option-index": "config",
+        "x-request-id": "p-1",
+    }
+    assert run.outcome == Outcome(
+        id="lg_1",
+        door="chat",
+        workspace="w1",
+        api_key="k1",
+        status=200,
+        error_code=None,
+        provider="sim",
+        target_path="config",
+        attempts=1,
+        stream=False,
+        whole=True,
+        usage=SPENT,
+        bytes_out=len(OK),
+        duration_s=0.0,
+    )
+
+
+async def test_only_allowed_headers_pass_and_only_listed_ones_leave() -> None:
+    allowed = {
+        "retry-after": "1",
+        "retry-after-ms": "9",
+        "x-ratelimit-remaining-requests": "5",
+        "openai-processing-ms": "7",
+        "anthropic-ratelimit-x": "1",
+        "azureml-model-session": "1",
+        "x-amzn-requestid": "r",
+        "cf-ray": "c",
+        "request-id": "q",
+    }
+    refused = {
+        "set-cookie": "a=b",
+        "x-portkey-request-id": "forged",
+        "x-portkey-trace-id": "forged",
+        "x-gatehouse-x": "forged",
+        "connection": "close",
+        "transfer-encoding": "chunked",
+        "content-length": "1",
+        "content-encoding": "br",
+        "server": "s",
+        "location": "https://elsewhere",
+        "access-control-allow-origin": "*",
+        "strict-transport-security": "1",
+    }
+    sent = {
+        "cookie": "session=marker",
+        "x-portkey-metadata": "marker",
+        "x-forwarded-for": "marker",
+        "x-api-key": "sk-provider-marker",
+        "host": "marker",
+        "openai-organization": "org-1",
+        "x-portkey-trace-id": "t-1",
+    }
+    run = await Run(answers(200, OK, headers={**allowed, **refused}), headers=sent)()
+    for name, value in allowed.items():
+        assert run.answer.headers[name] == value
+    assert not {"set-cookie", "connection", "location", "server"} & set(run.answer.headers)
+    assert "forged" not in str(run.answer.headers)
+    assert run.answer.headers["x-portkey-trace-id"] == "t-1"
+    assert "access-control-allow-origin" not in run.answer.headers
+    assert "content-encoding" not in run.answer.headers
+    assert b"marker" not in run.requests[0].headers
+    assert b"openai-organization: org-1\r\n" in run.requests[0].headers
+
+
+@pytest.mark.parametrize("trace", ["x" * 129, "a\x7f", "schön", "a\tb"])
+async def test_an_unfit_trace_id_is_replaced_by_the_request_s_own(trace: str) -> None:
+    run = await Run(answers(200, OK), headers={"x-portkey-trace-id": trace})()
+    assert run.answer.headers["x-portkey-trace-id"] == "lg_1"
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 422, 429, 500, 503, 302])
+async def test_a_provider_s_error_is_relayed_with_its_status(status: int) -> None:
+    body = b'{"error": {"message": "no", "type": "t", "code": "c"}}'
+    run = await Run(answers(status, body, headers={"retry-after": "7"}))()
+    shaped = orjson.loads(run.answer.body)
+    assert run.answer.status == status
+    assert shaped["error"] == {"message": "sim error: no", "type": "t", "param": None, "code": "c"}
+    assert run.answer.headers["retry-after"] == "7"
+    assert (run.outcome.status, run.outcome.error_code, run.outcome.usage) == (status, None, None)
+
+
+async def test_a_page_of_html_comes_as_json_that_holds_it() -> None:
+    run = await Run(answers(502, b"<html>bad gateway</html>", content_type="text/html"))()
+    assert run.answer.headers["content-type"] == "application/json"
+    assert orjson.loads(run.answer.body)["html-message"] == "<html>bad gateway</html>"
+
+
+FAILURES: list[tuple[UpstreamError, int, str]] = [
+    (ConnectFailed("secret-host"), 502, "upstream_unreachable"),
+    (AddressForbidden("secret-host"), 502, "upstream_unreachable"),
+    (ConnectTimeout("secret-host"), 504, "upstream_timeout"),
+    (FirstByteTimeout("secret-host"), 504, "upstream_timeout"),
+    (StallTimeout("secret-host"), 504, "upstream_timeout"),
+    (TotalTimeout("secret-host"), 504, "upstream_timeout"),
+    (Cut("secret-host"), 502, "upstream_broken"),
+    (ProtocolFault("secret-host"), 502, "upstream_broken"),
+    (TooLarge("secret-host"), 502, "upstream_broken"),
+]
+
+
+@pytest.mark.parametrize(("failure", "status", "code"), FAILURES)
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_provider_that_fails_is_502_or_504_and_its_address_stays_here(
+    failure: UpstreamError, status: int, code: str, late: bool
+) -> None:
+    run = await Run(answers(200, b'{"a":', failure) if late else failure)()
+    assert (run.answer.status, run.error["code"]) == (status, code)
+    assert "sim" in run.error["message"]
+    assert "secret-host" not in run.error["message"]
+    assert (run.outcome.status, run.outcome.error_code, run.outcome.attempts) == (status, code, 1)
+
+
+async def test_an_inline_host_that_may_not_be_called_is_the_caller_s_mistake() -> None:
+    config = {"provider": "openai", "api_key": "sk-own", "custom_host": "http://10.0.0.1"}
+    run = await Run(AddressForbidden("x"), config=config)()
+    assert (run.answer.status, run.error["code"]) == (400, "custom_host_forbidden")
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"<html>"])
+async def test_a_2xx_that_is_no_answer_is_502(body: bytes) -> None:
+    run = await Run(answers(200, body))()
+    assert (run.answer.status, run.error["code"]) == (502, "upstream_broken")
+
+
+async def test_an_answer_over_the_limit_is_502() -> None:
+    run = await Run(answers(200, b'{"a":"' + b"x" * 10_001 + b'"}'))()
+    assert run.error["code"] == "upstream_broken"
+
+
+async def test_a_credential_that_does_not_open_is_503_and_calls_nobody() -> None:
+    world = World()
+    world.virtual_key("main", "sim", "", credential=SHUT.decode())
+    run = await Run(world=world)()
+    assert (run.answer.status, run.error["code"], run.requests) == (503, "credential_unavailable", [])
+    assert "@main" in run.error["message"]
+
+
+@pytest.mark.parametrize("raw", [b'{"model":"m","a":' + b"[" * 500 + b"]" * 500 + b"}"])
+async def test_a_body_too_deep_to_be_changed_is_the_caller_s_mistake(raw: bytes) -> None:
+    run = await Run(raw=raw, config={"virtual_key": "main", "override_params": {"n": 1}})()
+    assert (run.answer.status, run.error["code"], run.requests) == (400, "body_invalid", [])
+
+
+async def test_no_view_is_503_that_says_when_to_come_back() -> None:
+    run = Run()
+    run.pipeline = Pipeline(ViewHolder(), Attempts(run.client, WAITS, 1), run.clock, run.outcomes.append)
+    await run()
+    assert (run.answer.status, run.error["code"], run.answer.headers["retry-after"]) == (503, "not_ready", "2")
+    assert "x-should-retry" not in run.answer.headers
+
+
+async def test_a_wrong_key_is_401_and_a_retry_cannot_help() -> None:
+    run = await Run(headers={"authorization": f"Bearer {new_api_key().reveal_text()}"})()
+    assert (run.answer.status, run.error["code"]) == (401, "invalid_api_key")
+    assert run.answer.headers["x-should-retry"] == "false"
+    assert (run.outcome.workspace, run.outcome.api_key) == (None, None)
+
+
+async def test_a_call_keeps_the_view_it_began_with() -> None:
+    world = World()
+    hang = Hang()
+    run = Run(hang, answers(500, b"{}"), answers(200, OK), world=world, config=FALLBACK)
+    task = asyncio.create_task(run())
+    await hang.reached.wait()
+    world.virtual_key("second", "acme", "sk-new")
+    run.pipeline._views.swap(world.view())
+    hang.released.set()
+    await task
+    assert OTHER_STORED_KEY.encode() in run.requests[1].headers
+
+
+def test_the_table_of_errors_is_whole_and_has_one_500() -> None:
+    assert [code for code, row in TABLE.items() if row.status == 500] == ["internal_error"]
+    assert all(400 <= row.status <= 504 for row in TABLE.values())
+
+
+# Fallback
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        lambda: answers(500, b"{}"),
+        lambda: answers(400, b"{}"),
+        lambda: answers(401, b"{}"),
+        lambda: answers(302, b""),
+        lambda: answers(503, b"<html>", content_type="text/html"),
+        lambda: answers(200, b"{broken"),
+        lambda: answers(200, b'{"a":', Cut("x")),
+        lambda: answers(200, b'{"a":"' + b"x" * 20_000),
+        lambda: answers(429, b"{", StallTimeout("x")),
+        *(lambda failure=failure: failure for failure, _, _ in FAILURES),
+    ],
+)
+async def test_whatever_is_no_2xx_goes_on_to_the_next(first: Callable[[], Step]) -> None:
+    run = await Run(first(), answers(200, OK), config=FALLBACK)()
+    assert run.hosts == ["sim.test", "acme.test"]
+    assert (run.answer.status, run.answer.body) == (200, OK)
+    assert run.answer.headers["x-portkey-last-used-option-index"] == "config.targets[1]"
+    assert run.answer.headers["x-portkey-provider"] == "acme"
+    assert (run.outcome.attempts, run.outcome.provider, run.outcome.error_code) == (2, "acme", None)
+
+
+@pytest.mark.parametrize(("status", "goes_on"), [(429, True), (503, True), (500, False), (400, False), (200, False)])
+async def test_with_a_list_only_the_listed_statuses_go_on(status: int, goes_on: bool) -> None:
+    strategy = {"mode": "fallback", "on_status_codes": [429, 503]}
+    run = await Run(answers(status, OK), answers(200, OK), config={**FALLBACK, "strategy": strategy})()
+    assert len(run.requests) == (2 if goes_on else 1)
+    assert run.answer.status == (200 if goes_on else status)
+
+
+async def test_who_does_not_answer_goes_on_whatever_the_list_says() -> None:
+    strategy = {"mode": "fallback", "on_status_codes": [429]}
+    run = await Run(ConnectFailed("x"), answers(200, OK), config={**FALLBACK, "strategy": strategy})()
+    assert run.answer.status == 200
+
+
+async def test_a_2xx_may_be_listed_and_the_lost_stream_is_given_up() -> None:
+    strategy = {"mode": "fallback", "on_status_codes": [200]}
+    lost = streams(EVENT, FINISH, DONE)
+    raw = b'{"model": "sim-chat", "stream": true}'
+    run = await Run(lost, answers(500, b"{}"), config={**FALLBACK, "strategy": strategy}, raw=raw)()
+    assert lost.aborted
+    assert run.answer.status == 500
+
+
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [
+        ([answers(500, b"{}"), answers(429, b"{}")], 429),
+        ([answers(429, b"{}"), ConnectFailed("x")], 502),
+        ([ConnectFailed("x"), FirstByteTimeout("x")], 504),
+        ([ConnectFailed("x"), answers(418, b"{}")], 418),
+    ],
+)
+async def test_when_all_fail_the_last_one_speaks(script: list[Step], status: int) -> None:
+    run = await Run(*script, config=FALLBACK)()
+    assert run.answer.status == status
+    assert run.answer.headers["x-portkey-last-used-option-index"] == "config.targets[1]"
+    assert (run.outcome.attempts, run.outcome.status, run.outcome.whole) == (2, status, True)
+
+
+async def test_fallbacks_nest() -> None:
+    inner = {"strategy": {"mode": "fallback", "on_status_codes": [429]}, "targets": THREE["targets"]}
+    config = {"strategy": {"mode": "fallback"}, "targets": [inner, {"virtual_key": "second"}]}
+    run = await Run(answers(429, b"{}"), answers(500, b"{}"), answers(200, OK), config=config)()
+    assert run.hosts == ["sim.test", "acme.test", "acme.test"], "a 500 ends the inner one and goes on in the outer"
+    assert run.answer.headers["x-portkey-last-used-option-index"] == "config.targets[1]"
+
+
+async def test_nothing_of_one_target_s_changes_reaches_the_next() -> None:
+    targets = [
+        {"virtual_key": "main", "override_params": {"model": "other", "temperature": 0}},
+        {"virtual_key": "second"},
+        {"virtual_key": "main", "override_params": {"top_p": 1}},
+    ]
+    config = {"strategy": {"mode": "fallback"}, "targets": targets}
+    run = await Run(answers(500, b"{}"), answers(500, b"{}"), answers(200, OK), config=config)()
+    first, second, third = run.requests
+    assert orjson.loads(first.body) == {"model": "other", "messages": [], "temperature": 0}
+    assert second.body == RAW
+    assert orjson.loads(third.body) == {"model": "sim-chat", "messages": [], "top_p": 1}
+    assert STORED_KEY.encode() not in second.headers
+    assert OTHER_STORED_KEY.encode() not in first.headers + third.headers
+
+
+async def test_an_unusable_credential_goes_on_too() -> None:
+    world = World()
+    world.virtual_key("main", "sim", "", credential=SHUT.decode())
+    run = await Run(answers(200, OK), config=FALLBACK, world=world)()
+    assert run.hosts == ["acme.test"]
+
+
+# Streams
+
+
+async def test_a_stream_passes_as_it_comes() -> None:
+    hang = Hang()
+    response = streams(EVENT, hang, FINISH + USAGE, DONE, headers={"x-request-id": "p"})
+    run = Run(response, raw=STREAMED)
+    task = asyncio.create_task(run())
+    await hang.reached.wait()
+    assert run.answer.chunks == [EVENT], "the first event is not held back"
+    hang.released.set()
+    await task
+    assert run.requests[0].body == STREAMED
+    assert run.requests[0].deadlines is WAITS.stream
+    assert (run.answer.status, run.answer.length) == (200, None)
+    assert run.answer.headers["content-type"].startswith("text/event-stream")
+    assert run.answer.headers["x-request-id"] == "p"
+    assert run.answer.body == EVENT + FINISH + USAGE + DONE
+    assert response.ended, "a whole stream is read out and its connection kept"
+    assert (run.outcome.usage, run.outcome.whole, run.outcome.stream) == (SPENT, True, True)
+    assert run.outcome.bytes_out == len(run.answer.body)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+async def test_usage_is_asked_for_always_and_shown_to_who_asked(asked: bool) -> None:
+    raw = STREAMED if asked else b'{"model": "sim-chat", "stream": true}'
+    run = await Run(streams(EVENT, FINISH, USAGE, DONE), raw=raw)()
+    assert orjson.loads(run.requests[0].body)["stream_options"] == {"include_usage": True}
+    assert (USAGE in run.answer.body) is asked
+    assert run.outcome.usage == SPENT
+
+
+WHOLE_STREAM = EVENT + EVENT + FINISH + USAGE + DONE
+
+
+@given(st.sets(st.integers(0, len(WHOLE_STREAM)), max_size=30))
+def test_a_stream_cut_anywhere_is_the_same_answer(cuts: set[int]) -> None:
+    edges = [0, *sorted(cuts), len(WHOLE_STREAM)]
+    pieces = [WHOLE_STREAM[a:b] for a, b in pairwise(edges)]
+    run = asyncio.run(Run(streams(*pieces), raw=STREAMED)())
+    assert run.answer.body == WHOLE_STREAM
+    assert run.outcome.usage == SPENT
+    assert run.outcome.whole
+
+
+async def test_a_stream_byte_by_byte_is_the_same_answer() -> None:
+    run = await Run(streams(*(bytes((byte,)) for byte in WHOLE_STREAM)), raw=STREAMED)()
+    assert run.answer.body == WHOLE_STREAM
+
+
+@given(st.integers(0, len(WHOLE_STREAM) - len(DONE)), st.sampled_from([None, *(f for f, _, _ in FAILURES)]))
+def test_a_stream_that_breaks_anywhere_ends_with_an_error_event_and_no_done(
+    at: int, failure: UpstreamError | None
+) -> None:
+    tail = [] if failure is None else [failure]
+    run = asyncio.run(Run(streams(WHOLE_STREAM[:at], *tail), raw=STREAMED)())
+    assert run.answer.ended, "our own body ends properly, so that the error can be read"
+    events = run.answer.body.split(b"\n\n")
+    assert events.pop() == b""
+    if failure is None and FINISH in run.answer.body:
+        assert events[-1] == b"data: [DONE]", "it had finished; only the last word was missing"
+        assert run.outcome.whole
+        return
+    error = orjson.loads(events[-1].removeprefix(b"data: "))
+    assert error["error"]["code"] in ("upstream_broken", "upstream_timeout", "upstream_unreachable")
+    assert error["request_id"] == "lg_1"
+    assert b"[DONE]" not in run.answer.body
+    assert WHOLE_STREAM.startswith(b"".join(event + b"\n\n" for event in events[:-1])), "only whole events before it"
+    assert (run.outcome.status, run.outcome.error_code, run.outcome.whole) == (200, error["error"]["code"], False)
+
+
+async def test_the_provider_s_own_error_event_is_the_last_word() -> None:
+    sent = EVENT + b'data: {"error":{"message":"overloaded"}}\n\n'
+    run = await Run(streams(sent), raw=STREAMED)()
+    assert run.answer.body == sent
+    assert not run.outcome.whole
+
+
+async def test_a_stream_without_done_gets_one_after_its_finish_reason() -> None:
+    run = await Run(streams(EVENT, FINISH), raw=STREAMED)()
+    assert run.answer.body == EVENT + FINISH + DONE
+    assert run.outcome.whole
+
+
+async def test_a_stream_that_does_not_end_after_done_keeps_nobody_waiting() -> None:
+    hang = Hang()
+    response = streams(FINISH, DONE, hang)
+    run = Run(response, raw=STREAMED)
+    task = asyncio.create_task(run())
+    await hang.reached.wait()
+    assert run.answer.ended, "the caller has everything before the provider's connection is looked after"
+    await task
+    assert response.aborted
+    assert run.outcome.whole
+
+
+async def test_a_failed_read_out_is_nobody_s_error() -> None:
+    run = await Run(streams(FINISH, DONE, Cut("x")), raw=STREAMED)()
+    assert run.answer.body == FINISH + DONE
+    assert (run.outcome.whole, run.outcome.error_code) == (True, None)
+
+
+async def test_a_plain_answer_to_a_stream_call_passes_as_it_is() -> None:
+    run = await Run(answers(200, OK), raw=STREAMED)()
+    assert (run.answer.body, run.answer.headers["content-type"]) == (OK, "application/json")
+
+
+async def test_an_error_to_a_stream_call_is_a_plain_error() -> None:
+    run = await Run(answers(429, b'{"error":{"message":"slow"}}'), raw=STREAMED)()
+    assert (run.answer.status, run.answer.length) == (429, len(run.answer.body))
+
+
+async def test_a_stream_falls_back_before_its_first_byte() -> None:
+    run = await Run(answers(503, b"{}"), streams(EVENT, FINISH, DONE), raw=STREAMED, config=FALLBACK)()
+    assert run.answer.headers["x-portkey-last-used-option-index"] == "config.targets[1]"
+    assert run.answer.body == EVENT + FINISH + DONE
+
+
+# A caller who leaves
+
+
+def plain() -> FakeResponse:
+    return answers(200, OK)
+
+
+def whole_stream() -> FakeResponse:
+    return streams(EVENT, FINISH, DONE)
+
+
+POINTS: dict[str, Callable[[Hang], Run]] = {
+    "waiting for a head": lambda hang: Run(hang, plain()),
+    "waiting for the second target": lambda hang: Run(answers(500, b"{}"), hang, plain(), config=FALLBACK),
+    "reading a plain answer": lambda hang: Run(answers(200, OK[:5], hang)),
+    "reading an error": lambda hang: Run(answers(500, b"{", hang)),
+    "before the first event": lambda hang: Run(streams(hang), raw=STREAMED),
+    "between two events": lambda hang: Run(streams(EVENT, hang), raw=STREAMED),
+    "reading out": lambda hang: Run(streams(FINISH, DONE, hang), raw=STREAMED),
+}
+STALLS: dict[str, Callable[[str], Run]] = {
+    "plain": lambda stall: Run(plain(), stall=stall),
+    "stream": lambda stall: Run(whole_stream(), raw=STREAMED, stall=stall),
+    "error event": lambda stall: Run(streams(Cut("x")), raw=STREAMED, stall=stall),
+    "our error": lambda stall: Run(ConnectFailed("x"), stall=stall),
+    "refusal": lambda stall: Run(raw=b"{", stall=stall),
+}
+
+
+async def left(run: Run, hang: Hang) -> None:
+    task = asyncio.create_task(run.pipeline.run(run.exchange, run.answer))
+    async with asyncio.timeout(HANG_S):
+        await hang.reached.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    run.settled()
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_a_caller_who_leaves_cancels_the_provider_and_is_settled_once(point: str) -> None:
+    hang = Hang()
+    run = POINTS[point](hang)
+    await left(run, hang)
+    assert run.outcome.whole is (point == "reading out")
+    if "head" in point or "second" in point:
+        assert run.outcome.status is None
+
+
+@pytest.mark.parametrize("stall", ["head", "chunk", "end"])
+@pytest.mark.parametrize("kind", STALLS)
+async def test_a_caller_who_stops_reading_and_leaves_is_settled_once(kind: str, stall: str) -> None:
+    run = STALLS[kind](stall)
+    await left(run, run.answer.hang)
+    assert not run.outcome.whole
+    assert not run.answer.ended
+
+
+async def test_usage_read_before_the_caller_left_is_kept() -> None:
+    hang = Hang()
+    run = Run(streams(EVENT, FINISH, USAGE, hang), raw=STREAMED)
+    await left(run, hang)
+    assert run.outcome.usage == SPENT
+    assert run.outcome.bytes_out == len(EVENT + FINISH + USAGE)
+
+
+async def test_a_fault_of_our_own_is_settled_too() -> None:
+    class Broken:
+        async def send(self, request: UpstreamRequest) -> FakeResponse:
+            raise RuntimeError("a bug")
+
+        async def close(self) -> None: ...
+
+    run = Run()
+    run.pipeline._attempts = Attempts(Broken(), WAITS, 1)
+    with pytest.raises(RuntimeError):
+        await run.pipeline.run(run.exchange, run.answer)
+    assert len(run.outcomes) == 1
+
+
+async def test_time_spent_is_the_clock_s() -> None:
+    hang = Hang()
+    run = Run(hang, plain())
+    task = asyncio.create_task(run())
+    await hang.reached.wait()
+    run.clock.advance(1.5)
+    hang.released.set()
+    await task
+    assert run.outcome.duration_s == 1.5
