@@ -22,6 +22,7 @@ from bench.processes import Cores, PartFailed, run_to_end
 from bench.report import Memory
 from bench.stack import Placement, Stack, System
 from bench.workloads import Workload
+from embedded.redis_server import NoRedis
 
 INTERRUPTED = 130
 
@@ -83,7 +84,7 @@ async def _rounds(options: Options, standing: Stack, place: Placement) -> Result
 async def _load(workload: Workload, system: System, api_key: str, measure_s: float, cores: Cores) -> Result:
     plan = Plan(workload.name, system.port, api_key, measured_pid=system.pid, measure_s=measure_s)
     command = (sys.executable, "-m", "bench.load")
-    printed = await run_to_end("load", command, os.environ, cores, orjson.dumps(asdict(plan)))
+    printed = await run_to_end(command, os.environ, cores, orjson.dumps(asdict(plan)))
     return Result(**orjson.loads(printed))
 
 
@@ -125,7 +126,7 @@ async def _main(options: Options) -> int:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     try:
         return 0 if await bench(options, stack.placement(frozenset(os.sched_getaffinity(0)))) else 1
-    except PartFailed as failure:
+    except (PartFailed, NoRedis) as failure:
         print(f"bench: {failure}", file=sys.stderr)
         return 1
 

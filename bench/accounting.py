@@ -30,7 +30,7 @@ class Stat:
 
 def usage(root: int) -> Usage:
     """Of `root` and its descendants. Raises ProcessLookupError if there is no such process."""
-    members = tree(root, _all_stats())
+    members = tree(root, all_stats())
     if not members:
         raise ProcessLookupError(f"no process {root}")
     return Usage(
@@ -63,7 +63,8 @@ def parse(line: str) -> Stat:
     )
 
 
-def _all_stats() -> Iterator[Stat]:
+def all_stats() -> Iterator[Stat]:
+    """Every process of the machine, as far as it is visible."""
     for folder in Path("/proc").iterdir():
         if not folder.name.isdecimal():
             continue

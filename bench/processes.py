@@ -3,16 +3,17 @@
 import asyncio
 import os
 import socket
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-END_WAIT_S = 10.0
-READY_WAIT_S = 30.0
+from embedded.child import Child
+from embedded.part import Part
+
 LOOK_WAIT_S = 0.05
 LOG_TAIL_BYTES = 2_000
+COMMAND_S_MAX = 60.0
 
 Cores = frozenset[int]
 
@@ -22,18 +23,37 @@ class PartFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    name: str
-    process: asyncio.subprocess.Process
+class Running:
+    """A part that was started."""
+
+    part: Part
+    child: Child
     log: Path
 
     @property
     def pid(self) -> int:
-        return self.process.pid
+        return self.child.pid
 
-    def failure(self, what: str) -> PartFailed:
+    async def until_ready(self) -> None:
+        await self.until(self.part.ready)
+
+    async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
+        """Raises PartFailed if the part ends before `condition` holds, or that takes too long."""
+        ended = asyncio.create_task(self.child.exited())
+        try:
+            async with asyncio.timeout(self.part.ready_s_max):
+                while not await condition():
+                    if ended.done():
+                        raise self._failure(f"ended with {ended.result()}")
+                    await asyncio.sleep(LOOK_WAIT_S)
+        except TimeoutError:
+            raise self._failure(f"is not ready after {self.part.ready_s_max:.0f} s") from None
+        finally:
+            ended.cancel()
+
+    def _failure(self, what: str) -> PartFailed:
         tail = self.log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace")
-        return PartFailed(f"{self.name} {what}\n{tail}")
+        return PartFailed(f"{self.part.name} {what}\n{tail}")
 
 
 @contextmanager
@@ -48,42 +68,19 @@ def on_cores(cores: Cores) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def running(
-    name: str, command: Sequence[str], environment: Mapping[str, str], cores: Cores, folder: Path
-) -> AsyncIterator[Part]:
-    """The process while inside. It has a session of its own, so that Ctrl-C reaches only the bench, which ends it."""
-    log = folder / f"{name}.log"
-    with log.open("wb") as output, on_cores(cores):
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            env=dict(environment),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
+async def running(part: Part, cores: Cores, folder: Path) -> AsyncIterator[Running]:
+    """The part while inside; its log is in `folder`. Ctrl-C in a terminal reaches only the bench, which ends it."""
+    log = folder / f"{part.name}.log"
+    with on_cores(cores):
+        child = Child.start(part.command, part.environment, log)
     try:
-        yield Part(name, process, log)
+        yield Running(part, child, log)
     finally:
-        await end(process)
+        await child.stop(part.stop_s_max)
 
 
-async def end(process: asyncio.subprocess.Process) -> None:
-    """Ask, wait, insist."""
-    if process.returncode is not None:
-        return
-    process.terminate()
-    try:
-        await asyncio.wait_for(process.wait(), END_WAIT_S)
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-
-
-async def run_to_end(
-    name: str, command: Sequence[str], environment: Mapping[str, str], cores: Cores, given: bytes = b""
-) -> bytes:
-    """What the command printed. Raises PartFailed if it ends with an error; ended if we are cancelled."""
+async def run_to_end(command: Sequence[str], environment: Mapping[str, str], cores: Cores, given: bytes = b"") -> bytes:
+    """What the command printed. Raises PartFailed if it fails or takes too long; it is ended if we are cancelled."""
     with on_cores(cores):
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -93,29 +90,19 @@ async def run_to_end(
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
         )
+    name = " ".join(command[1:4])
     try:
-        printed, complaints = await process.communicate(given)
+        async with asyncio.timeout(COMMAND_S_MAX):
+            printed, complaints = await process.communicate(given)
+    except TimeoutError:
+        raise PartFailed(f"{name} has not ended after {COMMAND_S_MAX:.0f} s") from None
     finally:
-        await end(process)
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     if process.returncode != 0:
         raise PartFailed(f"{name} ended with {process.returncode}\n{complaints.decode(errors='replace')}")
     return printed
-
-
-async def until_listening(part: Part, port: int) -> None:
-    await _until(part, lambda: _connects(port), f"does not listen on port {port}")
-
-
-async def until_ready(part: Part, port: int) -> None:
-    """Until `GET /readyz` is answered with 200."""
-    await _until(part, lambda: _ready(port), "is not ready")
-
-
-async def until_written(part: Part, path: Path) -> None:
-    async def written() -> bool:
-        return path.exists()  # noqa: ASYNC240 (one stat)
-
-    await _until(part, written, f"does not write {path.name}")
 
 
 def free_port() -> int:
@@ -124,34 +111,11 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-async def _until(part: Part, holds: Callable[[], Awaitable[bool]], otherwise: str) -> None:
-    deadline_s = time.monotonic() + READY_WAIT_S
-    while not await holds():
-        if part.process.returncode is not None:
-            raise part.failure(f"ended with {part.process.returncode}")
-        if time.monotonic() >= deadline_s:
-            raise part.failure(f"{otherwise} after {READY_WAIT_S:.0f} s")
-        await asyncio.sleep(LOOK_WAIT_S)
-
-
-async def _connects(port: int) -> bool:
+async def accepts(port: int) -> bool:
+    """Whether somebody listens on 127.0.0.1:`port`."""
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:
         return False
     writer.close()
     return True
-
-
-async def _ready(port: int) -> bool:
-    try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    try:
-        writer.write(f"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode())
-        return (await reader.readline()).startswith(b"HTTP/1.1 200 ")
-    except OSError:
-        return False
-    finally:
-        writer.close()

