@@ -519,6 +519,24 @@ async def test_the_answers_time_begins_after_the_requests_last_byte(client, prov
         await call
 
 
+async def test_an_answer_that_began_while_the_request_was_still_going_out_is_held_to_its_own_time(
+    client, provider, clock
+):
+    request = provider.ask(b"x" * (8 * MIB), deadlines=Deadlines(first_byte_s=10, between_bytes_s=100, total_s=1000))
+    call = asyncio.create_task(client.send(request))
+    caller = await provider.accepted()
+    await caller.reader.readuntil(b"\r\n\r\n")
+    await until(lambda: is_held_up(client))
+    await caller.say(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n")
+    answer = await call
+    await caller.reader.readexactly(8 * MIB)
+    client.sweep(clock.monotonic_s())
+    clock.advance(50.0)
+    client.sweep(clock.monotonic_s())
+    await caller.say(b"hi")
+    assert await answer.read(2) == b"hi"
+
+
 def client_connection(client):
     (connection,) = client._pool._open
     return connection
