@@ -29,7 +29,7 @@ DOORS = {
     "/v1/embeddings": Door.EMBEDDINGS,
 }
 _ONCE = (
-    *(b"host", b"content-length", b"content-type"),
+    *(b"host", b"content-length"),
     *(b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"x-portkey-api-key", b"x-gatehouse-api-key"),
     *(b"x-portkey-config", b"x-portkey-virtual-key", b"x-portkey-provider", b"x-portkey-custom-host"),
     *(b"x-gatehouse-config", b"x-gatehouse-virtual-key", b"x-gatehouse-provider", b"x-gatehouse-custom-host"),
@@ -89,6 +89,8 @@ class Front:
             exchange.body = await read_body(request, self._body_bytes_max, self._body_wait_s)
         except GatewayError as error:
             await refuse(error, exchange, answer)
+            assert answer.response is not None
+            _close_if_malformed(answer.response, error)
             return
         await self._pipeline.run(exchange, answer)
 
@@ -162,7 +164,14 @@ def _refusal(error: GatewayError, request_id: str) -> web.Response:
         response.headers["retry-after"] = str(error.retry_after_s)
     if not error.row.retry_helps:
         response.headers["x-should-retry"] = "false"
+    _close_if_malformed(response, error)
     return response
+
+
+def _close_if_malformed(response: web.StreamResponse, error: GatewayError) -> None:
+    """Where a request's end is in doubt, what follows on its connection is not read as another request."""
+    if error.code is Code.HTTP_MALFORMED:
+        response.force_close()
 
 
 class Connection(web.RequestHandler):
