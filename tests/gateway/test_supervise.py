@@ -1,0 +1,214 @@
+"""The parent of a node's processes, tried on real ones: what dies comes back, and no waiting connection is lost."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from gateway.supervise import listen
+
+HANG_S = 30.0
+"""Only a guard against hanging."""
+
+NODE = """
+import os, signal, socket, sys
+from gateway.supervise import Child, Supervisor, listen
+
+class Asked(Exception): ...
+
+def serve(sock, stubborn):
+    busy, held, asked = [], [], []
+    def stop(*_):
+        if stubborn:
+            return
+        asked.append(True)
+        if not busy:
+            raise Asked
+        busy[0].sendall(b"asked")
+    signal.signal(signal.SIGTERM, stop)
+    sock.setblocking(True)
+    try:
+        while not asked:
+            conn, _ = sock.accept()
+            word = conn.recv(64)
+            if word == b"slow":
+                busy.append(conn)
+                conn.sendall(b"begun")
+                conn.recv(64)
+                busy.clear()
+            conn.sendall(b"%d" % os.getpid())
+            held.append(conn) if word == b"hold" else conn.close()
+    except Asked:
+        pass
+
+port, drain_s, stubborn = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3] == "stubborn"
+sockets = listen("127.0.0.1", port, 2)
+children = [Child(f"w{i}", lambda sock=sock: serve(sock, stubborn)) for i, sock in enumerate(sockets)]
+print("listening", flush=True)
+Supervisor(children, drain_s).run()
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+class Node:
+    """A supervisor with two workers that say their pid."""
+
+    def __init__(self, *, drain_s: float = 60.0, stubborn: bool = False) -> None:
+        self.port = free_port()
+        self.seen: set[int] = set()
+        mode = "stubborn" if stubborn else "kind"
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", NODE, str(self.port), str(drain_s), mode],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == b"listening\n"
+
+    def connect(self, word: bytes) -> socket.socket:
+        sock = socket.create_connection(("127.0.0.1", self.port), HANG_S)
+        sock.sendall(word)
+        return sock
+
+    def pid(self) -> int:
+        with self.connect(b"pid") as sock:
+            return self.said(sock)
+
+    def said(self, sock: socket.socket) -> int:
+        pid = int(sock.recv(64))
+        self.seen.add(pid)
+        return pid
+
+    def hold_both(self) -> dict[int, socket.socket]:
+        """A connection to each worker that ends when its worker does."""
+        held: dict[int, socket.socket] = {}
+        while len(held) < 2:
+            sock = self.connect(b"hold")
+            pid = self.said(sock)
+            if pid in held:
+                sock.close()
+            else:
+                held[pid] = sock
+        return held
+
+    def end(self) -> None:
+        for pid in (self.process.pid, *self.seen):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        self.process.wait(HANG_S)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def nodes() -> Iterator[list[Node]]:
+    started: list[Node] = []
+    yield started
+    for node in started:
+        node.end()
+
+
+def close(held: dict[int, socket.socket]) -> None:
+    for sock in held.values():
+        sock.close()
+
+
+def test_a_killed_worker_is_replaced_and_the_other_left_alone(nodes: list[Node]) -> None:
+    nodes.append(node := Node())
+    held = node.hold_both()
+    victim, other = held
+    os.kill(victim, signal.SIGKILL)
+    assert held[victim].recv(1) == b""
+    answered = {node.pid() for _ in range(60)}
+    assert victim not in answered
+    assert other in answered
+    assert len(answered) == 2
+    held[other].setblocking(False)
+    with pytest.raises(BlockingIOError):  # Still open: it was not touched.
+        held[other].recv(1)
+    close(held)
+
+
+def test_a_connection_that_waits_at_a_dead_worker_is_served_by_its_replacement(nodes: list[Node]) -> None:
+    nodes.append(node := Node())
+    held = node.hold_both()
+    victim, other = held
+    for pid in held:
+        os.kill(pid, signal.SIGSTOP)
+    waiting = [node.connect(b"pid") for _ in range(40)]
+    os.kill(victim, signal.SIGKILL)
+    os.kill(other, signal.SIGCONT)
+    answered = {node.said(sock) for sock in waiting}
+    assert victim not in answered
+    assert other in answered
+    assert len(answered) == 2, "all forty connections chose one socket, or a worker was replaced twice"
+    for sock in waiting:
+        sock.close()
+    close(held)
+
+
+def test_workers_die_with_a_killed_supervisor(nodes: list[Node]) -> None:
+    nodes.append(node := Node())
+    held = node.hold_both()
+    node.process.kill()
+    assert [sock.recv(1) for sock in held.values()] == [b"", b""]
+    node.process.wait(HANG_S)
+    with pytest.raises(OSError):
+        node.pid()
+    node.seen.clear()  # They have ended; their numbers may be somebody else's.
+    close(held)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_lets_running_work_end(nodes: list[Node], number: signal.Signals) -> None:
+    nodes.append(node := Node())
+    with node.connect(b"slow") as sock:
+        assert sock.recv(64) == b"begun"
+        node.process.send_signal(number)
+        assert sock.recv(64) == b"asked"
+        assert node.process.poll() is None, "the supervisor waits for its worker"
+        sock.sendall(b"go")
+        assert node.said(sock) > 0
+    assert node.process.wait(HANG_S) == 0
+    node.seen.clear()
+
+
+def test_a_worker_that_does_not_stop_is_ended(nodes: list[Node]) -> None:
+    nodes.append(node := Node(drain_s=0.1, stubborn=True))
+    held = node.hold_both()
+    node.process.terminate()
+    assert node.process.wait(HANG_S) == 0
+    assert [sock.recv(1) for sock in held.values()] == [b"", b""]
+    node.seen.clear()
+    close(held)
+
+
+@pytest.mark.parametrize("sharing", [False, True])
+def test_a_port_that_somebody_holds_is_an_error(sharing: bool) -> None:
+    with socket.socket() as holder:
+        if sharing:
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        with pytest.raises(OSError):
+            listen("127.0.0.1", holder.getsockname()[1], 2)
+
+
+def test_as_many_sockets_as_asked_for_share_the_port() -> None:
+    port = free_port()
+    sockets = listen("127.0.0.1", port, 3)
+    assert [sock.getsockname()[1] for sock in sockets] == [port] * 3
+    for sock in sockets:
+        sock.close()
