@@ -1,11 +1,11 @@
 """The adapters there are, by dialect, and the provider rows that need no sync to be known."""
 
-import tomllib
 from importlib import resources
 
 from gateway.providers.base import Provider
 from gateway.providers.openai.provider import OpenAI
 from shared.models.provider import Provider as ProviderRow
+from shared.models.provider import parse_table
 
 
 def adapters() -> dict[str, Provider]:
@@ -13,6 +13,5 @@ def adapters() -> dict[str, Provider]:
 
 
 def built_in_rows() -> dict[str, ProviderRow]:
-    """Rows of `openai_compatible/table.toml` by id. A faulty table is a fault of the build and raises at start."""
-    text = resources.files("gateway.providers.openai_compatible").joinpath("table.toml").read_text("utf-8")
-    return {id_: ProviderRow(id=id_, **row) for id_, row in tomllib.loads(text).items()}
+    """Rows of `shared/data/providers.toml` by id. A faulty table is a fault of the build and raises at start."""
+    return parse_table(resources.files("shared.data").joinpath("providers.toml").read_text("utf-8"))
