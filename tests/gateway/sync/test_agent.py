@@ -355,6 +355,67 @@ async def test_a_node_without_a_key_leaves_the_shared_store_alone(
     assert (stranger.agent.status().refusal, stranger.agent.status().sequence) == (None, 2)
 
 
+async def test_a_node_that_lost_its_key_keeps_what_it_has_and_leaves_the_shared_store_alone(
+    house: House, tmp_path: Path, clock: FakeClock
+) -> None:
+    """GHS/1 5.5, 8.5: it holds an older state of its own, and does not put that in the place of the newer."""
+    shared = MemoryStore(clock, "redis")
+    leaver = new_node_keys("nd_leaver")
+    house.nodes.append(leaver.public)
+    folders = [tmp_path / name for name in ("member", "leaver")]
+    for folder in folders:
+        folder.mkdir()
+    member = Node(house, folders[0], [MemoryStore(clock, "disk"), shared])
+    left = Node(house, folders[1], [MemoryStore(clock, "disk"), shared], leaver)
+    await member.receive(house.document())
+    await left.settle()
+    assert left.agent.status().sequence == 1
+    house.nodes.pop()
+    await member.receive(house.document())
+    await left.settle()
+    assert (left.agent.status().sequence, left.agent.status().refusal) == (1, "key_chain_unopened")
+    assert (await held_by(left.stores[0], house)).lease.sequence == 1
+    assert (await held_by(shared, house)).lease.sequence == 2
+
+
+async def test_a_store_that_comes_back_with_its_pointer_and_less_behind_it_is_mended(
+    node: Node, redis: MemoryStore
+) -> None:
+    """GHS/1 8.9: what a failover to a replica that lagged looks like."""
+    await node.receive(node.house.document())
+    redis.away = True
+    await node.settle()
+    redis.away = False
+    redis.pieces = dict(list(redis.pieces.items())[::2])
+    await node.settle()
+    assert await sequences(node) == [1, 1]
+
+
+class _Beaten(MemoryStore):
+    """A rival moves the pointer just before the first of our moves."""
+
+    rival: bytes | None = None
+
+    async def move(self, expected: bytes | None, pointer: bytes) -> bool:
+        if self.rival is not None:
+            self.history.insert(0, self.rival)
+            self.rival = None
+        return await super().move(expected, pointer)
+
+
+async def test_a_writer_beaten_by_a_rival_looks_again_at_its_next_turn(
+    house: House, tmp_path: Path, clock: FakeClock
+) -> None:
+    """GHS/1 8.5: without waiting for the next look at the store."""
+    store = _Beaten(clock)
+    store.rival = b"what a rival wrote"
+    node = Node(house, tmp_path, [store])
+    await node.receive(house.document())
+    assert await store.pointer() == b"what a rival wrote"
+    await node.agent.turn()
+    assert await sequences(node) == [1]
+
+
 async def test_a_start_with_an_expired_lease_serves_and_says_so(node: Node, clock: FakeClock) -> None:
     """GHS/1 6.8."""
     await node.receive(node.house.document(lease_ms=HOUR_MS))

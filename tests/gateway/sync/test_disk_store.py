@@ -147,6 +147,18 @@ async def test_damage_under_an_open_store_is_noticed_by_everyone_who_has_it_open
     await two.close()
 
 
+async def test_who_notices_damage_late_does_not_move_the_new_file_aside(path: Path, clock: FakeClock) -> None:
+    late = await filled(path, clock)
+    early = DiskStore(path, clock)
+    remove(path)
+    assert await early.move(None, b"new")
+    late._move_aside()
+    assert await early.pointer() == b"new"
+    assert await late.pointer() == b"new"
+    await early.close()
+    await late.close()
+
+
 async def test_the_folder_missing_is_unavailable(tmp_path: Path, clock: FakeClock) -> None:
     store = DiskStore(tmp_path / "nowhere" / "configuration.sqlite", clock)
     with pytest.raises(StoreUnavailable):
