@@ -58,15 +58,26 @@ async def load(stores: Sequence[Store], pointer: Pointer, lease: Lease, have: Ve
     """
     roots = {shard: tree.manifest(digest) for shard, digest in pointer.shards.items()}
     manifests = await _manifests(stores, roots.values())
+    wanted, held, names = await asyncio.to_thread(_compare, roots, manifests, have)
+    values = await _fetch(stores, names | {tree.value(pointer.key_chain)})
+    return await asyncio.to_thread(_assemble, pointer, lease, wanted, held, values, have)
+
+
+def _compare(
+    roots: Mapping[str, str], manifests: Mapping[str, Manifest], have: Verified | None
+) -> tuple[dict[str, list[_Key]], dict[_Key, SealedResource], set[str]]:
+    """What the manifests list by shard, what of it is held already, and the names of the values that are not."""
     wanted = {
-        shard: [(shard, e.kind, e.id, e.revision, e.schema_version, e.key_epoch, e.hash) for e in listed]
+        shard: [
+            (shard, e.kind, e.id, e.revision, e.schema_version, e.key_epoch, e.hash)
+            for part in _parts(manifests, root)
+            for e in part.entries
+        ]
         for shard, root in roots.items()
-        for listed in [[entry for part in _parts(manifests, root) for entry in part.entries]]
     }
     held = {} if have is None else {_key(r): r for shard in have.snapshot.shards for r in shard.resources}
     names = {tree.value(key[-1]) for keys in wanted.values() for key in keys if key not in held}
-    values = await _fetch(stores, names | {tree.value(pointer.key_chain)})
-    return await asyncio.to_thread(_assemble, pointer, lease, wanted, held, values, have)
+    return wanted, held, names
 
 
 def _assemble(
@@ -107,9 +118,9 @@ def _key(resource: SealedResource) -> _Key:
 
 async def _manifests(stores: Sequence[Store], roots: Collection[str]) -> dict[str, Manifest]:
     """The manifests of these names and the parts they name. Raises Refused(incomplete)."""
-    found = _read(await _fetch(stores, set(roots)))
+    found = await asyncio.to_thread(_read, await _fetch(stores, set(roots)))
     parts = {tree.manifest(part) for root in found.values() for part in root.parts}
-    return found | _read(await _fetch(stores, parts))
+    return found | await asyncio.to_thread(_read, await _fetch(stores, parts))
 
 
 def _read(pieces: Mapping[str, bytes]) -> dict[str, Manifest]:
