@@ -1,4 +1,4 @@
-"""The TOML file a snapshot is made from, checked line by line. Source of its form: README, "A snapshot by hand"."""
+"""The TOML file a snapshot is made from, checked entry by entry. Its form, whole: `WHOLE` in its test."""
 
 import tomllib
 from pathlib import Path
