@@ -49,7 +49,7 @@ async def initialise(server: Server, superuser: Secret, *, fsync: bool = True) -
 
 
 def part(server: Server, port: int, superuser: Secret, *, fsync: bool = True) -> Part:
-    """Loopback only, with passwords. Without `fsync` a power cut loses the data: for tests.
+    """Loopback only, with passwords. Without `fsync` a power cut (a `kill -9` does not) loses the data: for tests.
 
     Whoever calls holds the state folder, so whatever still runs in the data folder is left over, and is ended.
     """
@@ -154,7 +154,6 @@ def _configuration(rules: Path, port: int, *, fsync: bool) -> str:
         "password_encryption": "scram-sha-256",
         "fsync": durable,
         "full_page_writes": durable,
-        "synchronous_commit": durable,
         "timezone": "UTC",
         "log_timezone": "UTC",
     }
