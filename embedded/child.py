@@ -50,11 +50,11 @@ class Child:
         await self._gone.wait()
         return self._process.returncode
 
-    async def stop(self, patience_s: float) -> None:
-        """Ask it to end; after `patience_s` insist."""
+    async def stop(self, patience_s: float, request: signal.Signals = signal.SIGTERM) -> None:
+        """Ask it to end, by the signal `request`; after `patience_s` insist."""
         if self._gone.is_set():
             return
-        self._process.terminate()
+        self._process.send_signal(request)
         try:
             async with asyncio.timeout(patience_s):
                 await self._gone.wait()

@@ -95,7 +95,7 @@ class Keeper:
         """Stop it and keep it down until `release`."""
         self._wanted.clear()
         if self._child is not None:
-            await self._child.stop(self.part.stop_s_max)
+            await self._child.stop(self.part.stop_s_max, self.part.stop_signal)
 
     async def release(self) -> None:
         """End a hold, and wait until the part is ready. Raises PartFailed."""
@@ -108,7 +108,7 @@ class Keeper:
             self._task.cancel()
             await asyncio.wait([self._task])
         if self._child is not None:
-            await self._child.stop(self.part.stop_s_max)
+            await self._child.stop(self.part.stop_s_max, self.part.stop_signal)
 
     def log_tail(self) -> str:
         if not self._log.exists():

@@ -1,6 +1,7 @@
 """A part of the stack: how it is started, and how one sees that it is ready."""
 
 import asyncio
+import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ class Part:
     ready: Callable[[], Awaitable[bool]]
     ready_s_max: float = 60.0
     stop_s_max: float = 10.0
+    stop_signal: signal.Signals = signal.SIGTERM
+    """What asks it to end, before it is killed after `stop_s_max`."""
 
 
 async def get(host: str, port: int, path: str) -> tuple[int, bytes]:

@@ -5,6 +5,7 @@ A start is `postgres_programs.find`, `initialise`, `part` for the supervisor, an
 
 import asyncio
 import shutil
+import signal
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -66,6 +67,9 @@ def part(server: Server, port: int, superuser: Secret, *, fsync: bool = True) ->
         command=server.command("postgres", "-D", str(server.data), "-c", f"config_file={configuration}"),
         environment={},
         ready=lambda: answers(port, superuser),
+        stop_s_max=30.0,
+        # SIGTERM would let it wait until every client has left.
+        stop_signal=signal.SIGINT,
     )
 
 
