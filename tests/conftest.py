@@ -1,3 +1,9 @@
 """What every test may ask for."""
 
-pytest_plugins = ("tests.fixtures.redis", "tests.fixtures.postgres", "tests.fixtures.house", "tests.fixtures.stack")
+pytest_plugins = (
+    "tests.fixtures.redis",
+    "tests.fixtures.postgres",
+    "tests.fixtures.house",
+    "tests.fixtures.stack",
+    "tests.fixtures.control_plane",
+)

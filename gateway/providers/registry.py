@@ -13,5 +13,5 @@ def adapters() -> dict[str, Provider]:
 
 
 def built_in_rows() -> dict[str, ProviderRow]:
-    """Rows of `shared/data/providers.toml` by id. A faulty table is a fault of the build and raises at start."""
+    """Rows of `shared/data/providers.toml` by id. A faulty table is a fault of the build and raises ValueError."""
     return parse_table(resources.files("shared.data").joinpath("providers.toml").read_text("utf-8"))

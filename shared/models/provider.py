@@ -36,5 +36,5 @@ class Provider(Noun):
 
 
 def parse_table(text: str) -> dict[str, Provider]:
-    """Rows by id of a table such as `shared/data/providers.toml`. A faulty table is a fault of the build: ValueError."""
+    """Rows by id of a table such as `shared/data/providers.toml`. Raises ValueError for a faulty one."""
     return {id_: Provider(id=id_, **row) for id_, row in tomllib.loads(text).items()}

@@ -1,0 +1,1 @@
+"""Models: the catalogue as people read it, with what each costs now."""
