@@ -22,6 +22,8 @@ RESTART_WAIT_S_MIN = 0.1
 RESTART_WAIT_S_MAX = 5.0
 STEADY_S = 10.0
 """A child that lived this long is restarted without a wait."""
+_OURS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+"""Signals this process answers itself. A child is born with them held back, and answers them as it likes."""
 
 log = structlog.get_logger(__name__)
 
@@ -94,9 +96,12 @@ class Supervisor:
 
     def _start(self, child: Child, now: float) -> None:
         parent = os.getpid()
+        # Else a stop that reaches the child before it has let go of our handlers would be taken, and forgotten.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
         pid = os.fork()
         if pid == 0:
             _become(child, parent)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS)
         child.pid, child.born_s = pid, now
         log.info("child_started", child=child.name, pid=pid)
 
@@ -139,8 +144,9 @@ def _become(child: Child, parent: int) -> None:
     code = 1
     try:
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+        for number in _OURS:
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS)
         _die_with(parent)
         child.run()
         code = 0

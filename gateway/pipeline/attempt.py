@@ -24,7 +24,7 @@ from gateway.view.route import CredentialUnavailable, Fallback, Route, Target
 ERROR_BODY_BYTES_MAX = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
 class Whole:
     """An answer that came in one piece: a 2xx, or a provider's error in our shape."""
 
@@ -34,7 +34,7 @@ class Whole:
     usage: Usage | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
 class Stream:
     """An answer whose events are still coming. Whoever holds it reads it to its end or aborts it."""
 

@@ -6,7 +6,7 @@ from gateway.pipeline.exchange import Exchange
 from gateway.providers.base import Usage
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
 class Outcome:
     id: str
     door: str

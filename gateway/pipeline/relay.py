@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import lru_cache
 
 import orjson
 
@@ -135,4 +136,9 @@ def _ours(exchange: Exchange) -> Headers:
 
 def _passed(headers: Mapping[str, str]) -> Headers:
     """The provider's headers that go on to the caller: a list of what may, not of what may not."""
-    return [(name, value) for name, value in headers.items() if name in _PASSED or name.startswith(_PASSED_PREFIXES)]
+    return [(name, value) for name, value in headers.items() if _passes(name)]
+
+
+@lru_cache(maxsize=1_024)
+def _passes(name: str) -> bool:
+    return name in _PASSED or name.startswith(_PASSED_PREFIXES)

@@ -17,7 +17,7 @@ class Door(StrEnum):
     EMBEDDINGS = "embeddings"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
 class Call:
     """What the caller asks for, parsed once. `body` belongs to every target: nobody changes it."""
 
@@ -42,7 +42,7 @@ class Place:
     doors: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
 class Usage:
     """Tokens as the provider counted them; None is unknown, never 0."""
 
@@ -52,7 +52,7 @@ class Usage:
     reasoning_tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
 class Translated:
     """A request in the provider's dialect."""
 

@@ -1,13 +1,13 @@
 """The public door on aiohttp's server: paths to rooms, a bound on running requests, and errors in our shape."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from itertools import chain
 from typing import Any
 
 import orjson
-from aiohttp import HttpVersion11, web
+from aiohttp import ClientConnectionResetError, HttpVersion11, web
 
 from gateway.errors import Code, GatewayError
 from gateway.pipeline.authenticate import authenticate
@@ -68,7 +68,7 @@ class Front:
         door = DOORS.get(request.path)
         if door is None:
             return self._other(request)
-        exchange = Exchange(self.new_id(), door, request.headers, b"", self._clock.monotonic_s())
+        exchange = Exchange(self.new_id(), door, {}, b"", self._clock.monotonic_s())
         answer = AiohttpAnswer(request)
         if self._running >= self._running_max:
             message = f"this worker already carries {self._running_max} requests; try again shortly"
@@ -79,18 +79,17 @@ class Front:
                 await self._serve(request, exchange, answer)
             finally:
                 self._running -= 1
-        assert answer.response is not None
-        return answer.response
+        return answer.sent
 
     async def _serve(self, request: web.BaseRequest, exchange: Exchange, answer: AiohttpAnswer) -> None:
         try:
-            _check_head(request, "POST")
-            _check_content_type(request)
+            exchange.headers = _read_head(request, "POST")
+            _check_content_type(exchange.headers)
             exchange.body = await read_body(request, self._body_bytes_max, self._body_wait_s)
         except GatewayError as error:
+            # Where a request's end is in doubt, what follows on its connection is not read as another request.
+            answer.closes = answer.closes or error.code is Code.HTTP_MALFORMED
             await refuse(error, exchange, answer)
-            assert answer.response is not None
-            _close_if_malformed(answer.response, error)
             return
         await self._pipeline.run(exchange, answer)
 
@@ -101,44 +100,51 @@ class Front:
             if (probe := self._probes.answer(request.path)) is not None:
                 return _json(*probe, request_id)
             if request.path == "/v1/models" or request.path.startswith("/v1/models/"):
-                _check_head(request, "GET")
                 return _json(200, self._models(request), request_id)
             raise _not_here(request.path)
         except GatewayError as error:
             return _refusal(error, request_id)
 
     def _models(self, request: web.BaseRequest) -> dict[str, Any]:
-        caller = authenticate(request.headers, self._pipeline.view(), self._clock.wall_ms())
+        caller = authenticate(_read_head(request, "GET"), self._pipeline.view(), self._clock.wall_ms())
         id_ = request.path.removeprefix("/v1/models").removeprefix("/")
         return one_model(caller, id_) if id_ else list_models(caller)
 
 
-def _check_head(request: web.BaseRequest, method: str) -> None:
+def _read_head(request: web.BaseRequest, method: str) -> dict[str, str]:
+    """The headers by name in lower case, within their bounds. Raises GatewayError 400 or 405."""
     if request.method != method:
         raise GatewayError(Code.METHOD_NOT_ALLOWED, f"{request.path} takes {method}, not {request.method}")
-    headers = request.headers
-    if len(headers) > HEADERS_MAX:
+    raw = request.raw_headers
+    if len(raw) > HEADERS_MAX:
         raise GatewayError(Code.HEADER_INVALID, f"more than {HEADERS_MAX} headers came with this request")
-    if sum(map(len, chain.from_iterable(request.raw_headers))) > HEAD_BYTES_MAX:
+    if sum(map(len, chain.from_iterable(raw))) > HEAD_BYTES_MAX:
         raise GatewayError(Code.HEADER_INVALID, f"the headers of this request are longer than {HEAD_BYTES_MAX} bytes")
-    names = [name.lower() for name, _ in request.raw_headers]
+    headers = {name.lower(): value for name, value in request.headers.items()}
     if request.version < HttpVersion11:
-        if b"transfer-encoding" in names:
+        if "transfer-encoding" in headers:
             raise GatewayError(Code.HTTP_MALFORMED, "HTTP/1.0 has no transfer-encoding")
-    elif b"host" not in names:
+    elif "host" not in headers:
         raise GatewayError(Code.HTTP_MALFORMED, "a request names its host")
-    if len(set(names)) == len(names):
-        return
+    if len(headers) != len(raw):
+        _check_once(raw)
+    return headers
+
+
+def _check_once(raw: Sequence[tuple[bytes, bytes]]) -> None:
+    names = [name.lower() for name, _ in raw]
     for name in _ONCE:
         if names.count(name) > 1:
             message = f"the header {name.decode()} came more than once"
             raise GatewayError(Code.HEADER_INVALID, message, param=name.decode())
 
 
-def _check_content_type(request: web.BaseRequest) -> None:
+def _check_content_type(headers: Mapping[str, str]) -> None:
     """A body without a type is taken for JSON, as curl users expect of an API that knows nothing else."""
-    given = request.headers.get("content-type")
-    if given is not None and given.partition(";")[0].strip().lower() != "application/json":
+    given = headers.get("content-type")
+    if given is None or given == "application/json":
+        return
+    if given.partition(";")[0].strip().lower() != "application/json":
         message = f"this path takes JSON, not {given!r}; send `content-type: application/json`"
         raise GatewayError(Code.CONTENT_TYPE_INVALID, message, param="content-type")
 
@@ -164,14 +170,9 @@ def _refusal(error: GatewayError, request_id: str) -> web.Response:
         response.headers["retry-after"] = str(error.retry_after_s)
     if not error.row.retry_helps:
         response.headers["x-should-retry"] = "false"
-    _close_if_malformed(response, error)
-    return response
-
-
-def _close_if_malformed(response: web.StreamResponse, error: GatewayError) -> None:
-    """Where a request's end is in doubt, what follows on its connection is not read as another request."""
     if error.code is Code.HTTP_MALFORMED:
         response.force_close()
+    return response
 
 
 class Connection(web.RequestHandler):
@@ -199,6 +200,8 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
+        if isinstance(exc, ClientConnectionResetError):
+            raise exc  # The caller left while we wrote to him: no fault, and nobody is there to be told of one.
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             super().handle_error(request, status, exc, message)  # Logs it; raises if an answer has begun.
             error = GatewayError(Code.INTERNAL, "this gateway failed by a fault of its own; its log says more")

@@ -10,6 +10,7 @@ import re
 import socket
 import ssl
 from collections.abc import Callable
+from functools import lru_cache
 from typing import cast
 
 import httptools
@@ -29,6 +30,12 @@ _TARGET = re.compile(r"/[\x21-\x7e]*")
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _HEADER_LINES = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*+")
 _ONCE = frozenset({"transfer-encoding", "content-encoding"})
+
+
+@lru_cache(maxsize=1_024)
+def _key(name: bytes) -> str:
+    """A header's name as we look it up. Providers send the same few names again and again."""
+    return name.decode("ascii").lower()
 
 
 class Stale(Cut):
@@ -212,7 +219,7 @@ class Connection(asyncio.Protocol):
         self._headers_seen += 1
         if self._headers_seen > HEADERS_MAX:
             raise self._too_large("head")
-        key = name.decode("ascii").lower()
+        key = _key(name)
         if key not in self._headers:
             self._headers[key] = value.decode("latin-1").strip(" \t")
         elif key in _ONCE:

@@ -42,7 +42,7 @@ class Deadlines:
     total_s: float = 900.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
 class UpstreamRequest:
     origin: Origin
     method: str

@@ -1,11 +1,11 @@
 """The configuration as a request sees it: dictionaries, compiled once, never edited. A change is a new view."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.providers.base import Place, Provider
 from gateway.view.route import Credential, Route
-from shared.crypto.api_keys import keyed_hash, well_formed
+from shared.crypto.api_keys import KeyedHash
 from shared.crypto.secret import Secret
 from shared.models.config import ConfigBody
 from shared.models.workspace import InlineRules, ModelAlias
@@ -82,7 +82,11 @@ class ConfigView:
     hash_key: Secret
     callers: Mapping[bytes, Caller]
     """Keyed hash of an API key → its caller."""
+    _keyed_hash: KeyedHash = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_keyed_hash", KeyedHash(self.hash_key))
 
     def caller(self, api_key: str) -> Caller | None:
-        """The caller of a key's text; None if there is none. A typing error costs no hash."""
-        return self.callers.get(keyed_hash(self.hash_key, api_key)) if well_formed(api_key) else None
+        """The caller of a key's text; None if there is none."""
+        return self.callers.get(self._keyed_hash(api_key))

@@ -40,6 +40,20 @@ def keyed_hash(hash_key: Secret, text: str) -> bytes:
     return hmac.digest(hash_key.reveal(), text.encode(), hashlib.sha256)
 
 
+class KeyedHash:
+    """`keyed_hash` under one key, with the key's own blocks hashed once: less than half the cost for each text."""
+
+    __slots__ = ("_begun",)
+
+    def __init__(self, hash_key: Secret) -> None:
+        self._begun = hmac.new(hash_key.reveal(), digestmod=hashlib.sha256)
+
+    def __call__(self, text: str) -> bytes:
+        begun = self._begun.copy()
+        begun.update(text.encode("utf-8", "surrogateescape"))
+        return begun.digest()
+
+
 def _checksum(head: str) -> str:
     rest = zlib.crc32(head.encode())
     digits = ""
