@@ -220,3 +220,16 @@ async def chunks_when_still(stack: Stack, number: int) -> int:
 
 def resident_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+async def test_callers_who_leave_in_the_middle_of_a_flood_leave_no_trace_in_the_log(stack: Stack) -> None:
+    """Their going meets our writing in every order there is."""
+    lines = len(stack.log_text().splitlines())
+    before = await stack.last_call()
+    for _ in range(20):
+        async with await Wire.open(stack.port) as wire:
+            await wire.send(request("POST", CHAT, stack.authorization, chat(model="sim-long-20000", stream=True)))
+            assert (await wire.head()).status == 200
+            assert await wire.chunk()
+    await stack.wait_until_settled(before)
+    assert stack.log_text().splitlines()[lines:] == []
