@@ -1,0 +1,1 @@
+"""Configs: how a workspace's calls are routed."""

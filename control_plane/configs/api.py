@@ -1,0 +1,171 @@
+"""`/api/v1/workspaces/{workspace}/configs`: the room every other noun's room is furnished like."""
+
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+from pydantic import Field
+
+from control_plane.configs import store
+from control_plane.db.pool import Database
+from control_plane.errors import Invalid, NotFound
+from control_plane.ids import Ids
+from control_plane.references import check_config, key_in, require_unused_config
+from control_plane.snapshots.change import Changes
+from control_plane.web.listing import QUERY, Page
+from control_plane.web.route import Body, Call, Route, View
+from shared.models.config import Config, ConfigError, parse_config, pointer
+from shared.models.noun import Kind, Slug
+from shared.protocol.resource import workspace_shard
+
+_PATH = "/api/v1/workspaces/{workspace}/configs"
+
+
+class ConfigCreate(Body):
+    slug: Slug
+    name: str = Field(min_length=1, max_length=200)
+    body: dict[str, Any]
+    """The config JSON (reference: docs/configs)."""
+
+
+class ConfigUpdate(Body):
+    """What is left out stays as it is."""
+
+    slug: Slug | None = None
+    name: str | None = Field(default=None, min_length=1, max_length=200)
+    body: dict[str, Any] | None = None
+
+
+class ConfigView(View):
+    id: str
+    workspace: str
+    slug: str
+    name: str
+    body: dict[str, Any]
+    created_by: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class ConfigPage(Page[ConfigView]):
+    """One page of configs."""
+
+
+class Configs:
+    def __init__(self, database: Database, changes: Changes, ids: Ids) -> None:
+        self._database = database
+        self._changes = changes
+        self._ids = ids
+
+    def routes(self) -> list[Route]:
+        one = _PATH + "/{config}"
+        return [
+            Route("GET", _PATH, "configs.list", self.list, "List configs", answer=ConfigPage, query=QUERY),
+            Route("POST", _PATH, "configs.create", self.create, "Save a config", ConfigCreate, ConfigView, 201),
+            Route("GET", one, "configs.read", self.read, "Read a config, by id or slug", answer=ConfigView),
+            Route("PATCH", one, "configs.update", self.update, "Change a config", ConfigUpdate, ConfigView),
+            Route("DELETE", one, "configs.delete", self.delete, "Delete a config"),
+        ]
+
+    async def list(self, call: Call) -> ConfigPage:
+        organisation = call.principal.organisation
+        async with self._database.tenant(organisation) as connection:
+            rows, cursor = await store.page(connection, organisation, call.path["workspace"], call.query)
+        return ConfigPage(data=tuple(_view(row) for row in rows), next_cursor=cursor)
+
+    async def read(self, call: Call) -> ConfigView:
+        async with self._database.tenant(call.principal.organisation) as connection:
+            return _view(await _found(connection, call))
+
+    async def create(self, call: Call) -> ConfigView:
+        body = call.parsed(ConfigCreate)
+        organisation, workspace = call.principal.organisation, call.path["workspace"]
+        _check_body(body.body)
+        async with self._changes.open(call.principal, call.request_id) as change:
+            await check_config(change.connection, organisation, workspace, body.body)
+            row = await store.insert(
+                change.connection, organisation, workspace, self._ids.new("pc"), body.model_dump(), call.principal.id
+            )
+            view = _view(row)
+            shard = workspace_shard(workspace)
+            change.put(shard, Kind.CONFIG, _noun(view))
+            change.record("configs.create", "config", view.id, workspace=workspace, shard=shard, after=_told(view))
+        return view
+
+    async def update(self, call: Call) -> ConfigView:
+        given = call.parsed(ConfigUpdate).model_dump(exclude_none=True)
+        organisation, workspace = call.principal.organisation, call.path["workspace"]
+        if "body" in given:
+            _check_body(given["body"])
+        async with self._changes.open(call.principal, call.request_id) as change:
+            before = _view(await _found(change.connection, call, lock=True))
+            if "body" in given:
+                await check_config(change.connection, organisation, workspace, given["body"])
+            if given.get("slug", before.slug) != before.slug:
+                await require_unused_config(change.connection, organisation, workspace, before.slug)
+            fields = {"slug": before.slug, "name": before.name, "body": before.body, **given}
+            view = _view(await store.update(change.connection, organisation, before.id, fields))
+            shard = workspace_shard(workspace)
+            change.put(shard, Kind.CONFIG, _noun(view))
+            change.record(
+                "configs.update",
+                "config",
+                view.id,
+                workspace=workspace,
+                shard=shard,
+                before=_told(before),
+                after=_told(view),
+            )
+        return view
+
+    async def delete(self, call: Call) -> None:
+        organisation, workspace = call.principal.organisation, call.path["workspace"]
+        async with self._changes.open(call.principal, call.request_id) as change:
+            before = _view(await _found(change.connection, call, lock=True))
+            await require_unused_config(change.connection, organisation, workspace, before.slug)
+            await store.delete(change.connection, organisation, before.id)
+            shard = workspace_shard(workspace)
+            change.remove(shard, Kind.CONFIG, before.id)
+            change.record("configs.delete", "config", before.id, workspace=workspace, shard=shard, before=_told(before))
+
+
+async def _found(connection: asyncpg.Connection, call: Call, *, lock: bool = False) -> asyncpg.Record:
+    row = await store.find(
+        connection, call.principal.organisation, call.path["workspace"], call.path["config"], lock=lock
+    )
+    if row is None:
+        raise NotFound(f"no config {call.path['config']!r} in this workspace")
+    return row
+
+
+def _check_body(body: dict[str, Any]) -> None:
+    try:
+        parse_config(body)
+    except ConfigError as error:
+        fault, message = error.faults[0]
+        raise Invalid(message, code="config_invalid", pointer="/body" + pointer(fault)) from None
+    path = key_in(body)
+    if path is not None:
+        message = "a saved config holds no API key: save the key as a virtual key and name that"
+        raise Invalid(message, code="config_holds_key", pointer="/body" + pointer(path))
+
+
+def _view(row: asyncpg.Record) -> ConfigView:
+    return ConfigView(
+        id=row["id"],
+        workspace=row["workspace"],
+        slug=row["slug"],
+        name=row["name"],
+        body=row["body"],
+        created_by=row["created_by"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+def _noun(view: ConfigView) -> Config:
+    return Config(id=view.id, workspace=view.workspace, slug=view.slug, name=view.name, body=view.body)
+
+
+def _told(view: ConfigView) -> dict[str, Any]:
+    return {"slug": view.slug, "name": view.name, "body": view.body}

@@ -1,0 +1,143 @@
+"""The one shape of every list: filter, sort, cursor, limit; a page with the next cursor and no total to count.
+
+`?filter=name:team slug:api&sort=-created_at&limit=50&cursor=…`. A cursor is the last row's sort value and id, so rows
+that come or go between two pages neither repeat nor hide others.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+import asyncpg
+import orjson
+from pydantic import BaseModel, ConfigDict
+
+from control_plane.errors import Invalid
+
+LIMIT_MAX = 200
+LIMIT_DEFAULT = 50
+FILTER_CHARS_MAX = 2_000
+
+T = TypeVar("T", bound=BaseModel)
+
+QUERY = (
+    ("filter", "Words `field:value`, all of which must hold; `-field:value` must not; text matches by part"),
+    ("sort", "A field, `-field` for descending"),
+    ("limit", f"Rows on a page, 1 to {LIMIT_MAX}; {LIMIT_DEFAULT} by default"),
+    ("cursor", "`next_cursor` of the page before"),
+)
+
+
+class Page(BaseModel, Generic[T]):
+    model_config = ConfigDict(frozen=True)
+
+    data: tuple[T, ...]
+    next_cursor: str | None
+    """None: this was the last page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What may be asked of one list. Field names are the API's; expressions are ours and never a caller's text."""
+
+    table: str
+    """Table or join, with the alias the expressions use."""
+    columns: str
+    text: Mapping[str, str]
+    """Fields that match by part."""
+    exact: Mapping[str, str]
+    """Fields that match whole, compared as text."""
+    sort: Mapping[str, str]
+    """Fields one can sort by; not null, and of type text or timestamptz."""
+    id: str = "id"
+    default_sort: str = "-created_at"
+
+    async def page(
+        self, connection: asyncpg.Connection, query: Mapping[str, str], where: str, values: Sequence[Any]
+    ) -> tuple[list[asyncpg.Record], str | None]:
+        """The rows and the next cursor. `where` is ours, its parameters `$1…` are `values`. Raises Invalid."""
+        parameters = list(values)
+        conditions = [where, *self._filters(query.get("filter", ""), parameters)]
+        name, descending = self._sort(query.get("sort", self.default_sort))
+        expression = self.sort[name]
+        if cursor := query.get("cursor"):
+            conditions.append(_after(cursor, name, expression, self.id, descending, parameters))
+        limit = _limit(query.get("limit"))
+        order = "desc" if descending else "asc"
+        rows = await connection.fetch(
+            f"select {self.columns}, {expression} as sort_value, {self.id} as sort_id from {self.table}"  # noqa: S608
+            f" where {' and '.join(conditions)} order by {expression} {order}, {self.id} {order} limit {limit + 1}",
+            *parameters,
+        )
+        if len(rows) <= limit:
+            return rows, None
+        last = rows[limit - 1]
+        return rows[:limit], _cursor(name, last["sort_value"], last["sort_id"])
+
+    def _filters(self, text: str, parameters: list[Any]) -> list[str]:
+        if len(text) > FILTER_CHARS_MAX:
+            raise Invalid(f"longer than {FILTER_CHARS_MAX} characters", pointer="filter")
+        return [self._filter(word, parameters) for word in text.split()]
+
+    def _filter(self, word: str, parameters: list[Any]) -> str:
+        negated = word.startswith("-")
+        field, colon, value = word.removeprefix("-").partition(":")
+        if not colon or not value:
+            raise Invalid(f"{word!r} is no `field:value`", pointer="filter")
+        if "\0" in value:
+            raise Invalid("a value holds a NUL", pointer="filter")
+        if field in self.text:
+            parameters.append(value)
+            condition = f"strpos(lower({self.text[field]}), lower(${len(parameters)})) > 0"
+        elif field in self.exact:
+            parameters.append(value)
+            condition = f"({self.exact[field]})::text = ${len(parameters)}"
+        else:
+            known = ", ".join(sorted({*self.text, *self.exact}))
+            raise Invalid(f"no field {field!r} to filter by; there are {known}", pointer="filter")
+        return f"not coalesce({condition}, false)" if negated else condition
+
+    def _sort(self, text: str) -> tuple[str, bool]:
+        name = text.removeprefix("-")
+        if name not in self.sort:
+            raise Invalid(f"no field {name!r} to sort by; there are {', '.join(sorted(self.sort))}", pointer="sort")
+        return name, text.startswith("-")
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return LIMIT_DEFAULT
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:6]) <= LIMIT_MAX):
+        raise Invalid(f"a number from 1 to {LIMIT_MAX}", pointer="limit")
+    return int(text)
+
+
+def _cursor(name: str, value: object, id_: str) -> str:
+    moment = isinstance(value, datetime)
+    plain = value.isoformat() if isinstance(value, datetime) else value
+    return base64.urlsafe_b64encode(orjson.dumps([name, moment, plain, id_])).decode().rstrip("=")
+
+
+def _after(
+    cursor: str,
+    name: str,
+    expression: str,
+    id_column: str,
+    descending: bool,
+    parameters: list[Any],
+) -> str:
+    try:
+        sorted_by, moment, value, id_ = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if moment:
+            value = datetime.fromisoformat(value)
+        fits = sorted_by == name and isinstance(value, str | datetime) and isinstance(id_, str) and "\0" not in id_
+    except (binascii.Error, ValueError, TypeError):
+        fits = False
+    if not fits:
+        raise Invalid("this cursor is not from a page of this list in this order", pointer="cursor")
+    parameters += [value, id_]
+    sign = "<" if descending else ">"
+    return f"({expression}, {id_column}) {sign} (${len(parameters) - 1}, ${len(parameters)})"

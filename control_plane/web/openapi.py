@@ -1,0 +1,78 @@
+"""The OpenAPI 3.1 description, generated from the routes and their models (pure)."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from control_plane.web.problem import ProblemDocument
+from control_plane.web import session_cookie
+from control_plane.web.route import Route
+
+_TEMPLATE = "#/components/schemas/{model}"
+_PATH_PART = re.compile(r"{(\w+)}")
+
+
+def describe(routes: Sequence[Route], version: str) -> dict[str, Any]:
+    """The whole document. The same routes give the same document."""
+    models = list(dict.fromkeys([m for r in routes for m in (r.body, r.answer) if m is not None] + [ProblemDocument]))
+    inputs: list[tuple[type[BaseModel], Any]] = [(model, "validation") for model in models]
+    references, schemas = models_json_schema(inputs, ref_template=_TEMPLATE)
+    names = {model: references[model, "validation"]["$ref"] for model in models}
+    paths: dict[str, Any] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, names)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Gatehouse control plane", "version": version},
+        "paths": paths,
+        "components": {
+            "schemas": schemas.get("$defs", {}),
+            "securitySchemes": {
+                "admin_key": {"type": "http", "scheme": "bearer", "description": "An admin key, `gha_…`"},
+                "session": {"type": "apiKey", "in": "cookie", "name": session_cookie.NAME},
+            },
+        },
+        "security": [{"admin_key": []}, {"session": []}],
+    }
+
+
+def _operation(route: Route, names: dict[type[BaseModel], str]) -> dict[str, Any]:
+    problem = {"application/problem+json": {"schema": {"$ref": names[ProblemDocument]}}}
+    success: dict[str, Any] = {"description": route.summary}
+    if route.answer is not None:
+        success["content"] = {"application/json": {"schema": {"$ref": names[route.answer]}}}
+    operation: dict[str, Any] = {
+        "operationId": _operation_id(route),
+        "summary": route.summary,
+        "tags": [route.tag or route.action.partition(".")[0]],
+        "description": "Needs no login." if route.public else f"Needs the permission `{route.action}`.",
+        "parameters": [
+            *({"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in _parts(route)),
+            *(
+                {"name": name, "in": "query", "description": text, "schema": {"type": "string"}}
+                for name, text in route.query
+            ),
+        ],
+        "responses": {
+            str(route.status if route.answer is not None else 204): success,
+            "default": {"description": "Refused", "content": problem},
+        },
+    }
+    if route.public:
+        operation["security"] = []
+    if route.body is not None:
+        schema = {"$ref": names[route.body]}
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return operation
+
+
+def _parts(route: Route) -> list[str]:
+    return _PATH_PART.findall(route.path)
+
+
+def _operation_id(route: Route) -> str:
+    """`GET /api/v1/workspaces/{workspace}/configs` of `configs.list` is `configs_list`."""
+    return route.action.replace(".", "_") + ("" if not route.tag else f"_{route.tag}")

@@ -1,0 +1,82 @@
+"""A route as data: enough to serve it, to guard it and to describe it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from control_plane.permissions import Principal
+from shared.crypto.secret import Secret
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Body(BaseModel):
+    """What callers send: an unknown field is a mistake, and said to be one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True)
+
+
+class View(BaseModel):
+    """What callers get."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Where a request comes from; the ways in ask for it, and no other room."""
+
+    address: str = ""
+    session: Secret | None = None
+    """The session cookie's token as it was sent, not checked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that has been let in: who, where, what. Handlers see nothing of HTTP."""
+
+    request_id: str
+    principal: Principal
+    path: Mapping[str, str]
+    body: BaseModel | None
+    query: Mapping[str, str]
+    client: Client = field(default_factory=Client)
+
+    def parsed(self, model: type[M]) -> M:
+        """The body as the route's own model."""
+        assert isinstance(self.body, model)
+        return self.body
+
+
+@dataclass(frozen=True, slots=True)
+class SessionReply:
+    """An answer that also gives the browser its session, or takes it away."""
+
+    body: BaseModel | None
+    session: Secret | None
+    """The new session's token; None ends the cookie."""
+
+
+Handler = Callable[[Call], Awaitable[BaseModel | SessionReply | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    method: str
+    path: str
+    """With `{name}` parts; a part called `workspace` is checked against the caller's role in it."""
+    action: str
+    """As in `permissions.py`; of a public route only its name."""
+    handler: Handler
+    summary: str
+    body: type[BaseModel] | None = None
+    answer: type[BaseModel] | None = None
+    """None: 204, nothing to say."""
+    status: int = 200
+    query: tuple[tuple[str, str], ...] = ()
+    """Names and descriptions of query parameters."""
+    tag: str = ""
+    public: bool = False
+    """Answers strangers: the handler itself decides who they are, and `Call.principal` is STRANGER."""
