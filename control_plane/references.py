@@ -112,6 +112,15 @@ async def require_virtual_key(
         raise Invalid(f"no virtual key @{slug} in this workspace", code="slug_unknown", pointer=where)
 
 
+async def require_workspace(connection: asyncpg.Connection, organisation: str, workspace: str) -> None:
+    """Raises NotFound. Who may see every workspace may name one that is not there."""
+    known = await connection.fetchval(
+        "select 1 from workspace where organisation = $1 and id = $2", organisation, workspace
+    )
+    if known is None:
+        raise NotFound(f"no workspace {workspace!r}")
+
+
 async def require_workspaces(
     connection: asyncpg.Connection, organisation: str, workspaces: Sequence[str], where: str
 ) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from control_plane.web.problem import ProblemDocument
 from control_plane.web import session_cookie
+from control_plane.web.problem import ProblemDocument
 from control_plane.web.route import Route
 
 _TEMPLATE = "#/components/schemas/{model}"

@@ -16,7 +16,9 @@ RANDOM_CHARS = 43
 CHECKSUM_CHARS = 6
 
 API_KEY = "gh"
-"""The prefix of a caller's API key. Enrolment tokens (`ghe`) and admin keys (`gha`) have the same form."""
+"""The prefix of a caller's API key. Enrolment tokens (`ghe`) have the same form."""
+ADMIN_KEY = "gha"
+"""The prefix of an admin key, for the control plane's API."""
 
 
 def new_api_key(prefix: str = API_KEY) -> Secret:

@@ -1,0 +1,1 @@
+"""Invitations: one-use links by which people join an organisation."""

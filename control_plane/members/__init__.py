@@ -1,0 +1,1 @@
+"""Members: people in an organisation and in its workspaces, with their roles."""
