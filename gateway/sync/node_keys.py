@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from shared.crypto import hpke, sign
 from shared.crypto.secret import Secret
+from shared.protocol.enrolment import node_id
 from shared.protocol.node import NodePublic
 from shared.protocol.wire import Base64, WirePart, to_base64
 
@@ -72,11 +73,11 @@ def _read(private: Path) -> NodeKeys:
     try:
         file = _File.model_validate(orjson.loads(private.read_bytes()))
         keys = Secret(file.sign), Secret(file.open)
-        digits = sign.fingerprint(sign.public_key(keys[0])).removeprefix("sha256:")[:20]
+        node = node_id(sign.public_key(keys[0]))
         hpke.public_key(keys[1])
     except (orjson.JSONDecodeError, ValidationError, ValueError):
         raise NodeKeysError(f"{private} is damaged; restore it, or remove it and enrol the node anew") from None
-    return NodeKeys(f"nd_{digits}", *keys)
+    return NodeKeys(node, *keys)
 
 
 def _holds(path: Path, data: bytes) -> bool:

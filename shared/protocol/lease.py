@@ -4,14 +4,12 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from shared.crypto import sign
 from shared.crypto.secret import Secret
 from shared.protocol import canonical
 from shared.protocol.digest import ShardPosition
+from shared.protocol.signed import SignedDocument, sign_document
 from shared.protocol.version import PROTOCOL
-from shared.protocol.wire import Base64Url, Count, Hex256, Name, WirePart
-
-_SIGNED_HEAD = b"GHS/1 lease\n"
+from shared.protocol.wire import Count, Hex256, Name, WirePart
 
 
 class VectorEntry(WirePart):
@@ -44,23 +42,10 @@ class Lease(WirePart):
         return canonical.encode(self.model_dump(mode="json"))
 
 
-class SignedLease(WirePart):
-    """The lease on its way: the bytes as signed, the signature, and the key to check it with.
+class SignedLease(SignedDocument):
+    """The lease on its way (GHS/1 6.3)."""
 
-    The key proves nothing by being there: its fingerprint must be the pinned one (GHS/1 6.4).
-    """
-
-    payload: Base64Url
-    signature: Base64Url
-    public_key: Base64Url
-
-    @property
-    def fingerprint(self) -> str:
-        return sign.fingerprint(self.public_key)
-
-    def is_genuine(self) -> bool:
-        """Whether the key it carries signed its payload. Whose key that is, the fingerprint says."""
-        return sign.verify(self.public_key, _SIGNED_HEAD + self.payload, self.signature)
+    head = b"GHS/1 lease\n"
 
 
 class LeaseError(Exception):
@@ -72,10 +57,7 @@ class LeaseError(Exception):
 
 
 def sign_lease(key: Secret, lease: Lease) -> SignedLease:
-    payload = lease.encode()
-    return SignedLease(
-        payload=payload, signature=sign.sign(key, _SIGNED_HEAD + payload), public_key=sign.public_key(key)
-    )
+    return sign_document(SignedLease, key, lease.encode())
 
 
 def parse(payload: bytes) -> Lease:

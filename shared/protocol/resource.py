@@ -2,8 +2,10 @@
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import Any
 
 from shared.protocol.envelope import Subject
+from shared.protocol.wire import Base64, Count, Epoch, Name, WirePart, to_base64
 
 GLOBAL_SHARD = "global"
 """Catalogue and provider definitions: the same bytes for every organisation."""
@@ -49,6 +51,34 @@ class SealedResource:
             schema_version=self.schema_version,
             key_epoch=self.key_epoch,
         )
+
+
+class WireResource(WirePart):
+    """A resource inside its shard's list, in a snapshot document or an answer (GHS/1 7.1, 14.3)."""
+
+    kind: Name
+    id: Name
+    revision: Count
+    schema_version: Count
+    key_epoch: Epoch
+    sealed: Base64
+
+    def of(self, shard: str) -> SealedResource:
+        return SealedResource(
+            shard, self.kind, self.id, self.revision, self.schema_version, self.key_epoch, self.sealed
+        )
+
+
+def to_wire(resource: SealedResource) -> dict[str, Any]:
+    """What `WireResource` reads; a plain dictionary, since there may be very many."""
+    return {
+        "kind": resource.kind,
+        "id": resource.id,
+        "revision": resource.revision,
+        "schema_version": resource.schema_version,
+        "key_epoch": resource.key_epoch,
+        "sealed": to_base64(resource.sealed),
+    }
 
 
 def credential_subject(organisation: str, shard: str, virtual_key: str, key_epoch: int) -> Subject:

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from shared.protocol import canonical
 from shared.protocol.digest import ShardPosition, shard_digest
 from shared.protocol.lease import SignedLease
-from shared.protocol.resource import SealedResource
+from shared.protocol.resource import SealedResource, WireResource, to_wire
 from shared.protocol.version import PROTOCOL
-from shared.protocol.wire import Base64, Count, Epoch, Name, WirePart, to_base64
+from shared.protocol.wire import Count, Name, WirePart
 
 DOCUMENT_BYTES_MAX = 256 * 1024 * 1024
 SHARDS_MAX = 10_000
@@ -58,20 +58,11 @@ class SnapshotError(Exception):
         self.code: Literal["too_large", "malformed", "protocol"] = code
 
 
-class _Resource(WirePart):
-    kind: Name
-    id: Name
-    revision: Count
-    schema_version: Count
-    key_epoch: Epoch
-    sealed: Base64
-
-
 class _Shard(WirePart):
     shard: Name
     epoch: Count
     revision: Count
-    resources: list[_Resource]
+    resources: list[WireResource]
 
 
 class _Document(WirePart):
@@ -92,7 +83,7 @@ def encode(snapshot: Snapshot) -> bytes:
                     "shard": shard.shard,
                     "epoch": shard.epoch,
                     "revision": shard.revision,
-                    "resources": [_plain(resource) for resource in shard.resources],
+                    "resources": [to_wire(resource) for resource in shard.resources],
                 }
                 for shard in snapshot.shards
             ],
@@ -131,19 +122,4 @@ def _bound(shards: Iterable[_Shard]) -> None:
 
 
 def _shard(shard: _Shard) -> ShardState:
-    resources = (
-        SealedResource(shard.shard, r.kind, r.id, r.revision, r.schema_version, r.key_epoch, r.sealed)
-        for r in shard.resources
-    )
-    return ShardState(shard.shard, shard.epoch, shard.revision, tuple(resources))
-
-
-def _plain(resource: SealedResource) -> dict[str, Any]:
-    return {
-        "kind": resource.kind,
-        "id": resource.id,
-        "revision": resource.revision,
-        "schema_version": resource.schema_version,
-        "key_epoch": resource.key_epoch,
-        "sealed": to_base64(resource.sealed),
-    }
+    return ShardState(shard.shard, shard.epoch, shard.revision, tuple(r.of(shard.shard) for r in shard.resources))

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.protocol import snapshot as document
+from shared.protocol.resource import WireResource
 from shared.protocol.snapshot import DOCUMENT_BYTES_MAX, RESOURCES_MAX, SHARDS_MAX, SnapshotError
 from tests.fixtures.house import House
 
@@ -98,7 +99,7 @@ def test_limits(house: House) -> None:
 
 def test_the_number_of_resources_is_limited(house: House) -> None:
     """GHS/1 7.3: counted without building half a million of them."""
-    resource = document._Resource(kind="config", id="a", revision=1, schema_version=1, key_epoch=1, sealed=b"")
+    resource = WireResource(kind="config", id="a", revision=1, schema_version=1, key_epoch=1, sealed=b"")
     shard = document._Shard(shard="ws:w", epoch=1, revision=1, resources=[])
     full = shard.model_copy(update={"resources": [resource] * RESOURCES_MAX})
     document._bound([full])

@@ -1,0 +1,81 @@
+"""What a node asks with: a heartbeat, or a watch (GHS/1 13, 15). What it is told is in `answer.py`."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from shared.protocol.enrolment import ProtocolRange
+from shared.protocol.lease import SignedLease, VectorEntry
+from shared.protocol.snapshot import SHARDS_MAX
+from shared.protocol.wire import Count, Hex256, Name, WirePart
+
+HEARTBEAT_PATH = "/sync/v1/heartbeat"
+WATCH_PATH = "/sync/v1/watch"
+
+WAIT_S_MAX = 50
+REFUSED_MAX = 1_000
+"""Refused resources told in one heartbeat; `refused_count` says how many there are."""
+WORKERS_MAX = 256
+KINDS_MAX = 200
+
+Text = Annotated[str, Field(max_length=500)]
+Vector = Annotated[list[VectorEntry], Field(max_length=SHARDS_MAX)]
+
+
+class Question(WirePart):
+    """What a node holds, so that it is told only what it lacks."""
+
+    have: Vector
+    """Of the state held. Empty: nothing, or nothing it trusts; then everything is sent."""
+    lease: SignedLease | None
+    """The newest one held, as it came: proof of how far this control plane once was (GHS/1 10.6)."""
+    key_chain: Hex256 | None
+    """Hash of the key chain held."""
+
+
+class Watch(Question):
+    wait_s: Annotated[int, Field(ge=0, le=WAIT_S_MAX)]
+
+
+class Applied(WirePart):
+    """Up to where every worker of the node serves a shard."""
+
+    shard: Name
+    epoch: Count
+    revision: Count
+
+
+class RefusedResource(WirePart):
+    """A resource that some worker cannot use; its last good version, if there was one, serves on (GHS/1 13.4)."""
+
+    shard: Name
+    kind: Name
+    id: Name
+    revision: Count
+    code: Name
+    path: Text
+    """JSON pointer into the resource, with the reason where there is one to give; empty: the whole of it."""
+
+
+class WorkerHealth(WirePart):
+    worker: Name
+    lease: Count | None
+    """Sequence of the lease it serves by; None: nothing to serve yet."""
+
+
+class Heartbeat(Question):
+    build: Name
+    protocol: ProtocolRange
+    kinds: Annotated[dict[Name, Count], Field(max_length=KINDS_MAX)]
+    """Kinds this build interprets, each with the newest schema version it knows."""
+    applied: Annotated[list[Applied], Field(max_length=SHARDS_MAX)]
+    refused: Annotated[list[RefusedResource], Field(max_length=REFUSED_MAX)]
+    refused_count: Count
+    refusal: Name | None
+    """Name of the newest refusal of a whole state that still stands (GHS/1 16)."""
+    workers: Annotated[list[WorkerHealth], Field(max_length=WORKERS_MAX)]
+    stores: Annotated[dict[Name, bool], Field(max_length=16)]
+    """Whether each store could be used when last tried: `disk`, `redis`."""
+    disk_free_bytes: Count
+    clock_ms: Count
+    """The node's own clock."""
