@@ -1,9 +1,15 @@
 """A caller's key. Only its keyed hash travels; the key itself was shown once."""
 
+from typing import Literal, get_args
+
 from pydantic import Field
 
 from shared.models.noun import Id, Noun, Slug
 from shared.models.workspace import InlineRules
+
+Scope = Literal["completions.write", "explain"]
+"""What a key may be allowed to do: call models, and ask where a call would go."""
+SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 
 class ApiKey(Noun):

@@ -1,0 +1,1 @@
+"""API keys: what callers of a gateway show. Each is shown once; afterwards only its keyed hash is known."""

@@ -1,0 +1,166 @@
+"""`/api/v1/providers`: the built-in providers, and the organisation's own."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import asyncpg
+from pydantic import ConfigDict, Field, StringConstraints
+
+from control_plane.db.pool import Database
+from control_plane.errors import Conflict, NotFound
+from control_plane.known_providers import KnownProviders
+from control_plane.providers import store
+from control_plane.references import require_unused_provider
+from control_plane.snapshots.change import Changes
+from control_plane.web.listing import QUERY, Page
+from control_plane.web.route import Body, Call, Route, View
+from shared.models.noun import Kind
+from shared.models.provider import BaseUrl, Dialect, Door, Provider
+from shared.protocol.resource import organisation_shard
+
+_PATH = "/api/v1/providers"
+
+ProviderId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+ProviderName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Header = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,64}$")]
+Prefix = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]{0,32}$")]
+"""Its last space counts."""
+Doors = Annotated[tuple[Door, ...], Field(min_length=1, max_length=3)]
+
+
+class _ProviderBody(Body):
+    model_config = ConfigDict(str_strip_whitespace=False)
+
+
+class ProviderCreate(_ProviderBody):
+    id: ProviderId
+    """What callers name: `x-portkey-provider: id`."""
+    name: ProviderName
+    dialect: Dialect = "openai"
+    base_url: BaseUrl
+    auth_header: Header = "authorization"
+    auth_prefix: Prefix = "Bearer "
+    stream_usage: bool = True
+    doors: Doors = ("chat", "completions", "embeddings")
+
+
+class ProviderUpdate(_ProviderBody):
+    """What is left out stays as it is."""
+
+    name: ProviderName | None = None
+    dialect: Dialect | None = None
+    base_url: BaseUrl | None = None
+    auth_header: Header | None = None
+    auth_prefix: Prefix | None = None
+    stream_usage: bool | None = None
+    doors: Doors | None = None
+
+
+class ProviderView(View):
+    id: str
+    name: str
+    dialect: str
+    base_url: str
+    auth_header: str
+    auth_prefix: str
+    stream_usage: bool
+    doors: tuple[str, ...]
+    built_in: bool
+    """Part of every build; read only."""
+    created_at: datetime | None
+    updated_at: datetime | None
+
+
+class ProviderPage(Page[ProviderView]):
+    """One page of providers."""
+
+
+class Providers:
+    def __init__(self, database: Database, changes: Changes, known: KnownProviders) -> None:
+        self._database = database
+        self._changes = changes
+        self._built_in = known.built_in
+
+    def routes(self) -> list[Route]:
+        one = _PATH + "/{provider}"
+        return [
+            Route("GET", _PATH, "providers.list", self.list, "List providers", answer=ProviderPage, query=QUERY),
+            Route("POST", _PATH, "providers.create", self.create, "Add a provider", ProviderCreate, ProviderView, 201),
+            Route("GET", one, "providers.read", self.read, "Read a provider", answer=ProviderView),
+            Route("PATCH", one, "providers.update", self.update, "Change a provider", ProviderUpdate, ProviderView),
+            Route("DELETE", one, "providers.delete", self.delete, "Delete a provider"),
+        ]
+
+    async def list(self, call: Call) -> ProviderPage:
+        organisation = call.principal.organisation
+        built_in = {id_: provider.model_dump(mode="json") for id_, provider in self._built_in.items()}
+        async with self._database.tenant(organisation) as connection:
+            rows, cursor = await store.page(connection, organisation, built_in, call.query)
+        return ProviderPage(data=tuple(_view(row) for row in rows), next_cursor=cursor)
+
+    async def read(self, call: Call) -> ProviderView:
+        id_ = call.path["provider"]
+        if id_ in self._built_in:
+            return ProviderView(
+                **self._built_in[id_].model_dump(mode="json"), built_in=True, created_at=None, updated_at=None
+            )
+        async with self._database.tenant(call.principal.organisation) as connection:
+            return _view(await _found(connection, call))
+
+    async def create(self, call: Call) -> ProviderView:
+        body = call.parsed(ProviderCreate)
+        if body.id in self._built_in:
+            raise Conflict(f"{body.id!r} is built in; choose another id", code="id_taken", pointer="/id")
+        organisation = call.principal.organisation
+        noun = Provider.model_validate(body.model_dump())
+        async with self._changes.open(call.principal, call.request_id) as change:
+            row = await store.insert(change.connection, organisation, noun.id, noun.model_dump(mode="json"))
+            shard = organisation_shard(organisation)
+            change.put(shard, Kind.PROVIDER, noun)
+            change.record("providers.create", "provider", noun.id, shard=shard, after=_told(noun))
+        return _view(row)
+
+    async def update(self, call: Call) -> ProviderView:
+        given = call.parsed(ProviderUpdate).model_dump(exclude_none=True)
+        self._require_own(call)
+        organisation = call.principal.organisation
+        async with self._changes.open(call.principal, call.request_id) as change:
+            before = Provider.model_validate((await _found(change.connection, call, lock=True))["row"])
+            noun = before.model_copy(update=given)
+            row = await store.update(change.connection, organisation, noun.id, noun.model_dump(mode="json"))
+            shard = organisation_shard(organisation)
+            change.put(shard, Kind.PROVIDER, noun)
+            change.record("providers.update", "provider", noun.id, shard=shard, before=_told(before), after=_told(noun))
+        return _view(row)
+
+    async def delete(self, call: Call) -> None:
+        self._require_own(call)
+        organisation = call.principal.organisation
+        async with self._changes.open(call.principal, call.request_id) as change:
+            before = Provider.model_validate((await _found(change.connection, call, lock=True))["row"])
+            await require_unused_provider(change.connection, organisation, before.id)
+            await store.delete(change.connection, organisation, before.id)
+            shard = organisation_shard(organisation)
+            change.remove(shard, Kind.PROVIDER, before.id)
+            change.record("providers.delete", "provider", before.id, shard=shard, before=_told(before))
+
+    def _require_own(self, call: Call) -> None:
+        if call.path["provider"] in self._built_in:
+            raise Conflict(f"{call.path['provider']!r} is built in and stays as it is", code="built_in")
+
+
+async def _found(connection: asyncpg.Connection, call: Call, *, lock: bool = False) -> asyncpg.Record:
+    row = await store.find(connection, call.principal.organisation, call.path["provider"], lock=lock)
+    if row is None:
+        raise NotFound(f"no provider {call.path['provider']!r}")
+    return row
+
+
+def _view(row: asyncpg.Record) -> ProviderView:
+    return ProviderView(
+        **row["row"], built_in=row["built_in"], created_at=row["created_at"], updated_at=row["updated_at"]
+    )
+
+
+def _told(noun: Provider) -> dict[str, Any]:
+    return noun.model_dump(mode="json", exclude={"id"})

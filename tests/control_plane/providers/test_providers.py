@@ -1,0 +1,171 @@
+"""Providers: built-in ones are read only, own ones travel in the organisation's shard."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from control_plane.db.errors import Clash
+from control_plane.errors import Conflict, Invalid, NotFound
+from control_plane.known_providers import KnownProviders, read_built_in
+from control_plane.providers.api import ProviderCreate, Providers, ProviderUpdate
+from control_plane.virtual_keys.api import VirtualKeyCreate, VirtualKeys
+from shared.models.provider import Provider
+from shared.protocol.resource import organisation_shard
+from tests.fixtures.control_plane import Plane
+
+BUILT_IN = {"acme": Provider(id="acme", name="Acme", base_url="https://acme.test/v1")}
+
+
+@pytest.fixture
+def providers(plane: Plane) -> Providers:
+    return Providers(plane.database, plane.changes, KnownProviders(BUILT_IN))
+
+
+def virtual_keys(plane: Plane) -> VirtualKeys:
+    return VirtualKeys(plane.database, plane.changes, plane.data_keys, KnownProviders(BUILT_IN), plane.ids)
+
+
+def own(**fields: Any) -> ProviderCreate:
+    return ProviderCreate(**{"id": "own", "name": "Own", "base_url": "https://own.test/v1/", **fields})
+
+
+def virtual_key(provider: str) -> VirtualKeyCreate:
+    return VirtualKeyCreate.model_validate(
+        {"slug": "mine", "name": "Mine", "provider": provider, "credential": {"api_key": "sk-1"}}
+    )
+
+
+async def test_an_own_provider_travels_in_the_organisation_s_shard(providers: Providers, plane: Plane) -> None:
+    view = await providers.create(plane.call(own(auth_prefix="Key ", doors=("chat",))))
+    assert view.base_url == "https://own.test/v1"
+    assert not view.built_in
+    told = await plane.told(organisation_shard(plane.organisation), "provider", "own")
+    assert told == Provider(
+        id="own", name="Own", base_url="https://own.test/v1", auth_prefix="Key ", doors=("chat",)
+    ).model_dump(mode="json")
+
+
+async def test_built_in_and_own_providers_are_one_list(providers: Providers, plane: Plane) -> None:
+    await providers.create(plane.call(own()))
+    page = await providers.list(plane.call())
+    assert [(view.id, view.built_in) for view in page.data] == [("acme", True), ("own", False)]
+    assert [view.id for view in (await providers.list(plane.call(query={"filter": "built_in:false"}))).data] == ["own"]
+    first = await providers.list(plane.call(query={"limit": "1", "sort": "-name"}))
+    rest = await providers.list(plane.call(query={"limit": "1", "sort": "-name", "cursor": first.next_cursor or ""}))
+    assert [view.id for view in (*first.data, *rest.data)] == ["own", "acme"]
+
+
+async def test_a_built_in_provider_can_be_read_and_not_shadowed_changed_or_deleted(
+    providers: Providers, plane: Plane
+) -> None:
+    assert (await providers.read(plane.call(provider="acme"))).name == "Acme"
+    with pytest.raises(Conflict, match="built in") as refused:
+        await providers.create(plane.call(own(id="acme")))
+    assert refused.value.pointer == "/id"
+    with pytest.raises(Conflict, match="built in"):
+        await providers.update(plane.call(ProviderUpdate(name="Mine"), provider="acme"))
+    with pytest.raises(Conflict, match="built in"):
+        await providers.delete(plane.call(provider="acme"))
+
+
+async def test_an_id_is_taken_once(providers: Providers, plane: Plane) -> None:
+    await providers.create(plane.call(own()))
+    with pytest.raises(Clash) as clash:
+        await providers.create(plane.call(own()))
+    assert clash.value.constraint == "provider_pkey"
+
+
+async def test_an_update_changes_what_it_names_and_travels(providers: Providers, plane: Plane) -> None:
+    await providers.create(plane.call(own()))
+    view = await providers.update(plane.call(ProviderUpdate(base_url="https://new.test/"), provider="own"))
+    assert (view.name, view.base_url) == ("Own", "https://new.test")
+    told = await plane.told(organisation_shard(plane.organisation), "provider", "own")
+    assert told is not None
+    assert told["base_url"] == "https://new.test"
+    entry = (await plane.audit())[-1]
+    assert (entry["action"], entry["before"]["base_url"], entry["after"]["base_url"], entry["revision"]) == (
+        "providers.update",
+        "https://own.test/v1",
+        "https://new.test",
+        await plane.revision(organisation_shard(plane.organisation)),
+    )
+
+
+async def test_a_provider_in_use_is_not_deleted(providers: Providers, plane: Plane) -> None:
+    await providers.create(plane.call(own()))
+    rooms = virtual_keys(plane)
+    await rooms.create(plane.call(virtual_key("own")))
+    with pytest.raises(Conflict, match="@mine") as refused:
+        await providers.delete(plane.call(provider="own"))
+    assert refused.value.code == "in_use"
+    await rooms.delete(plane.call(virtual_key="mine"))
+    await providers.delete(plane.call(provider="own"))
+    assert await plane.told(organisation_shard(plane.organisation), "provider", "own") is None
+    with pytest.raises(NotFound):
+        await providers.read(plane.call(provider="own"))
+
+
+async def test_of_a_deletion_and_a_use_at_the_same_time_one_wins(providers: Providers, plane: Plane) -> None:
+    rooms = virtual_keys(plane)
+    for _ in range(5):
+        await providers.create(plane.call(own()))
+        results = await asyncio.gather(
+            providers.delete(plane.call(provider="own")),
+            rooms.create(plane.call(virtual_key("own"))),
+            return_exceptions=True,
+        )
+        refused = [result for result in results if isinstance(result, Exception)]
+        assert [type(error) for error in refused] in ([Conflict], [Invalid])
+        if isinstance(refused[0], Conflict):
+            await rooms.delete(plane.call(virtual_key="mine"))
+            await providers.delete(plane.call(provider="own"))
+
+
+async def test_another_organisation_does_not_see_it(providers: Providers, plane: Plane) -> None:
+    await providers.create(plane.call(own()))
+    other = await plane.in_another_organisation()
+    assert [view.id for view in (await providers.list(other.call())).data] == ["acme"]
+    for attempt in (
+        providers.read(other.call(provider="own")),
+        providers.update(other.call(ProviderUpdate(name="Mine"), provider="own")),
+        providers.delete(other.call(provider="own")),
+    ):
+        with pytest.raises(NotFound):
+            await attempt
+    await providers.create(other.call(own(name="Theirs")))
+    assert (await providers.read(plane.call(provider="own"))).name == "Own"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"id": "@own"},
+        {"id": "Own"},
+        {"id": ""},
+        {"name": "  "},
+        {"base_url": "ftp://own.test"},
+        {"base_url": "https://user:secret@own.test"},
+        {"base_url": "https://own.test/?key=1"},
+        {"auth_header": "x key"},
+        {"auth_prefix": "a\r\nb"},
+        {"doors": ()},
+        {"doors": ("images",)},
+        {"dialect": "klingon"},
+    ],
+)
+def test_what_cannot_work_is_refused_at_the_door(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        own(**fields)
+
+
+def test_the_space_at_the_end_of_a_prefix_counts() -> None:
+    assert own(name=" Own ").auth_prefix == "Bearer "
+    assert ProviderUpdate(auth_prefix="Token ").auth_prefix == "Token "
+
+
+def test_the_built_in_providers_of_this_build_are_sound() -> None:
+    rows = read_built_in()
+    assert all(id_ == row.id and row.base_url.startswith("https://") for id_, row in rows.items())
+    assert len(rows) > 5
