@@ -1,6 +1,5 @@
 """The embedded PostgreSQL: closed to strangers, its role bound by policies, back after any kill, also as root."""
 
-import asyncio
 import os
 import shutil
 import signal
@@ -8,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ TOOLS = "/usr/bin:/bin"
 NOWHERE = Path("/nowhere")
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to run it as somebody else")
 
+SleeperIn = Callable[[Path], "subprocess.Popen[bytes]"]
 Until = Callable[[Callable[[], bool]], Awaitable[None]]
 
 
@@ -75,16 +76,46 @@ def of_wheel(state: StateFolder) -> Server:
     return postgres_programs.find(TOOLS, state.root / "postgres", installed=NOWHERE)
 
 
+def of_few_rights(state: StateFolder) -> Server:
+    """As where root can make no namespace: as another user, in a folder everybody may pass through."""
+    if os.geteuid() != 0:
+        pytest.skip("only root has to run it as somebody else")
+    unshare = state.root / "bin" / "unshare"
+    unshare.parent.mkdir()
+    unshare.write_text("#!/bin/sh\nexit 1\n")
+    unshare.chmod(0o755)
+    reachable = Path(tempfile.mkdtemp())
+    path = f"{unshare.parent}:{TOOLS}"
+    return postgres_programs.find(path, state.root / "postgres", installed=NOWHERE, reachable=reachable)
+
+
 @pytest.fixture
 def server(request: pytest.FixtureRequest, state: StateFolder) -> Iterator[Server]:
     """The wheel's, which is always there, unless the test is marked EITHER."""
     server: Server = getattr(request, "param", of_wheel)(state)
     yield server
     if server.runs_as.owner is not None:
-        shutil.rmtree(server.home)
+        shutil.rmtree(server.home, ignore_errors=True)
+        # Of others' data, if there is any, the folder stays.
+        with suppress(OSError):
+            server.home.parent.rmdir()
 
 
 EITHER = pytest.mark.parametrize("server", [of_machine, of_wheel], indirect=True)
+EVERY_WAY = pytest.mark.parametrize("server", [of_machine, of_wheel, of_few_rights], indirect=True)
+
+
+@pytest.fixture
+def sleeper_in() -> Iterator[SleeperIn]:
+    """Starts a process that is no PostgreSQL, in the folder given."""
+    with ExitStack() as sleepers:
+
+        def start(folder: Path) -> "subprocess.Popen[bytes]":
+            process = sleepers.enter_context(subprocess.Popen(("sleep", "600"), cwd=folder))
+            sleepers.callback(process.kill)
+            return process
+
+        yield start
 
 
 @pytest.fixture
@@ -185,6 +216,17 @@ async def test_rights_that_somebody_added_are_taken_back(running: Running) -> No
     await superuser.close()
 
 
+async def test_password_stays_out_of_the_log_also_when_it_cannot_be_set(running: Running, state: StateFolder) -> None:
+    superuser = await running.superuser()
+    await superuser.execute("alter role postgres set default_transaction_read_only = on")
+    await superuser.close()
+    with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+        await postgres.settle(running.port, SUPERUSER, Secret("marker-next-9f"))
+    log = (state.logs / "postgres.log").read_text()
+    assert "cannot execute ALTER ROLE" in log
+    assert "marker-next-9f" not in log
+
+
 async def test_hold_does_not_wait_for_clients(
     running: Running, connection: asyncpg.Connection, state: StateFolder
 ) -> None:
@@ -196,7 +238,7 @@ async def test_hold_does_not_wait_for_clients(
     assert not (running.server.data / "postmaster.pid").exists()
 
 
-@EITHER
+@EVERY_WAY
 async def test_killed_server_is_started_again_with_what_was_committed(
     running: Running, connection: asyncpg.Connection, until: Until, said: list[str]
 ) -> None:
@@ -210,20 +252,23 @@ async def test_killed_server_is_started_again_with_what_was_committed(
     await again.close()
 
 
-async def test_lock_of_a_killed_server_whose_number_is_another_process_now_stops_no_start(running: Running) -> None:
+async def test_lock_of_a_killed_server_whose_number_is_another_process_now_stops_no_start(
+    running: Running, sleeper_in: SleeperIn, tmp_path: Path
+) -> None:
     lock = running.server.data / "postmaster.pid"
     lines = lock.read_text().splitlines()
     await running.supervisor.answer({"do": "hold", "part": "postgres"})
-    # This process is alive and no PostgreSQL.
-    lock.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+    stranger = sleeper_in(tmp_path)
+    lock.write_text("\n".join([str(stranger.pid), *lines[1:]]) + "\n")
     postgres.part(running.server, running.port, SUPERUSER, fsync=False)
     await running.supervisor.answer({"do": "release", "part": "postgres"})
     status = await running.status()
     assert (status["state"], status["restarts"]) == ("running", 0)
+    assert stranger.poll() is None
 
 
 async def test_helpers_that_outlive_their_server_are_ended_and_other_processes_in_the_folder_spared(
-    running: Running, gone: Callable[[int], bool]
+    running: Running, sleeper_in: SleeperIn, gone: Callable[[int], bool]
 ) -> None:
     pid = (await running.status())["pid"]
     helper = min(children_of(pid))
@@ -231,14 +276,12 @@ async def test_helpers_that_outlive_their_server_are_ended_and_other_processes_i
     os.kill(helper, signal.SIGSTOP)
     os.kill(pid, signal.SIGKILL)
     await running.supervisor.stop()
-    shell = await asyncio.create_subprocess_exec("sleep", "600", cwd=running.server.data)
+    shell = sleeper_in(running.server.data)
     assert is_running(helper)
     again = await run(running.supervisor, running.server, running.port)
     assert gone(helper)
-    assert shell.returncode is None
+    assert shell.poll() is None
     assert (await again.status())["restarts"] == 0
-    shell.kill()
-    await shell.wait()
 
 
 async def test_making_of_data_that_was_cut_short_is_begun_again(
@@ -287,36 +330,20 @@ async def test_root_runs_it_below_a_private_folder_and_opens_none(running: Runni
     assert seen.capabilities == 0
 
 
-@pytest.fixture
-def reachable() -> Iterator[Path]:
-    """A folder everybody may pass through, which pytest's are not."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o711)
-        yield Path(folder)
-
-
-@AS_ROOT
+@pytest.mark.parametrize("server", [of_few_rights], indirect=True)
 async def test_root_without_namespaces_runs_it_as_a_user_with_few_rights(
-    supervisor: Supervisor, state: StateFolder, tmp_path: Path, reachable: Path, free_port: int
+    running: Running, connection: asyncpg.Connection, state: StateFolder
 ) -> None:
-    (tmp_path / "unshare").write_text("#!/bin/sh\nexit 1\n")
-    (tmp_path / "unshare").chmod(0o755)
-    folder, path = state.root / "postgres", f"{tmp_path}:{TOOLS}"
-    server = postgres_programs.find(path, folder, installed=NOWHERE, reachable=reachable / "gatehouse")
-    running = await run(supervisor, server, free_port)
-    connection = await asyncpg.connect(running.url)
     await connection.execute("create table kept ()")
-    await connection.close()
-    seen = Seen.of((await running.status())["pid"])
+    server, seen = running.server, Seen.of((await running.status())["pid"])
     assert seen.user == server.data.stat().st_uid != 0
     assert seen.capabilities == 0
     assert server.data.stat().st_mode & 0o777 == 0o700
     assert server.home.stat().st_uid == 0
-    assert not folder.exists()
-    await supervisor.stop()
+    assert not (state.root / "postgres").exists()
 
 
-@EITHER
+@EVERY_WAY
 def test_server_dies_with_a_supervisor_that_is_killed(
     server: Server, free_port: int, tmp_path: Path, gone: Callable[[int], bool]
 ) -> None:

@@ -65,6 +65,13 @@ async def test_file_that_fails_leaves_nothing_of_itself_and_names_its_line(datab
     assert await migrate(database_url, folder) == ["0002_two"]
 
 
+async def test_file_and_the_word_that_it_was_applied_are_one(database_url: str, write: Write) -> None:
+    folder = write(one="create table one ()", two="create table two (); drop table migration")
+    with pytest.raises(MigrationError, match=r'^0002_two.*relation "migration" does not exist'):
+        await migrate(database_url, folder)
+    assert await fetch(database_url, "select name, to_regclass('two') from migration") == [("0001_one", None)]
+
+
 async def test_applied_file_that_changed_is_refused_before_anything_new_is_applied(
     database_url: str, write: Write
 ) -> None:
