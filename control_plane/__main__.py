@@ -1,13 +1,16 @@
-"""The control plane's commands: make a snapshot from a file, show the signing key's fingerprint."""
+"""The control plane: `python -m control_plane --role all` runs it; the other commands do one thing and end."""
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import orjson
 from pydantic import ValidationError
 
+from control_plane import app
+from control_plane.settings import Settings
 from control_plane.snapshots import build, files, state, toml_file
 from control_plane.snapshots.errors import BuildError
 from shared.clock import Clock, SystemClock
@@ -21,12 +24,29 @@ _HOUR_MS = 3_600_000
 def main(arguments: Sequence[str], clock: Clock) -> int:
     """Run one command. 0, or 2 with one line on standard error that names what to mend."""
     options = _parser().parse_args(arguments)
+    if options.command == "migrate":
+        return _with_settings(app.migrate_only)
+    if options.command == "organisation":
+        return _with_settings(partial(app.make_organisation, name=options.name, email=options.owner))
+    if options.command is None:
+        return _with_settings(app.run)
     try:
         print(_snapshot(options, clock) if options.command == "snapshot" else _fingerprint(options))
     except (BuildError, OSError) as error:
         print(f"control_plane {options.command}: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _with_settings(act: Callable[[Settings], int]) -> int:
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for fault in error.errors(include_url=False, include_input=False):
+            name = "_".join(str(part) for part in fault["loc"]).upper()
+            print(f"GATEHOUSE_{name}: {fault['msg']}", file=sys.stderr)
+        return 2
+    return act(settings)
 
 
 def _snapshot(options: argparse.Namespace, clock: Clock) -> str:
@@ -70,10 +90,15 @@ def _hours(text: str) -> float:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m control_plane", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser.add_argument("--role", choices=["all"], default="all", help="the roles this process has (without a command)")
+    commands = parser.add_subparsers(dest="command")
     signing = argparse.ArgumentParser(add_help=False)
     signing.add_argument("--signing-key", type=Path, required=True, help="private file; made if it is missing")
     commands.add_parser("fingerprint", parents=[signing], help="print the signing key's fingerprint")
+    commands.add_parser("migrate", help="bring the database's schema up to date, and end")
+    organisation = commands.add_parser("organisation", help="make a further organisation and invite its owner")
+    organisation.add_argument("name")
+    organisation.add_argument("--owner", required=True, metavar="EMAIL", help="who gets the invitation")
     make = commands.add_parser("snapshot", parents=[signing], help="make a sealed, signed snapshot from a TOML file")
     make.add_argument("file", type=Path)
     make.add_argument("--node", type=Path, action="append", required=True, help="a node's node.public.json; repeatable")

@@ -1,0 +1,254 @@
+"""The composition root of the control plane: settings become parts, parts become rooms. Nothing else makes a client."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import structlog
+import uvloop
+from aiohttp import web
+from argon2 import PasswordHasher
+
+from control_plane.admin_keys.api import AdminKeys
+from control_plane.api_keys.api import ApiKeys
+from control_plane.audit.api import Audit
+from control_plane.auth.attempts import Attempts
+from control_plane.auth.authenticator import SessionsAndAdminKeys
+from control_plane.auth.first_run import FirstRun
+from control_plane.auth.join import Joining
+from control_plane.auth.login import Logins
+from control_plane.auth.passwords import Passwords
+from control_plane.catalogue import catalogue
+from control_plane.catalogue.seed import seed
+from control_plane.configs.api import Configs
+from control_plane.data_keys import DataKeys
+from control_plane.db.errors import DatabaseUnfit
+from control_plane.db.migrate import MigrationError, migrate
+from control_plane.db.pool import Database
+from control_plane.errors import Problem
+from control_plane.hash_keys import HashKeys
+from control_plane.ids import Ids
+from control_plane.invitations.api import InvitationCreate, Invitations
+from control_plane.kms.local import LocalKms
+from control_plane.known_providers import KnownProviders, read_built_in
+from control_plane.members.api import Members
+from control_plane.models.api import Models
+from control_plane.organisations.api import Organisations
+from control_plane.permissions import ActorKind, OrganisationRole, Principal
+from control_plane.providers.api import Providers
+from control_plane.settings import Settings
+from control_plane.snapshots import files, state
+from control_plane.snapshots.change import Changes, ShardKeys
+from control_plane.virtual_keys.api import VirtualKeys
+from control_plane.web import openapi, reference_page
+from control_plane.web.api import BODY_BYTES_MAX, Api
+from control_plane.web.route import Call, Route
+from control_plane.workspaces.api import Workspaces
+from shared.clock import SystemClock
+from shared.crypto import sign
+
+VERSION = "0.1.0"
+FIRST_RUN_FILE = "first-run-code"
+"""Where the one-use code is left for whoever can read the state folder; it goes when it is used up."""
+
+_WHY_NOT = (DatabaseUnfit, MigrationError, Problem, OSError, ValueError)
+"""What a person can mend: told in one line, without a traceback."""
+
+log = structlog.get_logger("control_plane")
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """What a running control plane is made of, as its server needs it."""
+
+    routes: tuple[Route, ...]
+    authenticator: SessionsAndAdminKeys
+    first_run: FirstRun
+    organisations: Organisations
+    invitations: Invitations
+    changes: Changes
+    database: Database
+    ids: Ids
+
+
+def run(settings: Settings) -> int:
+    """Run until asked to stop. Returns the exit code, having said in one line why it cannot start."""
+    _set_up_logs(settings.log_level)
+    try:
+        uvloop.run(_serve(settings))
+    except _WHY_NOT as error:
+        print(f"the control plane cannot start: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def migrate_only(settings: Settings) -> int:
+    """Bring the schema up to date, as a step of its own before new processes start."""
+
+    async def act() -> str:
+        names = await migrate(settings.postgres_url.get_secret_value())
+        return f"applied {', '.join(names)}" if names else "the schema is up to date"
+
+    return _command(act)
+
+
+def make_organisation(settings: Settings, name: str, email: str) -> int:
+    """A further organisation, above the heads of all others: so there is no route for it. Prints an invitation."""
+
+    async def act() -> str:
+        async with plane(settings) as parts:
+            principal = Principal(ActorKind.INSTANCE, "command", parts.ids.new("org"))
+            async with parts.changes.open_instance(principal, principal.organisation, "command") as change:
+                await parts.organisations.make(change, name)
+            invitation = InvitationCreate(email=email, role=OrganisationRole.OWNER)
+            made = await parts.invitations.create(Call("command", principal, {}, invitation, {}))
+        return f"organisation {principal.organisation}; its owner joins at {settings.public_url or ''}{made.path}"
+
+    return _command(act)
+
+
+def _command(act: Callable[[], Coroutine[Any, Any, str]]) -> int:
+    try:
+        print(uvloop.run(act()))
+    except _WHY_NOT as error:
+        print(f"not done: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _serve(settings: Settings) -> None:
+    stop = _stop_signal()
+    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in await migrate(settings.postgres_url.get_secret_value()):
+        log.info("migration_applied", name=name)
+    async with plane(settings) as parts:
+        await _offer_first_run(parts.first_run, settings.state_dir / FIRST_RUN_FILE)
+        runner = web.AppRunner(application(parts), access_log=None, handle_signals=False)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, settings.host, settings.port, shutdown_timeout=settings.drain_s).start()
+            log.info("control_plane_ready", host=settings.host, port=settings.port)
+            await stop.wait()
+        finally:
+            await runner.cleanup()
+
+
+@asynccontextmanager
+async def plane(settings: Settings) -> AsyncIterator[Plane]:
+    """Every room, on one database that is migrated already; the catalogue is seeded. Ends what it opened."""
+    clock = SystemClock()
+    ids = Ids(clock)
+    database = await Database.connect(
+        settings.postgres_url.get_secret_value(), connections_max=settings.connections_max
+    )
+    try:
+        kms = LocalKms(settings.state_dir / settings.kms.removeprefix("local:"))
+        data_keys = DataKeys(kms, clock)
+        shard_keys = ShardKeys(data_keys)
+        changes = Changes(database, shard_keys, ids)
+        known = KnownProviders(read_built_in())
+        await seed(changes, data_keys, shard_keys, catalogue.load(known.built_in))
+        passwords, attempts = Passwords(PasswordHasher()), Attempts(clock)
+        organisations = Organisations(database, changes, shard_keys, data_keys, ids)
+        first_run = FirstRun(database, changes, organisations, passwords, attempts, ids)
+        invitations = Invitations(database, changes, ids)
+        rooms = (
+            first_run,
+            Logins(database, changes, passwords, attempts),
+            Joining(database, changes, passwords, attempts, ids),
+            organisations,
+            Members(database, changes),
+            invitations,
+            AdminKeys(database, changes, ids, clock),
+            Workspaces(database, changes, shard_keys, ids),
+            ApiKeys(database, changes, HashKeys(data_keys), ids),
+            VirtualKeys(database, changes, data_keys, known, ids),
+            Configs(database, changes, ids),
+            Providers(database, changes, known),
+            Models(database),
+            Audit(database),
+        )
+        routes = tuple(route for room in rooms for route in room.routes())
+        authenticator = SessionsAndAdminKeys(database, settings.public_url)
+        yield Plane(routes, authenticator, first_run, organisations, invitations, changes, database, ids)
+    finally:
+        await database.close()
+
+
+def application(parts: Plane) -> web.Application:
+    """The server: the API's routes, its description, and the probes."""
+    server = web.Application(client_max_size=BODY_BYTES_MAX)
+    Api(parts.authenticator, parts.ids).add(server, parts.routes)
+    description = openapi.describe(parts.routes, VERSION)
+    document, page = orjson.dumps(description), reference_page.render(description)
+
+    async def openapi_json(_: web.Request) -> web.Response:
+        return web.Response(body=document, content_type="application/json")
+
+    async def reference(_: web.Request) -> web.Response:
+        headers = {"content-security-policy": reference_page.POLICY, "x-content-type-options": "nosniff"}
+        return web.Response(text=page, content_type="text/html", headers=headers)
+
+    async def alive(_: web.Request) -> web.Response:
+        return web.json_response({"status": "alive"})
+
+    async def ready(_: web.Request) -> web.Response:
+        try:
+            async with parts.database.instance() as connection:
+                await connection.fetchval("select 1")
+        except Problem as problem:
+            return web.json_response({"status": "not_ready", "code": problem.code}, status=503)
+        return web.json_response({"status": "ready"})
+
+    server.router.add_get("/api/openapi.json", openapi_json)
+    server.router.add_get("/api", reference)
+    server.router.add_get("/livez", alive)
+    server.router.add_get("/readyz", ready)
+    return server
+
+
+async def _offer_first_run(first_run: FirstRun, file: Path) -> None:
+    """While there is no owner, the code that makes one is printed and left in a private file; later there is none."""
+    code = await first_run.make_code()
+    if code is None:
+        await asyncio.to_thread(file.unlink, missing_ok=True)
+        return
+    await asyncio.to_thread(files.write_whole, file, code.reveal(), files.PRIVATE)
+    # To people, not to the log: whoever reads the log later must not find a way in.
+    print(f"No owner yet. Make one with this one-use code: {code.reveal_text()}", flush=True)
+
+
+def _fingerprint(state_dir: Path) -> str:
+    return sign.fingerprint(sign.public_key(state.signing_key(state_dir / "signing.key")))
+
+
+def _stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def _set_up_logs(level: str) -> None:
+    """One JSON object a line on standard error, for us and for the libraries alike."""
+    number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
+    logging.basicConfig(level=max(number, logging.WARNING), format="%(message)s")
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
