@@ -5,7 +5,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +19,7 @@ HANG_S = 30.0
 """Only a guard against hanging."""
 
 NODE = """
-import os, signal, socket, sys
+import os, signal, socket, sys, time
 from gateway.supervise import Child, Supervisor, listen
 
 class Asked(Exception): ...
@@ -46,6 +50,8 @@ def serve(sock, stubborn):
         pass
 
 port, drain_s, stubborn = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3] == "stubborn"
+if sys.argv[3] == "newborn":  # Stands in a worker's first moment until whoever waits for the word has acted.
+    os.register_at_fork(after_in_child=lambda: (os.write(1, b"born\\n"), time.sleep(0.5)))
 sockets = listen("127.0.0.1", port, 2)
 children = [Child(f"w{i}", lambda sock=sock: serve(sock, stubborn)) for i, sock in enumerate(sockets)]
 print("listening", flush=True)
@@ -63,17 +69,25 @@ def free_port() -> int:
 class Node:
     """A supervisor with two workers that say their pid."""
 
-    def __init__(self, *, drain_s: float = 60.0, stubborn: bool = False) -> None:
+    def __init__(self, *, drain_s: float = 60.0, mode: str = "kind") -> None:
         self.port = free_port()
-        self.seen: set[int] = set()
-        mode = "stubborn" if stubborn else "kind"
+        self._seen: dict[int, int] = {}
+        """Worker's pid → its pidfd, which never means another process that got the same number."""
         self.process = subprocess.Popen(
             [sys.executable, "-c", NODE, str(self.port), str(drain_s), mode],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
+        self._guard = threading.Timer(HANG_S, self.process.kill)
+        self._guard.start()
+        assert self.line() == b"listening\n"
+
+    def line(self) -> bytes:
+        """The next line of its output, where the words of two processes may run into one another."""
         assert self.process.stdout is not None
-        assert self.process.stdout.readline() == b"listening\n"
+        line = self.process.stdout.readline()
+        assert line, "it ended, or hung and was ended"
+        return line
 
     def connect(self, word: bytes) -> socket.socket:
         sock = socket.create_connection(("127.0.0.1", self.port), HANG_S)
@@ -86,7 +100,9 @@ class Node:
 
     def said(self, sock: socket.socket) -> int:
         pid = int(sock.recv(64))
-        self.seen.add(pid)
+        if pid not in self._seen:
+            with suppress(ProcessLookupError):
+                self._seen[pid] = os.pidfd_open(pid)
         return pid
 
     def hold_both(self) -> dict[int, socket.socket]:
@@ -102,11 +118,13 @@ class Node:
         return held
 
     def end(self) -> None:
-        for pid in (self.process.pid, *self.seen):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        self._guard.cancel()
+        self._guard.join()
+        self.process.kill()
+        for pidfd in self._seen.values():
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            os.close(pidfd)
         self.process.wait(HANG_S)
         assert self.process.stdout is not None
         self.process.stdout.close()
@@ -118,6 +136,13 @@ def nodes() -> Iterator[list[Node]]:
     yield started
     for node in started:
         node.end()
+
+
+def stop(pid: int) -> None:
+    """Hold a process, and return only when it stands still: until then it could still accept a connection."""
+    os.kill(pid, signal.SIGSTOP)
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        time.sleep(0.001)
 
 
 def close(held: dict[int, socket.socket]) -> None:
@@ -146,7 +171,7 @@ def test_a_connection_that_waits_at_a_dead_worker_is_served_by_its_replacement(n
     held = node.hold_both()
     victim, other = held
     for pid in held:
-        os.kill(pid, signal.SIGSTOP)
+        stop(pid)
     waiting = [node.connect(b"pid") for _ in range(40)]
     os.kill(victim, signal.SIGKILL)
     os.kill(other, signal.SIGCONT)
@@ -167,7 +192,6 @@ def test_workers_die_with_a_killed_supervisor(nodes: list[Node]) -> None:
     node.process.wait(HANG_S)
     with pytest.raises(OSError):
         node.pid()
-    node.seen.clear()  # They have ended; their numbers may be somebody else's.
     close(held)
 
 
@@ -182,16 +206,23 @@ def test_a_stop_lets_running_work_end(nodes: list[Node], number: signal.Signals)
         sock.sendall(b"go")
         assert node.said(sock) > 0
     assert node.process.wait(HANG_S) == 0
-    node.seen.clear()
+
+
+def test_a_stop_reaches_a_worker_that_is_being_born(nodes: list[Node]) -> None:
+    nodes.append(node := Node(mode="newborn"))
+    born = 0
+    while born < 2:
+        born += node.line().count(b"born")
+    node.process.terminate()
+    assert node.process.wait(HANG_S) == 0, "a worker took the stop for its parent's and forgot it"
 
 
 def test_a_worker_that_does_not_stop_is_ended(nodes: list[Node]) -> None:
-    nodes.append(node := Node(drain_s=0.1, stubborn=True))
+    nodes.append(node := Node(drain_s=0.1, mode="stubborn"))
     held = node.hold_both()
     node.process.terminate()
     assert node.process.wait(HANG_S) == 0
     assert [sock.recv(1) for sock in held.values()] == [b"", b""]
-    node.seen.clear()
     close(held)
 
 
