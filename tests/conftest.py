@@ -6,4 +6,6 @@ pytest_plugins = (
     "tests.fixtures.house",
     "tests.fixtures.stack",
     "tests.fixtures.control_plane",
+    "tests.fixtures.people",
+    "tests.fixtures.sync",
 )

@@ -1,11 +1,11 @@
 """Who is asking: the account of a session cookie, or an admin key. Every guarded request passes here first."""
 
 import hmac
-from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
 from control_plane.auth import sessions, store
+from control_plane.auth.origin import SAFE, OwnPages
 from control_plane.data_keys import digest
 from control_plane.db.pool import Database
 from control_plane.errors import Forbidden, Invalid, Unauthenticated
@@ -15,11 +15,6 @@ from shared.crypto.api_keys import ADMIN_KEY, well_formed
 from shared.crypto.secret import Secret
 
 CSRF_HEADER = "x-gatehouse-csrf"
-_SAFE = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
-_PORTS = {"http": 80, "https": 443}
-
-Site = tuple[str, str, int]
-"""Scheme, host, port: what a browser calls an origin."""
 
 
 class SessionsAndAdminKeys:
@@ -27,7 +22,7 @@ class SessionsAndAdminKeys:
 
     def __init__(self, database: Database, public_url: str | None) -> None:
         self._database = database
-        self._public = None if public_url is None else _site(public_url)
+        self._own_pages = OwnPages(public_url)
 
     async def principal(self, request: web.Request) -> Principal:
         """Raises Unauthenticated; Forbidden for what another site's page may have sent; Invalid for two at once."""
@@ -41,21 +36,14 @@ class SessionsAndAdminKeys:
             raise Unauthenticated("log in, or send an admin key as `Authorization: Bearer gha_…`")
         async with self._database.instance() as connection:
             principal = await sessions.principal(connection, token)
-        if request.method not in _SAFE:
-            self.require_own_page(request)
+        if request.method not in SAFE:
+            self._own_pages.require(request)
             _require_csrf_token(request, token)
         return principal
 
     def require_own_page(self, request: web.Request) -> None:
-        """Raises Forbidden if a browser says that a page of another site sends this. Programs send no `Origin`."""
-        origin = request.headers.get(hdrs.ORIGIN)
-        if request.method in _SAFE or origin is None:
-            return
-        sender = _site(origin)
-        if sender is not None and sender == self._public:
-            return
-        if sender is None or sender != _site(f"{sender[0]}://{request.host}") or (request.secure and _plain(sender)):
-            raise Forbidden("this request comes from a page of another site", code="origin_forbidden")
+        """Raises Forbidden for what another site's page makes a browser send."""
+        self._own_pages.require(request)
 
     async def _admin_key(self, key: str) -> Principal:
         row = None
@@ -83,17 +71,3 @@ def _require_csrf_token(request: web.Request, token: Secret) -> None:
         raise Forbidden(
             f"the header `{CSRF_HEADER}` must hold the session's `csrf_token` (GET /api/v1/session)", code="csrf"
         )
-
-
-def _site(url: str) -> Site | None:
-    """None for what no page of ours can come from."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port or _PORTS[parts.scheme]
-    except (ValueError, KeyError):
-        return None
-    return parts.scheme, parts.hostname or "", port
-
-
-def _plain(site: Site) -> bool:
-    return site[0] == "http"

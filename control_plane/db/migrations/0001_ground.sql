@@ -203,7 +203,7 @@ create table price (
     model            text not null,
     valid_from       timestamptz not null,
     valid_to         timestamptz,
-    amounts          jsonb not null,         -- decimal strings, in US dollars per million of the unit
+    amounts          jsonb not null,         -- decimal strings by name and unit: shared/models/price.py
     primary key (provider, model, valid_from),
     foreign key (provider, model) references model on delete cascade
 );
@@ -216,6 +216,8 @@ create table gateway (
     name             text not null check (length(name) between 1 and 200),
     workspaces       text[],                 -- ids it may serve; null: all
     lease_sequence   bigint not null default 0,
+    key_chain        bytea,                  -- as last made, canonical; sealing it anew would make other bytes
+    key_chain_for    text,                   -- digest of what it was made for: nodes, shards, key epochs
     created_by       text not null,
     created_at       timestamptz not null default now(),
     updated_at       timestamptz not null default now(),
@@ -357,3 +359,7 @@ end $$;
 alter table organisation enable row level security;
 alter table organisation force row level security;
 create policy tenant on organisation using (in_scope(id)) with check (in_scope(id));
+
+-- How far the shard of the catalogue has come is no secret: every organisation's nodes are measured by it.
+create policy everybody on shard_head for select using (organisation = 'instance');
+create policy everybody on change for select using (organisation = 'instance');
