@@ -4,6 +4,7 @@ What cannot work is refused by name. Keys that belong to rooms not built yet are
 a guardrail that is silently dropped is worse than an error.
 """
 
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
@@ -25,6 +26,12 @@ NOT_BUILT_YET = frozenset(
 )
 """Keys of the original that this version refuses by name."""
 
+MODES_NOT_BUILT_YET = ("loadbalance", "conditional", "optimize")
+
+Path = tuple[str | int, ...]
+Fault = tuple[Path, str]
+"""Where in a config, and what is wrong there."""
+
 Status = Annotated[int, Field(ge=100, le=599)]
 
 
@@ -36,31 +43,11 @@ class Mode(StrEnum):
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, arbitrary_types_allowed=True)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _name_what_is_missing(cls, data: Any) -> Any:
-        if isinstance(data, dict):
-            for key in data:
-                if key in NOT_BUILT_YET:
-                    raise ValueError(f"`{key}` is not supported by this version of Gatehouse; remove it")
-        return data
-
 
 class Strategy(_Strict):
     mode: Mode
     on_status_codes: tuple[Status, ...] | None = None
     """Fallback only; None: anything but a 2xx goes on to the next target."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _name_what_is_missing(cls, data: Any) -> Any:
-        if isinstance(data, dict):
-            for key in data:
-                if key in NOT_BUILT_YET and key != "on_status_codes":
-                    raise ValueError(f"`strategy.{key}` is not supported by this version of Gatehouse; remove it")
-            if data.get("mode") in ("loadbalance", "conditional", "optimize"):
-                raise ValueError(f"strategy mode `{data['mode']}` is not supported by this version of Gatehouse")
-        return data
 
     @model_validator(mode="after")
     def _codes_need_fallback(self) -> Self:
@@ -155,12 +142,12 @@ class Config(Noun):
 class ConfigError(ValueError):
     """A config that cannot work: each fault with its path and what is wrong."""
 
-    def __init__(self, faults: tuple[tuple[tuple[str | int, ...], str], ...]) -> None:
+    def __init__(self, faults: tuple[Fault, ...]) -> None:
         self.faults = faults
         super().__init__("; ".join(f"{pointer(path)}: {message}" for path, message in faults))
 
 
-def pointer(path: tuple[str | int, ...]) -> str:
+def pointer(path: Path) -> str:
     """A JSON pointer (RFC 6901) to `path`."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
@@ -171,16 +158,36 @@ def parse_config(data: Any) -> ConfigBody:
         raise ConfigError((((), "a config is a JSON object"),))
     if depth := _too_deep(data):
         raise ConfigError(((("targets",), f"targets are nested {depth} deep; {DEPTH_MAX} is the limit"),))
+    faults = dict(_not_built_yet(data, ()))
     try:
-        return ConfigBody.model_validate(data)
+        body = ConfigBody.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(
-            tuple((tuple(fault["loc"]), _message(fault["msg"])) for fault in error.errors(include_url=False))
-        ) from None
+        for fault in error.errors(include_url=False):
+            faults.setdefault(tuple(fault["loc"]), fault["msg"].removeprefix("Value error, "))
+    if faults:
+        raise ConfigError(tuple(faults.items()))
+    return body
 
 
-def _message(text: str) -> str:
-    return text.removeprefix("Value error, ")
+def _not_built_yet(node: Any, path: Path) -> Iterator[Fault]:
+    """What the original knows and this version does not, wherever in the tree it stands."""
+    if not isinstance(node, dict):
+        return
+    for key in node:
+        if key in NOT_BUILT_YET:
+            yield (*path, key), f"`{key}` is not supported by this version of Gatehouse; remove it"
+    strategy, targets = node.get("strategy"), node.get("targets")
+    if isinstance(strategy, dict):
+        for key in strategy:
+            if key in NOT_BUILT_YET and key != "on_status_codes":
+                message = f"`strategy.{key}` is not supported by this version of Gatehouse; remove it"
+                yield (*path, "strategy", key), message
+        if strategy.get("mode") in MODES_NOT_BUILT_YET:
+            message = f"strategy mode `{strategy['mode']}` is not supported by this version of Gatehouse"
+            yield (*path, "strategy", "mode"), message
+    if isinstance(targets, list | tuple):
+        for index, target in enumerate(targets):
+            yield from _not_built_yet(target, (*path, "targets", index))
 
 
 def _too_deep(node: Any, depth: int = 0) -> int:

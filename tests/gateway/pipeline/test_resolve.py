@@ -276,7 +276,7 @@ def test_an_inline_config_that_is_no_json_says_where(world: World, text: str) ->
 def test_an_inline_config_that_cannot_work_names_each_fault(world: World) -> None:
     error = refused(world, config({"targets": [{"virtual_key": "main", "retry": {}}, {"cache": "simple"}]}))
     assert error.code is Code.CONFIG_INVALID
-    assert [fault.path for fault in error.faults] == [("targets", 0), ("targets", 1)]
+    assert [fault.path for fault in error.faults] == [("targets", 0, "retry"), ("targets", 1, "cache")]
     assert "retry" in error.message
     assert "cache" in error.message
 

@@ -114,7 +114,7 @@ def test_each_other_key_of_the_original_is_refused_by_name(key: str, at: str) ->
 def test_each_strategy_key_not_built_yet_is_refused_by_name(key: str) -> None:
     error = refused({"strategy": {"mode": "single", key: STRATEGY_REFUSED[key]}, "targets": [{"provider": "a"}]})
     assert key in str(error)
-    assert places(error) == ["/strategy"]
+    assert places(error) == [f"/strategy/{key}"]
 
 
 @pytest.mark.parametrize("mode", ["loadbalance", "conditional", "optimize", "Fallback", None, [], {}])
@@ -219,7 +219,7 @@ def test_a_parsed_key_does_not_print() -> None:
 
 def test_every_fault_is_named_at_once() -> None:
     error = refused({"targets": [{"provider": "a", "retry": {}}, {"virtual_key": "no slug"}]})
-    assert places(error) == ["/targets/0", "/targets/1/virtual_key"]
+    assert places(error) == ["/targets/0/retry", "/targets/1/virtual_key"]
 
 
 def test_a_config_that_only_sets_parameters_names_no_target() -> None:
