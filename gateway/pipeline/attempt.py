@@ -22,6 +22,8 @@ from gateway.upstream.messages import Deadlines, UpstreamClient, UpstreamRequest
 from gateway.view.route import CredentialUnavailable, Fallback, Route, Target
 
 ERROR_BODY_BYTES_MAX = 1024 * 1024
+_WITHOUT_BODY = frozenset({204, 205, 304})
+"""Statuses that HTTP gives no body: one of them with an error in it would be read as the start of the next answer."""
 
 
 @dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
@@ -88,6 +90,8 @@ class Attempts:
         except UpstreamError as error:
             raise renamed(error, target) from error
         except BrokenAnswer as error:
+            if response is not None:
+                response.abort()
             message = f"{target.place.provider} answered {response.status if response else ''} but {error}"
             raise GatewayError(Code.UPSTREAM_BROKEN, message) from None
         except BaseException:
@@ -115,6 +119,8 @@ class Attempts:
         )
 
     async def _reply(self, target: Target, call: Call, response: UpstreamResponse) -> Reply:
+        if response.status in _WITHOUT_BODY:
+            raise BrokenAnswer("that says nothing to a call")
         content_type = response.headers.get("content-type", "")
         if not 200 <= response.status < 300:
             body = await response.read(ERROR_BODY_BYTES_MAX)

@@ -16,7 +16,12 @@ _NAME = re.compile(rf"(?i)(?<![a-z])({'|'.join(NAMES)})(?![a-z])")
 _HEADER = re.compile(r"(openai|anthropic|azureml)-[a-z-]*")
 """Headers that pass by their name, whichever provider is behind them (design section 5)."""
 
-DIALECT_NAMED = {"shared/models/provider.py", "embedded/local_file.py"}
+DIALECT_NAMED = {
+    "shared/models/provider.py",
+    "control_plane/providers/api.py",
+    "control_plane/virtual_keys/credentials.py",
+    "embedded/local_file.py",
+}
 """Where the inner dialect is said by its name, which is a provider's too."""
 
 

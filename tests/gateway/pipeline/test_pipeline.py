@@ -257,6 +257,18 @@ async def test_a_2xx_that_is_no_answer_is_502(body: bytes) -> None:
     assert (run.answer.status, run.error["code"]) == (502, "upstream_broken")
 
 
+@pytest.mark.parametrize("status", [204, 205, 304])
+@pytest.mark.parametrize("raw", [RAW, STREAMED])
+async def test_a_status_that_has_no_body_is_no_answer(status: int, raw: bytes) -> None:
+    for response in (answers(status, Hang()), streams(EVENT, FINISH, DONE)):
+        response.status = status
+        run = await Run(response, raw=raw)()
+        assert (run.answer.status, run.error["code"]) == (502, "upstream_broken")
+        assert str(status) in run.error["message"]
+    run = await Run(answers(status), answers(200, OK), config=FALLBACK)()
+    assert run.answer.status == 200
+
+
 async def test_an_answer_over_the_limit_is_502() -> None:
     run = await Run(answers(200, b'{"a":"' + b"x" * 10_001 + b'"}'))()
     assert run.error["code"] == "upstream_broken"

@@ -174,6 +174,13 @@ async def test_http_1_0_is_answered_whole_and_streamed_until_the_connection_ends
             await writer.wait_closed()
 
 
+@pytest.mark.parametrize("status", [204, 304, 302, 404, 500])
+async def test_whatever_a_provider_answers_the_next_answer_begins_where_it_should(status: int) -> None:
+    async with opened(answers(status, b"{}"), answers(200, OK)) as door, await Wire.open(door.port) as wire:
+        assert (await wire.post(CHAT, BODY, door.auth)).status == (502 if status in (204, 304) else status)
+        assert (await wire.post(CHAT, BODY, door.auth)).body == OK
+
+
 # The head
 
 
