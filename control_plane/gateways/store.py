@@ -1,0 +1,214 @@
+"""Gateways, enrolment tokens and nodes in the database. Every statement names the organisation.
+
+`control_plane/sync` uses tokens up, makes nodes and writes their heartbeats.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import asyncpg
+
+from control_plane.data_keys import Sealed
+from control_plane.snapshots.change import CHANNEL
+from control_plane.web.listing import Listing
+from shared.protocol.resource import GLOBAL_SHARD, organisation_shard, workspace_shard
+
+SILENT_AFTER_S = 90
+"""Three heartbeats: a node not heard of for longer is silent."""
+
+_CONNECTED = f"seen_at > now() - interval '{SILENT_AFTER_S} seconds'"
+
+GATEWAYS = Listing(
+    table="gateway left join lateral (select count(*) as nodes,"  # noqa: S608
+    f" count(*) filter (where {_CONNECTED}) as nodes_connected, max(seen_at) as seen_at from node"
+    " where node.organisation = gateway.organisation and node.gateway = gateway.id and node.revoked_at is null)"
+    " as fleet on true",
+    columns="gateway.id, gateway.name, gateway.workspaces, gateway.created_by, gateway.created_at, gateway.updated_at,"
+    " fleet.nodes, fleet.nodes_connected, fleet.seen_at",
+    text={"name": "gateway.name"},
+    exact={"id": "gateway.id", "created_by": "gateway.created_by"},
+    sort={"created_at": "gateway.created_at", "updated_at": "gateway.updated_at", "name": "gateway.name"},
+    id="gateway.id",
+)
+
+_USE = (
+    "case when used_again_at is not null then 'used_again' when used_at is not null then 'used'"
+    " when expires_at <= now() then 'expired' else 'unused' end"
+)
+
+TOKENS = Listing(
+    table="enrolment_token",
+    columns=f"id, gateway, {_USE} as state, created_by, created_at, expires_at, used_at, used_by, used_again_at",
+    text={},
+    exact={"id": "id", "state": _USE, "created_by": "created_by"},
+    sort={"created_at": "created_at"},
+)
+
+_NODE_STATE = (
+    "case when revoked_at is not null then 'revoked' when seen_at is null then 'enrolled'"
+    f" when {_CONNECTED} then 'connected' else 'silent' end"
+)
+
+NODES = Listing(
+    table="node",
+    columns=f"id, gateway, {_NODE_STATE} as state, enrolled_at, revoked_at, seen_at, heartbeat",
+    text={"build": "heartbeat ->> 'build'"},
+    exact={"id": "id", "state": _NODE_STATE},
+    sort={"enrolled_at": "enrolled_at", "id": "id"},
+    default_sort="-enrolled_at",
+)
+
+
+async def page(
+    connection: asyncpg.Connection, organisation: str, query: Mapping[str, str]
+) -> tuple[list[asyncpg.Record], str | None]:
+    return await GATEWAYS.page(connection, query, "gateway.organisation = $1", (organisation,))
+
+
+async def find(
+    connection: asyncpg.Connection, organisation: str, id_: str, *, lock: bool = False
+) -> asyncpg.Record | None:
+    return await connection.fetchrow(
+        f"select {GATEWAYS.columns} from {GATEWAYS.table} where gateway.organisation = $1 and gateway.id = $2"  # noqa: S608
+        f"{' for update of gateway' if lock else ''}",
+        organisation,
+        id_,
+    )
+
+
+async def insert(
+    connection: asyncpg.Connection, organisation: str, id_: str, fields: Mapping[str, Any], created_by: str
+) -> asyncpg.Record:
+    """`fields`: name, workspaces."""
+    await connection.execute(
+        "insert into gateway (id, organisation, name, workspaces, created_by) values ($1, $2, $3, $4, $5)",
+        id_,
+        organisation,
+        fields["name"],
+        fields["workspaces"],
+        created_by,
+    )
+    return await find(connection, organisation, id_)
+
+
+async def insert_data_plane_key(
+    connection: asyncpg.Connection, organisation: str, gateway: str, epoch: int, key: Sealed
+) -> None:
+    await connection.execute(
+        "insert into data_plane_key (organisation, gateway, epoch, key_sealed, key_version)"
+        " values ($1, $2, $3, $4, $5)",
+        organisation,
+        gateway,
+        epoch,
+        key.blob,
+        key.version,
+    )
+
+
+async def update(
+    connection: asyncpg.Connection, organisation: str, id_: str, fields: Mapping[str, Any]
+) -> asyncpg.Record:
+    """`fields`: name, workspaces, both of them."""
+    await connection.execute(
+        "update gateway set name = $3, workspaces = $4, updated_at = now() where organisation = $1 and id = $2",
+        organisation,
+        id_,
+        fields["name"],
+        fields["workspaces"],
+    )
+    return await find(connection, organisation, id_)
+
+
+async def notify(connection: asyncpg.Connection, organisation: str) -> None:
+    """Wake the organisation's nodes that wait for news, when this transaction ends."""
+    await connection.execute("select pg_notify($1, $2)", CHANNEL, organisation_shard(organisation))
+
+
+async def delete(connection: asyncpg.Connection, organisation: str, id_: str) -> None:
+    """Its keys, tokens and nodes go with it."""
+    await connection.execute("delete from gateway where organisation = $1 and id = $2", organisation, id_)
+
+
+async def token_page(
+    connection: asyncpg.Connection, organisation: str, gateway: str, query: Mapping[str, str]
+) -> tuple[list[asyncpg.Record], str | None]:
+    return await TOKENS.page(connection, query, "organisation = $1 and gateway = $2", (organisation, gateway))
+
+
+async def insert_token(
+    connection: asyncpg.Connection,
+    organisation: str,
+    gateway: str,
+    id_: str,
+    created_by: str,
+    *,
+    hash_: bytes,
+    life_s: int,
+) -> asyncpg.Record:
+    return await connection.fetchrow(
+        "insert into enrolment_token (id, organisation, gateway, hash, created_by, expires_at)"  # noqa: S608
+        f" values ($1, $2, $3, $4, $5, now() + make_interval(secs => $6)) returning {TOKENS.columns}",
+        id_,
+        organisation,
+        gateway,
+        hash_,
+        created_by,
+        life_s,
+    )
+
+
+async def node_page(
+    connection: asyncpg.Connection, organisation: str, gateway: str, query: Mapping[str, str]
+) -> tuple[list[asyncpg.Record], str | None]:
+    return await NODES.page(connection, query, "organisation = $1 and gateway = $2", (organisation, gateway))
+
+
+async def find_node(
+    connection: asyncpg.Connection, organisation: str, gateway: str, id_: str, *, lock: bool = False
+) -> asyncpg.Record | None:
+    return await connection.fetchrow(
+        f"select {NODES.columns} from node where organisation = $1 and gateway = $2 and id = $3"  # noqa: S608
+        f"{' for update' if lock else ''}",
+        organisation,
+        gateway,
+        id_,
+    )
+
+
+async def revoke_node(connection: asyncpg.Connection, organisation: str, id_: str) -> None:
+    await connection.execute(
+        "update node set revoked_at = now() where organisation = $1 and id = $2", organisation, id_
+    )
+
+
+async def heads(
+    connection: asyncpg.Connection, organisation: str, workspaces: Sequence[str] | None
+) -> list[asyncpg.Record]:
+    """How far each shard of a gateway has come. `workspaces`: the ids it may serve; None: all."""
+    own = None if workspaces is None else [workspace_shard(workspace) for workspace in workspaces]
+    rows: list[asyncpg.Record] = await connection.fetch(
+        "select shard, epoch, revision from shard_head where organisation = any($1)"
+        " and (shard = any($2) or (shard like 'ws:%' and ($3::text[] is null or shard = any($3)))) order by shard",
+        [organisation, "instance"],
+        [GLOBAL_SHARD, organisation_shard(organisation)],
+        own,
+    )
+    return rows
+
+
+async def behind_since(
+    connection: asyncpg.Connection, organisation: str, positions: Sequence[tuple[str, str, int]]
+) -> dict[tuple[str, str], Any]:
+    """When the first change was made that a node has not applied: by node and shard, from (node, shard, revision)."""
+    nodes, shards, revisions = zip(*positions, strict=True) if positions else ((), (), ())
+    rows = await connection.fetch(
+        "select at.node, at.shard, min(change.at) as since"
+        " from unnest($2::text[], $3::text[], $4::bigint[]) as at (node, shard, revision)"
+        " join change on change.shard = at.shard and change.revision > at.revision"
+        " where change.organisation = any($1) group by at.node, at.shard",
+        [organisation, "instance"],
+        nodes,
+        shards,
+        revisions,
+    )
+    return {(row["node"], row["shard"]): row["since"] for row in rows}
