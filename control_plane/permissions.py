@@ -109,6 +109,10 @@ TABLE: Mapping[str, Rule] = {
     "gateways.update": _ADMIN,
     "gateways.delete": _ADMIN,
     "gateways.enrol": _ADMIN,
+    "enrolment_tokens.list": _ADMIN,
+    "nodes.list": _ADMIN,
+    "nodes.read": _ADMIN,
+    "nodes.delete": _ADMIN,
     "audit_logs.list": _ADMIN,
 }
 """Every action of the API. A route whose action is not here does not start."""
@@ -122,6 +126,7 @@ GRANTABLE = frozenset(TABLE) - PERSONAL
 class ActorKind(StrEnum):
     ACCOUNT = "account"
     ADMIN_KEY = "admin_key"
+    NODE = "node"
     INSTANCE = "instance"
     STRANGER = "stranger"
 
