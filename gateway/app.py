@@ -64,7 +64,7 @@ def run(settings: Settings, role: Role) -> int:
         print(f"the gateway cannot start: {error}", file=sys.stderr)
         return 1
     children = [
-        Child(f"worker-{index}", partial(_in_loop, partial(_worker, settings, node_keys, sock)))
+        Child(f"worker-{index}", partial(_in_loop, partial(_worker, settings, node_keys, sock)), sock)
         for index, sock in enumerate(sockets)
     ]
     if role is not Role.PROXY:

@@ -34,6 +34,8 @@ class Child:
 
     name: str
     run: Callable[[], None]
+    listens_on: socket.socket | None = None
+    """Held by itself and the supervisor, by no other child."""
     pid: int | None = None
     born_s: float = 0.0
     wait_s: float = RESTART_WAIT_S_MIN
@@ -100,7 +102,7 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
         pid = os.fork()
         if pid == 0:
-            _become(child, parent)
+            _become(child, parent, self._children)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS)
         child.pid, child.born_s = pid, now
         log.info("child_started", child=child.name, pid=pid)
@@ -125,6 +127,9 @@ class Supervisor:
     def _end_all(self) -> None:
         deadline = time.monotonic() + self._drain_s
         for child in self._children:
+            # With its child's own end this was the last one: who calls now is refused at once, not left waiting.
+            if child.listens_on is not None:
+                child.listens_on.close()
             if child.pid is not None:
                 os.kill(child.pid, signal.SIGTERM)
         while any(child.pid is not None for child in self._children):
@@ -139,7 +144,7 @@ class Supervisor:
             time.sleep(0.02)
 
 
-def _become(child: Child, parent: int) -> None:
+def _become(child: Child, parent: int, family: list[Child]) -> None:
     """Be the child from here on, and never return into the parent's loop."""
     code = 1
     try:
@@ -148,6 +153,9 @@ def _become(child: Child, parent: int) -> None:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS)
         _die_with(parent)
+        for sibling in family:
+            if sibling is not child and sibling.listens_on is not None:
+                sibling.listens_on.close()
         child.run()
         code = 0
     except BaseException:  # The child's last breath: whatever ended it is logged, and it must not return.

@@ -194,22 +194,22 @@ def hurried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield running
 
 
-async def test_stop_lets_running_calls_end_and_takes_no_new_ones(patient: Stack) -> None:
+async def test_stop_lets_running_calls_end_and_refuses_new_ones_at_once(patient: Stack) -> None:
     assert patient.gateway is not None
     children = children_of(patient.gateway.pid)
     async with (
-        await Wire.open(patient.port) as idle,
+        patient.one_connection_per_worker() as idle,
         await Wire.open(patient.port) as plain,
         await Wire.open(patient.port) as stream,
     ):
-        await idle.get("/livez")
         await plain.send(request("POST", CHAT, patient.authorization, chat(model="sim-slow-2000")))
         await stream.send(request("POST", CHAT, patient.authorization, chat(model="sim-drip-150", stream=True)))
         await patient.wait_until(lambda: both_have_begun(patient))
         patient.gateway.terminate()
-        assert await idle.ended()
-        with pytest.raises((Broken, OSError)):
-            await patient.call()
+        assert [await wire.ended() for wire in idle.values()] == [True, True]
+        with pytest.raises(ConnectionRefusedError):
+            await Wire.open(patient.port)
+        assert patient.gateway.running
         assert (await plain.reply()).status == 200
         assert (await stream.reply()).events[-1] == "[DONE]"
     assert await asyncio.to_thread(patient.gateway.wait) == 0
