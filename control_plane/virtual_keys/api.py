@@ -39,7 +39,10 @@ ModelNames = Annotated[
 def _enclosed(value: object) -> Secret:
     if not isinstance(value, dict):
         raise ValueError("an object is wanted here")  # noqa: TRY004 - pydantic turns only ValueError into a fault
-    return Secret(orjson.dumps(value))
+    try:
+        return Secret(orjson.dumps(value))
+    except orjson.JSONEncodeError:  # orjson reads deeper than it writes.
+        raise ValueError("nested too deep") from None
 
 
 CredentialJson = Annotated[

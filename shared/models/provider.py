@@ -3,7 +3,7 @@
 import tomllib
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, HttpUrl, TypeAdapter
+from pydantic import AfterValidator, Field, HttpUrl, TypeAdapter, ValidationError
 
 from shared.models.noun import Noun
 
@@ -11,7 +11,10 @@ _URL = TypeAdapter(HttpUrl)
 
 
 def _whole_url(value: str) -> str:
-    url = _URL.validate_python(value)
+    try:
+        url = _URL.validate_python(value)
+    except ValidationError:
+        raise ValueError("a URL that begins with `http://` or `https://` is wanted here") from None
     if url.username or url.password or url.query or url.fragment:
         raise ValueError("a base URL has a scheme, a host and a path, nothing else")
     return value.rstrip("/")

@@ -259,5 +259,19 @@ def test_a_credential_that_is_no_object_is_refused_at_the_door() -> None:
     assert MARKER not in str(refused.value)
 
 
+def test_a_credential_that_nests_too_deep_is_refused_at_the_door() -> None:
+    deep = orjson.loads(b'{"a":' * 900 + b"1" + b"}" * 900)
+    with pytest.raises(ValidationError, match="nested too deep"):
+        create(credential=deep)
+
+
+def test_a_host_that_is_none_is_refused_without_repeating_it() -> None:
+    for base_url in ("elsewhere", "https://me:marker@elsewhere.test", "https://"):
+        with pytest.raises(ValidationError) as refused:
+            create(base_url=base_url)
+        assert [fault["loc"] for fault in refused.value.errors()] == [("base_url",)]
+        assert "elsewhere" not in refused.value.errors()[0]["msg"]
+
+
 def test_every_dialect_has_a_form() -> None:
     assert schema("openai")["additionalProperties"] is False

@@ -1,0 +1,135 @@
+"""The nouns' rooms behind the API's door: bodies as JSON, refusals as problem documents, one description."""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
+
+from control_plane.api_keys.api import ApiKeys
+from control_plane.catalogue.catalogue import Catalogue, Entry
+from control_plane.catalogue.seed import seed
+from control_plane.gateways.api import Gateways
+from control_plane.gateways.nodes import Nodes
+from control_plane.gateways.tokens import EnrolmentTokens
+from control_plane.hash_keys import HashKeys
+from control_plane.known_providers import KnownProviders
+from control_plane.models.api import Models
+from control_plane.permissions import Principal
+from control_plane.providers.api import Providers
+from control_plane.virtual_keys.api import VirtualKeys
+from control_plane.web.api import Api
+from control_plane.web.openapi import describe
+from control_plane.web.route import Route
+from shared.models.provider import Provider
+from tests.fixtures.control_plane import Plane
+
+MARKER = "sk-marker-91b7"
+ACME = Provider(id="acme", name="Acme", base_url="https://acme.test")
+
+
+class Door:
+    """Lets the owner in, whoever knocks."""
+
+    def __init__(self, owner: Principal) -> None:
+        self._owner = owner
+
+    async def principal(self, request: web.Request) -> Principal:
+        assert request.path
+        return self._owner
+
+    def require_own_page(self, request: web.Request) -> None:
+        raise AssertionError(request.path)
+
+
+def all_routes(plane: Plane) -> list[Route]:
+    database, changes, ids, data_keys = plane.database, plane.changes, plane.ids, plane.data_keys
+    known = KnownProviders({"acme": ACME})
+    return [
+        *ApiKeys(database, changes, HashKeys(data_keys), ids).routes(),
+        *VirtualKeys(database, changes, data_keys, known, ids).routes(),
+        *Providers(database, changes, known).routes(),
+        *Models(database).routes(),
+        *Gateways(database, changes, data_keys, ids).routes(),
+        *EnrolmentTokens(
+            database, changes, ids, fingerprint="sha256:" + "0" * 64, public_url="https://house.test"
+        ).routes(),
+        *Nodes(database, changes).routes(),
+    ]
+
+
+class Http:
+    def __init__(self, session: ClientSession, url: str) -> None:
+        self._session = session
+        self._url = url
+
+    async def __call__(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        async with self._session.request(method, self._url + path, json=body) as response:
+            data = await response.read()
+            return response.status, orjson.loads(data) if data else None
+
+
+@pytest.fixture
+async def http(plane: Plane) -> AsyncIterator[Http]:
+    application = web.Application()
+    Api(Door(plane.owner), plane.ids).add(application, all_routes(plane))
+    async with TestServer(application, host="127.0.0.1") as server, ClientSession() as session:
+        yield Http(session, str(server.make_url("/api/v1")))
+
+
+async def test_a_model_is_read_by_its_id_percent_encoded(http: Http, plane: Plane) -> None:
+    entry = Entry(provider="acme", name="team/large", type="chat")
+    await seed(plane.changes, plane.data_keys, plane.shard_keys, Catalogue((entry,), {}, "x"))
+    status, model = await http("GET", "/models/acme%2Fteam%2Flarge")
+    assert (status, model["name"], model["price"]) == (200, "team/large", None)
+
+
+async def test_a_credential_goes_in_and_neither_answers_nor_refusals_hold_it(http: Http, plane: Plane) -> None:
+    path = f"/workspaces/{plane.workspace}/virtual-keys"
+    body = {"slug": "mine", "name": "Mine", "provider": "acme", "credential": {"api_key": MARKER}}
+    for credential, pointer in (
+        (MARKER, "/credential"),
+        ({"key": MARKER}, "/credential/api_key"),
+        ({"api_key": f"{MARKER} {MARKER}"}, "/credential/api_key"),
+    ):
+        status, problem = await http("POST", path, {**body, "credential": credential})
+        assert (status, problem["pointer"]) == (400, pointer)
+        assert MARKER not in str(problem)
+    status, created = await http("POST", path, body)
+    assert status == 201
+    assert MARKER not in str(created)
+    status, problem = await http("POST", path, body)
+    assert (status, problem["pointer"]) == (409, "/slug")
+
+
+async def test_null_clears_a_field_and_absence_leaves_it(http: Http, plane: Plane) -> None:
+    path = f"/workspaces/{plane.workspace}/api-keys"
+    _, created = await http("POST", path, {"name": "Team", "models": ["gpt-*"]})
+    assert created["key"].startswith("gh_")
+    one = f"{path}/{created['id']}"
+    assert (await http("PATCH", one, {"name": "New"}))[1]["models"] == ["gpt-*"]
+    assert (await http("PATCH", one, {"models": None}))[1]["models"] is None
+    assert await http("DELETE", one) == (204, None)
+    status, read = await http("GET", one)
+    assert (status, read["state"], "key" in read) == (200, "revoked", False)
+
+
+async def test_a_gateway_is_registered_and_a_token_made_without_a_body(http: Http) -> None:
+    _, gateway = await http("POST", "/gateways", {"name": "Frankfurt"})
+    status, token = await http("POST", f"/gateways/{gateway['id']}/enrolment-tokens")
+    assert (status, token["state"]) == (201, "unused")
+    assert token["environment"]["GATEHOUSE_ENROLMENT_TOKEN"] == token["token"]
+    assert (await http("GET", f"/gateways/{gateway['id']}/nodes"))[1] == {"data": [], "next_cursor": None}
+
+
+def test_the_description_is_whole_and_names_each_operation_once(bare_plane: Plane) -> None:
+    description = describe(all_routes(bare_plane), "1")
+    operations = [operation for path in description["paths"].values() for operation in path.values()]
+    names = Counter(operation["operationId"] for operation in operations)
+    assert [name for name, count in names.items() if count > 1] == []
+    credential = description["components"]["schemas"]["VirtualKeyCreate"]["properties"]["credential"]
+    assert (credential["type"], credential["writeOnly"]) == ("object", True)
+    assert "credential" not in description["components"]["schemas"]["VirtualKeyView"]["properties"]
