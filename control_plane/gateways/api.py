@@ -6,21 +6,18 @@ from typing import Annotated, Any
 import asyncpg
 from pydantic import AfterValidator, Field, StringConstraints
 
-from control_plane.data_keys import DataKeys
 from control_plane.db.pool import Database
 from control_plane.errors import NotFound
 from control_plane.gateways import store
 from control_plane.ids import Ids
 from control_plane.references import require_workspaces
 from control_plane.snapshots.change import Change, Changes
+from control_plane.snapshots.gateway_keys import GatewayKeys
 from control_plane.web.listing import QUERY, Page
 from control_plane.web.route import Body, Call, Route, View
 from shared.models.noun import Id
-from shared.protocol import envelope
 
 PATH = "/api/v1/gateways"
-_KEY_COLUMN = "data_plane_key.key"
-_FIRST_EPOCH = 1
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Workspaces = Annotated[
@@ -60,10 +57,10 @@ class GatewayPage(Page[GatewayView]):
 
 
 class Gateways:
-    def __init__(self, database: Database, changes: Changes, data_keys: DataKeys, ids: Ids) -> None:
+    def __init__(self, database: Database, changes: Changes, keys: GatewayKeys, ids: Ids) -> None:
         self._database = database
         self._changes = changes
-        self._data_keys = data_keys
+        self._keys = keys
         self._ids = ids
 
     def routes(self) -> list[Route]:
@@ -97,10 +94,7 @@ class Gateways:
         if body.workspaces is not None:
             await require_workspaces(connection, organisation, body.workspaces, "/workspaces")
         view = GatewayView(**await store.insert(connection, organisation, id_, body.model_dump(), change.principal.id))
-        key = await self._data_keys.seal(
-            connection, organisation, _KEY_COLUMN, f"{id_}#{_FIRST_EPOCH}", envelope.new_key()
-        )
-        await store.insert_data_plane_key(connection, organisation, id_, _FIRST_EPOCH, key)
+        await self._keys.make(connection, organisation, id_)
         change.record("gateways.create", "gateway", id_, after=_told(view))
         return view
 

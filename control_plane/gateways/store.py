@@ -8,7 +8,6 @@ from typing import Any
 
 import asyncpg
 
-from control_plane.data_keys import Sealed
 from control_plane.snapshots.change import CHANNEL
 from control_plane.web.listing import Listing
 from shared.protocol.resource import GLOBAL_SHARD, organisation_shard, workspace_shard
@@ -89,20 +88,6 @@ async def insert(
         created_by,
     )
     return await find(connection, organisation, id_)
-
-
-async def insert_data_plane_key(
-    connection: asyncpg.Connection, organisation: str, gateway: str, epoch: int, key: Sealed
-) -> None:
-    await connection.execute(
-        "insert into data_plane_key (organisation, gateway, epoch, key_sealed, key_version)"
-        " values ($1, $2, $3, $4, $5)",
-        organisation,
-        gateway,
-        epoch,
-        key.blob,
-        key.version,
-    )
 
 
 async def update(

@@ -20,6 +20,7 @@ from control_plane.known_providers import KnownProviders
 from control_plane.models.api import Models
 from control_plane.permissions import Principal
 from control_plane.providers.api import Providers
+from control_plane.snapshots.gateway_keys import GatewayKeys
 from control_plane.virtual_keys.api import VirtualKeys
 from control_plane.web.api import Api
 from control_plane.web.openapi import describe
@@ -53,7 +54,7 @@ def all_routes(plane: Plane) -> list[Route]:
         *VirtualKeys(database, changes, data_keys, known, ids).routes(),
         *Providers(database, changes, known).routes(),
         *Models(database).routes(),
-        *Gateways(database, changes, data_keys, ids).routes(),
+        *Gateways(database, changes, GatewayKeys(data_keys, plane.shard_keys), ids).routes(),
         *EnrolmentTokens(
             database, changes, ids, fingerprint="sha256:" + "0" * 64, public_url="https://house.test"
         ).routes(),

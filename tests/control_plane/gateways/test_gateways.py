@@ -13,6 +13,7 @@ from control_plane.errors import Invalid, NotFound
 from control_plane.gateways.api import GatewayCreate, Gateways, GatewayUpdate, GatewayView
 from control_plane.gateways.tokens import EnrolmentTokens
 from control_plane.snapshots.change import CHANNEL
+from control_plane.snapshots.gateway_keys import GatewayKeys
 from control_plane.sync import store as sync
 from shared.crypto import sign
 from shared.protocol.enrolment import node_id, parse_token
@@ -28,7 +29,7 @@ WAIT_S = 10.0
 
 @pytest.fixture
 def gateways(plane: Plane) -> Gateways:
-    return Gateways(plane.database, plane.changes, plane.data_keys, plane.ids)
+    return Gateways(plane.database, plane.changes, GatewayKeys(plane.data_keys, plane.shard_keys), plane.ids)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from control_plane.configs.api import ConfigCreate, Configs
 from control_plane.errors import NotFound
 from control_plane.gateways.api import GatewayCreate, Gateways
 from control_plane.gateways.nodes import Nodes, NodeView, Position, ShardView
+from control_plane.snapshots.gateway_keys import GatewayKeys
 from control_plane.sync import store as sync
 from shared.crypto import sign
 from shared.models.provider import Provider
@@ -31,7 +32,7 @@ def nodes(plane: Plane) -> Nodes:
 
 @pytest.fixture
 async def gateway(plane: Plane) -> str:
-    room = Gateways(plane.database, plane.changes, plane.data_keys, plane.ids)
+    room = Gateways(plane.database, plane.changes, GatewayKeys(plane.data_keys, plane.shard_keys), plane.ids)
     return (await room.create(plane.call(GatewayCreate(name="Frankfurt", workspaces=(plane.workspace,))))).id
 
 
@@ -193,7 +194,7 @@ async def test_nodes_are_listed_by_gateway_and_state(nodes: Nodes, plane: Plane,
 
 async def test_another_organisation_or_gateway_does_not_see_it(nodes: Nodes, plane: Plane, gateway: str) -> None:
     node = await enrolled(plane, gateway)
-    room = Gateways(plane.database, plane.changes, plane.data_keys, plane.ids)
+    room = Gateways(plane.database, plane.changes, GatewayKeys(plane.data_keys, plane.shard_keys), plane.ids)
     other = (await room.create(plane.call(GatewayCreate(name="Paris")))).id
     stranger = await plane.in_another_organisation()
     for call in (stranger.call(gateway=gateway, node=node), plane.call(gateway=other, node=node)):
