@@ -82,7 +82,7 @@ class Attempts:
         exchange.attempts += 1
         exchange.provider = target.place.provider
         exchange.target_path = target.path
-        request = self._request(target, call)
+        request = self._request(target, call, exchange)
         response: UpstreamResponse | None = None
         try:
             response = await self._client.send(request)
@@ -99,14 +99,18 @@ class Attempts:
                 response.abort()
             raise
 
-    def _request(self, target: Target, call: Call) -> UpstreamRequest:
+    def _request(self, target: Target, call: Call, exchange: Exchange) -> UpstreamRequest:
         try:
             key = target.credential.key() if target.credential is not None else None
         except CredentialUnavailable as error:
             raise GatewayError(Code.CREDENTIAL_UNAVAILABLE, str(error)) from None
         model = effective_model(target, call)
+        overrides = target.overrides or {}
+        if target.models is not None or (exchange.caller is not None and exchange.caller.models is not None):
+            # Written anew: of two `model` keys in one body the provider might read the one that was not checked.
+            overrides = {**overrides, "model": model}
         try:
-            translated = target.adapter.request(call, target.place, key, target.overrides or {}, model)
+            translated = target.adapter.request(call, target.place, key, overrides, model)
         except Untranslatable as error:
             raise GatewayError(Code.BODY_INVALID, str(error), param="") from None
         return UpstreamRequest(

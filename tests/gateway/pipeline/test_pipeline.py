@@ -150,6 +150,20 @@ async def test_bytes_pass_through_both_ways_when_nothing_has_to_change() -> None
     )
 
 
+@pytest.mark.parametrize("restricted", ["key", "virtual key"])
+async def test_of_two_models_in_one_body_the_provider_gets_the_one_that_was_checked(restricted: str) -> None:
+    raw = b'{"model": "acme-chat", "messages": [], "model": "sim-chat"}'
+    world = World()
+    if restricted == "key":
+        world.api_key("k1", world.key, models=["sim-*"])
+    else:
+        world.virtual_key("main", "sim", STORED_KEY, models=["sim-chat"])
+    run = await Run(answers(200, OK), raw=raw, world=world, headers={"x-portkey-virtual-key": "main"})()
+
+    assert run.requests[0].body.count(b'"model"') == 1
+    assert orjson.loads(run.requests[0].body)["model"] == "sim-chat"
+
+
 async def test_only_allowed_headers_pass_and_only_listed_ones_leave() -> None:
     allowed = {
         "retry-after": "1",
