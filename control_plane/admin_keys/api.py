@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import asyncpg
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, WithJsonSchema
 
 from control_plane.admin_keys import store
 from control_plane.data_keys import digest
@@ -24,9 +24,12 @@ EXPIRY_MS_MAX = 10 * 366 * 24 * 3600 * 1000
 TAIL_CHARS = 4
 
 
+Scope = Annotated[str, WithJsonSchema({"type": "string", "enum": sorted(GRANTABLE)})]
+
+
 class AdminKeyCreate(Body):
     name: str = Field(min_length=1, max_length=200)
-    scopes: Annotated[tuple[str, ...], Field(min_length=1, max_length=len(GRANTABLE))]
+    scopes: Annotated[tuple[Scope, ...], Field(min_length=1, max_length=len(GRANTABLE))]
     """Permissions, as each route of this description names its own."""
     expires_at: AwareDatetime | None = None
     """Within ten years; None: never."""

@@ -26,6 +26,9 @@ Header = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,64}$")]
 Prefix = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]{0,32}$")]
 """Its last space counts."""
 Doors = Annotated[tuple[Door, ...], Field(min_length=1, max_length=3)]
+ModelNames = Annotated[
+    tuple[Annotated[str, StringConstraints(min_length=1, max_length=300)], ...], Field(max_length=1_000)
+]
 
 
 class _ProviderBody(Body):
@@ -42,6 +45,8 @@ class ProviderCreate(_ProviderBody):
     auth_prefix: Prefix = "Bearer "
     stream_usage: bool = True
     doors: Doors = ("chat", "completions", "embeddings")
+    models: ModelNames = ()
+    """What it is listed with, beside the catalogue's models. Others may be called all the same."""
 
 
 class ProviderUpdate(_ProviderBody):
@@ -54,6 +59,7 @@ class ProviderUpdate(_ProviderBody):
     auth_prefix: Prefix | None = None
     stream_usage: bool | None = None
     doors: Doors | None = None
+    models: ModelNames | None = None
 
 
 class ProviderView(View):
@@ -65,6 +71,7 @@ class ProviderView(View):
     auth_prefix: str
     stream_usage: bool
     doors: tuple[str, ...]
+    models: tuple[str, ...]
     built_in: bool
     """Part of every build; read only."""
     created_at: datetime | None

@@ -241,13 +241,15 @@ class _Build:
         row = entry.noun
         assert isinstance(row, Provider)
         try:
-            return ProviderView(place_of(row), self._adapters[row.dialect])
+            return ProviderView(place_of(row), self._adapters[row.dialect], row.models)
         except ValueError as error:
             raise _Unusable("base_url_invalid", str(error)) from None
 
     def _models_by_provider(self) -> dict[str, dict[str, None]]:
         """Names in order, each once: a model may have a row for each of its doors."""
         models: dict[str, dict[str, None]] = defaultdict(dict)
+        for id_, provider in self._providers.items():
+            models[id_] = dict.fromkeys(provider.models)
         for entry in self._by_kind[Kind.MODEL]:
             assert isinstance(entry.noun, Model)
             models[entry.noun.provider][entry.noun.name] = None

@@ -33,6 +33,8 @@ class ConfigEntry:
 class ProviderView:
     place: Place
     adapter: Provider
+    models: tuple[str, ...] = ()
+    """What it is listed with, beside the catalogue's models."""
 
 
 @dataclass(frozen=True, slots=True)

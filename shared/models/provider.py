@@ -36,6 +36,8 @@ class Provider(Noun):
     stream_usage: bool = True
     """Whether `stream_options.include_usage` is understood."""
     doors: tuple[Door, ...] = ("chat", "completions", "embeddings")
+    models: tuple[str, ...] = ()
+    """The models it is listed with, beside those of the catalogue. Others may be called all the same."""
 
 
 def parse_table(text: str) -> dict[str, Provider]:

@@ -93,6 +93,15 @@ async def test_an_update_changes_what_it_names_and_travels(providers: Providers,
     )
 
 
+async def test_a_provider_brings_the_models_it_is_listed_with(providers: Providers, plane: Plane) -> None:
+    assert (await providers.create(plane.call(own(models=("one", "two"))))).models == ("one", "two")
+    assert (await providers.update(plane.call(ProviderUpdate(name="Ours"), provider="own"))).models == ("one", "two")
+    assert (await providers.update(plane.call(ProviderUpdate(models=()), provider="own"))).models == ()
+    told = await plane.told(organisation_shard(plane.organisation), "provider", "own")
+    assert told is not None
+    assert told["models"] == []
+
+
 async def test_a_provider_in_use_is_not_deleted(providers: Providers, plane: Plane) -> None:
     await providers.create(plane.call(own()))
     rooms = virtual_keys(plane)

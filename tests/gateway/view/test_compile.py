@@ -251,6 +251,15 @@ def test_a_row_takes_the_place_of_the_built_in_one(world: World) -> None:
     assert world.caller().workspace.providers["openai"].place.origin.host == "api.openai.com"
 
 
+def test_a_provider_s_own_models_are_listed_beside_the_catalogue_s_and_bind_nobody(world: World) -> None:
+    own = {"id": "sim", "name": "Sim", "base_url": "http://sim.test:8000/v1", "models": ["own", "sim-chat"]}
+    world.put("org:o1", Kind.PROVIDER, **own)
+    world.drop("global", Kind.PROVIDER, "sim")
+    workspace = world.caller().workspace
+    assert {name for name, slugs in workspace.listing.items() if "main" in slugs} == {"sim-chat", "both", "own"}
+    assert workspace.virtual_keys["main"].models is None
+
+
 def test_a_kind_of_the_future_is_neither_opened_nor_refused(world: World) -> None:
     world.put_bytes(WORKSPACE, "hologram", "h1", SHUT)
     view = world.view()
@@ -352,7 +361,7 @@ def test_no_secret_prints_from_a_view(world: World) -> None:
 
 def test_every_built_in_row_compiles() -> None:
     providers = World().caller().workspace.providers
-    assert {"openai", "groq", "mistral"} <= set(providers)
+    assert {"openai", "groq", "mistral-ai"} <= set(providers)
     assert all(view.place.origin.scheme == "https" for id_, view in providers.items() if id_ not in ("sim", "acme"))
 
 
