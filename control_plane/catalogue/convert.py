@@ -1,16 +1,12 @@
 """A table of model facts (CSV) to catalogue entries (pure). Prices that were there before stay, as history."""
 
 import csv
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 
 from control_plane.catalogue.catalogue import Entry, Price
 from shared.models.price import Amounts
-
-_NAMES = Path(__file__).with_name("providers.toml")
 
 
 def convert(lines: Iterable[str], before: Sequence[Entry], valid_from: date) -> list[Entry]:
@@ -18,18 +14,16 @@ def convert(lines: Iterable[str], before: Sequence[Entry], valid_from: date) -> 
 
     Raises KeyError for a column that is missing, ValueError for a value that is none.
     """
-    ours = tomllib.loads(_NAMES.read_text())
     history = {(entry.provider, entry.name): entry.prices for entry in before}
-    return [_entry(row, ours, history, valid_from) for row in csv.DictReader(lines)]
+    return [_entry(row, history, valid_from) for row in csv.DictReader(lines)]
 
 
 def _entry(
     row: Mapping[str, str],
-    ours: Mapping[str, str],
     history: Mapping[tuple[str, str], tuple[Price, ...]],
     valid_from: date,
 ) -> Entry:
-    provider, name = ours.get(row["provider"], row["provider"]), row["model"]
+    provider, name = row["provider"], row["model"]
     return Entry(
         provider=provider,
         name=name,

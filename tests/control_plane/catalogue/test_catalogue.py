@@ -59,10 +59,6 @@ def test_a_zero_beside_an_amount_is_a_price() -> None:
     assert converted(line(prices="0.1,0"))[0].prices[0].amounts == amounts("0.1", "0")
 
 
-def test_a_provider_is_called_as_it_is_called_here() -> None:
-    assert converted(line(provider="x-ai"))[0].provider == "xai"
-
-
 def test_a_price_that_changes_keeps_its_history() -> None:
     before = converted(line())
     after = converted(line(prices="1,3"), before=before, valid_from=SECOND)

@@ -165,4 +165,4 @@ def test_an_error_that_nests_deep_inside_is_still_relayed() -> None:
 def test_the_table_of_compatible_providers_is_sound() -> None:
     rows = built_in_rows()
     assert all(row.dialect == "openai" and row.base_url.startswith("https://") and row.doors for row in rows.values())
-    assert not rows["mistral"].stream_usage
+    assert not rows["mistral-ai"].stream_usage
