@@ -19,6 +19,7 @@ from argon2 import PasswordHasher
 from control_plane.admin_keys.api import AdminKeys
 from control_plane.api_keys.api import ApiKeys
 from control_plane.audit.api import Audit
+from control_plane.auth.account import Accounts
 from control_plane.auth.attempts import Attempts
 from control_plane.auth.authenticator import SessionsAndAdminKeys
 from control_plane.auth.first_run import FirstRun
@@ -33,6 +34,9 @@ from control_plane.db.errors import DatabaseUnfit
 from control_plane.db.migrate import MigrationError, migrate
 from control_plane.db.pool import Database
 from control_plane.errors import Problem
+from control_plane.gateways.api import Gateways
+from control_plane.gateways.nodes import Nodes
+from control_plane.gateways.tokens import EnrolmentTokens
 from control_plane.hash_keys import HashKeys
 from control_plane.ids import Ids
 from control_plane.invitations.api import InvitationCreate, Invitations
@@ -46,6 +50,7 @@ from control_plane.providers.api import Providers
 from control_plane.settings import Settings
 from control_plane.snapshots import files, state
 from control_plane.snapshots.change import Changes, ShardKeys
+from control_plane.snapshots.gateway_keys import GatewayKeys
 from control_plane.virtual_keys.api import VirtualKeys
 from control_plane.web import openapi, reference_page
 from control_plane.web.api import BODY_BYTES_MAX, Api
@@ -159,9 +164,12 @@ async def plane(settings: Settings) -> AsyncIterator[Plane]:
         organisations = Organisations(database, changes, shard_keys, data_keys, ids)
         first_run = FirstRun(database, changes, organisations, passwords, attempts, ids)
         invitations = Invitations(database, changes, ids)
+        fingerprint = _fingerprint(settings.state_dir)
+        public_url = settings.public_url or f"http://{settings.host}:{settings.port}"
         rooms = (
             first_run,
             Logins(database, changes, passwords, attempts),
+            Accounts(database, changes, passwords, attempts),
             Joining(database, changes, passwords, attempts, ids),
             organisations,
             Members(database, changes),
@@ -173,6 +181,9 @@ async def plane(settings: Settings) -> AsyncIterator[Plane]:
             Configs(database, changes, ids),
             Providers(database, changes, known),
             Models(database),
+            Gateways(database, changes, GatewayKeys(data_keys, shard_keys), ids),
+            EnrolmentTokens(database, changes, ids, fingerprint=fingerprint, public_url=public_url),
+            Nodes(database, changes),
             Audit(database),
         )
         routes = tuple(route for room in rooms for route in room.routes())

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 
-from control_plane.catalogue.catalogue import Entry, Price
-from shared.models.price import Amounts
+from control_plane.catalogue.catalogue import Entry
+from shared.models.price import Amounts, Price
 
 
 def convert(lines: Iterable[str], before: Sequence[Entry], valid_from: date) -> list[Entry]:

@@ -10,7 +10,7 @@ from control_plane.configs import store
 from control_plane.db.pool import Database
 from control_plane.errors import Invalid, NotFound
 from control_plane.ids import Ids
-from control_plane.references import check_config, key_in, require_unused_config
+from control_plane.references import check_config, key_in, require_unused_config, require_workspace
 from control_plane.snapshots.change import Changes
 from control_plane.web.listing import QUERY, Page
 from control_plane.web.route import Body, Call, Route, View
@@ -70,6 +70,7 @@ class Configs:
     async def list(self, call: Call) -> ConfigPage:
         organisation = call.principal.organisation
         async with self._database.tenant(organisation) as connection:
+            await require_workspace(connection, organisation, call.path["workspace"])
             rows, cursor = await store.page(connection, organisation, call.path["workspace"], call.query)
         return ConfigPage(data=tuple(_view(row) for row in rows), next_cursor=cursor)
 
@@ -82,6 +83,7 @@ class Configs:
         organisation, workspace = call.principal.organisation, call.path["workspace"]
         _check_body(body.body)
         async with self._changes.open(call.principal, call.request_id) as change:
+            await require_workspace(change.connection, organisation, workspace)
             await check_config(change.connection, organisation, workspace, body.body)
             row = await store.insert(
                 change.connection, organisation, workspace, self._ids.new("pc"), body.model_dump(), call.principal.id

@@ -67,11 +67,14 @@ class Listing:
             conditions.append(_after(cursor, name, expression, self.id, descending, parameters))
         limit = _limit(query.get("limit"))
         order = "desc" if descending else "asc"
-        rows = await connection.fetch(
+        sql = (
             f"select {self.columns}, {expression} as sort_value, {self.id} as sort_id from {self.table}"  # noqa: S608
-            f" where {' and '.join(conditions)} order by {expression} {order}, {self.id} {order} limit {limit + 1}",
-            *parameters,
+            f" where {' and '.join(conditions)} order by {expression} {order}, {self.id} {order} limit {limit + 1}"
         )
+        try:
+            rows = await connection.fetch(sql, *parameters)
+        except asyncpg.DataError:
+            raise _foreign_cursor() from None  # Only a cursor's value can be of another type than its column.
         if len(rows) <= limit:
             return rows, None
         last = rows[limit - 1]
@@ -137,7 +140,11 @@ def _after(
     except (binascii.Error, ValueError, TypeError):
         fits = False
     if not fits:
-        raise Invalid("this cursor is not from a page of this list in this order", pointer="cursor")
+        raise _foreign_cursor()
     parameters += [value, id_]
     sign = "<" if descending else ">"
     return f"({expression}, {id_column}) {sign} (${len(parameters) - 1}, ${len(parameters)})"
+
+
+def _foreign_cursor() -> Invalid:
+    return Invalid("this cursor is not from a page of this list in this order", pointer="cursor")

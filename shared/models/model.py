@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from shared.models.noun import Id, Noun
+from shared.models.price import Price
 
 
 class Model(Noun):
@@ -13,3 +14,5 @@ class Model(Noun):
     """As the provider calls it, and as callers write it in `model`."""
     type: Literal["chat", "completion", "embedding"] = "chat"
     created_at_ms: int = 0
+    prices: tuple[Price, ...] = ()
+    """In the order of time; none: unknown."""

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.catalogue.catalogue import FILE, Catalogue, Entry, Price, encode, load, parse
+from control_plane.catalogue.catalogue import FILE, Catalogue, Entry, encode, load, parse
 from control_plane.catalogue.convert import convert
-from shared.models.price import Amounts
+from shared.models.price import Amounts, Price
 from shared.models.provider import Provider, parse_table
 
 HEAD = (

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from control_plane.catalogue.catalogue import Catalogue, Entry, Price
+from control_plane.catalogue.catalogue import Catalogue, Entry
 from control_plane.catalogue.seed import seed
 from control_plane.db.errors import Clash
 from shared.models.model import Model
-from shared.models.price import Amounts
+from shared.models.price import Amounts, Price
 from shared.models.provider import Provider
 from shared.protocol.resource import GLOBAL_SHARD
 from tests.fixtures.control_plane import Plane
@@ -65,11 +65,13 @@ async def test_only_what_changed_is_told(bare_plane: Plane) -> None:
     assert await bare_plane.told(GLOBAL_SHARD, "model", "acme/goes") is None
 
 
-async def test_a_change_of_prices_alone_replaces_rows_and_tells_nobody(bare_plane: Plane) -> None:
-    await sown(bare_plane, catalogue(entry("one", prices=(OLD,))))
-    assert await sown(bare_plane, catalogue(entry("one", prices=(OLD, NEW))))
-    assert await bare_plane.revision() == 1
-    assert len(await rows(bare_plane, "select * from price")) == 2
+async def test_a_change_of_prices_alone_replaces_rows_and_reaches_gateways(bare_plane: Plane) -> None:
+    await sown(bare_plane, catalogue(entry("one", prices=(OLD,)), entry("two", prices=(OLD,))))
+    assert await sown(bare_plane, catalogue(entry("one", prices=(OLD, NEW)), entry("two", prices=(OLD,))))
+    assert await bare_plane.revision() == 2
+    moved = await rows(bare_plane, "select id from change where shard = 'global' and revision = 2")
+    assert [row["id"].rpartition("/")[2] for row in moved] == ["one"]
+    assert len(await rows(bare_plane, "select * from price")) == 3
 
 
 async def test_a_price_ends_where_the_next_begins_and_unknown_has_no_row(bare_plane: Plane) -> None:

@@ -4,11 +4,11 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from control_plane.catalogue.catalogue import Catalogue, Entry, Price
+from control_plane.catalogue.catalogue import Catalogue, Entry
 from control_plane.catalogue.seed import seed
 from control_plane.errors import NotFound
 from control_plane.models.api import Models
-from shared.models.price import Amounts
+from shared.models.price import Amounts, Price
 from tests.fixtures.control_plane import Plane
 
 PAST = Price(valid_from=date(2020, 1, 1), amounts=Amounts(input_usd_per_mtok="9"))
