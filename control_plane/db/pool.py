@@ -79,9 +79,14 @@ class Database:
         """A transaction that sees every organisation. Only for login, enrolment, sync and instance commands."""
         return self._transaction(None)
 
-    def snapshot(self, organisation: str | None) -> AbstractAsyncContextManager[asyncpg.Connection]:
-        """Reads that all see one instant, and write nothing. None sees every organisation, as `instance` does."""
-        return self._transaction(organisation, isolation="repeatable_read", readonly=True)
+    def snapshot(
+        self, organisation: str | None, *, readonly: bool = True
+    ) -> AbstractAsyncContextManager[asyncpg.Connection]:
+        """Reads that all see one instant. None sees every organisation, as `instance` does.
+
+        Where it also writes, it raises Contended if a row it writes was changed since that instant.
+        """
+        return self._transaction(organisation, isolation="repeatable_read", readonly=readonly)
 
     async def close(self) -> None:
         """Wait for running transactions, CLOSE_S_MAX at most, and end all connections."""

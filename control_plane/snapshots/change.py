@@ -1,7 +1,7 @@
 """The one road of an edit: rows, revision, sealed resources, audit and notice, in one transaction.
 
 A shard's counter is taken last, so revision order is commit order and there are no gaps; several shards are taken in
-ascending order, so two edits never wait for each other in a circle (GHS/1 9).
+ascending order, so two edits never wait for each other in a circle (GHS/1 10.1).
 """
 
 from collections.abc import AsyncIterator, Mapping

@@ -14,7 +14,7 @@ from control_plane.errors import Forbidden, Invalid, NotFound, Problem, TooLarge
 from control_plane.ids import Ids
 from control_plane.permissions import STRANGER, TABLE, Principal, may
 from control_plane.web import problem, session_cookie
-from control_plane.web.route import Call, Client, Route, SessionReply
+from control_plane.web.route import Call, Client, M, Route, SessionReply
 
 BODY_BYTES_MAX = 1024 * 1024
 REQUEST_ID = "x-gatehouse-request-id"
@@ -116,7 +116,11 @@ def _response(route: Route, answer: BaseModel | None) -> web.Response:
 
 async def read_body(request: web.Request, model: type[BaseModel]) -> BaseModel:
     """The JSON body as `model`. Raises Invalid with the fault's place."""
-    data = await request.read()
+    return parse_body(await request.read(), model)
+
+
+def parse_body(data: bytes, model: type[M]) -> M:
+    """A body that was read. Raises Invalid with the fault's place."""
     try:
         parsed = orjson.loads(data)
     except orjson.JSONDecodeError as error:

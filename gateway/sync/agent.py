@@ -12,6 +12,7 @@ from pathlib import Path
 import structlog
 
 from gateway.sync import copies, tree, trust
+from gateway.sync.merge import merge, question
 from gateway.sync.node_keys import NodeKeys
 from gateway.sync.opener import unlock
 from gateway.sync.refusals import Refusals
@@ -19,6 +20,9 @@ from gateway.sync.store import Store, StoreUnavailable
 from gateway.sync.tree import Planted, TreeError
 from gateway.sync.trust import Code, Refused, Verified
 from shared.clock import Clock
+from shared.protocol.answer import Answer
+from shared.protocol.heartbeat import Question
+from shared.protocol.lease import Lease
 from shared.protocol.snapshot import DOCUMENT_BYTES_MAX, Snapshot
 
 FILE_POLL_S = 0.5
@@ -28,6 +32,9 @@ MEND_S = 300.0
 """How often every piece is read back and checked."""
 
 _FILE = "file"
+_CONTROL_PLANE = "control_plane"
+_DIVERGED = frozenset({"digest_mismatch", "delta_mismatch"})
+"""What was built upon what is held did not become what the lease names (GHS/1 14.7)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +90,10 @@ class Agent:
         self._node_keys = node_keys
         self._clock = clock
         self._held: _Held | None = None
+        self._everything = False
+        """What is held is not to be built upon: the next answer is to bring it all."""
         self._file_seen: tuple[int, ...] | None = None
+        self._one_at_a_time = asyncio.Lock()
         self._refusals = Refusals("sync.agent")
         self._log = structlog.get_logger("sync.agent")
 
@@ -105,8 +115,58 @@ class Agent:
                 self._log.error("sync_agent_failed", exc_info=True)
             await asyncio.sleep(FILE_POLL_S)
 
+    @property
+    def held(self) -> Verified | None:
+        return None if self._held is None else self._held.verified
+
+    def question(self) -> tuple[Question, Verified | None]:
+        """What to ask the control plane with, and the state that its answer will build upon."""
+        held = self.held
+        return question(held, everything=self._everything), held
+
+    def refuse(self, refusal: Refused) -> None:
+        """An answer that could not even be read."""
+        self._refusals.say(_CONTROL_PLANE, refusal)
+
+    async def take(self, answer: Answer, base: Verified | None) -> bool:
+        """An answer to the question about `base`; False if it was refused. In every store that is there afterwards."""
+        async with self._one_at_a_time:
+            before = self._held
+            try:
+                held = await asyncio.to_thread(self._accept_answer, answer, base, before)
+            except Refused as refusal:
+                self.refuse(refusal)
+                if refusal.code in _DIVERGED:
+                    self._everything = True
+                    self._log.error("sync_diverged", code=refusal.code, detail=refusal.detail)
+                return False
+            self._everything = False
+            self._refusals.clear(_CONTROL_PLANE)
+            if held is not None and held is not before:
+                self._hold(held, _CONTROL_PLANE)
+                for copy in self._copies:
+                    await self._survey(copy)
+                for copy in self._copies:
+                    await self._bring_up(copy)
+        return True
+
+    def _accept_answer(self, answer: Answer, base: Verified | None, before: _Held | None) -> _Held | None:
+        lease = trust.verify_lease(answer.lease, pinned_fingerprint=self._pinned, gateway=self._gateway)
+        trust.is_newer(lease, answer.lease, base)
+        now_ms = self._clock.wall_ms()
+        if before is not None:
+            if lease.sequence < before.verified.lease.sequence:
+                return before  # Overtaken by another answer of ours (GHS/1 14.8).
+            if _brings_only_time(lease, before.verified.lease, now_ms):
+                return before
+        return self._accept(merge(answer, lease, base), before)
+
     async def turn(self) -> None:
         """One round: see what the stores hold, take what the file brings, bring up every store that is behind."""
+        async with self._one_at_a_time:
+            await self._turn()
+
+    async def _turn(self) -> None:
         before = self._held
         now_s = self._clock.monotonic_s()
         for copy in self._copies:
@@ -261,6 +321,13 @@ class Agent:
             self._log.info("sync_store_back", store=copy.store.name)
             copy.mend_due_s = 0.0  # It may have come back with less than it had.
         copy.away = False
+
+
+def _brings_only_time(lease: Lease, held: Lease, now_ms: int) -> bool:
+    """Whether the one held does as well: not worth a write in every store (GHS/1 14.9)."""
+    if (lease.vector, lease.key_chain) != (held.vector, held.key_chain):
+        return False
+    return held.expires_at_ms - now_ms > (held.expires_at_ms - held.issued_at_ms) / 2
 
 
 def _signature(path: Path) -> tuple[int, ...] | None:

@@ -130,6 +130,10 @@ class Follower:
         if found is None:
             return
         verified, opener = found
+        if self._have is not None and _same_content(verified, self._have):
+            self._have = verified  # A fresh lease over what is served already.
+            self._refusals.clear(watch.store.name)
+            return
         stale = trust.is_expired(verified.lease, self._clock.wall_ms())
         shards = {shard.shard: shard for shard in verified.snapshot.shards}
         await self._apply(VerifiedState(verified.lease, shards, opener, stale))
@@ -156,3 +160,7 @@ class Follower:
             snapshot, pinned_fingerprint=self._pinned, gateway=self._gateway, have=self._have
         )
         return verified, unlock(snapshot.key_chain, verified.lease, self._node_keys)
+
+
+def _same_content(one: Verified, other: Verified) -> bool:
+    return (one.lease.digest, one.lease.key_chain) == (other.lease.digest, other.lease.key_chain)

@@ -38,6 +38,7 @@ Code = Literal[
     "shard_rollback",
     "digest_mismatch",
     "key_chain_mismatch",
+    "delta_mismatch",
     "key_chain_unopened",
     "incomplete",
     "unreadable",

@@ -18,7 +18,9 @@ REFUSED_MAX = 1_000
 WORKERS_MAX = 256
 KINDS_MAX = 200
 
-Text = Annotated[str, Field(max_length=500)]
+TEXT_CHARS_MAX = 500
+
+Text = Annotated[str, Field(max_length=TEXT_CHARS_MAX)]
 Vector = Annotated[list[VectorEntry], Field(max_length=SHARDS_MAX)]
 
 

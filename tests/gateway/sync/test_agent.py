@@ -156,7 +156,7 @@ def _of_a_twin(house: House) -> bytes:
 
 @pytest.mark.parametrize("code", REFUSED)
 async def test_what_is_refused_is_named_once_and_changes_nothing(node: Node, disk: MemoryStore, code: str) -> None:
-    """GHS/1 10.1."""
+    """GHS/1 16.1."""
     await node.receive(node.house.document())
     pointers = [await store.pointer() for store in node.stores]
     with capture_logs() as logs:

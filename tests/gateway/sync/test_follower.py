@@ -187,7 +187,7 @@ async def test_a_state_opens_resource_by_resource(worker: Worker, house: House, 
 async def test_what_is_refused_is_named_once_and_what_is_held_stays(
     worker: Worker, house: House, disk: MemoryStore, clock: FakeClock
 ) -> None:
-    """GHS/1 10.1."""
+    """GHS/1 16.1."""
     await put(disk, house)
     await worker.turn()
     stranger = House(clock)

@@ -1,0 +1,1 @@
+"""The gateways' door: enrolment, heartbeats and watches of nodes (`sync_protocol.md`)."""

@@ -1,0 +1,120 @@
+"""`/sync/v1`: what nodes call. Every request is signed by its node; refusals are problem documents."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from aiohttp import web
+
+from control_plane.db.pool import Database
+from control_plane.errors import TooLarge, Unauthenticated
+from control_plane.snapshots.lease import GatewayGone, LeaseIssuer
+from control_plane.sync import store
+from control_plane.sync.authenticate import Node, NodeAuthenticator, Signed
+from control_plane.sync.enrol import Enrolments, require_common_protocol
+from control_plane.sync.notices import Notices
+from control_plane.web.api import Api, parse_body
+from shared.protocol import answer as answers
+from shared.protocol.enrolment import PATH as ENROL_PATH
+from shared.protocol.heartbeat import HEARTBEAT_PATH, WATCH_PATH, Heartbeat, Question, Watch
+
+BODY_BYTES_MAX = 4 * 1024 * 1024
+HEARTBEAT_MS = 30_000
+JITTER = 0.1
+
+T = TypeVar("T")
+
+
+class SyncApi:
+    def __init__(
+        self,
+        api: Api,
+        database: Database,
+        authenticator: NodeAuthenticator,
+        enrolments: Enrolments,
+        issuer: LeaseIssuer,
+        notices: Notices,
+        chance: random.Random,
+    ) -> None:
+        """`notices` runs beside it."""
+        self._api = api
+        self._database = database
+        self._authenticator = authenticator
+        self._enrolments = enrolments
+        self._issuer = issuer
+        self._notices = notices
+        self._chance = chance
+
+    def add(self, application: web.Application) -> None:
+        for path, serve in ((ENROL_PATH, self._enrol), (HEARTBEAT_PATH, self._heartbeat), (WATCH_PATH, self._watch)):
+            application.router.add_post(path, self._handler(serve))
+
+    def _handler(
+        self, serve: Callable[[Signed, str], Awaitable[bytes]]
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            async def answer(request_id: str) -> web.StreamResponse:
+                body = await _read(request)
+                await self._notices.require_ready()
+                told = await serve(Signed(request.method, request.path, request.headers, body), request_id)
+                return web.Response(content_type="application/json", body=told)
+
+            return await self._api.guarded(request, answer)
+
+        return handle
+
+    async def _enrol(self, signed: Signed, request_id: str) -> bytes:
+        enrolment = await self._enrolments.enrol(signed, request_id)
+        return enrolment.model_dump_json().encode()
+
+    async def _heartbeat(self, signed: Signed, _: str) -> bytes:
+        node = await self._authenticator.node(signed)
+        heartbeat = await asyncio.to_thread(parse_body, signed.body, Heartbeat)
+        async with self._database.tenant(node.organisation) as connection:
+            told = heartbeat.model_dump(mode="json", exclude={"lease"})
+            await store.save_heartbeat(connection, node.organisation, node.id, told)
+        require_common_protocol(heartbeat.protocol)
+        return await self._answer(node, heartbeat)
+
+    async def _watch(self, signed: Signed, _: str) -> bytes:
+        node = await self._authenticator.node(signed)
+        watch = await asyncio.to_thread(parse_body, signed.body, Watch)
+        await self._news(node, watch)
+        return await self._answer(node, watch)
+
+    async def _news(self, node: Node, watch: Watch) -> None:
+        """Return when the node's state is not the newest any more, or the wait is over (GHS/1 15.2)."""
+        deadline_s = asyncio.get_running_loop().time() + watch.wait_s
+        # Waiting begins before the look, so that an edit in between wakes as well.
+        with self._notices.waiting(node.organisation) as event:
+            while not await _known(self._issuer.has_news(node.gateway, watch)):
+                try:
+                    async with asyncio.timeout_at(deadline_s):
+                        await event.wait()
+                except TimeoutError:
+                    return
+                event.clear()
+
+    async def _answer(self, node: Node, question: Question) -> bytes:
+        next_ms = round(HEARTBEAT_MS * self._chance.uniform(1 - JITTER, 1 + JITTER))
+        answer = await _known(self._issuer.answer(node.gateway, question, next_ms))
+        return await asyncio.to_thread(answers.encode, answer)
+
+
+async def _known(answer: Awaitable[T]) -> T:
+    """Raises Unauthenticated for a gateway that was deleted meanwhile."""
+    try:
+        return await answer
+    except GatewayGone:
+        raise Unauthenticated("the gateway was deleted", code="gateway_unknown") from None
+
+
+async def _read(request: web.Request) -> bytes:
+    """The body; what nodes send may be larger than what the API takes. Raises TooLarge."""
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > BODY_BYTES_MAX:
+            raise TooLarge(f"the body is larger than {BODY_BYTES_MAX} bytes")
+    return bytes(body)

@@ -1,0 +1,67 @@
+"""Whose request it is: headers, clock, signature, nonce, in that order (GHS/1 12)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from control_plane.db.pool import Database
+from control_plane.errors import Unauthenticated
+from control_plane.sync import store
+from shared.clock import Clock
+from shared.protocol import request
+from shared.protocol.request import RequestError, Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A request as it came."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An enrolled node."""
+
+    id: str
+    organisation: str
+    gateway: str
+
+
+class NodeAuthenticator:
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def stamp(self, signed: Signed) -> Stamp:
+        """The headers, if they are whole and of now. Raises Unauthenticated."""
+        try:
+            stamp = request.read_stamp(signed.headers)
+        except RequestError as error:
+            raise Unauthenticated(str(error), code="signature_malformed") from None
+        now_ms = self._clock.wall_ms()
+        if not stamp.is_timely(now_ms):
+            off_s = abs(now_ms - stamp.time_ms) / 1000
+            raise Unauthenticated(f"the request's time is {off_s:.0f} s off the clock here", code="signature_time")
+        return stamp
+
+    def require_signature(self, stamp: Stamp, public: bytes, signed: Signed) -> None:
+        """Raises Unauthenticated."""
+        if not stamp.is_by(public, signed.method, signed.path, signed.body):
+            raise Unauthenticated("the signature does not fit the request", code="signature_wrong")
+
+    async def node(self, signed: Signed) -> Node:
+        """The enrolled node that signed, the first time it sent this. Raises Unauthenticated, Unavailable."""
+        stamp = self.stamp(signed)
+        async with self._database.instance() as connection:
+            row = await store.find_node(connection, stamp.node)
+            if row is None:
+                raise Unauthenticated(f"no node {stamp.node} is enrolled", code="node_unknown")
+            self.require_signature(stamp, row["sign"], signed)
+            if row["revoked"]:
+                raise Unauthenticated(f"node {stamp.node} was revoked", code="node_revoked")
+            if not await store.take_nonce(connection, stamp.node, stamp.nonce):
+                raise Unauthenticated("this very request came before", code="nonce_used")
+        return Node(row["id"], row["organisation"], row["gateway"])

@@ -1,0 +1,147 @@
+"""Wakes who waits for news of an organisation: by PostgreSQL's notices and, should one be lost, by a look at all heads.
+
+One connection listens for the whole process. Before anybody is answered, and each time the connection was lost, the
+database's timeline is compared with that of the shards: after a failover that lost commits their epochs move first.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator, Set
+from contextlib import contextmanager, suppress
+
+import asyncpg
+import structlog
+
+from control_plane.data_keys import INSTANCE
+from control_plane.db.errors import DatabaseUnfit, renamed, renamed_while_connecting
+from control_plane.db.pool import CONNECT_S_MAX, Database
+from control_plane.errors import Unavailable
+from control_plane.snapshots.change import CHANNEL
+from control_plane.snapshots.read import ShardReader
+from shared.crypto.secret import Secret
+
+POLL_S = 5.0
+RETRY_S = 0.5
+READY_S_MAX = 5.0
+"""How long a node's request waits for the listener before it is sent away."""
+
+log = structlog.get_logger("sync.notices")
+
+
+class Notices:
+    def __init__(self, url: Secret, database: Database, reader: ShardReader, *, poll_s: float = POLL_S) -> None:
+        """`url` of the primary, past any pooler: a pooled connection hears nothing."""
+        self._url = url
+        self._database = database
+        self._reader = reader
+        self._poll_s = poll_s
+        self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._owners: dict[str, str] = {}
+        self._places: dict[str, tuple[int, int]] = {}
+        self._ready = asyncio.Event()
+
+    async def run(self) -> None:
+        """Listen until cancelled; then nobody is left waiting."""
+        try:
+            while True:
+                try:
+                    await self._listen()
+                except (Unavailable, DatabaseUnfit) as error:
+                    log.warning("listener_away", detail=str(error))
+                self._ready.clear()
+                await asyncio.sleep(RETRY_S)
+        finally:
+            self._wake_all()
+
+    async def require_ready(self) -> None:
+        """Raises Unavailable while the database's timeline is not known to be the shards'."""
+        try:
+            async with asyncio.timeout(READY_S_MAX):
+                await self._ready.wait()
+        except TimeoutError:
+            raise Unavailable("the listener has no connection to the database") from None
+
+    @property
+    def waiting_for(self) -> Set[str]:
+        """Organisations that somebody waits for news of."""
+        return self._waiting.keys()
+
+    @contextmanager
+    def waiting(self, organisation: str) -> Iterator[asyncio.Event]:
+        """An event that is set by whatever may concern this organisation from now on; also by what turns out not to."""
+        event = asyncio.Event()
+        self._waiting[organisation].add(event)
+        try:
+            yield event
+        finally:
+            self._waiting[organisation].discard(event)
+            if not self._waiting[organisation]:
+                del self._waiting[organisation]
+
+    async def _listen(self) -> None:
+        with renamed_while_connecting():
+            connection = await asyncpg.connect(
+                self._url.reveal_text(),
+                timeout=CONNECT_S_MAX,
+                command_timeout=CONNECT_S_MAX,
+                server_settings={"application_name": "gatehouse listener"},
+            )
+        self._reader.forget()
+        lost = asyncio.Event()
+        connection.add_termination_listener(lambda _: lost.set())
+        try:
+            with renamed(connection):
+                await connection.add_listener(CHANNEL, self._heard)
+            while not lost.is_set():
+                await self._compare()
+                self._ready.set()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._poll_s):
+                        await lost.wait()
+        finally:
+            connection.terminate()
+
+    def _heard(self, _connection: object, _pid: int, _channel: str, shard: object) -> None:
+        owner = self._owners.get(str(shard))
+        if owner is None:  # New since the last look: nobody knows yet whom it concerns.
+            self._wake_all()
+        else:
+            self._wake(owner)
+
+    async def _compare(self) -> None:
+        """Wake whom a shard concerns that is not where it was at the last look."""
+        async with self._database.instance() as connection:
+            await _follow_timeline(connection)
+            rows = await connection.fetch("select shard, organisation, epoch, revision from shard_head")
+        for shard, owner, epoch, revision in rows:
+            self._owners[shard] = owner
+            if self._places.get(shard) != (epoch, revision):
+                self._places[shard] = (epoch, revision)
+                self._wake(owner)
+
+    def _wake(self, owner: str) -> None:
+        if owner == INSTANCE:
+            self._wake_all()
+            return
+        for event in self._waiting.get(owner, ()):
+            event.set()
+
+    def _wake_all(self) -> None:
+        for events in self._waiting.values():
+            for event in events:
+                event.set()
+
+
+async def _follow_timeline(connection: asyncpg.Connection) -> None:
+    """A new epoch for every shard of another timeline than the database's (GHS/1 10.6).
+
+    Where the role may not ask, only a node's lease can show that commits were lost (`snapshots/lease.py`).
+    """
+    if not await connection.fetchval("select has_function_privilege('pg_control_checkpoint()', 'execute')"):
+        return
+    moved = await connection.fetch(
+        "update shard_head set epoch = epoch + 1, timeline = now.timeline_id"
+        " from pg_control_checkpoint() now where timeline <> now.timeline_id returning shard"
+    )
+    if moved:
+        log.error("timeline_moved", shards=len(moved))

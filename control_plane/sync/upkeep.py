@@ -1,0 +1,40 @@
+"""What has to be forgotten now and then: nonces that are too old to matter, and tombstones nobody needs any more."""
+
+import asyncio
+
+import structlog
+
+from control_plane.db.pool import Database
+from control_plane.errors import Unavailable
+from control_plane.snapshots.compact import compact
+from control_plane.sync import store
+
+NONCES_S = 60
+COMPACT_EVERY = 60
+"""In rounds of NONCES_S."""
+
+log = structlog.get_logger("sync.upkeep")
+
+
+class Upkeep:
+    """Several processes may each run one: what one has done the next finds done."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        rounds = 0
+        while True:
+            try:
+                await self.turn(compacting=rounds % COMPACT_EVERY == 0)
+            except Unavailable as error:
+                log.warning("upkeep_failed", detail=str(error))
+            rounds += 1
+            await asyncio.sleep(NONCES_S)
+
+    async def turn(self, *, compacting: bool) -> None:
+        async with self._database.instance() as connection:
+            await store.forget_nonces(connection)
+        if compacting:
+            await compact(self._database)

@@ -1,0 +1,105 @@
+"""Signed requests to the control plane (GHS/1 12). The only place of the gateway's sync that speaks HTTP.
+
+Through `HTTPS_PROXY` and `NO_PROXY` where they are set. Foreign errors leave here as CallFailed and nothing else.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from io import BytesIO
+from typing import Protocol
+
+import aiohttp
+import orjson
+
+from gateway.sync.node_keys import NodeKeys
+from shared.clock import Clock
+from shared.protocol import request
+from shared.protocol.snapshot import DOCUMENT_BYTES_MAX
+
+CONNECT_S_MAX = 5.0
+ANSWER_S_MAX = 30.0
+"""Until the answer begins, and between its parts; a watch waits longer by what it asks for."""
+TOTAL_S_MAX = 300.0
+_REFUSAL_BYTES_MAX = 64 * 1024
+
+
+class CallFailed(Exception):
+    """No answer, or none of status 200. `code` is the problem document's, or `unreachable`, or `http_…`."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+
+
+class ControlPlane(Protocol):
+    async def post(self, path: str, body: bytes, *, wait_s: float = 0.0) -> bytes:
+        """The body of a 200. `wait_s`: how long the answer may take beyond what any may. Raises CallFailed."""
+        ...
+
+
+class ControlPlaneClient:
+    """Made in a running loop. Goes on to the next endpoint when one cannot be reached."""
+
+    def __init__(self, endpoints: Sequence[str], node_keys: NodeKeys, clock: Clock) -> None:
+        """`endpoints`: scheme, host and port, at least one."""
+        self._endpoints = tuple(endpoints)
+        self._node_keys = node_keys
+        self._clock = clock
+        self._at = 0
+        self._session = aiohttp.ClientSession(trust_env=True, cookie_jar=aiohttp.DummyCookieJar())
+
+    async def post(self, path: str, body: bytes, *, wait_s: float = 0.0) -> bytes:
+        at = self._at
+        endpoint = self._endpoints[at % len(self._endpoints)]
+        stamp = request.stamp(
+            self._node_keys.signing,
+            self._node_keys.node,
+            method="POST",
+            path=path,
+            body=body,
+            time_ms=self._clock.wall_ms(),
+            nonce=secrets.token_bytes(request.NONCE_BYTES),
+        )
+        timeout = aiohttp.ClientTimeout(
+            total=TOTAL_S_MAX + wait_s, sock_connect=CONNECT_S_MAX, sock_read=ANSWER_S_MAX + wait_s
+        )
+        headers = {**stamp, "content-type": "application/json"}
+        try:
+            async with self._session.post(
+                endpoint + path, data=BytesIO(body), headers=headers, timeout=timeout, allow_redirects=False
+            ) as response:
+                if response.status != 200:
+                    raise _refusal(response.status, await _read(response, _REFUSAL_BYTES_MAX))
+                return await _read(response, DOCUMENT_BYTES_MAX)
+        except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
+            # ValueError is how aiohttp names an address it cannot use.
+            if self._at == at:
+                self._at += 1
+            raise CallFailed("unreachable", f"{endpoint}: {type(error).__name__}") from error
+
+    async def close(self) -> None:
+        await self._session.close()
+
+
+async def _read(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
+    """The body, one byte more than `bytes_max` at most: enough to refuse it."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > bytes_max:
+            return bytes(body[: bytes_max + 1])
+    return bytes(body)
+
+
+def _refusal(status: int, body: bytes) -> CallFailed:
+    """What a problem document says; of any other page only the status (GHS/1 12.5)."""
+    try:
+        told = orjson.loads(body)
+        code, detail = told["code"], told["detail"]
+        if isinstance(code, str) and isinstance(detail, str):
+            return CallFailed(code[:100], detail[:500])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        pass
+    return CallFailed(f"http_{status}", "not an answer of a control plane")
