@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.crypto.api_keys import API_KEY
 from shared.crypto.secret import Secret
 
 TABLE = Path(__file__).with_name("provider_keys.toml")
@@ -38,6 +39,8 @@ def find(environment: Mapping[str, str]) -> Found:
             continue
         if not row.get("served", True):
             notes.append(f"{variable} found: this version does not serve {row['provider']} yet, so it is left alone")
+        elif value.startswith(f"{API_KEY}_"):
+            notes.append(f"{variable} found: a key of Gatehouse, not of the provider, left alone")
         elif not (value.isascii() and value.isprintable() and " " not in value):
             notes.append(f"{variable} found: not the form of a key (it has spaces or odd characters), left alone")
         else:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from shared.crypto.secret import Secret
 
+MADE_BY = "Made by scripts/up"
+"""Name of what the stack itself makes in the control plane, by which it knows its own again."""
+
 
 class AlreadyRunning(Exception):
     """Another supervisor holds this state folder."""
@@ -42,6 +45,11 @@ class StateFolder:
     @property
     def redis(self) -> Path:
         return self.root / "redis"
+
+    @property
+    def postgres(self) -> Path:
+        """Made by its first start, as whoever it runs as."""
+        return self.root / "postgres"
 
     @property
     def gateway(self) -> Path:
@@ -106,3 +114,8 @@ def made_once(path: Path, make: Callable[[], Secret]) -> Secret:
     if not path.exists():
         write_private(path, make().reveal())
     return Secret(path.read_bytes())
+
+
+def kept(path: Path) -> Secret | None:
+    """The secret in `path`; None if there is no such file."""
+    return Secret(path.read_bytes()) if path.exists() else None

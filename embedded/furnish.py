@@ -1,0 +1,121 @@
+"""Furnishes the control plane for the local stack: workspace, provider, virtual keys, config, API key, gateway.
+
+Everything is looked up by name first. What belongs to the stack is put right where it differs: the simulator's address,
+and the keys that were found. What people may have changed since (the default config, say) is left as they want it.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from embedded.api_client import ApiClient, ApiError, Row
+from embedded.provider_keys import ProviderKey
+from embedded.simulator.models import LISTED
+from embedded.state import MADE_BY, StateFolder, kept, write_private
+from shared.crypto.secret import Secret
+
+WORKSPACE = "local"
+GATEWAY = "local"
+SIMULATOR = "simulator"
+CONFIG = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Furniture:
+    """What the rest of the start needs to know of what is there."""
+
+    api_key: Secret
+    gateway: str
+    """Its id."""
+
+
+class Furnisher:
+    """`api` sends an admin key that may do everything. Every method raises ApiError."""
+
+    def __init__(self, api: ApiClient, state: StateFolder, report: Callable[[str], None]) -> None:
+        self._api = api
+        self._report = report
+        self._api_key_file = state.secrets / "api_key"
+        self._sent_file = state.secrets / "virtual_keys.json"
+
+    async def furnish(self, simulator_url: str, simulator_key: Secret, found: Sequence[ProviderKey]) -> Furniture:
+        row = await self._kept("/api/v1/workspaces", "slug", {"slug": WORKSPACE, "name": "Local"})
+        workspace = f"/api/v1/workspaces/{row['id']}"
+        await self._provider(f"{simulator_url}/v1")
+        keys = {SIMULATOR: simulator_key} | {key.provider: key.key for key in found}
+        await self._virtual_keys(f"{workspace}/virtual-keys", keys)
+        config = {"slug": CONFIG, "name": "Default", "body": {"virtual_key": SIMULATOR}}
+        await self._kept(f"{workspace}/configs", "slug", config)
+        api_key = await self._api_key(f"{workspace}/api-keys")
+        gateway = await self._kept("/api/v1/gateways", "name", {"name": GATEWAY})
+        return Furniture(api_key, gateway["id"])
+
+    async def enrolment_token(self, gateway: str) -> Secret:
+        made = await self._api.post(f"/api/v1/gateways/{gateway}/enrolment-tokens")
+        return Secret(made["token"])
+
+    async def node(self, gateway: str, node: str) -> Row | None:
+        """A node that is enrolled at the gateway; None: it never was, or is not any more."""
+        row = await self._api.found(f"/api/v1/gateways/{gateway}/nodes/{node}")
+        return None if row is None or row["state"] == "revoked" else row
+
+    async def _kept(self, path: str, named_by: str, body: Row) -> Row:
+        """The row of this name as it is; made if there is none."""
+        async for row in self._api.rows(path, filter=f"{named_by}:{body[named_by]}"):
+            if row[named_by] == body[named_by]:
+                return row
+        return await self._api.post(path, body)
+
+    async def _provider(self, base_url: str) -> None:
+        wanted = {"base_url": base_url, "models": list(LISTED)}
+        row = await self._api.found(f"/api/v1/providers/{SIMULATOR}")
+        if row is None:
+            await self._api.post("/api/v1/providers", {"id": SIMULATOR, "name": "Simulator", **wanted})
+        elif any(row[name] != value for name, value in wanted.items()):
+            await self._api.patch(f"/api/v1/providers/{SIMULATOR}", wanted)
+
+    async def _virtual_keys(self, path: str, wanted: Mapping[str, Secret]) -> None:
+        """Those of our making become `wanted`, by slug, which is also the provider; others are left alone."""
+        there = {row["slug"]: row["name"] async for row in self._api.rows(path)}
+        file = kept(self._sent_file)
+        sent: dict[str, str] = {} if file is None else orjson.loads(file.reveal())
+        for slug, secret in wanted.items():
+            credential = {"api_key": secret.reveal_text()}
+            if slug not in there:
+                body = {"slug": slug, "name": MADE_BY, "provider": slug, "credential": credential}
+                await self._api.post(path, body)
+            elif there[slug] != MADE_BY:
+                self._report(f'virtual key "{slug}" is not of our making and stays as it is')
+            elif sent.get(slug) != _digest(secret):
+                await self._api.patch(f"{path}/{slug}", {"credential": credential})
+        for slug, name in there.items():
+            if name == MADE_BY and slug not in wanted:
+                await self._drop_virtual_key(path, slug)
+        write_private(self._sent_file, orjson.dumps({slug: _digest(secret) for slug, secret in wanted.items()}))
+
+    async def _drop_virtual_key(self, path: str, slug: str) -> None:
+        try:
+            await self._api.delete(f"{path}/{slug}")
+        except ApiError as error:
+            if error.code != "in_use":
+                raise
+            self._report(f'virtual key "{slug}" stays although its key has gone: something still names it')
+
+    async def _api_key(self, path: str) -> Secret:
+        """The kept key if it is still good, else a new one."""
+        key = kept(self._api_key_file)
+        if key is not None:
+            async for row in self._api.rows(path, filter=f"tail:{key.reveal_text()[-4:]} state:active"):
+                if row["name"] == MADE_BY:
+                    return key
+        scopes = ["completions.write", "explain"]
+        made = await self._api.post(path, {"name": MADE_BY, "scopes": scopes, "default_config": CONFIG})
+        write_private(self._api_key_file, made["key"].encode())
+        return Secret(made["key"])
+
+
+def _digest(secret: Secret) -> str:
+    """By which a key is known to have been sent, without being kept a second time."""
+    return hashlib.sha256(secret.reveal()).hexdigest()
