@@ -8,9 +8,11 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import structlog
@@ -21,15 +23,26 @@ from gateway.pipeline.attempt import Attempts, Waits
 from gateway.pipeline.outcome import Outcome
 from gateway.pipeline.pipeline import Pipeline
 from gateway.providers.registry import adapters, built_in_rows
-from gateway.serve.http import Front, HttpServer
+from gateway.serve.http import ColdFront, ColdServer
+from gateway.serve.lane import Limits as ServeLimits
 from gateway.serve.probes import Probes
+from gateway.serve.server import Server
 from gateway.settings import Settings
 from gateway.supervise import Child, Supervisor, listen
+from gateway.sync import identity as identities
+from gateway.sync import reports
 from gateway.sync.agent import Agent
+from gateway.sync.control_plane_client import ControlPlaneClient
 from gateway.sync.disk_store import DiskStore
+from gateway.sync.enrol import enrol
 from gateway.sync.follower import Follower
+from gateway.sync.identity import Identity, IdentityError
+from gateway.sync.leader import Alone, Leader, RedisLeader
+from gateway.sync.link import Link
 from gateway.sync.node_keys import NodeKeys, NodeKeysError, load_or_make
+from gateway.sync.pace import Backoff
 from gateway.sync.redis_store import RedisStore
+from gateway.sync.reports import Report
 from gateway.sync.state import VerifiedState
 from gateway.sync.store import Store
 from gateway.upstream.client import Client, Limits
@@ -38,11 +51,17 @@ from gateway.upstream.resolve import SystemResolver
 from gateway.upstream.tls import client_context
 from gateway.view.compile import Compiler, NotServable
 from gateway.view.holder import ViewHolder
-from shared.clock import SystemClock
+from shared.clock import Clock, SystemClock
+from shared.protocol.enrolment import parse_token
 
 COLLECTOR_THRESHOLDS = (50_000, 50, 50)
 SUPERVISOR_GRACE_S = 5.0
 """What the supervisor allows a worker beyond its own draining."""
+DISTRIBUTION = "gatehouse-llm"
+ENROLLED_POLL_S = 0.2
+"""How often a worker of a node that is being enrolled looks whether it is."""
+
+_Apply = Callable[[VerifiedState], Coroutine[Any, Any, None]]
 
 log = structlog.get_logger("gateway")
 
@@ -58,13 +77,18 @@ def run(settings: Settings, role: Role) -> int:
     _set_up_logs(settings.log_level)
     try:
         node_keys = load_or_make(settings.state_dir)
+        _require_identity(settings)
+        if role is not Role.AGENT:
+            reports.clear(settings.state_dir)
         sockets = [] if role is Role.AGENT else listen(settings.host, settings.port, settings.workers)
         client_context(settings.upstream_ca_file)  # Workers make their own; what is wrong with it is said here.
-    except (NodeKeysError, OSError, ValueError) as error:
+    except (NodeKeysError, IdentityError, OSError, ValueError) as error:
         print(f"the gateway cannot start: {error}", file=sys.stderr)
         return 1
     children = [
-        Child(f"worker-{index}", partial(_in_loop, partial(_worker, settings, node_keys, sock)), sock)
+        Child(
+            f"worker-{index}", partial(_in_loop, partial(_worker, settings, node_keys, sock, f"worker-{index}")), sock
+        )
         for index, sock in enumerate(sockets)
     ]
     if role is not Role.PROXY:
@@ -77,7 +101,7 @@ def _in_loop(role: Callable[[], Coroutine[Any, Any, None]]) -> None:
     uvloop.run(role())
 
 
-async def _worker(settings: Settings, node_keys: NodeKeys, sock: socket.socket) -> None:
+async def _worker(settings: Settings, node_keys: NodeKeys, sock: socket.socket, name: str) -> None:
     """Carry calls from `sock` until SIGTERM, then let those that run come to their end."""
     stop = _stop_signal()
     loop = asyncio.get_running_loop()
@@ -92,70 +116,179 @@ async def _worker(settings: Settings, node_keys: NodeKeys, sock: socket.socket) 
     )
     attempts = Attempts(client, _waits(settings), settings.answer_bytes_max)
     pipeline = Pipeline(views, attempts, clock, _settler(settings.log_level))
-    stores = _stores(settings, clock)
-    follower = Follower(
-        stores=stores,
-        pinned=settings.signing_fingerprint,
-        gateway=settings.gateway,
-        node_keys=node_keys,
-        clock=clock,
-        apply=_applier(Compiler(adapters(), built_in_rows()), views),
-    )
-    front = Front(
-        pipeline,
-        Probes(views, lambda: asdict(follower.status)),
-        clock,
-        RequestIds(clock, random.Random().getrandbits),
+    followed = _Followed()
+    following = asyncio.create_task(_follow(settings, node_keys, clock, _applier(settings, name, views), followed))
+    new_id = RequestIds(clock, random.Random().getrandbits)
+    front = ColdFront(pipeline, Probes(views, followed.status), clock, new_id)
+    limits = ServeLimits(
         body_bytes_max=settings.body_bytes_max,
         body_wait_s=settings.body_wait_s,
         running_requests_max=settings.running_requests_max,
     )
-    await follower.load_first()
-    http = HttpServer(front, loop)
-    server = await loop.create_server(http, sock=sock)
-    following = asyncio.create_task(follower.run())
-    await stop.wait()
+    server = Server(pipeline, ColdServer(front, loop), clock, new_id, limits)
+    if _identity(settings) is not None:
+        await _first(following, followed.first)
+    listener = await loop.create_server(server, sock=sock)
+    await _first(following, stop)
 
-    server.close()
-    http.pre_shutdown()
-    await http.shutdown(settings.drain_s)
-    following.cancel()
+    listener.close()
+    await server.close(settings.drain_s)
+    await _end(following)
     await client.close()
-    for store in stores:
-        await store.close()
+
+
+@dataclass(slots=True)
+class _Followed:
+    """What a worker's probes say of its follower, which is there as soon as it is known whose node this is."""
+
+    follower: Follower | None = None
+    first: asyncio.Event = field(default_factory=asyncio.Event)
+    """The stores were looked at once."""
+
+    def status(self) -> dict[str, Any]:
+        return {"code": "not_enrolled"} if self.follower is None else asdict(self.follower.status)
+
+
+async def _follow(settings: Settings, node_keys: NodeKeys, clock: Clock, apply: _Apply, followed: _Followed) -> None:
+    """Serve what the stores hold, and follow it until cancelled."""
+    # The agent is another process, and what it learns is in a file: there is no event to wait for.
+    while (identity := _identity(settings)) is None:  # noqa: ASYNC110
+        await asyncio.sleep(ENROLLED_POLL_S)
+    async with AsyncExitStack() as stack:
+        followed.follower = Follower(
+            stores=_stores(settings, identity, clock, stack),
+            pinned=identity.pinned,
+            gateway=identity.gateway,
+            node_keys=node_keys,
+            clock=clock,
+            apply=apply,
+        )
+        await followed.follower.load_first()
+        followed.first.set()
+        await followed.follower.run()
 
 
 async def _agent(settings: Settings, node_keys: NodeKeys) -> None:
     """Keep this node's copies of the configuration in step with the newest verified state, until SIGTERM."""
     stop = _stop_signal()
-    clock = SystemClock()
-    stores = _stores(settings, clock)
-    agent = Agent(
-        stores=stores,
-        snapshot_path=settings.snapshot,
-        pinned=settings.signing_fingerprint,
-        gateway=settings.gateway,
-        node_keys=node_keys,
-        clock=clock,
-    )
-    running = asyncio.create_task(agent.run())
-    await stop.wait()
-    running.cancel()
-    for store in stores:
-        await store.close()
+    working = asyncio.create_task(_work(settings, node_keys, SystemClock()))
+    await _first(working, stop)
+    await _end(working)
 
 
-def _applier(compiler: Compiler, views: ViewHolder) -> Callable[[VerifiedState], Coroutine[Any, Any, None]]:
+async def _work(settings: Settings, node_keys: NodeKeys, clock: Clock) -> None:
+    """Enrol if need be, then run the agent and its line to the control plane until cancelled."""
+    chance = random.Random()
+    async with AsyncExitStack() as stack:
+        identity = _identity(settings) or await _enrol(settings, node_keys, clock, chance)
+        agent = Agent(
+            stores=_stores(settings, identity, clock, stack),
+            snapshot_path=settings.snapshot,
+            pinned=identity.pinned,
+            gateway=identity.gateway,
+            node_keys=node_keys,
+            clock=clock,
+        )
+        running = [agent.run()]
+        if endpoints := _endpoints(settings, identity):
+            control_plane = ControlPlaneClient(endpoints, node_keys, clock)
+            stack.push_async_callback(control_plane.close)
+            link = Link(
+                control_plane=control_plane,
+                agent=agent,
+                leader=_leader(settings, identity, node_keys),
+                state_dir=settings.state_dir,
+                build=version(DISTRIBUTION),
+                clock=clock,
+                chance=chance,
+            )
+            running.append(link.run())
+        await asyncio.gather(*running)
+
+
+async def _enrol(settings: Settings, node_keys: NodeKeys, clock: Clock, chance: random.Random) -> Identity:
+    assert settings.control_plane_url is not None
+    assert settings.enrolment_token is not None
+    control_plane = ControlPlaneClient([settings.control_plane_url], node_keys, clock)
+    try:
+        return await enrol(
+            control_plane,
+            parse_token(settings.enrolment_token.get_secret_value()),
+            node_keys=node_keys,
+            state_dir=settings.state_dir,
+            build=version(DISTRIBUTION),
+            backoff=Backoff(chance),
+        )
+    finally:
+        await control_plane.close()
+
+
+def _require_identity(settings: Settings) -> None:
+    """Raises ValueError for a node that neither is enrolled nor can be, IdentityError."""
+    if _identity(settings) is not None:
+        return
+    if settings.control_plane_url is None or settings.enrolment_token is None:
+        raise ValueError(
+            "this node is not enrolled: set GATEHOUSE_CONTROL_PLANE_URL and GATEHOUSE_ENROLMENT_TOKEN"
+            " (or, without a control plane, GATEHOUSE_SNAPSHOT and GATEHOUSE_SIGNING_FINGERPRINT)"
+        )
+    parse_token(settings.enrolment_token.get_secret_value())
+
+
+def _identity(settings: Settings) -> Identity | None:
+    """Whose node this is, if that is known. Raises IdentityError."""
+    if settings.signing_fingerprint is not None:
+        return Identity(settings.gateway, organisation="", pinned=settings.signing_fingerprint, endpoints=())
+    return identities.load(settings.state_dir)
+
+
+def _endpoints(settings: Settings, identity: Identity) -> list[str]:
+    """Where to find the control plane; none for a node that lives on a file."""
+    if settings.signing_fingerprint is not None:
+        return []
+    first = [] if settings.control_plane_url is None else [settings.control_plane_url]
+    return list(dict.fromkeys([*first, *identity.endpoints]))
+
+
+def _leader(settings: Settings, identity: Identity, node_keys: NodeKeys) -> Leader:
+    if settings.redis_url is None:
+        return Alone()
+    return RedisLeader(settings.redis_url.get_secret_value(), identity.gateway, node_keys.node)
+
+
+async def _first(task: "asyncio.Task[None]", event: asyncio.Event) -> None:
+    """Wait for the event. Raises what ended the task, should that come before."""
+    waiting = asyncio.ensure_future(event.wait())
+    await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        task.result()
+    waiting.cancel()
+
+
+async def _end(task: "asyncio.Task[None]") -> None:
+    """Cancel it, and wait until it has closed what it opened."""
+    task.cancel()
+    await asyncio.wait({task})
+
+
+def _applier(settings: Settings, worker: str, views: ViewHolder) -> _Apply:
+    compiler = Compiler(adapters(), built_in_rows())
+    told = Report(worker=worker, lease=None, refusal=None, applied=[], refused=[])
+
     async def apply(state: VerifiedState) -> None:
+        nonlocal told
         try:
             view = await asyncio.to_thread(compiler.compile, state)
         except NotServable as error:
             log.error("view_not_servable", detail=str(error))  # noqa: TRY400 - the fault is in the state, not here
-            return
-        views.swap(view)
-        _freeze_collector()
-        for refusal in compiler.refusals:
-            log.warning("resource_refused", **asdict(refusal))
+            told = told.model_copy(update={"refusal": "not_servable"})
+        else:
+            views.swap(view)
+            _freeze_collector()
+            for refusal in compiler.refusals:
+                log.warning("resource_refused", **asdict(refusal))
+            told = reports.serving(worker, state.lease, map(asdict, compiler.refusals))
+        await asyncio.to_thread(reports.write, settings.state_dir, told)
 
     return apply
 
@@ -167,10 +300,13 @@ def _freeze_collector() -> None:
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
 
 
-def _stores(settings: Settings, clock: SystemClock) -> list[Store]:
+def _stores(settings: Settings, identity: Identity, clock: Clock, stack: AsyncExitStack) -> list[Store]:
+    """Closed with the stack."""
     stores: list[Store] = [DiskStore(settings.state_dir / "configuration.sqlite3", clock)]
     if settings.redis_url is not None:
-        stores.append(RedisStore(settings.redis_url.get_secret_value(), settings.gateway))
+        stores.append(RedisStore(settings.redis_url.get_secret_value(), identity.gateway))
+    for store in stores:
+        stack.push_async_callback(store.close)
     return stores
 
 

@@ -84,18 +84,22 @@ async def refuse(error: GatewayError, exchange: Exchange, answer: Answer) -> Non
     """The gateway's own error as a whole answer."""
     exchange.status = error.row.status
     exchange.error_code = error.code
-    body = orjson.dumps(error_body(error, exchange.id))
-    headers = _ours(exchange)
-    headers.append(("content-type", "application/json"))
+    headers, body = refusal(error, exchange.id, exchange.trace_id)
+    exchange.bytes_out = len(body)
+    await answer.head(error.row.status, headers + _target(exchange), len(body))
+    await answer.chunk(body)
+    await answer.end()
+    exchange.whole = True
+
+
+def refusal(error: GatewayError, request_id: str, trace_id: str) -> tuple[Headers, bytes]:
+    """Headers and body of the gateway's own error."""
+    headers = [*_ours(request_id, trace_id), ("content-type", "application/json")]
     if error.retry_after_s is not None:
         headers.append(("retry-after", str(error.retry_after_s)))
     if not error.row.retry_helps:
         headers.append(("x-should-retry", "false"))
-    exchange.bytes_out = len(body)
-    await answer.head(error.row.status, headers, len(body))
-    await answer.chunk(body)
-    await answer.end()
-    exchange.whole = True
+    return headers, orjson.dumps(error_body(error, request_id))
 
 
 def error_body(error: GatewayError, request_id: str) -> dict[str, object]:
@@ -115,23 +119,30 @@ def error_body(error: GatewayError, request_id: str) -> dict[str, object]:
 
 
 def _headers(reply: Reply, exchange: Exchange, content_type: str) -> Headers:
-    headers = _ours(exchange)
+    headers = _ours(exchange.id, exchange.trace_id)
+    headers.extend(_target(exchange))
     headers.append(("content-type", content_type))
     headers.extend(_passed(reply.response.headers))
     return headers
 
 
-def _ours(exchange: Exchange) -> Headers:
-    headers = [
-        ("x-portkey-request-id", exchange.id),
-        ("x-portkey-trace-id", exchange.trace_id),
+def _ours(request_id: str, trace_id: str) -> Headers:
+    return [
+        ("x-portkey-request-id", request_id),
+        ("x-portkey-trace-id", trace_id),
         ("x-portkey-cache-status", "DISABLED"),
         ("x-portkey-retry-attempt-count", "0"),
     ]
-    if exchange.provider is not None and exchange.target_path is not None:
-        headers.append(("x-portkey-provider", exchange.provider))
-        headers.append(("x-portkey-last-used-option-index", exchange.target_path))
-    return headers
+
+
+def _target(exchange: Exchange) -> Headers:
+    """The last target tried, if any was."""
+    if exchange.provider is None or exchange.target_path is None:
+        return []
+    return [
+        ("x-portkey-provider", exchange.provider),
+        ("x-portkey-last-used-option-index", exchange.target_path),
+    ]
 
 
 def _passed(headers: Mapping[str, str]) -> Headers:

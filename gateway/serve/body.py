@@ -1,52 +1,108 @@
-"""Reading a request's body: bounded in bytes and in time."""
+"""A request's body as it comes: where it ends, and never more of it than the limit."""
 
-import asyncio
+from typing import Protocol
 
-from aiohttp import web
+import httptools
 
 from gateway.errors import Code, GatewayError
 
+CHUNK_FRAME_BYTES_MAX = 16
+"""What the framing of one chunk may take: size, two line ends, some leading zeros; no room to hide a flood in."""
+FRAMING_BYTES_MAX = 16 * 1024
+"""What extensions of chunks and trailers may take on top of that."""
 
-async def read_body(request: web.BaseRequest, bytes_max: int, wait_s: float) -> bytes:
-    """The whole body. Raises GatewayError 400, 408 or 413. A body that came with its head costs no timer."""
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise GatewayError(
-            Code.CONTENT_TYPE_INVALID, "send the body without content-encoding", param="content-encoding"
-        )
-    length = request.content_length
-    if length is not None and length > bytes_max:
-        raise _too_large(bytes_max)
-    if request.content.is_eof():
-        return _bounded(request.content.read_nowait(), bytes_max)
-    if request.headers.get("expect", "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # The answer proper has not begun.
-    try:
-        async with asyncio.timeout(wait_s):
-            return await _read(request, bytes_max)
-    except TimeoutError:
-        message = f"the body did not come whole within {wait_s:g} s"
-        raise GatewayError(Code.BODY_TIMEOUT, message) from None
-    except web.RequestPayloadError:
-        raise GatewayError(Code.HTTP_MALFORMED, "the body broke off or its chunks are malformed") from None
+_CHUNKED_HEAD = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
+_BLANK_LINE = b"\r\n\r\n"
 
 
-async def _read(request: web.BaseRequest, bytes_max: int) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    while part := await request.content.readany():
-        size += len(part)
-        if size > bytes_max:
-            raise _too_large(bytes_max)
-        parts.append(part)
-    return b"".join(parts)
+class Body(Protocol):
+    def feed(self, data: bytes) -> bytes | None:
+        """What of `data` lies behind the body's end; None while the end has not come. Raises GatewayError."""
+        ...
+
+    def whole(self) -> bytes: ...
 
 
-def _bounded(body: bytes, bytes_max: int) -> bytes:
-    if len(body) > bytes_max:
-        raise _too_large(bytes_max)
-    return body
+class SizedBody:
+    """A body whose length the head announced."""
+
+    __slots__ = ("_missing_bytes", "_pieces")
+
+    def __init__(self, length: int) -> None:
+        self._missing_bytes = length
+        self._pieces: list[bytes] = []
+
+    def feed(self, data: bytes) -> bytes | None:
+        missing = self._missing_bytes
+        if len(data) < missing:
+            self._pieces.append(data)
+            self._missing_bytes = missing - len(data)
+            return None
+        self._pieces.append(data[:missing])
+        return data[missing:]
+
+    def whole(self) -> bytes:
+        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
 
 
-def _too_large(bytes_max: int) -> GatewayError:
+class ChunkedBody:
+    """A body in chunks, read by llhttp. Trailers are dropped.
+
+    The parser does not say where in its input a body ended. So it never gets a byte behind a blank line in the same
+    piece: every body ends with one, and what follows has then not been looked at.
+    """
+
+    __slots__ = ("_body_bytes", "_bytes_max", "_ended", "_fed_bytes", "_parser", "_pieces", "_tail")
+
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self._pieces: list[bytes] = []
+        self._body_bytes = 0
+        self._fed_bytes = 0
+        self._tail = b""
+        """The last bytes fed: a blank line may have begun in them."""
+        self._ended = False
+        self._parser = httptools.HttpRequestParser(self)
+        self._parser.feed_data(_CHUNKED_HEAD)
+
+    def feed(self, data: bytes) -> bytes | None:
+        searched = self._tail + data
+        at = len(self._tail)
+        while at < len(searched):
+            blank = searched.find(_BLANK_LINE, max(at - 3, 0))
+            stop = len(searched) if blank < 0 else blank + 4
+            self._parse(searched[at:stop])
+            if self._ended:
+                return searched[stop:]
+            at = stop
+        self._tail = searched[-3:]
+        return None
+
+    def whole(self) -> bytes:
+        return b"".join(self._pieces)
+
+    def _parse(self, piece: bytes) -> None:
+        try:
+            self._parser.feed_data(piece)
+        except httptools.HttpParserError as error:
+            raise GatewayError(Code.HTTP_MALFORMED, f"the body's chunks are malformed: {error}") from None
+        self._fed_bytes += len(piece)
+        if self._body_bytes > self._bytes_max:
+            raise too_large(self._bytes_max)
+        if self._fed_bytes - (1 + CHUNK_FRAME_BYTES_MAX) * self._body_bytes > FRAMING_BYTES_MAX:
+            message = f"chunk extensions or trailers of more than {FRAMING_BYTES_MAX} bytes"
+            raise GatewayError(Code.HTTP_MALFORMED, message)
+
+    # What the parser calls
+
+    def on_body(self, piece: bytes) -> None:
+        self._body_bytes += len(piece)
+        if self._body_bytes <= self._bytes_max:
+            self._pieces.append(piece)
+
+    def on_message_complete(self) -> None:
+        self._ended = True
+
+
+def too_large(bytes_max: int) -> GatewayError:
     return GatewayError(Code.BODY_TOO_LARGE, f"the body is larger than {bytes_max} bytes")

@@ -1,0 +1,113 @@
+"""What a request's head must be like, and how an answer's head is written: pure rules, the same in both lanes."""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from http import HTTPStatus
+
+from gateway.errors import Code, GatewayError
+from gateway.pipeline.exchange import Headers
+from gateway.providers.base import Door
+
+DOORS = {
+    "/v1/chat/completions": Door.CHAT,
+    "/v1/completions": Door.COMPLETIONS,
+    "/v1/embeddings": Door.EMBEDDINGS,
+}
+HEADERS_MAX = 100
+HEAD_BYTES_MAX = 16 * 1024
+NOT_HTTP = "this is not HTTP as this gateway accepts it"
+
+_REQUEST_LINE = re.compile(rb"([^ \r\n]+) (/[^ \r\n]*|\*) HTTP/1\.([01])\r\n")
+_DOORS = {path.encode(): door for path, door in DOORS.items()}
+_ONCE = frozenset(
+    (
+        *("host", "content-length", "transfer-encoding", "content-type", "content-encoding"),
+        *("authorization", "x-api-key", "api-key", "x-goog-api-key", "x-portkey-api-key", "x-gatehouse-api-key"),
+        *("x-portkey-config", "x-portkey-virtual-key", "x-portkey-provider", "x-portkey-custom-host"),
+        *("x-gatehouse-config", "x-gatehouse-virtual-key", "x-gatehouse-provider", "x-gatehouse-custom-host"),
+    )
+)
+"""Headers that decide who calls, what, and where a request ends; of two, two readers could take different ones."""
+
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+_SERVER = "server: gatehouse\r\n"
+
+
+def read_request_line(head: bytes) -> tuple[Door | None, bool]:
+    """The hot door that a head opens, if it does, and whether it speaks HTTP/1.1. Raises GatewayError 400.
+
+    A path opens a door only as we write it, without escapes, so that nobody before us can have read another in it. Not
+    accepted: a target with scheme and host or without a path, more than one space, any other protocol or version.
+    """
+    line = _REQUEST_LINE.match(head)
+    if line is None:
+        raise GatewayError(Code.HTTP_MALFORMED, "a request begins with method, path and `HTTP/1.1`, and nothing else")
+    door = _DOORS.get(line[2].partition(b"?")[0]) if line[1] == b"POST" else None
+    return door, line[3] == b"1"
+
+
+def read_headers(raw: Sequence[tuple[bytes, bytes]], *, http_1_1: bool) -> dict[str, str]:
+    """The headers by name in lower case; of those that may repeat, the last. Raises GatewayError 400."""
+    if len(raw) > HEADERS_MAX:
+        raise GatewayError(Code.HEADER_INVALID, f"more than {HEADERS_MAX} headers came with this request")
+    headers = {_key(name): value.decode("utf-8", "surrogateescape").strip(" \t") for name, value in raw}
+    if len(headers) != len(raw):
+        _check_once(raw)
+    if not http_1_1:
+        if "transfer-encoding" in headers:
+            raise GatewayError(Code.HTTP_MALFORMED, "HTTP/1.0 has no transfer-encoding")
+    elif "host" not in headers:
+        raise GatewayError(Code.HTTP_MALFORMED, "a request names its host")
+    return headers
+
+
+def body_length(headers: Mapping[str, str]) -> int | None:
+    """Bytes of the body as the head announces them; None: they come in chunks. Raises GatewayError 400."""
+    coding = headers.get("transfer-encoding")
+    length = headers.get("content-length")
+    if coding is None:
+        return 0 if length is None else int(length)  # The parser took nothing but digits.
+    if length is not None:
+        raise GatewayError(Code.HTTP_MALFORMED, "a body has a content-length or a transfer-encoding, not both")
+    if coding.lower() != "chunked":
+        raise GatewayError(Code.HTTP_MALFORMED, "this gateway takes no transfer-encoding other than `chunked`")
+    return None
+
+
+def check_content(headers: Mapping[str, str]) -> None:
+    """Raises GatewayError 400. A body without a type is taken for JSON, as users of curl expect of a JSON API."""
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        message = "send the body without content-encoding"
+        raise GatewayError(Code.CONTENT_TYPE_INVALID, message, param="content-encoding")
+    given = headers.get("content-type")
+    if given is None or given == "application/json":
+        return
+    if given.partition(";")[0].strip().lower() != "application/json":
+        message = f"this path takes JSON, not {given!r}; send `content-type: application/json`"
+        raise GatewayError(Code.CONTENT_TYPE_INVALID, message, param="content-type")
+
+
+def answer_head(status: int, headers: Headers, framing: str, *, closes: bool) -> bytes:
+    """An answer's head as bytes. Raises ValueError for a header that would make two of itself."""
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
+    if lines.count("\n") != len(headers) or lines.count("\r") != len(headers):
+        raise ValueError("a header's name or value holds a line break")
+    line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n"
+    connection = "connection: close\r\n" if closes else ""
+    return f"{line}{lines}{framing}{_SERVER}{connection}\r\n".encode("utf-8", "surrogateescape")
+
+
+@lru_cache(maxsize=1_024)
+def _key(name: bytes) -> str:
+    """A header's name as we look it up. Callers send the same few names again and again."""
+    return name.decode("ascii").lower()
+
+
+def _check_once(raw: Sequence[tuple[bytes, bytes]]) -> None:
+    seen: set[str] = set()
+    for name, _ in raw:
+        key = _key(name)
+        if key in _ONCE and key in seen:
+            raise GatewayError(Code.HEADER_INVALID, f"the header {key} came more than once", param=key)
+        seen.add(key)

@@ -1,0 +1,495 @@
+"""The express lane: one caller's connection on `asyncio.Protocol` and llhttp, which serves the hot doors itself.
+
+Every request is taken whole, by one set of rules. If it opens a hot door, one task runs the pipeline; for any other the
+connection is lent to aiohttp until it is answered. Bytes behind a request wait unread until then: so pipelined requests
+are answered in order, and nothing in them can disturb the one before.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum, auto
+from math import inf
+from typing import Any, Protocol, cast
+
+import httptools
+import structlog
+
+from gateway.errors import Code, GatewayError
+from gateway.pipeline.exchange import Exchange
+from gateway.pipeline.pipeline import Pipeline
+from gateway.pipeline.relay import refusal
+from gateway.serve.answer import CallerLeft, LaneAnswer
+from gateway.serve.body import Body, ChunkedBody, SizedBody, too_large
+from gateway.serve.head import (
+    HEAD_BYTES_MAX,
+    NOT_HTTP,
+    answer_head,
+    body_length,
+    check_content,
+    read_headers,
+    read_request_line,
+)
+from shared.clock import Clock
+
+AHEAD_BYTES_MAX = 64 * 1024
+"""Beyond this much behind a request that is not answered yet, the connection is read no further."""
+
+log = structlog.get_logger("serve.lane")
+
+_BLANK_LINE = b"\r\n\r\n"
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    body_bytes_max: int
+    body_wait_s: float
+    """From the head's end to the body's."""
+    running_requests_max: int
+    head_s: float = 10.0
+    """From a head's first byte to its last."""
+    idle_s: float = 75.0
+    write_stall_s: float = 30.0
+    """How long a caller may take nothing of what is ready for him."""
+    linger_s: float = 10.0
+    """How long a caller may go on sending after the answer that ends his connection."""
+    sweep_s: float = 0.5
+
+
+class Lent(Protocol):
+    """aiohttp's side of a connection that it has for one request."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None: ...
+
+    def connection_lost(self, exc: Exception | None) -> None: ...
+
+    def data_received(self, data: bytes) -> None: ...
+
+    def pause_writing(self) -> None: ...
+
+    def resume_writing(self) -> None: ...
+
+    def detach(self) -> None:
+        """It has the connection no longer, and leaves the socket as it is."""
+        ...
+
+
+class Shared(Protocol):
+    """What the lanes of a worker have in common."""
+
+    pipeline: Pipeline
+    clock: Clock
+    limits: Limits
+    draining: bool
+    running: int
+    """Requests whose head has come and whose answer has not ended."""
+
+    def new_id(self) -> str: ...
+
+    def lend(self, answered: Callable[[bool], None]) -> Lent:
+        """For a request that the lane does not serve; `answered(may_stay_open)` is called after its answer."""
+        ...
+
+    def entered(self, lane: "Lane") -> None: ...
+
+    def left(self, lane: "Lane") -> None:
+        """Its socket has gone, and nothing of it runs."""
+        ...
+
+
+class Phase(Enum):
+    HEAD = auto()
+    """Between requests, or with some of the next one's head."""
+    BODY = auto()
+    ANSWER = auto()
+    LINGER = auto()
+    """The last answer is written; what the caller still sends is dropped until he hangs up. Closed over unread bytes,
+    the connection would be reset, and the answer lost on its way."""
+
+
+class Lane(asyncio.Protocol):
+    __slots__ = (
+        "_ahead",
+        "_body",
+        "_closes",
+        "_cold",
+        "_drain_waiter",
+        "_due_s",
+        "_exchange",
+        "_expects_continue",
+        "_head",
+        "_head_ended",
+        "_holds_place",
+        "_http_1_1",
+        "_lent",
+        "_loop",
+        "_parser",
+        "_phase",
+        "_raw_headers",
+        "_reading_paused",
+        "_refused",
+        "_shared",
+        "_task",
+        "_transport",
+        "_unsent_bytes",
+        "_unsent_due_s",
+        "write_paused",
+    )
+
+    def __init__(self, shared: Shared, loop: asyncio.AbstractEventLoop) -> None:
+        self._shared = shared
+        self._loop = loop
+        self._transport: asyncio.Transport | None = None
+        self._phase = Phase.HEAD
+        self._due_s = inf
+        """When the phase will have lasted too long."""
+        self._head = b""
+        """What has come of a head; the parser has it too."""
+        self._ahead = b""
+        self._reading_paused = False
+        self.write_paused = False
+        self._drain_waiter: asyncio.Future[None] | None = None
+        self._unsent_bytes = 0
+        self._unsent_due_s = inf
+        self._task: asyncio.Task[None] | None = None
+        self._lent: Lent | None = None
+        self._holds_place = False
+        self._parser: Any = None
+        self._exchange: Exchange | None = None
+        self._body: Body | None = None
+
+    # What the server calls
+
+    def sweep(self, now_s: float) -> None:
+        """Hold the deadlines: of the phase, and of a caller who does not read."""
+        transport = self._transport
+        if transport is None:
+            return
+        unsent_bytes = transport.get_write_buffer_size()
+        if unsent_bytes != self._unsent_bytes:
+            self._unsent_bytes = unsent_bytes
+            self._unsent_due_s = now_s + self._shared.limits.write_stall_s if unsent_bytes else inf
+        elif now_s >= self._unsent_due_s:
+            transport.abort()
+            return
+        if now_s < self._due_s or transport.is_closing():
+            return
+        if self._phase is Phase.BODY:
+            wait_s = self._shared.limits.body_wait_s
+            self._refuse(GatewayError(Code.BODY_TIMEOUT, f"the body did not come whole within {wait_s:g} s"))
+        else:
+            transport.close()
+
+    def drain(self) -> None:
+        """No more requests: end now if none has begun, else with its answer."""
+        idle = self._phase is Phase.HEAD and not self._head
+        if self._transport is not None and (idle or self._phase is Phase.LINGER):
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close the socket at once; what runs is cancelled."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # What an answer calls
+
+    @property
+    def draining(self) -> bool:
+        return self._shared.draining
+
+    def write(self, data: bytes) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            raise CallerLeft("the caller has left")
+        transport.write(data)
+
+    async def drained(self) -> None:
+        waiter = self._drain_waiter = self._loop.create_future()
+        await waiter
+
+    # What the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._due_s = self._shared.clock.monotonic_s() + self._shared.limits.idle_s
+        self._shared.entered(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._phase is Phase.LINGER:
+            return
+        if self._phase is not Phase.ANSWER and not self.write_paused:
+            self._read(data)
+            return
+        self._ahead += data
+        if len(self._ahead) > AHEAD_BYTES_MAX and not self._reading_paused and self._transport is not None:
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def eof_received(self) -> None:
+        """A caller who shuts his end while he waits has left. The transport closes itself after this."""
+        if self._phase is Phase.ANSWER:
+            # At once: closing in peace would wait until an answer that nobody reads had been written.
+            self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if self._task is not None:
+            self._task.cancel()
+            return
+        lent, self._lent = self._lent, None
+        if lent is not None:
+            lent.connection_lost(exc)
+        self._leave()
+
+    def pause_writing(self) -> None:
+        self.write_paused = True
+        if self._lent is not None:
+            self._lent.pause_writing()
+
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        if self._lent is not None:
+            self._lent.resume_writing()
+        waiter, self._drain_waiter = self._drain_waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+        elif self._phase is not Phase.ANSWER:
+            self._read_ahead()
+
+    # What the parser calls; it sees only heads
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._raw_headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self._head_ended = True
+
+    # From bytes to requests
+
+    def _read(self, data: bytes) -> None:
+        """Take requests out of `data` until one runs or more is needed. What is left over waits."""
+        while data and not self.write_paused:
+            if self._phase is Phase.HEAD:
+                data = self._read_head(data)
+            elif self._phase is Phase.BODY:
+                data = self._read_body(data)
+            else:
+                break
+        self._ahead = data
+
+    def _read_ahead(self) -> None:
+        if self._reading_paused and self._transport is not None:
+            self._reading_paused = False
+            self._transport.resume_reading()
+        data, self._ahead = self._ahead, b""
+        self._read(data)
+
+    def _read_head(self, data: bytes) -> bytes:
+        """Returns what lies behind the request, as far as it is here."""
+        fed = len(self._head)
+        if not fed:
+            data = data.lstrip(b"\r\n")  # Some callers put an empty line behind a body (RFC 9112, 2.2).
+            if not data:
+                return b""
+            self._parser = httptools.HttpRequestParser(self)
+            self._raw_headers: list[tuple[bytes, bytes]] = []
+            self._head_ended = False
+        head = self._head + data
+        blank = head.find(_BLANK_LINE, max(fed - 3, 0))
+        stop = len(head) if blank < 0 else blank + 4
+        if stop > HEAD_BYTES_MAX:
+            self._refuse(GatewayError(Code.HEADER_INVALID, f"the head is longer than {HEAD_BYTES_MAX} bytes"))
+            return b""
+        try:
+            self._parser.feed_data(head[fed:stop])
+        except httptools.HttpParserUpgrade:
+            pass  # An offer, not taken up. That the parser leaves off here is no loss: it has read the head.
+        except httptools.HttpParserError:
+            self._refuse(GatewayError(Code.HTTP_MALFORMED, NOT_HTTP))
+            return b""
+        if blank < 0:
+            if not fed:
+                self._due_s = self._shared.clock.monotonic_s() + self._shared.limits.head_s
+            self._head = head
+            return b""
+        self._head = b""
+        self._head_came(head[:stop])
+        return self._read_body(head[stop:]) if self._phase is Phase.BODY else b""
+
+    def _head_came(self, head: bytes) -> None:
+        shared, parser = self._shared, self._parser
+        self._parser = None
+        try:
+            door, http_1_1 = read_request_line(head)
+            if not self._head_ended:
+                raise GatewayError(Code.HTTP_MALFORMED, NOT_HTTP)
+            headers = read_headers(self._raw_headers, http_1_1=http_1_1)
+            length = body_length(headers)
+        except GatewayError as error:
+            # Where this request ends is in doubt, so nothing behind it is read as another.
+            self._refuse(error)
+            return
+        now_s = shared.clock.monotonic_s()
+        if door is not None:
+            self._exchange = Exchange(shared.new_id(), door, headers, b"", now_s)
+        else:
+            self._cold: list[bytes] = [head]  # As it came, to be lent with the connection.
+        self._body = ChunkedBody(shared.limits.body_bytes_max) if length is None else SizedBody(length)
+        self._http_1_1 = http_1_1
+        self._closes = not http_1_1 or not parser.should_keep_alive()
+        self._expects_continue = http_1_1 and headers.get("expect", "").lower() == "100-continue"
+        self._phase = Phase.BODY
+        self._due_s = now_s + shared.limits.body_wait_s
+        self._refused: GatewayError | None = None
+        try:
+            self._admit(headers, length)
+        except GatewayError as error:
+            self._refused = error
+
+    def _admit(self, headers: Mapping[str, str], length: int | None) -> None:
+        """Raises GatewayError for a request that is refused before its body has come."""
+        shared = self._shared
+        limits = shared.limits
+        if length is not None and length > limits.body_bytes_max:
+            raise too_large(limits.body_bytes_max)
+        if self._exchange is None:
+            return
+        if shared.running >= limits.running_requests_max:
+            message = f"this worker already carries {limits.running_requests_max} requests; try again shortly"
+            raise GatewayError(Code.OVERLOADED, message, retry_after_s=1)
+        shared.running += 1
+        self._holds_place = True
+        check_content(headers)
+
+    def _read_body(self, data: bytes) -> bytes:
+        """Returns what lies behind the request."""
+        body = cast(Body, self._body)
+        try:
+            behind = body.feed(data)
+        except GatewayError as error:
+            self._refuse(error)
+            return b""
+        if self._exchange is None:
+            self._cold.append(data[: len(data) - len(behind or b"")])
+        if behind is None:
+            if self._refused is not None:
+                self._refuse(self._refused)
+            elif self._expects_continue:
+                self._expects_continue = False
+                cast(asyncio.Transport, self._transport).write(_CONTINUE)
+            return b""
+        exchange, self._exchange = self._exchange, None
+        self._body = None  # The lane outlives the request; a large body should not.
+        if self._refused is not None:
+            self._closes = self._closes or self.draining
+            self._say(self._refused, exchange, closes=self._closes)
+            self._answered(closes=self._closes)
+            return behind
+        self._phase = Phase.ANSWER
+        self._due_s = inf
+        if exchange is None:
+            request, self._cold = b"".join(self._cold), []
+            self._lend(request)
+        else:
+            exchange.body = body.whole()
+            answer = LaneAnswer(self, http_1_1=self._http_1_1, closes=self._closes)
+            self._task = self._loop.create_task(self._run(exchange, answer))
+        return behind
+
+    # From requests to answers
+
+    async def _run(self, exchange: Exchange, answer: LaneAnswer) -> None:
+        """The only task of a request. It always gets to its first step: `connection_lost` is called no sooner."""
+        whole = False
+        try:
+            await self._shared.pipeline.run(exchange, answer)
+            whole = True
+        except CallerLeft:
+            pass  # While we wrote to him: no fault, and nobody is there to be told of one.
+        except Exception:  # A fault of our own ends nothing but its call, and stands in the log.
+            log.exception("request_failed", request_id=exchange.id)
+            if not answer.begun:
+                message = "this gateway failed by a fault of its own; its log says more"
+                self._say(GatewayError(Code.INTERNAL, message), exchange, closes=True)
+                answer.closes = whole = True
+        finally:
+            self._task = None
+            self._release()
+            if not whole:
+                self.abort()
+            if self._transport is None:
+                self._leave()
+        if whole:
+            self._answered(closes=answer.closes)
+            self._read_ahead()
+
+    def _lend(self, request: bytes) -> None:
+        transport = cast(asyncio.Transport, self._transport)
+        lent = self._lent = self._shared.lend(self._taken_back)
+        lent.connection_made(transport)
+        lent.data_received(request)
+
+    def _taken_back(self, stays_open: bool) -> None:
+        lent, self._lent = self._lent, None
+        if lent is None:
+            return  # The caller has left meanwhile.
+        lent.detach()
+        self._reading_paused = True  # By aiohttp, if the body was large.
+        self._answered(closes=not stays_open)
+        self._read_ahead()
+
+    def _refuse(self, error: GatewayError) -> None:
+        """Answer a request of which more would have to come, and read no further."""
+        self._say(error, self._exchange, closes=True)
+        self._linger()
+
+    def _say(self, error: GatewayError, exchange: Exchange | None, *, closes: bool) -> None:
+        if exchange is None:
+            request_id = trace_id = self._shared.new_id()
+        else:
+            request_id, trace_id = exchange.id, exchange.trace_id
+        headers, body = refusal(error, request_id, trace_id)
+        head = answer_head(error.row.status, headers, f"content-length: {len(body)}\r\n", closes=closes)
+        with suppress(CallerLeft):
+            self.write(head + body)
+
+    def _answered(self, *, closes: bool) -> None:
+        self._release()
+        if closes or self.draining:
+            self._linger()
+        else:
+            self._phase = Phase.HEAD
+            self._due_s = self._shared.clock.monotonic_s() + self._shared.limits.idle_s
+
+    def _linger(self) -> None:
+        self._release()
+        self._phase = Phase.LINGER
+        self._due_s = self._shared.clock.monotonic_s() + self._shared.limits.linger_s
+        self._head = self._ahead = b""
+        self._exchange = self._body = self._parser = None
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if self._reading_paused:
+            self._reading_paused = False
+            transport.resume_reading()
+        if self.draining:
+            transport.close()
+        else:
+            transport.write_eof()
+
+    def _release(self) -> None:
+        """Give back the request's place among those that run, if it has one."""
+        if self._holds_place:
+            self._holds_place = False
+            self._shared.running -= 1
+
+    def _leave(self) -> None:
+        self._release()
+        self._head = self._ahead = b""
+        self._exchange = self._body = self._parser = None
+        self._shared.left(self)

@@ -1,0 +1,75 @@
+"""The public port: a lane for each caller, one sweep over all their deadlines, and an end that lets calls end."""
+
+import asyncio
+from collections.abc import Callable
+
+from gateway.pipeline.pipeline import Pipeline
+from gateway.serve.http import ColdServer
+from gateway.serve.lane import Lane, Limits
+from shared.clock import Clock
+
+
+class Server:
+    """Called by the event loop for each accepted socket. Made inside the loop that it is used in."""
+
+    def __init__(
+        self, pipeline: Pipeline, cold: ColdServer, clock: Clock, new_id: Callable[[], str], limits: Limits
+    ) -> None:
+        self.pipeline = pipeline
+        self.clock = clock
+        self.limits = limits
+        self.draining = False
+        self.running = 0
+        self.new_id = new_id
+        self.lend = cold.lend
+        self._loop = asyncio.get_running_loop()
+        self._lanes: set[Lane] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._emptied: asyncio.Future[None] | None = None
+
+    def __call__(self) -> Lane:
+        return Lane(self, self._loop)
+
+    def sweep(self, now_s: float) -> None:
+        """Hold all deadlines as of `now_s`. The server calls it itself as long as a caller is there."""
+        for lane in list(self._lanes):
+            lane.sweep(now_s)
+
+    async def close(self, drain_s: float) -> None:
+        """Take no more requests, and return when those that run have ended; after `drain_s` they are cut off."""
+        self.draining = True
+        for lane in list(self._lanes):
+            lane.drain()
+        if not self._lanes:
+            return
+        self._emptied = self._loop.create_future()
+        await asyncio.wait([self._emptied], timeout=drain_s)
+        for lane in list(self._lanes):
+            lane.abort()
+        if self._lanes:
+            await self._emptied
+
+    # What the lanes call
+
+    def entered(self, lane: Lane) -> None:
+        self._lanes.add(lane)
+        if self.draining:
+            lane.drain()
+        elif self._timer is None:
+            self._tick_later()
+
+    def left(self, lane: Lane) -> None:
+        self._lanes.discard(lane)
+        if self._emptied is not None and not self._lanes and not self._emptied.done():
+            self._emptied.set_result(None)
+
+    # The rest
+
+    def _tick_later(self) -> None:
+        self._timer = self._loop.call_later(self.limits.sweep_s, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.sweep(self.clock.monotonic_s())
+        if self._lanes:
+            self._tick_later()
