@@ -16,12 +16,16 @@ class Settings(BaseSettings):
     state_dir: Path = Path(".gatehouse/gateway")
     """Node keys and the disk copy of the configuration; made 0700."""
     redis_url: SecretStr | None = None
-    gateway: str = "gw_local"
-    """Id of the gateway (the registered data plane) this node belongs to."""
+    control_plane_url: str | None = Field(default=None, pattern=r"^https?://[^/?#]+/?$")
+    """Scheme, host and port of the control plane; asked before the addresses that the enrolment named."""
+    enrolment_token: SecretStr | None = None
+    """`ghe_…`, for a first start. What it brought is kept in the state folder."""
     snapshot: Path | None = None
-    """A sealed, signed snapshot file that the agent watches."""
-    signing_fingerprint: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
-    """`sha256:…` of the control plane's signing key. Nothing signed by another key is taken."""
+    """A sealed, signed snapshot file that the agent watches: configuration without a control plane that runs."""
+    signing_fingerprint: str | None = Field(default=None, pattern=r"^sha256:[0-9a-f]{64}$")
+    """With a snapshot file: `sha256:…` of the key it must be signed by. An enrolled node has it from its token."""
+    gateway: str = "gw_local"
+    """With a snapshot file: id of the gateway (the registered data plane) it must be made for."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8787, ge=1, le=65535)
@@ -44,6 +48,11 @@ class Settings(BaseSettings):
     total_s: float = 900.0
     drain_s: float = 30.0
     """How long running requests may go on after a stop was asked for."""
+
+    @field_validator("control_plane_url")
+    @classmethod
+    def _without_slash(cls, value: str | None) -> str | None:
+        return None if value is None else value.rstrip("/")
 
     @field_validator("upstream_allow_cidrs", mode="before")
     @classmethod
