@@ -338,6 +338,7 @@ create table audit (
 );
 create index on audit (organisation, at desc, id desc);
 create index on audit (organisation, resource);
+create index on audit (actor);
 
 -- The second net ----------------------------------------------------------------------------------------------------------
 
@@ -359,6 +360,17 @@ end $$;
 alter table organisation enable row level security;
 alter table organisation force row level security;
 create policy tenant on organisation using (in_scope(id)) with check (in_scope(id));
+
+-- People belong to no organisation. Each sees its members, and who once did something in it; only the ways in write.
+alter table account enable row level security;
+alter table account force row level security;
+create policy instance on account
+    using (current_setting('gatehouse.scope', true) = 'instance')
+    with check (current_setting('gatehouse.scope', true) = 'instance');
+create policy known on account for select using (
+    exists (select from member where member.account = account.id)
+    or exists (select from audit where audit.actor = account.id and audit.actor_kind = 'account')
+);
 
 -- How far the shard of the catalogue has come is no secret: every organisation's nodes are measured by it.
 create policy everybody on shard_head for select using (organisation = 'instance');
