@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -51,6 +52,13 @@ from control_plane.settings import Settings
 from control_plane.snapshots import files, state
 from control_plane.snapshots.change import Changes, ShardKeys
 from control_plane.snapshots.gateway_keys import GatewayKeys
+from control_plane.snapshots.lease import LeaseIssuer
+from control_plane.snapshots.read import ShardReader
+from control_plane.sync.api import SyncApi
+from control_plane.sync.authenticate import NodeAuthenticator
+from control_plane.sync.enrol import Enrolments
+from control_plane.sync.notices import Notices
+from control_plane.sync.upkeep import Upkeep
 from control_plane.virtual_keys.api import VirtualKeys
 from control_plane.web import openapi, reference_page
 from control_plane.web.api import BODY_BYTES_MAX, Api
@@ -58,6 +66,7 @@ from control_plane.web.route import Call, Route
 from control_plane.workspaces.api import Workspaces
 from shared.clock import SystemClock
 from shared.crypto import sign
+from shared.crypto.secret import Secret
 
 VERSION = "0.1.0"
 FIRST_RUN_FILE = "first-run-code"
@@ -70,6 +79,17 @@ log = structlog.get_logger("control_plane")
 
 
 @dataclass(frozen=True, slots=True)
+class Sync:
+    """What answers nodes, and what runs beside it."""
+
+    authenticator: NodeAuthenticator
+    enrolments: Enrolments
+    issuer: LeaseIssuer
+    notices: Notices
+    upkeep: Upkeep
+
+
+@dataclass(frozen=True, slots=True)
 class Plane:
     """What a running control plane is made of, as its server needs it."""
 
@@ -79,6 +99,7 @@ class Plane:
     organisations: Organisations
     invitations: Invitations
     changes: Changes
+    sync: Sync
     database: Database
     ids: Ids
 
@@ -136,12 +157,17 @@ async def _serve(settings: Settings) -> None:
     async with plane(settings) as parts:
         await _offer_first_run(parts.first_run, settings.state_dir / FIRST_RUN_FILE)
         runner = web.AppRunner(application(parts), access_log=None, handle_signals=False)
+        beside = [asyncio.create_task(parts.sync.notices.run()), asyncio.create_task(parts.sync.upkeep.run())]
         await runner.setup()
         try:
             await web.TCPSite(runner, settings.host, settings.port, shutdown_timeout=settings.drain_s).start()
             log.info("control_plane_ready", host=settings.host, port=settings.port)
             await stop.wait()
         finally:
+            # First those who wait for news: they are answered as soon as nobody listens any more.
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
             await runner.cleanup()
 
 
@@ -163,8 +189,10 @@ async def plane(settings: Settings) -> AsyncIterator[Plane]:
         passwords, attempts = Passwords(PasswordHasher()), Attempts(clock)
         organisations = Organisations(database, changes, shard_keys, data_keys, ids)
         first_run = FirstRun(database, changes, organisations, passwords, attempts, ids)
+        gateway_keys = GatewayKeys(data_keys, shard_keys)
         invitations = Invitations(database, changes, ids)
-        fingerprint = _fingerprint(settings.state_dir)
+        signing_key = state.signing_key(settings.state_dir / "signing.key")
+        fingerprint = sign.fingerprint(sign.public_key(signing_key))
         public_url = settings.public_url or f"http://{settings.host}:{settings.port}"
         rooms = (
             first_run,
@@ -181,14 +209,23 @@ async def plane(settings: Settings) -> AsyncIterator[Plane]:
             Configs(database, changes, ids),
             Providers(database, changes, known),
             Models(database),
-            Gateways(database, changes, GatewayKeys(data_keys, shard_keys), ids),
+            Gateways(database, changes, gateway_keys, ids),
             EnrolmentTokens(database, changes, ids, fingerprint=fingerprint, public_url=public_url),
             Nodes(database, changes),
             Audit(database),
         )
         routes = tuple(route for room in rooms for route in room.routes())
         authenticator = SessionsAndAdminKeys(database, settings.public_url)
-        yield Plane(routes, authenticator, first_run, organisations, invitations, changes, database, ids)
+        reader = ShardReader()
+        nodes = NodeAuthenticator(database, clock)
+        sync = Sync(
+            nodes,
+            Enrolments(database, changes, nodes, signing_key, [public_url]),
+            LeaseIssuer(database, reader, gateway_keys, signing_key, clock),
+            Notices(Secret(settings.postgres_url.get_secret_value()), database, reader),
+            Upkeep(database),
+        )
+        yield Plane(routes, authenticator, first_run, organisations, invitations, changes, sync, database, ids)
     finally:
         await database.close()
 
@@ -196,7 +233,12 @@ async def plane(settings: Settings) -> AsyncIterator[Plane]:
 def application(parts: Plane) -> web.Application:
     """The server: the API's routes, its description, and the probes."""
     server = web.Application(client_max_size=BODY_BYTES_MAX)
-    Api(parts.authenticator, parts.ids).add(server, parts.routes)
+    api = Api(parts.authenticator, parts.ids)
+    api.add(server, parts.routes)
+    sync = parts.sync
+    SyncApi(api, parts.database, sync.authenticator, sync.enrolments, sync.issuer, sync.notices, random.Random()).add(
+        server
+    )
     description = openapi.describe(parts.routes, VERSION)
     document, page = orjson.dumps(description), reference_page.render(description)
 
@@ -234,10 +276,6 @@ async def _offer_first_run(first_run: FirstRun, file: Path) -> None:
     await asyncio.to_thread(files.write_whole, file, code.reveal(), files.PRIVATE)
     # To people, not to the log: whoever reads the log later must not find a way in.
     print(f"No owner yet. Make one with this one-use code: {code.reveal_text()}", flush=True)
-
-
-def _fingerprint(state_dir: Path) -> str:
-    return sign.fingerprint(sign.public_key(state.signing_key(state_dir / "signing.key")))
 
 
 def _stop_signal() -> asyncio.Event:
