@@ -88,7 +88,7 @@ class SyncApi:
         deadline_s = asyncio.get_running_loop().time() + watch.wait_s
         # Waiting begins before the look, so that an edit in between wakes as well.
         with self._notices.waiting(node.organisation) as event:
-            while not await _known(self._issuer.has_news(node.gateway, watch)):
+            while not self._notices.ended and not await _known(self._issuer.has_news(node.gateway, watch)):
                 try:
                     async with asyncio.timeout_at(deadline_s):
                         await event.wait()

@@ -39,6 +39,8 @@ class Notices:
         self._owners: dict[str, str] = {}
         self._places: dict[str, tuple[int, int]] = {}
         self._ready = asyncio.Event()
+        self.ended = False
+        """There will be no news any more; whoever waits is to stop."""
 
     async def run(self) -> None:
         """Listen until cancelled; then nobody is left waiting."""
@@ -51,6 +53,8 @@ class Notices:
                 self._ready.clear()
                 await asyncio.sleep(RETRY_S)
         finally:
+            self.ended = True
+            self._ready.clear()
             self._wake_all()
 
     async def require_ready(self) -> None:

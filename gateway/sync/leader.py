@@ -1,6 +1,7 @@
 """Which of the nodes that share a Redis keeps the watch (GHS/1 15.4). Saves requests; nothing else rests on it."""
 
 import asyncio
+from contextlib import suppress
 from typing import Protocol
 
 from redis.asyncio import Redis
@@ -68,9 +69,8 @@ class RedisLeader:
 
     async def resign(self) -> None:
         """Let another node take over at once, and disconnect."""
-        try:
+        with suppress(RedisError, OSError, TimeoutError):
             async with asyncio.timeout(self._timeout_s):
                 await self._resign(keys=[self._key], args=[self._node])
-                await self._redis.aclose()
-        except (RedisError, OSError, TimeoutError):
-            return
+        with suppress(RedisError, OSError):
+            await self._redis.aclose()

@@ -133,15 +133,12 @@ async def test_a_listener_that_lost_its_connection_comes_back(mirror: Mirror) ->
         assert mirror.form(await task) == "Delta"
 
 
-async def test_whoever_waits_is_let_go_at_the_end(sync_plane: SyncPlane) -> None:
-    notices = Notices(sync_plane.url_of_database, sync_plane.plane.database, sync_plane.reader)
-    listening = asyncio.create_task(notices.run())
-    await notices.require_ready()
-    with notices.waiting("org_any") as event:
-        listening.cancel()
-        await asyncio.wait([listening])
-        assert event.is_set()
-    assert not notices.waiting_for
+async def test_whoever_waits_is_let_go_at_the_end(mirror: Mirror) -> None:
+    """A control plane that is stopped keeps nobody waiting: a fresh lease, and goodbye."""
+    task = await watching(mirror)
+    await mirror.node.house.stop_listening()
+    async with asyncio.timeout(HANG_S / 2):
+        assert mirror.form(await task) == "Unchanged"
 
 
 async def test_a_wait_has_its_limit(sync_plane: SyncPlane) -> None:

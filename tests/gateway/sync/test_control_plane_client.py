@@ -1,0 +1,130 @@
+"""The client: what it sends is signed, and whatever comes but a 200 is a failure with a name."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from gateway.sync.control_plane_client import CallFailed, ControlPlaneClient
+from shared.clock import FakeClock
+from shared.protocol import request
+from tests.fixtures.house import new_node_keys
+from tests.fixtures.processes import free_ports
+
+PATH = "/sync/v1/heartbeat"
+KEYS = new_node_keys()
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Serve = Callable[[Handler], Awaitable[str]]
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """Starts a server with one handler; its address."""
+    servers: list[TestServer] = []
+
+    async def start(handler: Handler) -> str:
+        application = web.Application()
+        application.router.add_route("*", "/{rest:.*}", handler)
+        server = TestServer(application)
+        await server.start_server()
+        servers.append(server)
+        return str(server.make_url("")).rstrip("/")
+
+    yield start
+    for server in servers:
+        await server.close()
+
+
+async def post(*endpoints: str) -> bytes:
+    client = ControlPlaneClient(endpoints, KEYS, FakeClock())
+    try:
+        return await client.post(PATH, b'{"a": 1}')
+    finally:
+        await client.close()
+
+
+async def test_a_request_is_signed_by_the_node(serve: Serve) -> None:
+    """GHS/1 12.1."""
+    seen: list[bool] = []
+
+    async def handle(got: web.Request) -> web.Response:
+        stamp = request.read_stamp(got.headers)
+        seen.append(stamp.is_by(KEYS.public.sign, "POST", PATH, await got.read()))
+        return web.Response(body=b"told")
+
+    assert await post(await serve(handle)) == b"told"
+    assert seen == [True]
+
+
+PAGES = {
+    "http_401": (401, b"<html>", None),
+    "http_404": (404, b"", None),
+    "http_407": (407, b'"a"', None),
+    "http_500": (500, b'{"error": "x"}', None),
+    "http_204": (204, b"", None),
+    "node_revoked": (401, b'{"code": "node_revoked", "detail": "was revoked"}', None),
+    "http_302": (302, b"", "/elsewhere"),
+}
+
+
+@pytest.mark.parametrize("code", PAGES)
+async def test_what_is_not_200_is_a_failure_with_a_name(serve: Serve, code: str) -> None:
+    """GHS/1 12.5: also a redirect, which is not followed."""
+    status, body, location = PAGES[code]
+    paths: list[str] = []
+
+    async def handle(got: web.Request) -> web.Response:
+        paths.append(got.path)
+        headers = {} if location is None else {"location": location}
+        return web.Response(status=status, body=body, headers=headers)
+
+    with pytest.raises(CallFailed) as failed:
+        await post(await serve(handle))
+    assert failed.value.code == code
+    assert paths == [PATH]
+
+
+async def test_a_cut_answer_is_none(serve: Serve) -> None:
+    async def handle(got: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-length": "100"})
+        await response.prepare(got)
+        await response.write(b"half")
+        assert got.transport is not None
+        got.transport.abort()
+        return response
+
+    with pytest.raises(CallFailed) as failed:
+        await post(await serve(handle))
+    assert failed.value.code == "unreachable"
+
+
+async def test_the_next_endpoint_is_tried_after_one_that_is_away(serve: Serve) -> None:
+    """GHS/1 12.6."""
+
+    async def handle(_: web.Request) -> web.Response:
+        return web.Response(body=b"told")
+
+    (closed,) = free_ports(1)
+    client = ControlPlaneClient([f"http://127.0.0.1:{closed}", await serve(handle)], KEYS, FakeClock())
+    with pytest.raises(CallFailed):
+        await client.post(PATH, b"{}")
+    assert await client.post(PATH, b"{}") == b"told"
+    assert await client.post(PATH, b"{}") == b"told"
+    await client.close()
+
+
+async def test_no_two_requests_have_one_nonce(serve: Serve) -> None:
+    """GHS/1 12.1."""
+    nonces: list[str] = []
+
+    async def handle(got: web.Request) -> web.Response:
+        nonces.append(got.headers[request.NONCE])
+        return web.Response()
+
+    client = ControlPlaneClient([await serve(handle)], KEYS, FakeClock())
+    await asyncio.gather(*(client.post(PATH, b"{}") for _ in range(20)))
+    await client.close()
+    assert len(set(nonces)) == 20

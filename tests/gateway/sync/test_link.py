@@ -1,0 +1,353 @@
+"""The line to the control plane: what it brings is taken, what breaks on it changes nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import orjson
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.sync import reports, tree
+from gateway.sync.agent import Agent
+from gateway.sync.control_plane_client import CallFailed, ControlPlane, ControlPlaneClient
+from gateway.sync.leader import Alone
+from gateway.sync.link import Link
+from gateway.sync.opener import unlock
+from gateway.sync.reports import Report
+from gateway.sync.store import MemoryStore
+from shared.clock import FakeClock, SystemClock
+from shared.protocol import answer as answers
+from shared.protocol.answer import Answer, Delta, Unchanged, Whole
+from shared.protocol.heartbeat import Applied, Heartbeat, RefusedResource
+from shared.protocol.snapshot import Snapshot
+from tests.fakes.control_plane import FakeControlPlane
+from tests.fixtures.house import GATEWAY, WORKSPACE, House
+from tests.fixtures.sync import SyncNode, SyncPlane
+
+HANG_S = 30
+
+
+def everything(snapshot: Snapshot) -> Answer:
+    parts = tuple(Whole(shard.shard, shard.resources) for shard in snapshot.shards)
+    return Answer(snapshot.lease, snapshot.key_chain, parts, 30_000, 0)
+
+
+class Scene:
+    """A node with a line to a scripted control plane, and a house that makes its answers."""
+
+    def __init__(self, house: House, folder: Path) -> None:
+        self.house = house
+        self.folder = folder
+        self.control_plane = FakeControlPlane()
+        self.store = MemoryStore(house.clock, "disk")
+        self.agent = Agent(
+            stores=[self.store],
+            snapshot_path=None,
+            pinned=house.fingerprint,
+            gateway=GATEWAY,
+            node_keys=house.node_keys,
+            clock=house.clock,
+        )
+        self.link = new_link(self.control_plane, self.agent, folder, house.clock)
+
+    def next(self, *, lease_ms: int = 900_000) -> bytes:
+        return answers.encode(everything(self.house.publish(lease_ms=lease_ms)))
+
+    async def beat(self, reply: bytes | CallFailed) -> float | None:
+        self.control_plane.replies = [reply]
+        return await self.link.beat()
+
+    @property
+    def asked(self) -> Heartbeat:
+        """The newest heartbeat."""
+        return Heartbeat.model_validate_json(self.control_plane.asked[-1][1])
+
+
+def new_link(control_plane: ControlPlane, agent: Agent, folder: Path, clock: FakeClock | SystemClock) -> Link:
+    return Link(
+        control_plane=control_plane,
+        agent=agent,
+        leader=Alone(),
+        state_dir=folder,
+        build="test",
+        clock=clock,
+        chance=Random(1),
+    )
+
+
+@pytest.fixture
+def scene(house: House, tmp_path: Path) -> Scene:
+    reports.clear(tmp_path)
+    return Scene(house, tmp_path)
+
+
+async def test_what_a_heartbeat_brings_is_in_the_store(scene: Scene) -> None:
+    """GHS/1 13.1, 13.2."""
+    assert await scene.beat(scene.next()) == 30.0
+    pointer = tree.read_pointer(await scene.store.pointer() or b"")
+    assert pointer.sequence == 1
+    assert scene.asked.have == []
+    assert scene.agent.held is not None
+    first = scene.agent.held
+    await scene.beat(scene.next())
+    assert scene.asked.have == first.lease.vector
+    assert scene.asked.lease == first.snapshot.lease
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        CallFailed("unreachable", ""),
+        CallFailed("node_revoked", ""),
+        CallFailed("http_404", ""),
+        CallFailed("http_500", ""),
+        b"<html><body>Sign in to the network</body></html>",
+        b"",
+        b"null",
+        b"{}",
+        b'{"protocol": "GHS/1"}',
+        b'{"protocol": "GHS/9"}',
+    ],
+)
+async def test_whatever_is_not_a_signed_answer_changes_nothing(scene: Scene, reply: bytes | CallFailed) -> None:
+    """GHS/1 12.5, 14.6."""
+    await scene.beat(scene.next())
+    held, pointer = scene.agent.held, await scene.store.pointer()
+    assert await scene.beat(reply) is None
+    assert scene.agent.held is held
+    assert await scene.store.pointer() == pointer
+    assert await scene.beat(scene.next()) == 30.0
+
+
+def _by_somebody_else(scene: Scene) -> bytes:
+    return answers.encode(everything(House(scene.house.clock).publish()))
+
+
+def _late(scene: Scene) -> bytes:
+    scene.house.configs["more"] = {"virtual_key": "simulator"}
+    return scene.next(lease_ms=0)
+
+
+def _for_another_gateway(scene: Scene) -> bytes:
+    other = House(scene.house.clock, gateway="gw_other")
+    other.signing_key = scene.house.signing_key
+    return answers.encode(everything(other.publish()))
+
+
+def _for_another_node(scene: Scene) -> bytes:
+    twin = scene.house.fork()
+    twin.nodes = [House(scene.house.clock).node_keys.public.model_copy(update={"node": "nd_other"})]
+    twin.publish()
+    return answers.encode(everything(twin.publish()))
+
+
+REFUSED: dict[str, Callable[[Scene], bytes]] = {
+    "lease_key": _by_somebody_else,
+    "lease_expired": _late,
+    "audience": _for_another_gateway,
+    "key_chain_unopened": _for_another_node,
+}
+
+
+@pytest.mark.parametrize("code", REFUSED)
+async def test_an_answer_that_must_not_be_believed_is_refused_by_name(scene: Scene, code: str) -> None:
+    """GHS/1 14.7."""
+    await scene.beat(scene.next())
+    held = scene.agent.held
+    assert await scene.beat(REFUSED[code](scene)) is None
+    assert scene.agent.held is held
+    assert scene.agent.status().refusal == code
+
+
+async def test_an_old_answer_that_comes_again_is_refused(scene: Scene) -> None:
+    """GHS/1 14.8."""
+    old = scene.next()
+    await scene.beat(old)
+    await scene.beat(scene.next())
+    assert await scene.beat(old) is None
+    assert scene.agent.status().refusal == "lease_sequence"
+
+
+async def test_an_answer_that_was_overtaken_is_dropped_without_a_word(scene: Scene) -> None:
+    """GHS/1 14.8: a watch and a heartbeat under way at once, answered in the other order."""
+    await scene.beat(scene.next())
+    _, base = scene.agent.question()
+    earlier = answers.parse(scene.next())
+    later = answers.parse(scene.next())
+    assert await scene.agent.take(later, base)
+    held = scene.agent.held
+    assert await scene.agent.take(earlier, base)
+    assert scene.agent.held is held
+    assert scene.agent.status().refusal is None
+
+
+async def test_what_diverged_is_an_alarm_and_brings_everything(scene: Scene) -> None:
+    """GHS/1 14.7, 13.2."""
+    await scene.beat(scene.next())
+    assert scene.agent.held is not None
+    held = scene.agent.held
+    scene.house.configs["more"] = {"virtual_key": "simulator"}
+    newest = scene.house.publish()
+    empty = tuple(
+        Delta(shard.shard, shard.revision - 1, ()) if shard.shard == f"ws:{WORKSPACE}" else Unchanged(shard.shard)
+        for shard in newest.shards
+    )
+    with capture_logs() as logs:
+        assert await scene.beat(answers.encode(replace(everything(newest), parts=empty))) is None
+    assert [entry["log_level"] for entry in logs if entry["event"] == "sync_diverged"] == ["error"]
+    assert scene.agent.held is held
+    await scene.beat(scene.next())
+    assert scene.asked.have == []
+    assert scene.asked.key_chain is None
+    assert scene.agent.status().refusal is None
+    await scene.beat(CallFailed("unreachable", ""))
+    assert scene.asked.have != []
+
+
+async def test_what_workers_say_is_told(scene: Scene) -> None:
+    """GHS/1 13.3, 13.4: each refusal once, and only what every worker serves as applied."""
+    refused = RefusedResource(shard="s", kind="config", id="c", revision=7, code="config_invalid", path="/body: no")
+    for worker, revision in (("worker-0", 8), ("worker-1", 7)):
+        applied = [Applied(shard="s", epoch=1, revision=revision)]
+        reports.write(
+            scene.folder, Report(worker=worker, lease=revision, refusal=None, applied=applied, refused=[refused])
+        )
+    await scene.beat(CallFailed("unreachable", ""))
+    told = scene.asked
+    assert told.refused == [refused]
+    assert told.refused_count == 1
+    assert [(entry.shard, entry.revision) for entry in told.applied] == [("s", 7)]
+    assert [(worker.worker, worker.lease) for worker in told.workers] == [("worker-0", 8), ("worker-1", 7)]
+    assert told.stores == {"disk": True}
+    assert told.disk_free_bytes > 0
+
+
+async def test_of_very_many_refusals_the_first_are_told_and_all_counted(scene: Scene) -> None:
+    """GHS/1 13.4."""
+    refused = [
+        RefusedResource(shard="s", kind="config", id=f"c{n:05}", revision=1, code="x", path="") for n in range(1_500)
+    ]
+    reports.write(scene.folder, Report(worker="w", lease=1, refusal="not_servable", applied=[], refused=refused))
+    await scene.beat(CallFailed("unreachable", ""))
+    assert (len(scene.asked.refused), scene.asked.refused_count) == (1_000, 1_500)
+    assert scene.asked.refusal == "not_servable"
+
+
+@pytest.mark.parametrize(("told_ms", "wait_s"), [(0, 1.0), (10**12, 300.0), (31_000, 31.0)])
+async def test_the_control_plane_cannot_make_it_spin_or_sleep(scene: Scene, told_ms: int, wait_s: float) -> None:
+    """GHS/1 13.1."""
+    answer = replace(everything(scene.house.publish()), next_ms=told_ms)
+    assert await scene.beat(answers.encode(answer)) == wait_s
+
+
+# With a real control plane
+
+
+class RealNode:
+    """An enrolled node with its agent, on a real control plane."""
+
+    def __init__(self, node: SyncNode, folder: Path, shared: MemoryStore | None = None) -> None:
+        house = node.house
+        self.node = node
+        clock = house.plane.clock
+        self.store = shared or MemoryStore(clock, "disk")
+        self.agent = Agent(
+            stores=[self.store],
+            snapshot_path=None,
+            pinned=house.fingerprint,
+            gateway=node.gateway,
+            node_keys=node.keys,
+            clock=clock,
+        )
+        self.client = ControlPlaneClient([house.url], node.keys, clock)
+        folder.mkdir(exist_ok=True)
+        reports.clear(folder)
+        self.link = new_link(self.client, self.agent, folder, SystemClock())
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.link.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            await self.client.close()
+
+    def revision(self) -> int:
+        held = self.agent.held
+        if held is None:
+            return -1
+        return {entry.shard: entry.revision for entry in held.lease.vector}[self.node.house.shard]
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(HANG_S):
+        while not holds():  # noqa: ASYNC110 - the agent tells nobody
+            await asyncio.sleep(0.01)
+
+
+async def test_an_edit_reaches_the_store_by_the_watch(sync_plane: SyncPlane, tmp_path: Path) -> None:
+    """GHS/1 15.2."""
+    real = RealNode(await sync_plane.new_node(), tmp_path)
+    async with real.running():
+        await until(lambda: real.agent.held is not None)
+        organisation = sync_plane.plane.organisation
+        await until(lambda: organisation in sync_plane.notices.waiting_for)
+        for number in range(3):
+            revision = await sync_plane.put("a", number)
+            await until(lambda wanted=revision: real.revision() == wanted)  # type: ignore[misc]
+    pointer = tree.read_pointer(await real.store.pointer() or b"")
+    assert real.agent.held is not None
+    assert pointer.sequence == real.agent.held.lease.sequence
+
+
+async def test_a_refusal_by_a_worker_is_told_at_once(sync_plane: SyncPlane, tmp_path: Path) -> None:
+    """GHS/1 13.1: long before the next heartbeat is due."""
+    real = RealNode(await sync_plane.new_node(), tmp_path)
+    refused = RefusedResource(shard="s", kind="config", id="c", revision=7, code="config_invalid", path="")
+    async with real.running():
+        await until(lambda: real.agent.held is not None)
+        reports.write(tmp_path, Report(worker="w", lease=1, refusal=None, applied=[], refused=[refused]))
+        async with asyncio.timeout(HANG_S):
+            while True:
+                (row,) = await sync_plane.rows("select heartbeat from node")
+                if row["heartbeat"]["refused"]:
+                    break
+                await asyncio.sleep(0.05)
+    assert row["heartbeat"]["refused"] == [refused.model_dump()]
+
+
+async def test_a_fresh_lease_alone_is_used_when_half_of_the_old_one_is_over(
+    sync_plane: SyncPlane, tmp_path: Path
+) -> None:
+    """GHS/1 14.9."""
+    real = RealNode(await sync_plane.new_node(), tmp_path)
+    await real.link.beat()
+    held = real.agent.held
+    assert held is not None
+    assert await real.link.beat() is not None
+    assert real.agent.held is held
+    sync_plane.plane.clock.advance(8 * 60)
+    await real.link.beat()
+    assert real.agent.held is not held
+    assert real.agent.held is not None
+    assert real.agent.held.lease.vector == held.lease.vector
+    await real.client.close()
+
+
+async def test_every_resource_that_came_opens(sync_plane: SyncPlane, tmp_path: Path) -> None:
+    """GHS/1 5.3: with keys that came by the real road."""
+    await sync_plane.put("a", 5)
+    real = RealNode(await sync_plane.new_node(), tmp_path)
+    await real.link.beat()
+    await real.client.close()
+    held = real.agent.held
+    assert held is not None
+    opener = unlock(held.snapshot.key_chain, held.lease, real.node.keys)
+    bodies = [orjson.loads(opener.open(r)) for shard in held.snapshot.shards for r in shard.resources]
+    assert {body["id"] for body in bodies} >= {"pc_a", sync_plane.plane.workspace, sync_plane.plane.organisation}
