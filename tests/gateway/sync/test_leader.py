@@ -25,8 +25,12 @@ async def test_a_follower_that_leaves_takes_nothing_along(redis_server: RedisSer
     one, two = leader(redis_server, "nd_1"), leader(redis_server, "nd_2")
     assert await one.leads()
     await two.resign()
-    assert not await leader(redis_server, "nd_3").leads()
+    three = leader(redis_server, "nd_3")
+    assert not await three.leads()
+    await three.resign()
+    assert not await two.leads()
     await one.resign()
+    await two.resign()
 
 
 async def test_gateways_lead_apart(redis_server: RedisServer) -> None:
