@@ -9,10 +9,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from embedded import control, greeting, provider_keys
+from embedded.api_client import ApiError
 from embedded.background import run_detached
 from embedded.control import NotRunning
 from embedded.keeper import PartFailed
+from embedded.owner import NoWayIn
 from embedded.ports import LOOPBACK, OFFSET_MAX, Ports, PortTaken
+from embedded.postgres_programs import NoPostgres
 from embedded.redis_server import NoRedis
 from embedded.stack import Running, Stack
 from embedded.state import AlreadyRunning, StateFolder, write_private
@@ -20,6 +23,8 @@ from embedded.supervisor import Supervisor, clear_up
 from shared.clock import SystemClock
 
 STATE_DIR = Path(".gatehouse")
+WHY_NOT = (AlreadyRunning, PartFailed, PortTaken, NoRedis, NoPostgres, NoWayIn, ApiError)
+"""What a person can mend: told without a traceback."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -50,7 +55,7 @@ def _up(options: argparse.Namespace, state: StateFolder, ready: Callable[[], Non
         with state.locked():
             state.rotate_logs()
             return asyncio.run(_supervise(options, state, ready))
-    except (AlreadyRunning, PartFailed, PortTaken, NoRedis) as reason:
+    except WHY_NOT as reason:
         _say(str(reason))
         return 1
 
@@ -68,16 +73,16 @@ async def _supervise(options: argparse.Namespace, state: StateFolder, ready: Cal
         environment=os.environ,
         found=provider_keys.find(os.environ) if options.import_env else provider_keys.NOTHING,
         supervisor=supervisor,
-        clock=clock,
         report=_say,
     )
+    began_s = clock.monotonic_s()
     async with control.listening(state.control_socket, supervisor.answer):
         asked_to_stop = asyncio.create_task(supervisor.stopping.wait())
         starting = asyncio.create_task(stack.start())
         try:
             await asyncio.wait((starting, asked_to_stop), return_when=asyncio.FIRST_COMPLETED)
             if not asked_to_stop.done():
-                _greet(await starting, state, options)
+                _greet(await starting, state, options, clock.monotonic_s() - began_s)
                 ready()
                 await asked_to_stop
             _say("stopping")
@@ -90,14 +95,13 @@ async def _supervise(options: argparse.Namespace, state: StateFolder, ready: Cal
     return 0
 
 
-def _greet(running: Running, state: StateFolder, options: argparse.Namespace) -> None:
+def _greet(running: Running, state: StateFolder, options: argparse.Namespace, took_s: float) -> None:
     write_private(state.run_json, running.run_json())
     down = "./scripts/down" if options.state_dir == STATE_DIR else f"./scripts/down --state-dir {options.state_dir}"
     _say(
         greeting.text(
-            gateway_url=running.gateway_url,
-            simulator_url=running.simulator_url,
-            api_key=running.api_key,
+            running,
+            took_s=took_s,
             logs=state.logs,
             stop=down if options.background else f"Ctrl-C, or {down} from elsewhere",
         )
@@ -125,7 +129,7 @@ def _ask(state: StateFolder, request: dict[str, str]) -> int:
         return 1
     for part in answer.get("parts", [answer]):
         process = f"process {part['pid']}" if part["pid"] else "no process"
-        _say(f"{part['part']:10} {part['state']:8} {process}, restarted {part['restarts']} times")
+        _say(f"{part['part']:13} {part['state']:8} {process}, restarted {part['restarts']} times")
     return 0
 
 
@@ -155,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", parents=[shared], help="start everything and say how to use it")
     up.add_argument("--background", action="store_true", help="return when ready, and go on running")
-    up.add_argument("--host", default=LOOPBACK, help=f"address the gateway listens on ({LOOPBACK})")
+    up.add_argument("--host", default=LOOPBACK, help=f"address both planes listen on ({LOOPBACK})")
     up.add_argument(
         "--port-offset", type=_offset, default=0, metavar="N", help="moves every port by N; `free` looks for an N"
     )

@@ -1,25 +1,27 @@
-"""What `up` prints when everything is ready: the addresses, the key, and two calls that work as they stand."""
+"""What `up` prints when everything is ready: addresses, login, keys, and two calls that work as they stand."""
 
 from pathlib import Path
 
-from embedded.local_file import WORKSPACE
-from shared.crypto.secret import Secret
+from embedded.stack import Running
 
 
-def text(*, gateway_url: str, simulator_url: str, api_key: Secret, logs: Path, stop: str) -> str:
-    """`stop`: how to stop it."""
-    key = api_key.reveal_text()
+def text(running: Running, *, took_s: float, logs: Path, stop: str) -> str:
+    """`took_s`: how long the start took; `stop`: how to stop it."""
+    url, key = running.gateway_url, running.api_key.reveal_text()
     return f"""
-Gatehouse is ready.
+Gatehouse is ready ({took_s:.1f} s).
 
-  gateway     {gateway_url}
-  workspace   {WORKSPACE}
-  API key     {key}
-  simulator   {simulator_url}   (a stand-in provider; no account needed)
+  control plane  {running.control_plane_url}   (its API is described at {running.control_plane_url}/api)
+  login          {running.owner.email}   password {running.owner.password.reveal_text()}
+  admin key      {running.admin_key.reveal_text()}
+  gateway        {url}
+  workspace      {running.workspace}
+  API key        {key}
+  simulator      {running.simulator_url}   (a stand-in provider; no account needed)
 
 Try it:
 
-  curl {gateway_url}/v1/chat/completions \\
+  curl {url}/v1/chat/completions \\
     -H 'Authorization: Bearer {key}' \\
     -H 'Content-Type: application/json' \\
     -d '{{"model": "sim-chat", "messages": [{{"role": "user", "content": "Hello"}}]}}'
@@ -27,9 +29,9 @@ Try it:
 Or from Python, with the openai package as it is:
 
   from openai import OpenAI
-  client = OpenAI(base_url="{gateway_url}/v1", api_key="{key}")
+  client = OpenAI(base_url="{url}/v1", api_key="{key}")
   print(client.chat.completions.create(model="sim-chat", messages=[{{"role": "user", "content": "Hello"}}]))
 
-  logs        {logs}
-  stop        {stop}
+  logs           {logs}
+  stop           {stop}
 """

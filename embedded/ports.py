@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
+CONTROL_PLANE = 8080
 GATEWAY = 8787
+POSTGRES = 15432
 REDIS = 16379
 SIMULATOR = 18787
 OFFSET_MAX = 65_535 - SIMULATOR
@@ -24,8 +26,16 @@ class Ports:
     offset: int
 
     @property
+    def control_plane(self) -> int:
+        return CONTROL_PLANE + self.offset
+
+    @property
     def gateway(self) -> int:
         return GATEWAY + self.offset
+
+    @property
+    def postgres(self) -> int:
+        return POSTGRES + self.offset
 
     @property
     def redis(self) -> int:
@@ -45,8 +55,10 @@ class Ports:
         raise PortTaken("no port offset was found at which every port is free")
 
     def listed(self, host: str) -> Iterator[tuple[str, str, int]]:
-        """Part, address, port. Only the gateway may be reached from outside."""
+        """Part, address, port. Only the two planes may be reached from outside."""
+        yield "control_plane", host, self.control_plane
         yield "gateway", host, self.gateway
+        yield "postgres", LOOPBACK, self.postgres
         yield "redis", LOOPBACK, self.redis
         yield "simulator", LOOPBACK, self.simulator
 

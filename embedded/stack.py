@@ -1,66 +1,55 @@
-"""The local stack, told in the order it starts: Redis, the simulator, the gateway, its first configuration."""
+"""The local stack, told in the order it starts: stores, simulator, control plane, what is in it, gateway."""
 
-import asyncio
 import secrets
-import sys
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import orjson
 
-from embedded import local_file, redis_server
-from embedded.child import die_with_parent
-from embedded.keeper import PartFailed
-from embedded.part import Part, get
-from embedded.ports import LOOPBACK, Ports
+from embedded import owner, postgres, postgres_programs, redis_server
+from embedded.api_client import connected
+from embedded.furnish import WORKSPACE, Furnisher, Furniture
+from embedded.owner import Owner
+from embedded.ports import Ports
+from embedded.programs import Programs
 from embedded.provider_keys import Found
-from embedded.state import StateFolder, made_once, write_private
+from embedded.state import StateFolder, made_once
 from embedded.supervisor import Supervisor
-from shared.clock import Clock
-from shared.crypto.api_keys import new_api_key
 from shared.crypto.secret import Secret
+from shared.protocol.node import NodePublic
 
-INHERITED = (
-    "PATH",
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "TZ",
-    "TMPDIR",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-)
-"""What parts get of the environment `up` was called in, the gateway its settings (GATEHOUSE_…) too."""
-COMMAND_S_MAX = 60.0
-LEASE_HOURS = "8760"
-"""A year: nothing renews the lease of a snapshot that was made from a file."""
-READY_PROBES = 8
+OWNER_EMAIL = "owner@gatehouse.local"
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
     """What a caller needs to know of a stack that is ready."""
 
+    control_plane_url: str
     gateway_url: str
     simulator_url: str
+    owner: Owner
     api_key: Secret
-    workspace: str = local_file.WORKSPACE
+    admin_key: Secret
+    workspace: str = WORKSPACE
+    """Its slug."""
 
     def run_json(self) -> bytes:
         fields = {
+            "control_plane_url": self.control_plane_url,
             "gateway_url": self.gateway_url,
-            "simulator_url": self.simulator_url,
+            "owner": {"email": self.owner.email, "password": self.owner.password.reveal_text()},
             "api_key": self.api_key.reveal_text(),
+            "admin_key": self.admin_key.reveal_text(),
             "workspace": self.workspace,
+            "simulator_url": self.simulator_url,
         }
         return orjson.dumps(fields, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 class Stack:
-    """`environment` is the one `up` was called in; the stack reads settings from it and gives parts little of it."""
+    """`environment` is the one `up` was called in; a Redis or PostgreSQL named there takes the place of our own."""
 
     def __init__(
         self,
@@ -71,7 +60,6 @@ class Stack:
         environment: Mapping[str, str],
         found: Found,
         supervisor: Supervisor,
-        clock: Clock,
         report: Callable[[str], None],
     ) -> None:
         self._state = state
@@ -80,138 +68,95 @@ class Stack:
         self._environment = environment
         self._found = found
         self._supervisor = supervisor
-        self._clock = clock
         self._report = report
-        self._sequence = 1
-        """The snapshot the gateway has to serve before it counts as ready: an older one names older addresses."""
+        self._programs = Programs(state, host, ports, environment)
 
     async def start(self) -> Running:
-        """Start every part and wait until calls work. Raises PartFailed, PortTaken or NoRedis."""
-        given = self._environment.get("GATEHOUSE_REDIS_URL")
-        self._ports.check(self._host, {"gateway", "simulator"} if given else {"gateway", "simulator", "redis"})
-        state, key_file = self._state, self._state.secrets / "simulator_key"
-        simulator_key = made_once(key_file, lambda: Secret(f"sk-simulator-{secrets.token_urlsafe(24)}"))
-        api_key = made_once(state.secrets / "api_key", new_api_key)
+        """Start every part and wait until calls work.
 
-        redis_url = Secret(given) if given else await self._redis()
-        await self._supervisor.start(self._simulator())
+        Raises PartFailed, PortTaken, NoRedis, NoPostgres, NoWayIn, ApiError.
+        """
+        supervisor, programs = self._supervisor, self._programs
+        self._check_ports()
+        simulator_key = self._secret("simulator_key", lambda: f"sk-simulator-{secrets.token_urlsafe(24)}")
+        redis_url = self._given("GATEHOUSE_REDIS_URL") or await self._redis()
+        postgres_url = self._given("GATEHOUSE_POSTGRES_URL") or await self._postgres()
+        supervisor.launch(programs.simulator())
+        supervisor.launch(programs.control_plane(postgres_url))
+        await supervisor.ready("simulator")
+        await supervisor.ready("control_plane")
 
-        fingerprint = await self._control_plane("fingerprint", *self._signing_key())
-        began = self._clock.monotonic_s()
-        self._supervisor.launch(self._gateway(redis_url, fingerprint))
         for note in self._found.notes:
             self._report(note)
-        simulator_url = f"http://{LOOPBACK}:{self._ports.simulator}"
-        text = local_file.text(
-            simulator_url=simulator_url,
-            simulator_key=simulator_key,
-            api_key=api_key,
-            provider_keys=self._found.keys,
+        us = Owner(OWNER_EMAIL, self._secret("owner_password", lambda: secrets.token_urlsafe(18)))
+        admin_key = await owner.admin_key(
+            programs.control_plane_url,
+            us,
+            first_run_code=self._state.control_plane / "first-run-code",
+            file=self._state.secrets / "admin_key",
         )
-        write_private(state.local_toml, text.encode())
-        await self._snapshot()
-        await self._supervisor.ready("gateway", began)
-        return Running(f"http://{_in_url(_reached_at(self._host))}:{self._ports.gateway}", simulator_url, api_key)
+        async with connected(programs.control_plane_url) as api:
+            furnisher = Furnisher(api.sending(owner.bearer(admin_key)), self._state, self._report)
+            furniture = await furnisher.furnish(programs.simulator_url, simulator_key, self._found.keys)
+            await self._gateway(furnisher, furniture, redis_url)
+        return Running(
+            control_plane_url=programs.control_plane_url,
+            gateway_url=programs.gateway_url,
+            simulator_url=programs.simulator_url,
+            owner=us,
+            api_key=furniture.api_key,
+            admin_key=admin_key,
+        )
+
+    def _check_ports(self) -> None:
+        given = {"redis": "GATEHOUSE_REDIS_URL", "postgres": "GATEHOUSE_POSTGRES_URL"}
+        ours = {part for part, setting in given.items() if not self._environment.get(setting)}
+        self._ports.check(self._host, {"control_plane", "gateway", "simulator", *ours})
 
     async def _redis(self) -> Secret:
         """Start a Redis of our own, and return its address."""
-        password = made_once(self._state.secrets / "redis_password", lambda: Secret(secrets.token_hex(24)))
+        password = self._secret("redis_password", lambda: secrets.token_hex(24))
         server = redis_server.binary(self._environment.get("PATH"))
         await self._supervisor.start(redis_server.part(server, self._state.redis, self._ports.redis, password))
         return redis_server.url(self._ports.redis, password)
 
-    def _simulator(self) -> Part:
-        port = self._ports.simulator
+    async def _postgres(self) -> Secret:
+        """Start a PostgreSQL of our own, and return its address."""
+        superuser = self._secret("postgres_superuser", lambda: secrets.token_hex(24))
+        password = self._secret("postgres_password", lambda: secrets.token_hex(24))
+        server = postgres_programs.find(self._environment.get("PATH"), self._state.postgres)
+        await postgres.initialise(server, superuser)
+        await self._supervisor.start(postgres.part(server, self._ports.postgres, superuser))
+        await postgres.settle(self._ports.postgres, superuser, password)
+        return postgres.url(self._ports.postgres, password)
 
-        async def ready() -> bool:
-            return (await get(LOOPBACK, port, "/livez"))[0] == 200
+    async def _gateway(self, furnisher: Furnisher, furniture: Furniture, redis_url: Secret) -> None:
+        """Start the gateway, enrolled, and wait until every worker serves all that the control plane says now."""
 
-        command = ("embedded.simulator", "--port", str(port), "--key-file", str(self._state.secrets / "simulator_key"))
-        return Part("simulator", _python(*command), self._child_environment(), ready)
+        async def serves_all() -> bool:
+            if not await self._programs.gateway_ready():
+                return False
+            node = await furnisher.node(furniture.gateway, self._node() or "")
+            return node is not None and all(shard["applied"] == shard["head"] for shard in node["shards"])
 
-    def _gateway(self, redis_url: Secret, fingerprint: str) -> Part:
-        given = self._environment.get("GATEHOUSE_UPSTREAM_ALLOW_CIDRS", "")
-        environment = {
-            **self._child_environment(),
-            "GATEHOUSE_DRAIN_S": "5",
-            **{name: value for name, value in self._environment.items() if name.startswith("GATEHOUSE_")},
-            "GATEHOUSE_STATE_DIR": str(self._state.gateway),
-            "GATEHOUSE_REDIS_URL": redis_url.reveal_text(),
-            "GATEHOUSE_GATEWAY": local_file.GATEWAY,
-            "GATEHOUSE_SNAPSHOT": str(self._state.snapshot),
-            "GATEHOUSE_SIGNING_FINGERPRINT": fingerprint,
-            "GATEHOUSE_HOST": self._host,
-            "GATEHOUSE_PORT": str(self._ports.gateway),
-            "GATEHOUSE_UPSTREAM_ALLOW_CIDRS": ",".join(filter(None, (given, "127.0.0.0/8", "::1/128"))),
-        }
-        return Part("gateway", _python("gateway", "--role", "all"), environment, self._gateway_ready, stop_s_max=30.0)
+        node = self._node()
+        token = None
+        if node is None or await furnisher.node(furniture.gateway, node) is None:
+            if node is not None:
+                self._report("the control plane does not know this gateway's node; it starts anew")
+                shutil.rmtree(self._state.gateway)
+            token = await furnisher.enrolment_token(furniture.gateway)
+        self._supervisor.launch(self._programs.gateway(redis_url, token))
+        await self._supervisor.ready("gateway", serves_all)
 
-    async def _gateway_listens(self) -> bool:
-        status, _ = await get(_reached_at(self._host), self._ports.gateway, "/livez")
-        return status == 200
+    def _node(self) -> str | None:
+        """The id of the gateway's node, which makes it at its first start."""
+        file = self._state.gateway / "node.public.json"
+        return NodePublic.model_validate_json(file.read_bytes()).node if file.exists() else None
 
-    async def _gateway_ready(self) -> bool:
-        """Whether every worker serves the snapshot made at this start.
+    def _given(self, setting: str) -> Secret | None:
+        value = self._environment.get(setting)
+        return Secret(value) if value else None
 
-        The kernel spreads connections over the workers, so a few are asked at once: one alone would speak for one.
-        """
-        probe = partial(get, _reached_at(self._host), self._ports.gateway, "/readyz")
-        answers = await asyncio.gather(*(probe() for _ in range(READY_PROBES)))
-        return all(status == 200 and orjson.loads(body)["sequence"] >= self._sequence for status, body in answers)
-
-    async def _snapshot(self) -> None:
-        """Make the gateway's configuration. It is sealed to the node's keys, which the node makes before it listens."""
-        state = self._state
-        await self._supervisor.until("gateway", self._gateway_listens)
-        said = await self._control_plane(
-            "snapshot",
-            str(state.local_toml),
-            *("--node", str(state.gateway / "node.public.json")),
-            *self._signing_key(),
-            *("--state", str(state.control_plane / "state")),
-            *("--output", str(state.snapshot)),
-            *("--lease-hours", LEASE_HOURS),
-        )
-        self._sequence = int(said.split()[1])
-
-    def _signing_key(self) -> tuple[str, str]:
-        return "--signing-key", str(self._state.control_plane / "signing.key")
-
-    async def _control_plane(self, *arguments: str) -> str:
-        """Run one of the control plane's commands and return what it printed. Raises PartFailed with its complaint."""
-        process = await asyncio.create_subprocess_exec(
-            *_python("control_plane", *arguments),
-            env=self._child_environment(),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            preexec_fn=die_with_parent(),
-        )
-        try:
-            async with asyncio.timeout(COMMAND_S_MAX):
-                said, complaint = await process.communicate()
-        except TimeoutError:
-            raise PartFailed(f"control_plane {arguments[0]}: not done within {COMMAND_S_MAX:g} s") from None
-        finally:
-            if process.returncode is None:
-                process.kill()
-        if process.returncode:
-            raise PartFailed(f"control_plane {arguments[0]}: {complaint.decode(errors='replace').strip()}")
-        return said.decode().strip()
-
-    def _child_environment(self) -> dict[str, str]:
-        given = self._environment
-        return {name: given[name] for name in INHERITED if name in given} | {"PYTHONUNBUFFERED": "1"}
-
-
-def _python(module: str, *arguments: str) -> tuple[str, ...]:
-    return sys.executable, "-m", module, *arguments
-
-
-def _reached_at(host: str) -> str:
-    """Where this machine reaches what listens on `host`."""
-    return {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104 - compared, not listened on
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+    def _secret(self, name: str, make: Callable[[], str]) -> Secret:
+        return made_once(self._state.secrets / name, lambda: Secret(make()))

@@ -73,14 +73,6 @@ class StateFolder:
     def control_socket(self) -> Path:
         return self.root / "control.sock"
 
-    @property
-    def local_toml(self) -> Path:
-        return self.root / "local.toml"
-
-    @property
-    def snapshot(self) -> Path:
-        return self.root / "snapshot.json"
-
     @contextmanager
     def locked(self, *, wait: bool = False) -> Iterator[None]:
         """Hold the folder; if another does, `wait` for it or raise AlreadyRunning.

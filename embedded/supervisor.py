@@ -20,13 +20,13 @@ class Supervisor:
         self._clock = clock
         self._report = report
         self._keepers: dict[str, Keeper] = {}
+        self._launched_s: dict[str, float] = {}
         self.stopping = asyncio.Event()
 
     async def start(self, part: Part) -> None:
         """Start a part and wait until it is ready. Raises PartFailed."""
-        began = self._clock.monotonic_s()
         self.launch(part)
-        await self.ready(part.name, began)
+        await self.ready(part.name)
 
     def launch(self, part: Part) -> None:
         """Start a part without waiting for it."""
@@ -38,16 +38,17 @@ class Supervisor:
             moved=self._remember,
         )
         self._keepers[part.name] = keeper
+        self._launched_s[part.name] = self._clock.monotonic_s()
         keeper.launch()
 
-    async def ready(self, name: str, began_s: float) -> None:
-        """Wait until a launched part is ready, and say how long that took. Raises PartFailed."""
-        await self._keepers[name].ready()
-        self._report(f"{name} … ready ({self._clock.monotonic_s() - began_s:.1f} s)")
+    async def ready(self, name: str, condition: Callable[[], Awaitable[bool]] | None = None) -> None:
+        """Wait until a launched part is ready, and say how long that took. Raises PartFailed.
 
-    async def until(self, name: str, condition: Callable[[], Awaitable[bool]]) -> None:
-        """Wait until `condition` holds. Raises PartFailed if the launched part ends before, or that takes too long."""
-        await self._keepers[name].until(condition)
+        `condition` takes the place of the part's own for this once.
+        """
+        keeper = self._keepers[name]
+        await keeper.until(condition or keeper.part.ready)
+        self._report(f"{name} … ready ({self._clock.monotonic_s() - self._launched_s[name]:.1f} s)")
 
     async def stop(self) -> None:
         # First, so that nobody takes for ready what is stopping.

@@ -13,8 +13,9 @@ def test_offset_moves_every_port() -> None:
     assert [(part, port + 100) for part, _, port in usual] == [(part, port) for part, _, port in moved]
 
 
-def test_only_the_gateway_leaves_the_loopback() -> None:
-    assert [part for part, host, _ in Ports(0).listed("0.0.0.0") if host != LOOPBACK] == ["gateway"]
+def test_only_the_planes_leave_the_loopback() -> None:
+    outside = [part for part, host, _ in Ports(0).listed("0.0.0.0") if host != LOOPBACK]
+    assert outside == ["control_plane", "gateway"]
 
 
 def test_taken_port_is_named_with_its_holder_and_the_way_out() -> None:

@@ -20,7 +20,6 @@ DIALECT_NAMED = {
     "shared/models/provider.py",
     "control_plane/providers/api.py",
     "control_plane/virtual_keys/credentials.py",
-    "embedded/local_file.py",
 }
 """Where the inner dialect is said by its name, which is a provider's too."""
 
