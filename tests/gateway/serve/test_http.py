@@ -1,122 +1,25 @@
 """The public door on a real loopback socket: what is not as it must be is refused in our shape, by name."""
 
 import asyncio
-import itertools
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any
 
 import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.pipeline.attempt import Attempts, Waits
-from gateway.pipeline.outcome import Outcome
-from gateway.pipeline.pipeline import Pipeline
 from gateway.serve.head import HEAD_BYTES_MAX, HEADERS_MAX
-from gateway.serve.http import ColdFront, ColdServer
-from gateway.serve.lane import Limits
-from gateway.serve.probes import Probes
-from gateway.serve.server import Server
 from gateway.upstream.errors import Cut
-from gateway.upstream.messages import Deadlines, UpstreamRequest, UpstreamResponse
-from gateway.view.holder import ViewHolder
-from shared.clock import SystemClock
+from gateway.upstream.messages import UpstreamRequest, UpstreamResponse
 from shared.models.noun import Kind
 from shared.paths import ADMIN_NOUNS
-from tests.fakes.upstream import FakeClient, Hang, Step, answers, streams
+from tests.fakes.front import BODY, BODY_BYTES_MAX, CHAT, error, opened
+from tests.fakes.upstream import Hang, Step, answers, streams
 from tests.fakes.world import World
-from tests.fixtures.wire import Reply, Wire, request
+from tests.fixtures.wire import Wire, request
 
-BODY_BYTES_MAX = 1_000
 OK = b'{"id": "1"}'
 EVENT = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
 FINISH = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
 DONE = b"data: [DONE]\n\n"
-CHAT = "/v1/chat/completions"
-BODY = {"model": "sim-chat"}
-
-
-class Door:
-    """A front with everything behind it scripted."""
-
-    def __init__(self, port: int, world: World, client: FakeClient, outcomes: list[Outcome]) -> None:
-        self.port = port
-        self.client = client
-        self.outcomes = outcomes
-        self.settled = asyncio.Event()
-        self.auth = {"authorization": f"Bearer {world.key}"}
-
-    async def post(self, body: Any = None, headers: dict[str, str] | None = None, path: str = CHAT) -> Reply:
-        async with await Wire.open(self.port) as wire:
-            return await wire.post(path, BODY if body is None else body, {**self.auth, **(headers or {})})
-
-    async def get(self, path: str, method: str = "GET") -> Reply:
-        async with await Wire.open(self.port) as wire:
-            await wire.send(request(method, path, self.auth))
-            return await wire.reply()
-
-    async def raw(self, data: bytes) -> Reply:
-        async with await Wire.open(self.port) as wire:
-            await wire.send(data)
-            return await wire.reply()
-
-
-Open = Callable[..., Any]
-
-
-@asynccontextmanager
-async def opened(
-    *script: Step,
-    world: World | None = None,
-    body_wait_s: float = 20.0,
-    running_requests_max: int = 100,
-    client: Any = None,
-    ready: bool = True,
-) -> AsyncIterator[Door]:
-    world = world or World()
-    client = client or FakeClient(*script)
-    outcomes: list[Outcome] = []
-    views, clock, numbers = ViewHolder(), SystemClock(), itertools.count(1)
-    if ready:
-        views.swap(world.view())
-    door: Door
-
-    def settle(outcome: Outcome) -> None:
-        outcomes.append(outcome)
-        door.settled.set()
-
-    waits = Waits(Deadlines(), Deadlines())
-    pipeline = Pipeline(views, Attempts(client, waits, 100_000), clock, settle)
-
-    def new_id() -> str:
-        return f"lg_{next(numbers)}"
-
-    loop = asyncio.get_running_loop()
-    cold = ColdServer(ColdFront(pipeline, Probes(views, lambda: {"sequence": 7}), clock, new_id), loop)
-    limits = Limits(BODY_BYTES_MAX, body_wait_s, running_requests_max, sweep_s=0.02)
-    server = Server(pipeline, cold, clock, new_id, limits)
-    listener = await loop.create_server(server, "127.0.0.1", 0)
-    door = Door(listener.sockets[0].getsockname()[1], world, client, outcomes)
-    try:
-        yield door
-    finally:
-        listener.close()
-        await server.close(1.0)
-        await listener.wait_closed()
-
-
-def error(reply: Reply, status: int, code: str) -> dict[str, Any]:
-    """Every error of the gateway's own: both clients' shapes, an id in head and body, and no trace of aiohttp."""
-    assert reply.headers["content-type"].startswith("application/json"), reply
-    body: dict[str, Any] = reply.json()
-    assert (reply.status, body["error"]["code"]) == (status, code), body
-    assert set(body["error"]) == {"message", "type", "param", "code"}
-    assert (body["status"], body["message"]) == ("failure", body["error"]["message"])
-    assert body["request_id"] == reply.headers["x-portkey-request-id"]
-    assert "aiohttp" not in str(reply.headers).lower()
-    assert ("x-should-retry" in reply.headers) == (status not in (408, 500, 502, 503, 504))
-    return body
 
 
 # Answers

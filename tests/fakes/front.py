@@ -1,0 +1,131 @@
+"""The public port with everything behind it scripted: on a loopback socket, or one caller's lane in memory."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gateway.pipeline.attempt import Attempts, Waits
+from gateway.pipeline.outcome import Outcome
+from gateway.pipeline.pipeline import Pipeline
+from gateway.serve.http import ColdFront, ColdServer
+from gateway.serve.lane import Limits
+from gateway.serve.probes import Probes
+from gateway.serve.server import Server
+from gateway.upstream.messages import Deadlines
+from gateway.view.holder import ViewHolder
+from shared.clock import Clock, SystemClock
+from tests.fakes.transport import MemoryTransport
+from tests.fakes.upstream import FakeClient, Step
+from tests.fakes.world import World
+from tests.fixtures.wire import Reply, Wire, request
+
+BODY_BYTES_MAX = 1_000
+CHAT = "/v1/chat/completions"
+BODY = {"model": "sim-chat"}
+LIMITS = Limits(BODY_BYTES_MAX, body_wait_s=20.0, running_requests_max=100, sweep_s=0.02)
+
+
+@dataclass(eq=False)
+class Front:
+    server: Server
+    client: Any
+    auth: dict[str, str]
+    outcomes: list[Outcome]
+    settled: asyncio.Event
+    """A call has been settled."""
+
+    def caller(self) -> MemoryTransport:
+        """A caller whose connection is in memory."""
+        return MemoryTransport(self.server())
+
+    @property
+    def is_empty(self) -> bool:
+        """Nobody is connected, and nothing runs."""
+        return not self.server._lanes and self.server.running == 0
+
+
+def front(
+    *script: Step,
+    world: World | None = None,
+    client: Any = None,
+    ready: bool = True,
+    clock: Clock | None = None,
+    **limits: Any,
+) -> Front:
+    """`limits` are those of `LIMITS` that shall be others."""
+    world = world or World()
+    client = client or FakeClient(*script)
+    clock = clock or SystemClock()
+    outcomes: list[Outcome] = []
+    settled = asyncio.Event()
+    views, numbers = ViewHolder(), itertools.count(1)
+    if ready:
+        views.swap(world.view())
+
+    def settle(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        settled.set()
+
+    def new_id() -> str:
+        return f"lg_{next(numbers)}"
+
+    pipeline = Pipeline(views, Attempts(client, Waits(Deadlines(), Deadlines()), 100_000), clock, settle)
+    probes = Probes(views, lambda: {"sequence": 7})
+    cold = ColdServer(ColdFront(pipeline, probes, clock, new_id), asyncio.get_running_loop())
+    server = Server(pipeline, cold, clock, new_id, replace(LIMITS, **limits))
+    return Front(server, client, {"authorization": f"Bearer {world.key}"}, outcomes, settled)
+
+
+class Door:
+    """A front on a socket."""
+
+    def __init__(self, port: int, behind: Front) -> None:
+        self.port = port
+        self.server = behind.server
+        self.client = behind.client
+        self.outcomes = behind.outcomes
+        self.settled = behind.settled
+        self.auth = behind.auth
+
+    async def post(self, body: Any = None, headers: dict[str, str] | None = None, path: str = CHAT) -> Reply:
+        async with await Wire.open(self.port) as wire:
+            return await wire.post(path, BODY if body is None else body, {**self.auth, **(headers or {})})
+
+    async def get(self, path: str, method: str = "GET") -> Reply:
+        async with await Wire.open(self.port) as wire:
+            await wire.send(request(method, path, self.auth))
+            return await wire.reply()
+
+    async def raw(self, data: bytes) -> Reply:
+        async with await Wire.open(self.port) as wire:
+            await wire.send(data)
+            return await wire.reply()
+
+
+@asynccontextmanager
+async def opened(*script: Step, **options: Any) -> AsyncIterator[Door]:
+    """`options` as for `front`."""
+    behind = front(*script, **options)
+    listener = await asyncio.get_running_loop().create_server(behind.server, "127.0.0.1", 0)
+    try:
+        yield Door(listener.sockets[0].getsockname()[1], behind)
+    finally:
+        listener.close()
+        await behind.server.close(1.0)
+        await listener.wait_closed()
+
+
+def error(reply: Reply, status: int, code: str) -> dict[str, Any]:
+    """Every error of the gateway's own: both clients' shapes, an id in head and body, and no trace of aiohttp."""
+    assert reply.headers["content-type"].startswith("application/json"), reply
+    body: dict[str, Any] = reply.json()
+    assert (reply.status, body["error"]["code"]) == (status, code), body
+    assert set(body["error"]) == {"message", "type", "param", "code"}
+    assert (body["status"], body["message"]) == ("failure", body["error"]["message"])
+    assert body["request_id"] == reply.headers["x-portkey-request-id"]
+    assert "aiohttp" not in str(reply.headers).lower()
+    assert ("x-should-retry" in reply.headers) == (status not in (408, 500, 502, 503, 504))
+    return body

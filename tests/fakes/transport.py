@@ -1,0 +1,104 @@
+"""A socket's near end in memory: what is written is seen, and its far end does what a test says, when it says it."""
+
+import asyncio
+import socket
+from typing import Any
+
+
+class MemoryTransport(asyncio.Transport):
+    """Carries one protocol. `hold()` stands for a caller who no longer reads, `take(...)` for one who does."""
+
+    def __init__(self, protocol: asyncio.Protocol) -> None:
+        super().__init__()
+        self._protocol = protocol
+        self._loop = asyncio.get_running_loop()
+        self._held = False
+        self.family = socket.AF_UNIX
+        self.options: list[tuple[int, ...]] = []
+        self.written = bytearray()
+        self.unsent_bytes = 0
+        self.reading = True
+        self.half_closed = False
+        """We have said our last word."""
+        self.closed = False
+        self.aborted = False
+        self.moved = asyncio.Event()
+        """Something was written, or the end came."""
+        protocol.connection_made(self)
+
+    # What the far end does
+
+    def feed(self, *pieces: bytes) -> None:
+        for piece in pieces:
+            if not self.closed:
+                self._protocol.data_received(piece)
+
+    def hang_up(self) -> None:
+        """It shuts its sending end."""
+        if not self.closed and not self._protocol.eof_received():
+            self.close()
+
+    def lose(self) -> None:
+        """It is gone without a word."""
+        if not self.closed:
+            self._end()
+
+    def hold(self) -> None:
+        self._held = True
+        self._protocol.pause_writing()
+
+    def take(self, bytes_max: int | None = None) -> None:
+        """Read what was written, or so much of it."""
+        self.unsent_bytes -= min(self.unsent_bytes, self.unsent_bytes if bytes_max is None else bytes_max)
+        if self._held and not self.unsent_bytes:
+            self._held = False
+            self._protocol.resume_writing()
+
+    # What a protocol calls
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self if name == "socket" else default
+
+    def setsockopt(self, *option: int) -> None:
+        self.options.append(option)
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        raise AssertionError("a lane keeps its transport")
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        assert not self.closed, "written to a closed transport"
+        assert not self.half_closed, "written behind the last word"
+        self.written += data
+        if self._held:
+            self.unsent_bytes += len(data)
+        self.moved.set()
+
+    def write_eof(self) -> None:
+        self.half_closed = True
+        self.moved.set()
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent_bytes
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        if not self.closed:
+            self._end()
+
+    def abort(self) -> None:
+        if not self.closed:
+            self.aborted = True
+            self._end()
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def _end(self) -> None:
+        self.closed = True
+        self.moved.set()
+        self._loop.call_soon(self._protocol.connection_lost, None)
