@@ -227,7 +227,7 @@ def _require_identity(settings: Settings) -> None:
     """Raises ValueError for a node that neither is enrolled nor can be, IdentityError."""
     if _identity(settings) is not None:
         return
-    if settings.control_plane_url is None or settings.enrolment_token is None:
+    if settings.control_plane_url is None or not settings.enrolment_token:
         raise ValueError(
             "this node is not enrolled: set GATEHOUSE_CONTROL_PLANE_URL and GATEHOUSE_ENROLMENT_TOKEN"
             " (or, without a control plane, GATEHOUSE_SNAPSHOT and GATEHOUSE_SIGNING_FINGERPRINT)"

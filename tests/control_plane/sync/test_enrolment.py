@@ -21,7 +21,7 @@ async def test_a_node_learns_what_it_is_and_where_to_go(sync_plane: SyncPlane) -
     enrolment = await node.enrol(await sync_plane.new_token())
     assert enrolment.gateway == sync_plane.gateway
     assert enrolment.organisation == sync_plane.plane.organisation
-    assert enrolment.endpoints == ["https://house.example"]
+    assert enrolment.endpoints == [sync_plane.url]
     (row,) = await sync_plane.rows("select * from node")
     assert (row["id"], row["sign"], row["open"]) == (
         node.keys.node,
