@@ -1,0 +1,87 @@
+"""`scripts/chaos`: provokes a stack of its own and counts what was lost. Exits 1 if anything was, never for slowness.
+
+sync     kill -9 of control plane, agent, workers, Redis and PostgreSQL at random, under edits and calls
+writers  16 writers and three gateways: nothing lost, no gap, nothing out of order
+"""
+
+import argparse
+import asyncio
+import random
+import secrets
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from chaos import kills
+from chaos.program import ProgramFailed
+from chaos.stack import standing
+from chaos.writers import Ledger, reckon, write
+from embedded.api_client import ApiError
+from embedded.keeper import PartFailed
+from embedded.postgres_programs import NoPostgres
+from embedded.redis_server import NoRedis
+
+INTERRUPTED = 130
+WRITERS = 16
+
+
+async def sync(folder: Path, options: argparse.Namespace) -> bool:
+    seed = secrets.randbits(32) if options.seed is None else options.seed
+    async with standing(folder, gateways=2, workspaces=2) as stack:
+        print(f"everything is up; seed {seed}", flush=True)
+        outcome = await kills.provoke(stack, 20.0 if options.short else 600.0, random.Random(seed))
+    print(*kills.lines(outcome), sep="\n")
+    return outcome.good
+
+
+async def writers(folder: Path, options: argparse.Namespace) -> bool:
+    edits, ledger = 60 if options.short else 1_000, Ledger()
+    async with standing(folder, gateways=3, workspaces=4) as stack:
+        print("everything is up", flush=True)
+        await write(stack, ledger, writers=WRITERS, edits=edits)
+        await stack.at_rest()
+        found = await reckon(stack, ledger)
+    print(*(f"wrong: {text}" for text in (*found.lost, *found.twice, *found.unordered)), sep="\n", end="")
+    counts = f"{len(found.lost)} lost, {len(found.twice)} twice, {len(found.unordered)} out of order or missing"
+    print(f"{WRITERS} writers, {len(ledger.acknowledged)} edits, 3 gateways: {counts}")
+    return not (found.lost or found.twice or found.unordered)
+
+
+COMMANDS = {"sync": sync, "writers": writers}
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="scripts/chaos", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("command", choices=COMMANDS)
+    parser.add_argument("--short", action="store_true", help="well under a minute")
+    parser.add_argument("--seed", type=int, help="of what is killed when")
+    return parser.parse_args(arguments)
+
+
+async def _main(options: argparse.Namespace) -> int:
+    # SIGTERM unwinds as Ctrl-C does: whatever was started is ended.
+    this = asyncio.current_task()
+    assert this is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
+    try:
+        with tempfile.TemporaryDirectory(prefix="gatehouse-chaos-") as folder:
+            return 0 if await COMMANDS[options.command](Path(folder), options) else 1
+    except (ProgramFailed, PartFailed, NoPostgres, NoRedis, ApiError) as failure:
+        print(f"chaos: {failure}", file=sys.stderr)
+        return 1
+
+
+def main() -> int:
+    try:
+        return asyncio.run(_main(_options(sys.argv[1:])))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print("chaos: interrupted; everything it started was ended", file=sys.stderr)
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())
