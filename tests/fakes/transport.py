@@ -13,6 +13,7 @@ class MemoryTransport(asyncio.Transport):
         self._protocol = protocol
         self._loop = asyncio.get_running_loop()
         self._held = False
+        self._write_paused = False
         self.family = socket.AF_UNIX
         self.options: list[tuple[int, ...]] = []
         self.written = bytearray()
@@ -45,13 +46,15 @@ class MemoryTransport(asyncio.Transport):
 
     def hold(self) -> None:
         self._held = True
-        self._protocol.pause_writing()
 
     def take(self, bytes_max: int | None = None) -> None:
-        """Read what was written, or so much of it."""
-        self.unsent_bytes -= min(self.unsent_bytes, self.unsent_bytes if bytes_max is None else bytes_max)
-        if self._held and not self.unsent_bytes:
-            self._held = False
+        """Read so much of what was written, or all of it and go on reading."""
+        if bytes_max is not None:
+            self.unsent_bytes -= min(self.unsent_bytes, bytes_max)
+            return
+        self._held, self.unsent_bytes = False, 0
+        if self._write_paused:
+            self._write_paused = False
             self._protocol.resume_writing()
 
     # What a protocol calls
@@ -71,6 +74,9 @@ class MemoryTransport(asyncio.Transport):
         self.written += data
         if self._held:
             self.unsent_bytes += len(data)
+            if not self._write_paused:
+                self._write_paused = True
+                self._protocol.pause_writing()
         self.moved.set()
 
     def write_eof(self) -> None:
