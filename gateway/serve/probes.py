@@ -22,6 +22,8 @@ class Probes:
             return 200, {"status": "alive"}
         if path != "/readyz":
             return None
-        if self._views.current is None:
-            return 503, {"status": "not_ready", "code": "no_configuration", **self._status()}
-        return 200, {"status": "ready", **self._status()}
+        status = self._status()
+        # The view is swapped in first; a moment later the follower says which lease it is that is served.
+        if self._views.current is None or status.get("sequence") is None:
+            return 503, {"status": "not_ready", "code": "no_configuration", **status}
+        return 200, {"status": "ready", **status}
