@@ -97,7 +97,13 @@ class ShardKeys:
 
     async def make_shard(self, connection: asyncpg.Connection, shard: str, organisation: str) -> None:
         """A new shard with its counter and its first key."""
-        await connection.execute("insert into shard_head (shard, organisation) values ($1, $2)", shard, organisation)
+        # On the timeline of the others: one of its own would look like a failover (GHS/1 10.6).
+        await connection.execute(
+            "insert into shard_head (shard, organisation, timeline)"
+            " values ($1, $2, coalesce((select max(timeline) from shard_head), 1))",
+            shard,
+            organisation,
+        )
         sealed = await self._data_keys.seal(connection, organisation, "shard_key", f"{shard}#1", envelope.new_key())
         await connection.execute(
             "insert into shard_key (shard, organisation, epoch, key_sealed, key_version) values ($1, $2, 1, $3, $4)",

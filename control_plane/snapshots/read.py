@@ -93,7 +93,8 @@ class ShardReader:
             " where shard = $1 and not deleted",
             head.shard,
         )
-        return Whole(head.shard, tuple(SealedResource(head.shard, *row) for row in rows))
+        # Tens of thousands of hashes are too long for the loop.
+        return await asyncio.to_thread(_whole, head.shard, rows)
 
     async def _digest(self, connection: asyncpg.Connection, head: Head) -> str:
         kept = self._kept.get(head.shard)
@@ -119,6 +120,10 @@ class ShardReader:
             shard, _ = self._kept.popitem(last=False)
             if not self._locks[shard].locked():
                 del self._locks[shard]
+
+
+def _whole(shard: str, rows: Iterable[asyncpg.Record]) -> Whole:
+    return Whole(shard, tuple(SealedResource(shard, *row) for row in rows))
 
 
 async def _load(connection: asyncpg.Connection, shard: str) -> tuple[dict[tuple[str, str], bytes], str]:

@@ -39,6 +39,7 @@ class Notices:
         self._owners: dict[str, str] = {}
         self._places: dict[str, tuple[int, int]] = {}
         self._ready = asyncio.Event()
+        self._said = ""
         self.ended = False
         """There will be no news any more; whoever waits is to stop."""
 
@@ -49,7 +50,9 @@ class Notices:
                 try:
                     await self._listen()
                 except (Unavailable, DatabaseUnfit) as error:
-                    log.warning("listener_away", detail=str(error))
+                    self._say(str(error))
+                except Exception:  # The process's only listener: without it no node is answered.
+                    log.exception("listener_failed")
                 self._ready.clear()
                 await asyncio.sleep(RETRY_S)
         finally:
@@ -98,6 +101,7 @@ class Notices:
                 await connection.add_listener(CHANNEL, self._heard)
             while not lost.is_set():
                 await self._compare()
+                self._said = ""
                 self._ready.set()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._poll_s):
@@ -122,6 +126,12 @@ class Notices:
             if self._places.get(shard) != (epoch, revision):
                 self._places[shard] = (epoch, revision)
                 self._wake(owner)
+
+    def _say(self, detail: str) -> None:
+        """Once, until it was back."""
+        if detail != self._said:
+            log.warning("listener_away", detail=detail)
+        self._said = detail
 
     def _wake(self, owner: str) -> None:
         if owner == INSTANCE:

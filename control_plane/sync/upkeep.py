@@ -29,7 +29,9 @@ class Upkeep:
             try:
                 await self.turn(compacting=rounds % COMPACT_EVERY == 0)
             except Unavailable as error:
-                log.warning("upkeep_failed", detail=str(error))
+                log.warning("upkeep_put_off", detail=str(error))
+            except Exception:  # What could not be forgotten now is tried again, and is in nobody's way.
+                log.exception("upkeep_failed")
             rounds += 1
             await asyncio.sleep(NONCES_S)
 

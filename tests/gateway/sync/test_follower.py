@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -17,6 +18,8 @@ from gateway.sync.state import VerifiedState
 from gateway.sync.store import MemoryStore, Store
 from gateway.sync.tree import Planted
 from shared.clock import FakeClock
+from shared.protocol import lease as leases
+from shared.protocol.lease import sign_lease
 from shared.protocol.snapshot import Snapshot
 from tests.fixtures.house import GATEWAY, HOUR_MS, House, new_node_keys
 from tests.fixtures.redis import RedisServer
@@ -126,6 +129,21 @@ async def test_each_newer_state_is_applied_once(
         await worker.turn()
         await worker.turn()
     assert worker.sequences == [1, 2, 3]
+
+
+async def test_a_fresh_lease_over_the_same_content_is_held_and_not_applied_again(
+    worker: Worker, house: House, disk: MemoryStore
+) -> None:
+    """GHS/1 14.9: there is nothing to compile."""
+    snapshot = house.publish()
+    await put(disk, house, snapshot)
+    await worker.turn()
+    held = leases.parse(snapshot.lease.payload)
+    fresh = sign_lease(house.signing_key, held.model_copy(update={"sequence": 9}))
+    await put(disk, house, replace(snapshot, lease=fresh))
+    await worker.turn()
+    assert worker.sequences == [1]
+    assert worker.follower.status.sequence == 9
 
 
 async def test_what_redis_has_newer_is_applied(
