@@ -2,6 +2,7 @@
 
 sync     kill -9 of control plane, agent, workers, Redis and PostgreSQL at random, under edits and calls
 writers  16 writers and three gateways: nothing lost, no gap, nothing out of order
+edits    how long 100 edits take to be in effect on every worker, with watches and with watches blocked
 """
 
 import argparse
@@ -14,7 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from chaos import kills
+from chaos import kills, latency
 from chaos.program import ProgramFailed
 from chaos.stack import standing
 from chaos.writers import Ledger, reckon, write
@@ -49,7 +50,20 @@ async def writers(folder: Path, options: argparse.Namespace) -> bool:
     return not (found.lost or found.twice or found.unordered)
 
 
-COMMANDS = {"sync": sync, "writers": writers}
+async def edits(folder: Path, options: argparse.Namespace) -> bool:
+    chance = random.Random(options.seed)
+    for number, watched in enumerate((True, False)):
+        here = folder / str(number)
+        here.mkdir()
+        print(f"watches {'pass' if watched else 'are blocked'}", flush=True)
+        async with latency.standing_stack(here, watched=watched) as stack:
+            count, pause_s_max = (100, 1.0 if watched else 30.0) if not options.short else (12 if watched else 4, 1.0)
+            took = await latency.measure(stack, edits=count, pause_s_max=pause_s_max, chance=chance)
+        print(*latency.lines(took), sep="\n", flush=True)
+    return True
+
+
+COMMANDS = {"sync": sync, "writers": writers, "edits": edits}
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:

@@ -1,13 +1,14 @@
 """Callers who call without a pause, each on a connection of its own, and who remember how each call ended."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 
 import orjson
 
+from chaos import kernel
 from chaos.stack import Node, chat
 from embedded.ports import LOOPBACK
 
@@ -114,14 +115,14 @@ async def calling(
             load.stopping = True
 
 
-async def line_to_each_worker(node: Node, callers_of: Callable[[int, int], set[int]]) -> dict[str, Line]:
+async def line_to_each_worker(node: Node) -> dict[str, Line]:
     """A kept connection to each worker, by its name. The kernel chooses who accepts, so it is tried until it fits."""
     lines: dict[str, Line] = {}
     workers = node.workers()
     while lines.keys() < workers.keys():
         line = await Line.open(node.port)
         await line.ask(b"GET /livez HTTP/1.1\r\nhost: gateway.test\r\n\r\n")
-        owner = next((name for name, pid in workers.items() if line.port in callers_of(pid, node.port)), None)
+        owner = next((name for name, pid in workers.items() if line.port in kernel.callers_of(pid, node.port)), None)
         if owner is None or owner in lines:
             await line.close()
         else:

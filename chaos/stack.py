@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -231,9 +231,12 @@ async def standing(
     workers: int = 2,
     gateway_settings: Settings | None = None,
     control_plane_settings: Settings | None = None,
+    control_plane_port: int | None = None,
 ) -> AsyncIterator[Stack]:
     """Everything ready to take calls; `nodes` of each gateway. Raises ProgramFailed."""
     ports = Ports(*free_ports(4))
+    if control_plane_port is not None:
+        ports = replace(ports, control_plane=control_plane_port)
     superuser, password = _secret(), _secret()
     stack = Stack(
         folder,
