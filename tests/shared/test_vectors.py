@@ -9,7 +9,7 @@ import pytest
 
 from shared.crypto import api_keys, hpke, sign
 from shared.crypto.secret import Secret
-from shared.protocol import canonical, envelope, key_chain, lease
+from shared.protocol import canonical, enrolment, envelope, key_chain, lease, request
 from shared.protocol.digest import ShardPosition, shard_digest, state_digest
 from shared.protocol.envelope import Subject, Suite
 from shared.protocol.key_chain import DataPlaneKey
@@ -77,6 +77,37 @@ def test_lease(case: dict[str, Any]) -> None:
     ours = lease.sign_lease(Secret(unpack(case["signing_key"])), Lease.model_validate(case["content"]))
     assert ours.model_dump(mode="json") == case["lease"]
     assert sign.public_key(Secret(unpack(case["signing_key"]))) == signed.public_key
+
+
+@pytest.mark.parametrize("case", cases("request", "valid"))
+def test_signed_request(case: dict[str, Any]) -> None:
+    """GHS/1 12.1."""
+    body, headers = unpack(case["body"]), case["headers"]
+    stamp = request.read_stamp(headers)
+    assert stamp.is_by(unpack(case["public_key"]), case["method"], case["path"], body)
+    ours = request.stamp(
+        Secret(unpack(case["signing_key"])),
+        stamp.node,
+        method=case["method"],
+        path=case["path"],
+        body=body,
+        time_ms=stamp.time_ms,
+        nonce=stamp.nonce,
+    )
+    assert ours == headers
+
+
+@pytest.mark.parametrize("case", cases("enrolment", "valid"))
+def test_enrolment(case: dict[str, Any]) -> None:
+    """GHS/1 5.1, 11.1, 11.2, 11.5."""
+    token = enrolment.parse_token(case["token"])
+    assert token.hash.hex() == case["token_hash"]
+    node = enrolment.node_id(unpack(case["node_public_key"]))
+    answer = json.dumps(case["answer"]).encode()
+    read = enrolment.read_enrolment(answer, fingerprint=token.fingerprint, node=node)
+    assert read.model_dump() == case["content"]
+    ours = enrolment.sign_enrolment(Secret(unpack(case["signing_key"])), read)
+    assert ours.model_dump(mode="json") == case["answer"]
 
 
 @pytest.mark.parametrize("case", cases("hpke", "valid"))

@@ -221,6 +221,71 @@ def lease() -> dict[str, Any]:
     }
 
 
+def request() -> dict[str, Any]:
+    key = fixed("node signing key")
+    private = Ed25519PrivateKey.from_private_bytes(key)
+    cases = []
+    for name, path, body in (
+        ("a heartbeat", "/sync/v1/heartbeat", plain({"have": [], "lease": None})),
+        ("an empty body", "/sync/v1/watch", b""),
+    ):
+        nonce, time_ms, node = fixed(f"nonce of {name}", 16), 1_795_255_579_808, "nd_3f0c52a1b09d44e7a1c2"
+        digest = hashlib.sha256(body).hexdigest()
+        signed = b"GHS/1 request\n" + plain(["POST", path, digest, time_ms, b64(nonce), node])
+        headers = {
+            "x-gatehouse-node": node,
+            "x-gatehouse-time": str(time_ms),
+            "x-gatehouse-nonce": b64(nonce),
+            "x-gatehouse-signature": b64(private.sign(signed)),
+        }
+        cases.append(
+            {
+                "name": name,
+                "signing_key": b64(key),
+                "public_key": b64(private.public_key().public_bytes_raw()),
+                "method": "POST",
+                "path": path,
+                "body": b64(body),
+                "headers": headers,
+            }
+        )
+    return {"valid": cases}
+
+
+def enrolment() -> dict[str, Any]:
+    key = fixed("control plane signing key")
+    private = Ed25519PrivateKey.from_private_bytes(key)
+    public = private.public_key().public_bytes_raw()
+    node_public = Ed25519PrivateKey.from_private_bytes(fixed("node signing key")).public_key().public_bytes_raw()
+    content = {
+        "protocol": "GHS/1",
+        "organisation": "org_1",
+        "gateway": "gw_1",
+        "node": "nd_" + hashlib.sha256(node_public).hexdigest()[:20],
+        "endpoints": ["https://house.example"],
+    }
+    payload = plain(content)
+    secret = _key("ghe", "enrolment token")
+    fingerprint = hashlib.sha256(public).hexdigest()
+    return {
+        "valid": [
+            {
+                "name": "one endpoint",
+                "signing_key": b64(key),
+                "node_public_key": b64(node_public),
+                "token": f"{secret}.{fingerprint}",
+                "token_hash": hashlib.sha256(secret.encode()).hexdigest(),
+                "content": content,
+                "answer": {
+                    "payload": b64url(payload),
+                    "signature": b64url(private.sign(b"GHS/1 enrolment\n" + payload)),
+                    "public_key": b64url(public),
+                },
+            }
+        ]
+    }
+
+
 def hpke() -> dict[str, Any]:
     receiver, ephemeral = (
         X25519PrivateKey.from_private_bytes(fixed(name)) for name in ("opening key", "ephemeral key")
@@ -267,16 +332,8 @@ def _hpke_seal(receiver: X25519PublicKey, ephemeral: X25519PrivateKey, info: byt
 
 
 def api_key() -> dict[str, Any]:
-    def key(prefix: str, label: str) -> str:
-        head = f"{prefix}_" + "".join(ALPHABET[byte % 62] for byte in fixed(label, 43))
-        rest, digits = zlib.crc32(head.encode()), ""
-        for _ in range(6):
-            rest, digit = divmod(rest, 62)
-            digits = ALPHABET[digit] + digits
-        return head + digits
-
     hash_key = fixed("hash key")
-    good = [(prefix, key(prefix, f"{prefix} {number}")) for prefix in ("gh", "ghe", "gha") for number in (1, 2)]
+    good = [(prefix, _key(prefix, f"{prefix} {number}")) for prefix in ("gh", "ghe", "gha") for number in (1, 2)]
     one = good[0][1]
     bad = {
         "empty": "",
@@ -302,8 +359,17 @@ def api_key() -> dict[str, Any]:
     }
 
 
+def _key(prefix: str, label: str) -> str:
+    head = f"{prefix}_" + "".join(ALPHABET[byte % 62] for byte in fixed(label, 43))
+    rest, digits = zlib.crc32(head.encode()), ""
+    for _ in range(6):
+        rest, digit = divmod(rest, 62)
+        digits = ALPHABET[digit] + digits
+    return head + digits
+
+
 def main() -> None:
-    for make in (canonical, envelope, digest, lease, hpke, api_key):
+    for make in (canonical, envelope, digest, lease, request, enrolment, hpke, api_key):
         path = FOLDER / make.__name__ / "vectors.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(make(), indent=1, ensure_ascii=True) + "\n")

@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.sync import reports, tree
-from gateway.sync.agent import Agent
+from gateway.sync.agent import STORE_POLL_S, Agent
 from gateway.sync.control_plane_client import CallFailed, ControlPlane, ControlPlaneClient
 from gateway.sync.leader import Alone
 from gateway.sync.link import Link
@@ -254,9 +254,9 @@ class RealNode:
         house = node.house
         self.node = node
         clock = house.plane.clock
-        self.store = shared or MemoryStore(clock, "disk")
+        self.store = MemoryStore(clock, "disk")
         self.agent = Agent(
-            stores=[self.store],
+            stores=[self.store] if shared is None else [self.store, shared],
             snapshot_path=None,
             pinned=house.fingerprint,
             gateway=node.gateway,
@@ -351,3 +351,23 @@ async def test_every_resource_that_came_opens(sync_plane: SyncPlane, tmp_path: P
     opener = unlock(held.snapshot.key_chain, held.lease, real.node.keys)
     bodies = [orjson.loads(opener.open(r)) for shard in held.snapshot.shards for r in shard.resources]
     assert {body["id"] for body in bodies} >= {"pc_a", sync_plane.plane.workspace, sync_plane.plane.organisation}
+
+
+async def test_nodes_that_share_a_redis_open_what_either_of_them_brought(sync_plane: SyncPlane, tmp_path: Path) -> None:
+    """GHS/1 5.5, 8.9: the second node's key is not in what the first one brought; soon it is in what both have."""
+    redis = MemoryStore(sync_plane.plane.clock, "redis")
+    first = RealNode(await sync_plane.new_node(), tmp_path / "1", redis)
+    await first.link.beat()
+    second = RealNode(await sync_plane.new_node(), tmp_path / "2", redis)
+    await second.agent.turn()
+    assert second.agent.held is None
+    assert second.agent.status().refusal == "key_chain_unopened"
+    await second.link.beat()
+    assert second.agent.status().refusal is None
+    sync_plane.plane.clock.advance(STORE_POLL_S)
+    await first.agent.turn()
+    assert first.agent.held is not None
+    assert second.agent.held is not None
+    assert first.agent.held.lease == second.agent.held.lease
+    for node in (first, second):
+        await node.client.close()
