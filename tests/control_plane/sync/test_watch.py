@@ -146,3 +146,17 @@ async def test_a_wait_has_its_limit(sync_plane: SyncPlane) -> None:
     node: SyncNode = await sync_plane.new_node()
     status, told = await node.post(WATCH_PATH, {"have": [], "lease": None, "key_chain": None, "wait_s": 51})
     assert (status, told["pointer"]) == (400, "/wait_s")
+
+
+async def test_a_gateway_that_is_deleted_while_its_node_waits_is_said_to_be_gone(mirror: Mirror) -> None:
+    """GHS/1 16.2."""
+    house = mirror.node.house
+    message = {**mirror.question.model_dump(mode="json"), "wait_s": HANG_S}
+    task = asyncio.create_task(mirror.node.post(WATCH_PATH, message))
+    while house.plane.organisation not in house.notices.waiting_for:  # noqa: ASYNC110
+        await asyncio.sleep(0.005)
+    await house.rows("delete from gateway where id = $1 returning id", house.gateway)
+    await house.put("a", 1)
+    async with asyncio.timeout(HANG_S / 2):
+        status, told = await task
+    assert (status, told["code"]) == (401, "gateway_unknown")
