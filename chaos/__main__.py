@@ -3,6 +3,7 @@
 sync     kill -9 of control plane, agent, workers, Redis and PostgreSQL at random, under edits and calls
 writers  16 writers and three gateways: nothing lost, no gap, nothing out of order
 edits    how long 100 edits take to be in effect on every worker, with watches and with watches blocked
+size     50,000 resources: cold start, and edits applied under load
 """
 
 import argparse
@@ -15,7 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from chaos import kills, latency
+from chaos import kills, latency, size
 from chaos.program import ProgramFailed
 from chaos.stack import standing
 from chaos.writers import Ledger, reckon, write
@@ -63,7 +64,12 @@ async def edits(folder: Path, options: argparse.Namespace) -> bool:
     return True
 
 
-COMMANDS = {"sync": sync, "writers": writers, "edits": edits}
+async def many(folder: Path, options: argparse.Namespace) -> bool:
+    async with size.standing_stack(folder) as stack:
+        return await size.measure(stack, 2_000 if options.short else 50_000)
+
+
+COMMANDS = {"sync": sync, "writers": writers, "edits": edits, "size": many}
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:

@@ -13,18 +13,13 @@ from pathlib import Path
 
 from chaos.blocked import without_watch
 from chaos.callers import Line, line_to_each_worker, post
+from chaos.instance import InstanceEdits, instance_edits
 from chaos.stack import Stack, chat, free_ports, standing
 from control_plane.catalogue import catalogue
-from control_plane.data_keys import INSTANCE, DataKeys
-from control_plane.db.pool import Database
-from control_plane.ids import Ids
-from control_plane.kms.local import LocalKms
+from control_plane.data_keys import INSTANCE
 from control_plane.known_providers import read_built_in
-from control_plane.permissions import ActorKind, Principal
-from control_plane.snapshots.change import Changes, ShardKeys
 from embedded.api_client import Row
 from embedded.ports import LOOPBACK
-from shared.clock import SystemClock
 from shared.models.noun import Kind
 from shared.models.price import Amounts, Price
 from shared.protocol.resource import GLOBAL_SHARD
@@ -39,7 +34,6 @@ SLUG = "edited"
 PRICED_FROM = date(2026, 1, 1)
 _STATUSES = range(430, 500)
 """Of the simulator's errors, by which a config is told from the one before."""
-_BUILD = Principal(ActorKind.INSTANCE, "catalogue", INSTANCE)
 
 Effect = Callable[[], Awaitable[None]]
 """Ends when an edit is in effect."""
@@ -56,10 +50,10 @@ class Took:
 class Edits:
     """Edits a stack and sees each of them come into effect. What is to be changed or revoked is there when it opens."""
 
-    def __init__(self, stack: Stack, changes: Changes, rounds: int, lines: Mapping[str, Lines]) -> None:
+    def __init__(self, stack: Stack, instance: InstanceEdits, rounds: int, lines: Mapping[str, Lines]) -> None:
         """`lines`: for each kind of edit one to every worker, since a line carries one call at a time."""
         self._stack = stack
-        self._changes = changes
+        self._instance = instance
         self._rounds = rounds
         self._lines = lines
         self._workspace = stack.workspaces[0]
@@ -109,10 +103,8 @@ class Edits:
         amounts = Amounts(input_usd_per_mtok=str(number + 1))
         price = Price(valid_from=PRICED_FROM, amounts=amounts)
         changed = self._models[number].model_copy(update={"prices": (price,)})
-        async with self._changes.open_instance(_BUILD, INSTANCE, "chaos") as change:
-            change.put(GLOBAL_SHARD, Kind.MODEL, changed)
-        (row,) = await self._stack.sql("select revision from shard_head where shard = $1", GLOBAL_SHARD)
-        return partial(self._served, GLOBAL_SHARD, row["revision"])
+        revision = await self._instance.put(INSTANCE, GLOBAL_SHARD, Kind.MODEL, [changed])
+        return partial(self._served, GLOBAL_SHARD, revision)
 
     async def _new_key(self) -> Row:
         body = {"name": "New", "default_config": "default"}
@@ -153,18 +145,14 @@ async def measure(stack: Stack, *, edits: int, pause_s_max: float, chance: rando
     """So many edits, a few at once, with pauses in between."""
     rounds = edits // len(KINDS)
     async with AsyncExitStack() as ending:
-        database = await Database.connect(stack.postgres_url.reveal_text(), connections_max=2)
-        ending.push_async_callback(database.close)
-        clock = SystemClock()
-        data_keys = DataKeys(LocalKms(stack.folder / "control_plane" / "kms.json"), clock)
-        changes = Changes(database, ShardKeys(data_keys), Ids(clock))
+        instance = await ending.enter_async_context(instance_edits(stack))
         lines: dict[str, list[Line]] = {what: [] for what in CALLED}
         for node in stack.nodes:
             for what in CALLED:
                 for line in (await line_to_each_worker(node)).values():
                     ending.push_async_callback(line.close)
                     lines[what].append(line)
-        editing = Edits(stack, changes, rounds, lines)
+        editing = Edits(stack, instance, rounds, lines)
         await editing.prepare()
         for number in range(rounds):
             await asyncio.sleep(chance.uniform(0, pause_s_max))

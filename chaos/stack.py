@@ -35,7 +35,7 @@ _PORTS = range(20_000, 32_000)
 """Below those the kernel gives to outgoing connections, so that none of them takes one between choice and use."""
 
 Settings = Mapping[str, object]
-"""By their names in a plane's settings.py."""
+"""By their names in a plane's settings.py; None: not given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Node:
     folder: Path
     program: Program
     workers_wanted: int
-    token: str | None = None
+    token: str
     """For its first start."""
 
     @property
@@ -111,6 +111,7 @@ class Stack:
     organisation: str = ""
     workers: int = 2
     gateway_settings: Settings = field(default_factory=dict)
+    gateway_module: str = "gateway"
 
     @property
     def control_plane_url(self) -> str:
@@ -206,11 +207,10 @@ class Stack:
             "workers": self.workers,
             "upstream_allow_cidrs": "127.0.0.0/8",
             "drain_s": 2,
-            **({} if node.token is None else {"enrolment_token": node.token}),
+            "enrolment_token": node.token,
             **settings,
         }
-        command = (sys.executable, "-m", "gateway", "--role", "all")
-        return Part("gateway", command, environment(given), partial(_is_ok, node.port, "/readyz"))
+        return _python(self.gateway_module, node.port, "/readyz", given, "--role", "all")
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +230,7 @@ async def standing(
     workspaces: int = 1,
     workers: int = 2,
     gateway_settings: Settings | None = None,
+    gateway_module: str = "gateway",
     control_plane_settings: Settings | None = None,
     control_plane_port: int | None = None,
 ) -> AsyncIterator[Stack]:
@@ -249,6 +250,7 @@ async def standing(
         simulator_key=Secret(f"sk-simulator-{secrets.token_hex(16)}"),
         workers=workers,
         gateway_settings=gateway_settings or {},
+        gateway_module=gateway_module,
     )
     async with AsyncExitStack() as ending:
         ending.push_async_callback(_stop_all, stack)
@@ -345,7 +347,8 @@ def free_ports(count: int) -> list[int]:
 def environment(settings: Settings) -> dict[str, str]:
     """What a plane's process gets."""
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    return inherited | {f"GATEHOUSE_{name.upper()}": str(value) for name, value in settings.items()}
+    given = {name: str(value) for name, value in settings.items() if value is not None}
+    return inherited | {f"GATEHOUSE_{name.upper()}": value for name, value in given.items()}
 
 
 def chat(**fields: Any) -> Row:
