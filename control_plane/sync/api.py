@@ -81,6 +81,7 @@ class SyncApi:
         node = await self._authenticator.node(signed)
         watch = await asyncio.to_thread(parse_body, signed.body, Watch)
         await self._news(node, watch)
+        await self._authenticator.require_still(node)
         return await self._answer(node, watch)
 
     async def _news(self, node: Node, watch: Watch) -> None:

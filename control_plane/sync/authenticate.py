@@ -61,7 +61,18 @@ class NodeAuthenticator:
                 raise Unauthenticated(f"no node {stamp.node} is enrolled", code="node_unknown")
             self.require_signature(stamp, row["sign"], signed)
             if row["revoked"]:
-                raise Unauthenticated(f"node {stamp.node} was revoked", code="node_revoked")
+                raise _revoked(stamp.node)
             if not await store.take_nonce(connection, stamp.node, stamp.nonce):
                 raise Unauthenticated("this very request came before", code="nonce_used")
         return Node(row["id"], row["organisation"], row["gateway"])
+
+    async def require_still(self, node: Node) -> None:
+        """Raises Unauthenticated for a node that was revoked while it waited (GHS/1 15.2)."""
+        async with self._database.instance() as connection:
+            row = await store.find_node(connection, node.id)
+        if row is not None and row["revoked"]:
+            raise _revoked(node.id)
+
+
+def _revoked(node: str) -> Unauthenticated:
+    return Unauthenticated(f"node {node} was revoked", code="node_revoked")

@@ -75,7 +75,8 @@ class Enrolments:
         principal = Principal(ActorKind.NODE, node.node, organisation)
         async with self._changes.open_instance(principal, organisation, request_id) as change:
             used = await store.use_token(change.connection, hash_, node.sign)
-            if used is not None:
+            # To repeat an answer is not to enrol anew: a token that let a node in does not undo its revocation.
+            if used is not None and (used["first"] or not await store.is_revoked(change.connection, node.node)):
                 gateway: str = used["gateway"]
                 if not await store.enrol_node(change.connection, organisation, gateway, node):
                     raise Conflict("this node is enrolled at another gateway", code="node_elsewhere")

@@ -30,11 +30,14 @@ async def forget_nonces(connection: asyncpg.Connection) -> None:
 
 
 async def use_token(connection: asyncpg.Connection, hash_: bytes, sign: bytes) -> asyncpg.Record | None:
-    """Consume a token for the node with this signing key, in one statement; None if it is not for it to use."""
+    """Consume a token for the node with this signing key, in one statement; None if it is not for it to use.
+
+    `first`: it was not used before; else the node asks again for the answer it had.
+    """
     return await connection.fetchrow(
         "update enrolment_token set used_at = coalesce(used_at, now()), used_by = $2 where hash = $1"
         " and (used_at is null and expires_at > now() or used_by = $2 and used_at > now() - $3::interval)"
-        " returning id, organisation, gateway",
+        " returning id, organisation, gateway, used_at = now() as first",
         hash_,
         sign,
         timedelta(seconds=REPEAT_LIFE_S),
@@ -53,6 +56,14 @@ async def mark_used_again(connection: asyncpg.Connection, organisation: str, tok
         organisation,
         token,
     )
+
+
+async def is_revoked(connection: asyncpg.Connection, node: str) -> bool:
+    """Holds the node's row, so that nobody revokes it until the transaction ends."""
+    revoked: bool | None = await connection.fetchval(
+        "select revoked_at is not null from node where id = $1 for update", node
+    )
+    return bool(revoked)
 
 
 async def enrol_node(connection: asyncpg.Connection, organisation: str, gateway: str, node: NodePublic) -> bool:
