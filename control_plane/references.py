@@ -192,14 +192,28 @@ async def require_held(connection: asyncpg.Connection, principal: Principal) -> 
 
 
 async def end_delegations(connection: asyncpg.Connection, organisation: str, account: str) -> None:
-    """What a member handed out with a role they have no longer ends: their admin keys and open invitations."""
+    """What a member handed out with a role they have no longer ends: their admin keys and the keys made with those,
+    and the open invitations and unused enrolment tokens that they or any of these keys made.
+    """
+    makers, made = [account], [account]
+    while made:
+        # A generation at a time: each statement waits for edits by the keys it ends; the next sees what they made.
+        rows = await connection.fetch(
+            "update admin_key set revoked_at = coalesce(revoked_at, now())"
+            " where organisation = $1 and created_by = any($2) returning id",
+            organisation,
+            made,
+        )
+        made = [row["id"] for row in rows]
+        makers += made
     await connection.execute(
-        "update admin_key set revoked_at = now() where organisation = $1 and created_by = $2 and revoked_at is null",
+        "delete from invitation where organisation = $1 and invited_by = any($2) and accepted_at is null",
         organisation,
-        account,
+        makers,
     )
     await connection.execute(
-        "delete from invitation where organisation = $1 and invited_by = $2 and accepted_at is null",
+        "update enrolment_token set expires_at = now()"
+        " where organisation = $1 and created_by = any($2) and used_at is null and expires_at > now()",
         organisation,
-        account,
+        makers,
     )

@@ -5,11 +5,15 @@ import asyncio
 import pytest
 
 from control_plane.members.api import Members, MemberUpdate
-from control_plane.permissions import ActorKind, OrganisationRole, Principal
+from control_plane.permissions import GRANTABLE, TABLE, ActorKind, OrganisationRole, Principal
 from control_plane.web.route import Call
 from tests.fixtures.people import PASSWORD, People
 
 PATH = "/api/v1/members"
+
+
+def bearer(key: dict[str, str]) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key['key']}"}
 
 
 async def test_members_are_listed_filtered_and_sorted(people: People) -> None:
@@ -78,6 +82,51 @@ async def test_who_is_removed_is_out_at_once_with_all_they_handed_out(people: Pe
     assert (await owner.ok("GET", f"/api/v1/workspaces/{workspace}/members"))["data"] == []
     login = await people.browser()
     assert (await login.post("/api/v1/login", {"email": "admin@example.com", "password": PASSWORD})).status == 401
+
+
+@pytest.mark.parametrize("first_key_is", ["alive", "revoked"])
+async def test_keys_and_invitations_made_with_the_keys_of_who_is_removed_end_too(
+    people: People, first_key_is: str
+) -> None:
+    owner = await people.owner()
+    admin = await people.join(owner, "admin@example.com", "admin")
+    scopes = sorted(action for action, rule in TABLE.items() if action in GRANTABLE and rule.organisation != "owner")
+    body = {"name": "robot", "scopes": scopes}
+    first = await admin.ok("POST", "/api/v1/admin-keys", body)
+    program = await people.browser()
+    second = (await program.send("POST", "/api/v1/admin-keys", body, bearer(first))).body
+    third = (await program.send("POST", "/api/v1/admin-keys", body, bearer(second))).body
+    invited = await program.send("POST", "/api/v1/invitations", {"email": "friend@example.com"}, bearer(third))
+    assert invited.status == 201
+    if first_key_is == "revoked":
+        await owner.ok("DELETE", f"/api/v1/admin-keys/{first['id']}")
+    await owner.ok("DELETE", f"{PATH}/{admin.account}")
+    for key in (first, second, third):
+        assert (await program.send("GET", "/api/v1/organisation", headers=bearer(key))).status == 401
+    assert (await owner.ok("GET", "/api/v1/invitations?filter=state:open"))["data"] == []
+
+
+async def test_unused_enrolment_tokens_of_who_is_removed_end(people: People) -> None:
+    owner = await people.owner()
+    admin = await people.join(owner, "admin@example.com", "admin")
+    organisation = owner.session["organisation"]["id"]
+    await people.sql(
+        "insert into gateway (id, organisation, name, created_by) values ('gw_1', $1, 'one', $2) returning id",
+        organisation,
+        owner.account,
+    )
+    for maker in (owner.account, admin.account):
+        await people.sql(
+            "insert into enrolment_token (id, organisation, gateway, hash, created_by, expires_at)"
+            " values ($1, $2, 'gw_1', $3, $4, now() + interval '1 hour') returning id",
+            f"et_{maker}",
+            organisation,
+            maker.encode(),
+            maker,
+        )
+    await owner.ok("DELETE", f"{PATH}/{admin.account}")
+    assert await people.sql("select id from enrolment_token where expires_at > now()") == f"et_{owner.account}"
+    assert await people.sql("select count(*) from enrolment_token where expires_at > now()") == 1
 
 
 async def test_who_is_removed_here_stays_elsewhere(people: People) -> None:
