@@ -26,23 +26,28 @@ class Body(Protocol):
 class SizedBody:
     """A body whose length the head announced."""
 
-    __slots__ = ("_missing_bytes", "_pieces")
+    __slots__ = ("_begun", "_length", "_whole")
 
     def __init__(self, length: int) -> None:
-        self._missing_bytes = length
-        self._pieces: list[bytes] = []
+        self._length = length
+        self._begun = bytearray()
+        """In one piece: kept as they come, many small pieces would take many times the room of their bytes."""
+        self._whole = b""
 
     def feed(self, data: bytes) -> bytes | None:
-        missing = self._missing_bytes
+        missing = self._length - len(self._begun)
         if len(data) < missing:
-            self._pieces.append(data)
-            self._missing_bytes = missing - len(data)
+            self._begun += data
             return None
-        self._pieces.append(data[:missing])
+        if self._begun:
+            self._begun += data[:missing]
+            self._whole = bytes(self._begun)
+        else:
+            self._whole = data[:missing]
         return data[missing:]
 
     def whole(self) -> bytes:
-        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        return self._whole
 
 
 class ChunkedBody:
@@ -52,11 +57,12 @@ class ChunkedBody:
     piece: every body ends with one, and what follows has then not been looked at.
     """
 
-    __slots__ = ("_body_bytes", "_bytes_max", "_ended", "_fed_bytes", "_parser", "_pieces", "_tail")
+    __slots__ = ("_body", "_body_bytes", "_bytes_max", "_ended", "_fed_bytes", "_parser", "_tail")
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
-        self._pieces: list[bytes] = []
+        self._body = bytearray()
+        """In one piece, as above: here the caller chooses how small the pieces are."""
         self._body_bytes = 0
         self._fed_bytes = 0
         self._tail = b""
@@ -79,7 +85,7 @@ class ChunkedBody:
         return None
 
     def whole(self) -> bytes:
-        return b"".join(self._pieces)
+        return bytes(self._body)
 
     def _parse(self, piece: bytes) -> None:
         try:
@@ -98,7 +104,7 @@ class ChunkedBody:
     def on_body(self, piece: bytes) -> None:
         self._body_bytes += len(piece)
         if self._body_bytes <= self._bytes_max:
-            self._pieces.append(piece)
+            self._body += piece
 
     def on_message_complete(self) -> None:
         self._ended = True

@@ -9,6 +9,9 @@ from gateway.upstream.messages import Deadlines
 
 UNREAD_BYTES_MAX = 256 * 1024
 """Beyond this the connection is read no further until the reader has caught up."""
+PIECES_MAX = 64
+"""Beyond this what comes is put together at once: the other side chooses how small its pieces are, and kept each for
+itself they would take many times the room of their bytes."""
 
 
 class Wire(Protocol):
@@ -56,7 +59,7 @@ class Exchange:
         """None once the answer has ended, in whatever way."""
         self._loop = loop
         self._error: UpstreamError | None = None
-        self._pieces: list[bytes] = []
+        self._pieces: list[bytes | bytearray] = []
         self._unread_bytes = 0
         self._waiter: asyncio.Future[None] | None = None
         self._wake_bytes = 1
@@ -120,11 +123,8 @@ class Exchange:
 
     def _take(self) -> bytes:
         pieces = self._pieces
-        if len(pieces) == 1:
-            data = pieces.pop()
-        else:
-            data = b"".join(pieces)
-            pieces.clear()
+        data = bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
         self._unread_bytes = 0
         self._resume()
         return data
@@ -154,7 +154,13 @@ class Exchange:
         self._wake()
 
     def body_came(self, piece: bytes) -> None:
-        self._pieces.append(piece)
+        pieces = self._pieces
+        if len(pieces) < PIECES_MAX:
+            pieces.append(piece)
+        elif len(pieces) == PIECES_MAX:
+            pieces.append(bytearray(piece))
+        else:
+            pieces[-1] += piece
         self._unread_bytes += len(piece)
 
     def fed(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import tracemalloc
 from itertools import pairwise
 
 import httptools
@@ -347,3 +348,22 @@ def test_sockets_do_not_wait_to_fill_a_segment():
     transport = MemoryTransport()
     connection.connection_made(transport)
     assert transport.option == (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+async def test_an_answer_in_small_chunks_takes_the_room_of_its_bytes():
+    size = 256 * 1024
+    call = Call()
+    call.connection.data_received(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+    reading = asyncio.create_task(call.answer.read(size))
+    await asyncio.sleep(0)
+    tracemalloc.start()
+    try:
+        for _ in range(size // 1024):
+            call.connection.data_received(b"2\r\nab\r\n" * 512)
+        call.connection.data_received(b"0\r\n\r\n")
+        assert await reading == b"ab" * (size // 2)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # Each kept for itself, the pieces would take more than twenty times their bytes.
+    assert peak < 4 * size
