@@ -25,13 +25,15 @@ class EventTooLarge(ValueError):
 class EventSplitter:
     """Feed it a stream as it comes, cut anywhere; it gives whole events. One splitter per stream."""
 
-    __slots__ = ("_begun", "_event_bytes_max", "_pending", "_searched")
+    __slots__ = ("_begun", "_event_bytes_max", "_lf_only", "_pending", "_searched")
 
     def __init__(self, event_bytes_max: int = EVENT_BYTES_MAX) -> None:
         self._event_bytes_max = event_bytes_max
         self._pending = bytearray()
         self._searched = 0
         """So many bytes of `_pending` are known to hold no end of an event."""
+        self._lf_only = True
+        """No CR is in `_pending`. To look through all of it at each feed would cost the square of an event's length."""
         self._begun = False
 
     @property
@@ -55,6 +57,7 @@ class EventSplitter:
         ):
             return [data]  # The usual case: one event, whole, nothing before it.
         self._pending += data
+        self._lf_only = self._lf_only and b"\r" not in data
         if not self._begun and not self._begin():
             return []
         return self._cut(at_end=False)
@@ -74,7 +77,7 @@ class EventSplitter:
 
     def _cut(self, *, at_end: bool) -> list[bytes]:
         pending = self._pending
-        end_of_event = _end_by_lf if b"\r" not in pending else _end_by_any
+        end_of_event = _end_by_lf if self._lf_only else _end_by_any
         events: list[bytes] = []
         start = 0
         while end := end_of_event(pending, start, max(start, self._searched)):
@@ -87,6 +90,7 @@ class EventSplitter:
         if (end or len(pending)) - start > self._event_bytes_max:
             raise EventTooLarge(f"an event is longer than {self._event_bytes_max} bytes")
         del pending[:start]
+        self._lf_only = self._lf_only or not pending
         self._searched = max(0, len(pending) - _BLANK_LINE_BYTES_MAX + 1)
         return events
 
