@@ -59,7 +59,13 @@ def test_no_provider_is_named_away_from_home() -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ["x = 'mistral-ai'", "if p == 'openai': ...", "groq_url = 1", "def call_anthropic(): ...", "b'https://x.openai.com'"],
+    [
+        "x = 'mistral-ai'",
+        "if p == 'openai': ...",
+        "groq_url = 1",
+        "def call_anthropic(): ...",
+        "b'https://x.openai.com'",
+    ],
 )
 def test_the_check_itself_sees_a_name(source: str) -> None:
     assert list(named(ast.parse(source)))
