@@ -17,6 +17,7 @@ from shared.clock import Clock, SystemClock
 from shared.crypto import sign
 from shared.protocol import snapshot as document
 from shared.protocol.node import NodePublic
+from shared.settings import faults
 
 _HOUR_MS = 3_600_000
 
@@ -42,9 +43,7 @@ def _with_settings(act: Callable[[Settings], int]) -> int:
     try:
         settings = Settings()
     except ValidationError as error:
-        for fault in error.errors(include_url=False, include_input=False):
-            name = "_".join(str(part) for part in fault["loc"]).upper()
-            print(f"GATEHOUSE_{name}: {fault['msg']}", file=sys.stderr)
+        print(*faults(error), sep="\n", file=sys.stderr)
         return 2
     return act(settings)
 

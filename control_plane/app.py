@@ -1,7 +1,6 @@
 """The composition root of the control plane: settings become parts, parts become rooms. Nothing else makes a client."""
 
 import asyncio
-import logging
 import random
 import signal
 import sys
@@ -30,7 +29,7 @@ from control_plane.auth.passwords import Passwords
 from control_plane.catalogue import catalogue
 from control_plane.catalogue.seed import seed
 from control_plane.configs.api import Configs
-from control_plane.data_keys import DataKeys
+from control_plane.data_keys import INSTANCE, DataKeys
 from control_plane.db.errors import DatabaseUnfit
 from control_plane.db.migrate import MigrationError, migrate
 from control_plane.db.pool import Database
@@ -51,6 +50,7 @@ from control_plane.providers.api import Providers
 from control_plane.settings import Settings
 from control_plane.snapshots import files, state
 from control_plane.snapshots.change import Changes, ShardKeys
+from control_plane.snapshots.errors import BuildError
 from control_plane.snapshots.gateway_keys import GatewayKeys
 from control_plane.snapshots.lease import LeaseIssuer
 from control_plane.snapshots.read import ShardReader
@@ -64,6 +64,7 @@ from control_plane.web import openapi, reference_page
 from control_plane.web.api import BODY_BYTES_MAX, Api
 from control_plane.web.route import Call, Route
 from control_plane.workspaces.api import Workspaces
+from shared import logs
 from shared.clock import SystemClock
 from shared.crypto import sign
 from shared.crypto.secret import Secret
@@ -72,7 +73,7 @@ VERSION = "0.1.0"
 FIRST_RUN_FILE = "first-run-code"
 """Where the one-use code is left for whoever can read the state folder; it goes when it is used up."""
 
-_WHY_NOT = (DatabaseUnfit, MigrationError, Problem, OSError, ValueError)
+_WHY_NOT = (BuildError, DatabaseUnfit, MigrationError, Problem, OSError, ValueError)
 """What a person can mend: told in one line, without a traceback."""
 
 log = structlog.get_logger("control_plane")
@@ -106,7 +107,7 @@ class Plane:
 
 def run(settings: Settings) -> int:
     """Run until asked to stop. Returns the exit code, having said in one line why it cannot start."""
-    _set_up_logs(settings.log_level)
+    logs.set_up(settings.log_level, sys.stderr)
     try:
         uvloop.run(_serve(settings))
     except _WHY_NOT as error:
@@ -151,7 +152,10 @@ def _command(act: Callable[[], Coroutine[Any, Any, str]]) -> int:
 
 async def _serve(settings: Settings) -> None:
     stop = _stop_signal()
-    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"GATEHOUSE_STATE_DIR, {settings.state_dir}, cannot be used: {error.strerror}") from error
     for name in await migrate(settings.postgres_url.get_secret_value()):
         log.info("migration_applied", name=name)
     async with plane(settings) as parts:
@@ -160,7 +164,7 @@ async def _serve(settings: Settings) -> None:
         beside = [asyncio.create_task(parts.sync.notices.run()), asyncio.create_task(parts.sync.upkeep.run())]
         await runner.setup()
         try:
-            await web.TCPSite(runner, settings.host, settings.port, shutdown_timeout=settings.drain_s).start()
+            await _listen(runner, settings)
             log.info("control_plane_ready", host=settings.host, port=settings.port)
             await stop.wait()
         finally:
@@ -173,7 +177,10 @@ async def _serve(settings: Settings) -> None:
 
 @asynccontextmanager
 async def plane(settings: Settings) -> AsyncIterator[Plane]:
-    """Every room, on one database that is migrated already; the catalogue is seeded. Ends what it opened."""
+    """Every room, on one database that is migrated already; the catalogue is seeded. Ends what it opened.
+
+    Raises Unavailable if the KMS cannot open what this database holds: better now than at somebody's first edit.
+    """
     clock = SystemClock()
     ids = Ids(clock)
     database = await Database.connect(
@@ -186,6 +193,8 @@ async def plane(settings: Settings) -> AsyncIterator[Plane]:
         changes = Changes(database, shard_keys, ids)
         known = KnownProviders(read_built_in())
         await seed(changes, data_keys, shard_keys, catalogue.load(known.built_in))
+        async with database.instance() as connection:
+            await data_keys.require(connection, INSTANCE)
         passwords, attempts = Passwords(PasswordHasher()), Attempts(clock)
         organisations = Organisations(database, changes, shard_keys, data_keys, ids)
         first_run = FirstRun(database, changes, organisations, passwords, attempts, ids)
@@ -267,6 +276,17 @@ def application(parts: Plane) -> web.Application:
     return server
 
 
+async def _listen(runner: web.AppRunner, settings: Settings) -> None:
+    """Raises ValueError."""
+    try:
+        await web.TCPSite(runner, settings.host, settings.port, shutdown_timeout=settings.drain_s).start()
+    except OSError as error:
+        where = f"port {settings.port} of {settings.host}"
+        raise ValueError(
+            f"{where} cannot be had; free it, or set GATEHOUSE_HOST or GATEHOUSE_PORT to another"
+        ) from error
+
+
 async def _offer_first_run(first_run: FirstRun, file: Path) -> None:
     """While there is no owner, the code that makes one is printed and left in a private file; later there is none."""
     code = await first_run.make_code()
@@ -283,21 +303,3 @@ def _stop_signal() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return stop
-
-
-def _set_up_logs(level: str) -> None:
-    """One JSON object a line on standard error, for us and for the libraries alike."""
-    number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
-    logging.basicConfig(level=max(number, logging.WARNING), format="%(message)s")
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )

@@ -59,10 +59,7 @@ class DataKeys:
         self, connection: asyncpg.Connection, organisation: str, column: str, id_: str, plaintext: Secret
     ) -> Sealed:
         """Seal for `column` ("virtual_key.credential") of the row `id_`, under the newest key. Raises Unavailable."""
-        version: int = await connection.fetchval(
-            "select max(version) from data_key where organisation = $1", organisation
-        )
-        key = await self._key(connection, organisation, version)
+        version, key = await self._newest(connection, organisation)
         blob = envelope.seal(key, _subject(organisation, column, id_, version), plaintext.reveal(), Suite.PLAIN)
         return Sealed(version, blob)
 
@@ -72,6 +69,16 @@ class DataKeys:
         """Raises Unavailable; envelope.EnvelopeError if the column was moved or changed."""
         key = await self._key(connection, organisation, sealed.version)
         return Secret(envelope.open_(key, _subject(organisation, column, id_, sealed.version), sealed.blob))
+
+    async def require(self, connection: asyncpg.Connection, organisation: str) -> None:
+        """Raises Unavailable if the KMS does not give the newest key: it may be another one than made it."""
+        await self._newest(connection, organisation)
+
+    async def _newest(self, connection: asyncpg.Connection, organisation: str) -> tuple[int, Secret]:
+        version: int = await connection.fetchval(
+            "select max(version) from data_key where organisation = $1", organisation
+        )
+        return version, await self._key(connection, organisation, version)
 
     async def _key(self, connection: asyncpg.Connection, organisation: str, version: int) -> Secret:
         cached = self._cache.get((organisation, version))

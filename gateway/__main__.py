@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from gateway.app import Role, run
 from gateway.settings import Settings
+from shared.settings import faults
 
 
 def main() -> int:
@@ -16,9 +17,7 @@ def main() -> int:
     try:
         settings = Settings()
     except ValidationError as error:
-        for fault in error.errors(include_url=False, include_input=False):
-            name = "_".join(str(part) for part in fault["loc"]).upper()
-            print(f"GATEHOUSE_{name}: {fault['msg']}", file=sys.stderr)
+        print(*faults(error), sep="\n", file=sys.stderr)
         return 2
     return run(settings, role)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import logging
 import random
 import signal
 import socket
@@ -51,8 +50,10 @@ from gateway.upstream.resolve import SystemResolver
 from gateway.upstream.tls import client_context
 from gateway.view.compile import Compiler, NotServable
 from gateway.view.holder import ViewHolder
+from shared import logs
 from shared.clock import Clock, SystemClock
 from shared.protocol.enrolment import parse_token
+from shared.settings import LogLevel
 
 COLLECTOR_THRESHOLDS = (50_000, 50, 50)
 SUPERVISOR_GRACE_S = 5.0
@@ -74,13 +75,13 @@ class Role(StrEnum):
 
 def run(settings: Settings, role: Role) -> int:
     """Run one node until it is asked to stop. Returns the exit code, having said in one line why it cannot start."""
-    _set_up_logs(settings.log_level)
+    logs.set_up(settings.log_level, sys.stderr)
     try:
-        node_keys = load_or_make(settings.state_dir)
+        node_keys = _node_keys(settings)
         _require_identity(settings)
         if role is not Role.AGENT:
             reports.clear(settings.state_dir)
-        sockets = [] if role is Role.AGENT else listen(settings.host, settings.port, settings.workers)
+        sockets = [] if role is Role.AGENT else _listen(settings)
         client_context(settings.upstream_ca_file)  # Workers make their own; what is wrong with it is said here.
     except (NodeKeysError, IdentityError, OSError, ValueError) as error:
         print(f"the gateway cannot start: {error}", file=sys.stderr)
@@ -223,6 +224,25 @@ async def _enrol(settings: Settings, node_keys: NodeKeys, clock: Clock, chance: 
         await control_plane.close()
 
 
+def _node_keys(settings: Settings) -> NodeKeys:
+    """Raises NodeKeysError, ValueError."""
+    try:
+        return load_or_make(settings.state_dir)
+    except OSError as error:
+        raise ValueError(f"GATEHOUSE_STATE_DIR, {settings.state_dir}, cannot be used: {error.strerror}") from error
+
+
+def _listen(settings: Settings) -> list[socket.socket]:
+    """A socket for each worker. Raises ValueError."""
+    try:
+        return listen(settings.host, settings.port, settings.workers)
+    except OSError as error:
+        where = f"port {settings.port} of {settings.host}"
+        raise ValueError(
+            f"{where} cannot be had: {error.strerror}; free it, or set GATEHOUSE_HOST or GATEHOUSE_PORT to another"
+        ) from error
+
+
 def _require_identity(settings: Settings) -> None:
     """Raises ValueError for a node that neither is enrolled nor can be, IdentityError."""
     if _identity(settings) is not None:
@@ -317,9 +337,9 @@ def _waits(settings: Settings) -> Waits:
     return Waits(plain=deadlines(settings.plain_answer_s), stream=deadlines(settings.first_byte_s))
 
 
-def _settler(log_level: str) -> Callable[[Outcome], None]:
+def _settler(log_level: LogLevel) -> Callable[[Outcome], None]:
     """Outcomes are told where somebody reads along; there is no access log on the hot path."""
-    if log_level.lower() != "debug":
+    if log_level != "debug":
         return lambda _: None
     return lambda outcome: log.debug("request_settled", **asdict(outcome))
 
@@ -329,21 +349,3 @@ def _stop_signal() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return stop
-
-
-def _set_up_logs(level: str) -> None:
-    """One JSON object a line on standard error, for us and for the libraries alike."""
-    number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
-    logging.basicConfig(level=max(number, logging.WARNING), format="%(message)s")
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )

@@ -1,22 +1,26 @@
 """Every setting of the gateway: name, type, default, unit. Only `app.py` reads it from the environment."""
 
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from shared.settings import PREFIX, Bytes, LogLevel, Origin, Seconds
 
 Network = IPv4Network | IPv6Network
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="GATEHOUSE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     state_dir: Path = Path(".gatehouse/gateway")
     """Node keys and the disk copy of the configuration; made 0700."""
     redis_url: SecretStr | None = None
-    control_plane_url: str | None = Field(default=None, pattern=r"^https?://[^/?#]+/?$")
+    """`redis://`, `rediss://` or `unix://`: where nodes of one gateway share their copy of the configuration."""
+    control_plane_url: Origin | None = None
     """Scheme, host and port of the control plane; asked before the addresses that the enrolment named."""
     enrolment_token: SecretStr | None = None
     """`ghe_…`, for a first start. What it brought is kept in the state folder."""
@@ -28,33 +32,71 @@ class Settings(BaseSettings):
     """With a snapshot file: id of the gateway (the registered data plane) it must be made for."""
 
     host: str = "127.0.0.1"
+    """Address that callers reach; `0.0.0.0` is every one this machine has."""
     port: int = Field(default=8787, ge=1, le=65535)
     workers: int = Field(default=2, ge=1, le=256)
-    log_level: str = "info"
+    """Processes that carry calls."""
+    log_level: LogLevel = "info"
+    """`debug` also tells the outcome of each call."""
 
     upstream_allow_cidrs: Annotated[tuple[Network, ...], NoDecode] = ()
     """Private networks providers may be reached in, comma separated. Everything else private is refused."""
     upstream_ca_file: Path | None = None
+    """PEM: certificate authorities to trust for providers, besides the system's."""
 
-    body_bytes_max: int = 32 * 1024 * 1024
-    answer_bytes_max: int = 64 * 1024 * 1024
-    running_requests_max: int = 2_000
-    body_wait_s: float = 60.0
+    body_bytes_max: Bytes = 32 * 1024 * 1024
+    """Of a request; a larger one is a 413."""
+    answer_bytes_max: Bytes = 64 * 1024 * 1024
+    """Of a provider's plain answer. A stream has no end that could be too far."""
+    running_requests_max: int = Field(default=2_000, ge=1)
+    """For each worker; whoever comes beyond is told to come back later (503)."""
+    body_wait_s: Seconds = 60.0
     """How long a caller may take to send a request's body."""
-    connect_s: float = 5.0
-    first_byte_s: float = 300.0
-    plain_answer_s: float = 600.0
-    between_bytes_s: float = 120.0
-    total_s: float = 900.0
-    drain_s: float = 30.0
+    connect_s: Seconds = 5.0
+    """Until a provider's connection stands, with TLS."""
+    first_byte_s: Seconds = 300.0
+    """Until a provider's stream begins."""
+    plain_answer_s: Seconds = 600.0
+    """Until a provider's plain answer begins."""
+    between_bytes_s: Seconds = 120.0
+    """Between two parts of a provider's answer."""
+    total_s: Seconds = 900.0
+    """A call to a provider as a whole."""
+    drain_s: Seconds = 30.0
     """How long running requests may go on after a stop was asked for."""
-
-    @field_validator("control_plane_url")
-    @classmethod
-    def _without_slash(cls, value: str | None) -> str | None:
-        return None if value is None else value.rstrip("/")
 
     @field_validator("upstream_allow_cidrs", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        return tuple(_network(part.strip()) for part in value.split(",") if part.strip())
+
+    @field_validator("redis_url")
+    @classmethod
+    def _of_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _is_redis(value.get_secret_value()):
+            raise ValueError("not of the form redis://:password@host:port/number (or rediss://, or unix://)")
+        return value
+
+    @model_validator(mode="after")
+    def _file_and_its_signer(self) -> Self:
+        if (self.snapshot is None) != (self.signing_fingerprint is None):
+            raise ValueError("GATEHOUSE_SNAPSHOT and GATEHOUSE_SIGNING_FINGERPRINT are set together or not at all")
+        return self
+
+
+def _network(text: str) -> Network:
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"networks are wanted, as in 10.0.0.0/8,fd00::/8 ({error})") from None
+
+
+def _is_redis(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:  # Not told: an address that is cut at the wrong place shows its password as something else.
+        return False
+    return parts.scheme in ("redis", "rediss") or (parts.scheme == "unix" and bool(parts.path))

@@ -1,0 +1,26 @@
+"""The form of what both planes log: one JSON object a line, ours and the libraries' alike."""
+
+import logging
+from typing import TextIO
+
+import structlog
+
+from shared.settings import LogLevel
+
+
+def set_up(level: LogLevel, out: TextIO) -> None:
+    """For this process and those it forks. Libraries are heard from `warning` on."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    logging.basicConfig(level=max(number, logging.WARNING), format="%(message)s", stream=out)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(out),
+        cache_logger_on_first_use=True,
+    )

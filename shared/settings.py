@@ -1,0 +1,44 @@
+"""What the settings of both planes share: kinds of values, and how a wrong one is told to whoever set it."""
+
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+
+PREFIX = "GATEHOUSE_"
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Bytes = Annotated[int, Field(gt=0)]
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
+
+
+def _origin(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        whole = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:
+        whole = False
+    # A name or a password before the host would be passed on to whoever is told the address.
+    if not whole or parts.path not in ("", "/") or "?" in value or "#" in value or "@" in value:
+        raise ValueError("a scheme, a host and a port are wanted and nothing else, as in https://house.example:8080")
+    return value.rstrip("/")
+
+
+Origin = Annotated[str, AfterValidator(_origin)]
+"""Where a plane is reached: `http` or `https`, host, port; without a slash at the end."""
+
+
+def faults(error: ValidationError) -> list[str]:
+    """A line for each variable that is missing or wrong, with its name and never its value."""
+    return [_fault(fault["loc"], fault["msg"]) for fault in error.errors(include_url=False, include_input=False)]
+
+
+def _fault(where: tuple[int | str, ...], message: str) -> str:
+    said = message.removeprefix("Value error, ")
+    return f"{PREFIX}{str(where[0]).upper()}: {said}" if where else said

@@ -1,0 +1,102 @@
+"""`python -m control_plane --role all`, started wrongly: one line says what to mend, never a traceback or a secret."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from control_plane.app import plane
+from control_plane.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+HANG_S = 60
+
+
+async def start(state_dir: Path, **settings: str) -> tuple[int, str]:
+    """Exit code, and the only line it said of a fault. (What it says to the first owner goes elsewhere.)"""
+    ended = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "control_plane", "--role", "all"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "GATEHOUSE_STATE_DIR": str(state_dir), **settings},
+        capture_output=True,
+        text=True,
+        timeout=HANG_S,
+        check=False,
+    )
+    assert "MARKER" not in ended.stdout + ended.stderr
+    (line,) = ended.stderr.splitlines()
+    return ended.returncode, line
+
+
+@pytest.fixture
+async def started_before(migrated_url: str, tmp_path: Path) -> Path:
+    """The state folder of a control plane that has been up on this database."""
+    folder = tmp_path / "first"
+    async with plane(Settings(postgres_url=migrated_url, state_dir=folder)):  # type: ignore[arg-type]
+        return folder
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, "GATEHOUSE_POSTGRES_URL: "),
+        ({"GATEHOUSE_KMS": "aws:MARKER"}, "GATEHOUSE_KMS: "),
+        ({"GATEHOUSE_PUBLIC_URL": "house.test"}, "GATEHOUSE_PUBLIC_URL: "),
+        ({"GATEHOUSE_DRAIN_S": "-1"}, "GATEHOUSE_DRAIN_S: "),
+    ],
+)
+async def test_a_wrong_setting_is_named(settings: dict[str, str], said: str, tmp_path: Path) -> None:
+    somewhere = {} if not settings else {"GATEHOUSE_POSTGRES_URL": "postgresql://role:MARKER@127.0.0.1:1/name"}
+    code, line = await start(tmp_path, **somewhere, **settings)
+    assert code == 2
+    assert line.startswith(said)
+
+
+async def test_a_database_that_is_away_is_told_without_its_password(tmp_path: Path) -> None:
+    code, line = await start(tmp_path, GATEHOUSE_POSTGRES_URL="postgresql://role:MARKER@127.0.0.1:1/name")
+    assert (code, line) == (1, "the control plane cannot start: the database cannot be reached")
+
+
+async def test_a_state_folder_that_is_none_is_named(migrated_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    code, line = await start(file, GATEHOUSE_POSTGRES_URL=migrated_url)
+    assert code == 1
+    assert f"GATEHOUSE_STATE_DIR, {file}, cannot be used" in line
+
+
+@pytest.mark.parametrize("name", ["kms.json", "signing.key"])
+async def test_a_damaged_key_file_is_named_and_left_alone(name: str, migrated_url: str, started_before: Path) -> None:
+    (started_before / name).write_text("MARKER")
+    code, line = await start(started_before, GATEHOUSE_POSTGRES_URL=migrated_url)
+    assert code == 1
+    assert str(started_before / name) in line
+    assert (started_before / name).read_text() == "MARKER"
+
+
+@pytest.mark.usefixtures("started_before")
+async def test_a_state_folder_of_another_database_is_refused(migrated_url: str, tmp_path: Path) -> None:
+    code, line = await start(tmp_path / "other", GATEHOUSE_POSTGRES_URL=migrated_url)
+    assert code == 1
+    assert f"{tmp_path / 'other' / 'kms.json'} does not unwrap it" in line
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+async def test_a_port_that_is_taken_is_named(migrated_url: str, started_before: Path, taken_port: int) -> None:
+    given = {"GATEHOUSE_POSTGRES_URL": migrated_url, "GATEHOUSE_PORT": str(taken_port)}
+    code, line = await start(started_before, **given)
+    assert code == 1
+    assert f"port {taken_port} of 127.0.0.1 cannot be had" in line

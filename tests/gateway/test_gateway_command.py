@@ -1,0 +1,104 @@
+"""`python -m gateway`, started wrongly: one line that names what to mend, never a traceback or a secret."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.sync import identity, node_keys
+
+ROOT = Path(__file__).parents[2]
+HANG_S = 60
+ON_A_FILE = {"GATEHOUSE_SNAPSHOT": "snapshot.json", "GATEHOUSE_SIGNING_FINGERPRINT": "sha256:" + "0" * 64}
+
+
+def start(state_dir: Path, **settings: str) -> tuple[int, str]:
+    """Exit code, and what it said."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GATEHOUSE_")}
+    ended = subprocess.run(
+        [sys.executable, "-m", "gateway"],
+        cwd=ROOT,
+        env={**inherited, "GATEHOUSE_STATE_DIR": str(state_dir), **settings},
+        capture_output=True,
+        text=True,
+        timeout=HANG_S,
+        check=False,
+    )
+    assert ended.stdout == ""
+    return ended.returncode, ended.stderr.rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"GATEHOUSE_PORT": "0"}, "GATEHOUSE_PORT: "),
+        ({"GATEHOUSE_CONTROL_PLANE_URL": "house:8080"}, "GATEHOUSE_CONTROL_PLANE_URL: a scheme, a host and a port"),
+        ({"GATEHOUSE_REDIS_URL": "localhost:6379"}, "GATEHOUSE_REDIS_URL: not of the form redis://"),
+        ({"GATEHOUSE_REDIS_URL": "redis://:pass/MARKER@cache:6379/0"}, "GATEHOUSE_REDIS_URL: not of the form redis://"),
+        ({"GATEHOUSE_UPSTREAM_ALLOW_CIDRS": "10.0.0.1/8"}, "GATEHOUSE_UPSTREAM_ALLOW_CIDRS: networks are wanted"),
+        ({"GATEHOUSE_SNAPSHOT": "snapshot.json"}, "GATEHOUSE_SNAPSHOT and GATEHOUSE_SIGNING_FINGERPRINT are set"),
+    ],
+)
+def test_a_wrong_setting_is_named(settings: dict[str, str], said: str, tmp_path: Path) -> None:
+    code, line = start(tmp_path, **settings)
+    assert (code, line.count("\n")) == (2, 0)
+    assert line.startswith(said)
+    assert "MARKER" not in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_wrong_setting_has_its_line(tmp_path: Path) -> None:
+    code, lines = start(tmp_path, GATEHOUSE_WORKERS="many", GATEHOUSE_TOTAL_S="-1")
+    assert code == 2
+    assert [line.partition(":")[0] for line in lines.splitlines()] == ["GATEHOUSE_WORKERS", "GATEHOUSE_TOTAL_S"]
+
+
+def test_a_node_that_is_not_enrolled_is_told_how_it_can_be(tmp_path: Path) -> None:
+    code, line = start(tmp_path)
+    assert (code, line.count("\n")) == (1, 0)
+    assert "GATEHOUSE_CONTROL_PLANE_URL" in line
+    assert "GATEHOUSE_ENROLMENT_TOKEN" in line
+
+
+def test_a_mistyped_token_is_told_before_anybody_is_asked(tmp_path: Path) -> None:
+    given = {"GATEHOUSE_CONTROL_PLANE_URL": "http://127.0.0.1:1", "GATEHOUSE_ENROLMENT_TOKEN": "ghe_MARKER"}
+    code, line = start(tmp_path, **given)
+    assert (code, line.count("\n")) == (1, 0)
+    assert "not an enrolment token" in line
+    assert "MARKER" not in line
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path, taken_port: int) -> None:
+    code, line = start(tmp_path, GATEHOUSE_PORT=str(taken_port), **ON_A_FILE)
+    assert (code, line.count("\n")) == (1, 0)
+    assert f"port {taken_port} of 127.0.0.1 cannot be had" in line
+
+
+def test_a_state_folder_that_is_none_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    code, line = start(file, **ON_A_FILE)
+    assert (code, line.count("\n")) == (1, 0)
+    assert f"GATEHOUSE_STATE_DIR, {file}, cannot be used" in line
+
+
+@pytest.mark.parametrize("name", [node_keys.PRIVATE_FILE, identity.FILE])
+def test_a_damaged_file_is_named_and_left_alone(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("MARKER")
+    code, line = start(tmp_path)
+    assert (code, line.count("\n")) == (1, 0)
+    assert f"{tmp_path / name} is damaged" in line
+    assert "MARKER" not in line
+    assert (tmp_path / name).read_text() == "MARKER"
