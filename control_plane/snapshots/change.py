@@ -14,12 +14,13 @@ import orjson
 
 from control_plane.data_keys import DataKeys, Sealed
 from control_plane.db.pool import Database
+from control_plane.errors import TooLarge
 from control_plane.ids import Ids
 from control_plane.permissions import Principal
 from shared.crypto.secret import Secret
 from shared.models.noun import Kind, Noun
 from shared.protocol import envelope
-from shared.protocol.envelope import Suite
+from shared.protocol.envelope import EnvelopeError, Suite
 from shared.protocol.resource import GLOBAL_SHARD, SealedResource, credential_subject
 
 SCHEMA_VERSION = 1
@@ -163,7 +164,7 @@ class Changes:
             await self.publish(change)
 
     async def publish(self, change: Change) -> None:
-        """The last act of the transaction; rooms do not call it."""
+        """The last act of the transaction; rooms do not call it. Raises TooLarge."""
         revisions = {shard: await self._advance(change, shard) for shard in sorted(change.puts)}
         await self._audit(change, revisions)
 
@@ -226,6 +227,10 @@ def _row(
     unsealed = SealedResource(shard, put.kind.value, put.id, revision, SCHEMA_VERSION, epoch, sealed=b"")
     plaintext = orjson.dumps(put.noun.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
     suite = Suite.PLAIN if put.kind in _SECRET_ITSELF else Suite.COMPRESSED
-    sealed = envelope.seal(key, unsealed.subject(organisation), plaintext, suite)
+    try:
+        sealed = envelope.seal(key, unsealed.subject(organisation), plaintext, suite)
+    except EnvelopeError:  # What was sent may be shorter: a `1e15` travels as sixteen digits.
+        bytes_max = envelope.PLAINTEXT_BYTES_MAX
+        raise TooLarge(f"this {put.kind.value} takes more than {bytes_max} bytes on its way to gateways") from None
     resource = SealedResource(shard, put.kind.value, put.id, revision, SCHEMA_VERSION, epoch, sealed)
     return (*head, False, SCHEMA_VERSION, epoch, sealed, resource.hash)

@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestServer
 from control_plane.api_keys.api import ApiKeys
 from control_plane.catalogue.catalogue import Catalogue, Entry
 from control_plane.catalogue.seed import seed
+from control_plane.configs.api import Configs
 from control_plane.gateways.api import Gateways
 from control_plane.gateways.nodes import Nodes
 from control_plane.gateways.tokens import EnrolmentTokens
@@ -53,6 +54,7 @@ def all_routes(plane: Plane) -> list[Route]:
         *ApiKeys(database, changes, HashKeys(data_keys), ids).routes(),
         *VirtualKeys(database, changes, data_keys, known, ids).routes(),
         *Providers(database, changes, known).routes(),
+        *Configs(database, changes, ids).routes(),
         *Models(database).routes(),
         *Gateways(database, changes, GatewayKeys(data_keys, plane.shard_keys), ids).routes(),
         *EnrolmentTokens(
@@ -104,6 +106,15 @@ async def test_a_credential_goes_in_and_neither_answers_nor_refusals_hold_it(htt
     assert MARKER not in str(created)
     status, problem = await http("POST", path, body)
     assert (status, problem["pointer"]) == (409, "/slug")
+
+
+async def test_what_would_be_too_large_for_a_gateway_is_refused_before_it_is_saved(http: Http, plane: Plane) -> None:
+    path = f"/workspaces/{plane.workspace}/configs"
+    body = {"slug": "big", "name": "Big", "body": {"override_params": {"a": "x" * (1024 * 1024 - 80)}}}
+    status, problem = await http("POST", path, body)
+    assert (status, problem["code"]) == (413, "too_large")
+    assert "on its way to gateways" in problem["detail"]
+    assert (await http("GET", path))[1]["data"] == []
 
 
 async def test_null_clears_a_field_and_absence_leaves_it(http: Http, plane: Plane) -> None:
