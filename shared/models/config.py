@@ -17,6 +17,8 @@ from shared.models.virtual_key import fits_a_header
 
 TARGETS_MAX = 100
 DEPTH_MAX = 8
+PARAMS_DEPTH_MAX = 64
+"""How deep `override_params` nest. A config stands inside other documents, and each reader has a limit of its own."""
 
 NOT_BUILT_YET = frozenset(
     "retry cache request_timeout forward_headers default_params drop_params passthrough weight cb_config prompt_id "
@@ -103,10 +105,12 @@ class ConfigBody(_Strict):
         model = params.get("model", "any")
         if not (isinstance(model, str) and model):
             raise ValueError("`model` must be a string that is not empty")
+        if _nests_beyond(params, PARAMS_DEPTH_MAX):
+            raise ValueError(f"nested more than {PARAMS_DEPTH_MAX} deep")
         try:
             orjson.dumps(params)
         except orjson.JSONEncodeError:
-            raise ValueError("no JSON that can be sent: nested too deep, or a number beyond 64 bits") from None
+            raise ValueError("no JSON that can be sent: a number beyond 64 bits") from None
         return params
 
     @model_validator(mode="after")
@@ -198,3 +202,12 @@ def _too_deep(node: Any, depth: int = 0) -> int:
     if not isinstance(targets, list | tuple):
         return 0
     return max((_too_deep(target, depth + 1) for target in targets), default=0)
+
+
+def _nests_beyond(value: Any, depth_max: int) -> bool:
+    """Whether objects and lists stand in each other more than `depth_max` deep; looks no deeper than that."""
+    layer = [value]
+    for _ in range(depth_max):
+        containers = (item for item in layer if isinstance(item, dict | list))
+        layer = [inner for item in containers for inner in (item.values() if isinstance(item, dict) else item)]
+    return any(isinstance(item, dict | list) for item in layer)

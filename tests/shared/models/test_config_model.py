@@ -1,5 +1,6 @@
 """The config JSON: what it says is supported or refused by name, and nothing given to it makes it stumble."""
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -7,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.models.config import DEPTH_MAX, TARGETS_MAX, ConfigBody, ConfigError, Mode, parse_config, pointer
+from shared.models.config import (
+    DEPTH_MAX,
+    PARAMS_DEPTH_MAX,
+    TARGETS_MAX,
+    ConfigBody,
+    ConfigError,
+    Mode,
+    parse_config,
+    pointer,
+)
 
 MARKER = "sk-marker-6f1d"
 
@@ -176,6 +186,15 @@ def nested(depth: int) -> dict[str, Any]:
     for _ in range(depth):
         node = {"targets": [node]}
     return node
+
+
+@pytest.mark.parametrize("layer", [lambda inner: [inner], lambda inner: {"a": inner}])
+def test_overrides_nest_up_to_the_limit_and_no_deeper(layer: Callable[[Any], Any]) -> None:
+    deep: Any = {}
+    for _ in range(PARAMS_DEPTH_MAX - 2):
+        deep = layer(deep)
+    assert parse_config({"override_params": {"a": deep}}).override_params == {"a": deep}
+    assert places(refused({"override_params": {"a": layer(deep)}})) == ["/override_params"]
 
 
 def test_targets_nest_up_to_the_limit_and_no_deeper() -> None:
