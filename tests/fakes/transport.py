@@ -22,7 +22,9 @@ class MemoryTransport(asyncio.Transport):
         self.half_closed = False
         """We have said our last word."""
         self.closed = False
+        """Nothing more is read. What is unsent still goes, unless it was aborted."""
         self.aborted = False
+        self._lost = False
         self.moved = asyncio.Event()
         """Something was written, or the end came."""
         protocol.connection_made(self)
@@ -41,8 +43,7 @@ class MemoryTransport(asyncio.Transport):
 
     def lose(self) -> None:
         """It is gone without a word."""
-        if not self.closed:
-            self._end()
+        self._lose()
 
     def hold(self) -> None:
         self._held = True
@@ -56,6 +57,8 @@ class MemoryTransport(asyncio.Transport):
         if self._write_paused:
             self._write_paused = False
             self._protocol.resume_writing()
+        if self.closed:
+            self._lose()
 
     # What a protocol calls
 
@@ -90,13 +93,14 @@ class MemoryTransport(asyncio.Transport):
         return self.closed
 
     def close(self) -> None:
-        if not self.closed:
-            self._end()
+        self.closed = True
+        self.moved.set()
+        if not self.unsent_bytes:
+            self._lose()
 
     def abort(self) -> None:
-        if not self.closed:
-            self.aborted = True
-            self._end()
+        self.aborted = True
+        self._lose()
 
     def pause_reading(self) -> None:
         self.reading = False
@@ -104,7 +108,9 @@ class MemoryTransport(asyncio.Transport):
     def resume_reading(self) -> None:
         self.reading = True
 
-    def _end(self) -> None:
+    def _lose(self) -> None:
         self.closed = True
         self.moved.set()
-        self._loop.call_soon(self._protocol.connection_lost, None)
+        if not self._lost:
+            self._lost = True
+            self._loop.call_soon(self._protocol.connection_lost, None)

@@ -18,7 +18,7 @@ from gateway.serve.head import HEAD_BYTES_MAX
 from gateway.serve.lane import AHEAD_BYTES_MAX
 from gateway.upstream.messages import UpstreamRequest, UpstreamResponse
 from shared.clock import FakeClock
-from tests.fakes.front import BODY_BYTES_MAX, CHAT, LIMITS, Front, front, opened
+from tests.fakes.front import CHAT, LIMITS, Front, front, opened
 from tests.fakes.transport import MemoryTransport
 from tests.fakes.upstream import Hang, answers, streams
 from tests.fakes.world import World
@@ -204,7 +204,7 @@ async def test_any_requests_cut_anywhere_are_answered_in_order(names: list[str],
 
 
 async def test_a_connection_comes_back_from_aiohttp_between_any_two_calls() -> None:
-    data = chat() + request("GET", "/livez", {}) + chat() + request("POST", "/v1/x", {}, b"{}") + chat()
+    data = chat() + request("GET", "/livez", {}) + in_chunks(chat()) + request("POST", "/v1/x", {}, b"{}") + chat()
     for at in range(len(data)):
         behind = front(client=Echo(), world=WORLD)
         caller = behind.caller()
@@ -413,8 +413,8 @@ async def test_a_flood_that_carries_nothing_is_stopped(start: bytes, more: bytes
 
 
 async def test_tiny_chunks_are_no_flood() -> None:
-    body = b'{"model":"sim-chat"' + b" " * (BODY_BYTES_MAX - 20) + b"}"
-    behind = front(client=Echo(), world=WORLD)
+    body = b'{"model":"sim-chat"' + b" " * FRAMING_BYTES_MAX + b"}"
+    behind = front(client=Echo(), world=WORLD, body_bytes_max=len(body))
     caller = behind.caller()
     head = request("POST", CHAT, AUTH, b"").replace(b"content-length: 0\r\n", TE)
     caller.feed(head, *(b"1\r\n%c\r\n" % byte for byte in body), b"0\r\n\r\n")
@@ -588,6 +588,15 @@ async def test_a_lent_connection_hears_of_the_backpressure_too() -> None:
     await gone(behind, caller)
 
 
+async def test_a_large_body_that_aiohttp_does_not_want_stops_nothing() -> None:
+    behind = front(client=Echo(), world=WORLD, body_bytes_max=1_000_000)
+    caller = behind.caller()
+    caller.feed(request("POST", "/v1/x", {}, b"x" * 900_000), chat())
+    assert [reply.status for reply in await answered(caller, 2)] == [404, 200]
+    assert caller.reading
+    await gone(behind, caller)
+
+
 async def test_a_caller_who_leaves_before_he_took_aiohttps_answer_leaves_nothing_behind() -> None:
     behind = front(client=Echo(), world=WORLD)
     caller = behind.caller()
@@ -637,6 +646,19 @@ async def test_whoever_leaves_leaves_nothing_behind(stage: str, waits: bool, how
     if called:
         assert behind.client.responses[0].aborted
     assert len(behind.outcomes) == len(behind.client.requests)
+
+
+async def test_a_caller_who_hangs_up_over_an_answer_he_did_not_take_is_not_waited_for() -> None:
+    behind = front(streams(EVENT, EVENT, EVENT, DONE), world=WORLD)
+    caller = behind.caller()
+    caller.hold()
+    caller.feed(chat(stream=True))
+    await until(caller, lambda: caller.unsent_bytes > 0)
+    caller.hang_up()
+    async with asyncio.timeout(HANG_S):
+        while not behind.is_empty:  # noqa: ASYNC110 - nothing announces it
+            await asyncio.sleep(0)
+    assert behind.client.responses[0].aborted
 
 
 async def test_half_a_connection_shut_by_a_waiting_caller_means_that_he_has_left() -> None:
