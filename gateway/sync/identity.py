@@ -1,13 +1,12 @@
 """What the node learnt when it was enrolled: whose it is, whom it believes, and where to ask (GHS/1 11.7)."""
 
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 from pydantic import ValidationError
 
+from gateway.sync import private_files
 from shared.protocol.wire import Name, WirePart
 
 FILE = "identity.json"
@@ -54,9 +53,4 @@ def save(state_dir: Path, identity: Identity) -> None:
         pinned=identity.pinned,
         endpoints=list(identity.endpoints),
     )
-    descriptor, temporary = tempfile.mkstemp(dir=state_dir, prefix=f".{FILE}.")
-    with os.fdopen(descriptor, "wb") as handle:
-        handle.write(orjson.dumps(file.model_dump(mode="json")))
-        handle.flush()
-        os.fsync(handle.fileno())
-    Path(temporary).replace(state_dir / FILE)
+    private_files.write(state_dir / FILE, orjson.dumps(file.model_dump(mode="json")))

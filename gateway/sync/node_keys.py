@@ -1,13 +1,12 @@
 """The node's own keys: made at first start, never leaving it, 0600 (GHS/1 5.1)."""
 
-import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
 from pydantic import ValidationError
 
+from gateway.sync import private_files
 from shared.crypto import hpke, sign
 from shared.crypto.secret import Secret
 from shared.protocol.enrolment import node_id
@@ -49,24 +48,13 @@ def load_or_make(state_dir: Path) -> NodeKeys:
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     private = state_dir / PRIVATE_FILE
     if not private.exists():
-        _make(private)
+        fresh = {"sign": to_base64(sign.new_key().reveal()), "open": to_base64(hpke.new_key().reveal())}
+        private_files.write_once(private, orjson.dumps(fresh))
     keys = _read(private)
     public = orjson.dumps(keys.public.model_dump(mode="json"))
     if not _holds(state_dir / PUBLIC_FILE, public):
-        _write_temporary(state_dir / PUBLIC_FILE, public).replace(state_dir / PUBLIC_FILE)
+        private_files.write(state_dir / PUBLIC_FILE, public)
     return keys
-
-
-def _make(private: Path) -> None:
-    fresh = {"sign": to_base64(sign.new_key().reveal()), "open": to_base64(hpke.new_key().reveal())}
-    temporary = _write_temporary(private, orjson.dumps(fresh))
-    try:
-        private.hardlink_to(temporary)
-    except FileExistsError:
-        pass  # Another process was faster; its keys are the node's.
-    finally:
-        temporary.unlink()
-    _settle(private.parent)
 
 
 def _read(private: Path) -> NodeKeys:
@@ -85,20 +73,3 @@ def _holds(path: Path, data: bytes) -> bool:
         return path.read_bytes() == data
     except FileNotFoundError:
         return False
-
-
-def _write_temporary(path: Path, data: bytes) -> Path:
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    return Path(name)
-
-
-def _settle(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
