@@ -18,12 +18,12 @@ from embedded.ports import LOOPBACK, OFFSET_MAX, Ports, PortTaken
 from embedded.postgres_programs import NoPostgres
 from embedded.redis_server import NoRedis
 from embedded.stack import Running, Stack
-from embedded.state import AlreadyRunning, StateFolder, write_private
+from embedded.state import AlreadyRunning, FolderUnfit, StateFolder, write_private
 from embedded.supervisor import Supervisor, clear_up
 from shared.clock import SystemClock
 
 STATE_DIR = Path(".gatehouse")
-WHY_NOT = (AlreadyRunning, PartFailed, PortTaken, NoRedis, NoPostgres, NoWayIn, ApiError)
+WHY_NOT = (AlreadyRunning, FolderUnfit, PartFailed, PortTaken, NoRedis, NoPostgres, NoWayIn, ApiError)
 """What a person can mend: told without a traceback."""
 
 
@@ -144,7 +144,7 @@ def _say(line: str) -> None:
 def _offset(text: str) -> int | None:
     if text == "free":
         return None
-    offset = int(text)
+    offset = int(text) if text.isdecimal() else -1
     if not 0 <= offset <= OFFSET_MAX:
         raise argparse.ArgumentTypeError(f"from 0 to {OFFSET_MAX}, or `free`")
     return offset

@@ -1,5 +1,6 @@
 """Which port each part has, whether it is free, and who has it if it is not."""
 
+import errno
 import socket
 from collections.abc import Collection, Iterator
 from contextlib import suppress
@@ -18,7 +19,7 @@ STEP = 10
 
 
 class PortTaken(Exception):
-    """The text names the port, who has it, and the way out."""
+    """The text names the port, who has it or why else it cannot be had, and the way out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Ports:
         """The lowest offset above 0 at which every port is free just now."""
         for offset in range(STEP, OFFSET_MAX, STEP):
             ports = cls(offset)
-            if all(_can_bind(where, port) for _, where, port in ports.listed(host)):
+            if all(_refusal(where, port) is None for _, where, port in ports.listed(host)):
                 return ports
         raise PortTaken("no port offset was found at which every port is free")
 
@@ -65,20 +66,23 @@ class Ports:
     def check(self, host: str, parts: Collection[str]) -> None:
         """Raises PortTaken for the first of these parts' ports that cannot be had."""
         for part, where, port in self.listed(host):
-            if part in parts and not _can_bind(where, port):
+            if part in parts and (refusal := _refusal(where, port)) is not None:
+                if refusal.errno != errno.EADDRINUSE:
+                    raise PortTaken(f"port {port} ({part}) of {where} cannot be had: {refusal.strerror}")
                 raise PortTaken(
                     f"port {port} ({part}) is taken{_by_whom(port)}; free it, or move all with --port-offset N"
                 )
 
 
-def _can_bind(host: str, port: int) -> bool:
+def _refusal(host: str, port: int) -> OSError | None:
+    """What the kernel says against listening there; None: nothing."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
-        return True
+        except OSError as error:
+            return error
+        return None
 
 
 def _by_whom(port: int) -> str:

@@ -18,6 +18,10 @@ class AlreadyRunning(Exception):
     """Another supervisor holds this state folder."""
 
 
+class FolderUnfit(Exception):
+    """The state folder cannot be made or written. The text names it."""
+
+
 @dataclass(frozen=True, slots=True)
 class StateFolder:
     """Paths below one folder, which is 0700. Nothing here is made before `prepare`."""
@@ -25,9 +29,13 @@ class StateFolder:
     root: Path
 
     def prepare(self) -> None:
+        """Raises FolderUnfit."""
         for folder in (self.root, self.logs, self.secrets, self.redis, self.gateway, self.control_plane):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder.chmod(0o700)
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                folder.chmod(0o700)
+            except OSError as error:
+                raise FolderUnfit(f"{folder} cannot be a state folder: {error.strerror}; see --state-dir") from error
 
     def rotate_logs(self) -> None:
         """Begin new logs; those of the run before are kept as `<name>.log.1`."""

@@ -32,6 +32,13 @@ def test_taken_port_is_named_with_its_holder_and_the_way_out() -> None:
     assert "\n" not in said
 
 
+def test_an_address_that_is_not_this_machines_is_not_called_taken() -> None:
+    ports = Ports.free(LOOPBACK)
+    with pytest.raises(PortTaken, match=f"port {ports.gateway} \\(gateway\\) of 192.0.2.1 cannot be had: ") as refusal:
+        ports.check("192.0.2.1", {"gateway", "redis"})
+    assert "taken" not in str(refusal.value)
+
+
 def test_free_offset_steps_over_a_taken_port() -> None:
     first = Ports.free(LOOPBACK)
     with socket.create_server((LOOPBACK, first.simulator)):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from embedded.state import AlreadyRunning, StateFolder, made_once, write_private
+from embedded.state import AlreadyRunning, FolderUnfit, StateFolder, made_once, write_private
 from shared.crypto.secret import Secret
 
 
@@ -16,6 +16,12 @@ def test_folders_are_private_also_if_they_were_not(tmp_path: Path) -> None:
     state.prepare()
     for folder in (state.root, state.logs, state.secrets, state.redis, state.gateway, state.control_plane):
         assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_that_cannot_be_one_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(FolderUnfit, match=f"^{tmp_path / 'file'} cannot be a state folder: "):
+        StateFolder(tmp_path / "file").prepare()
 
 
 def test_secret_is_made_once_and_kept_private(tmp_path: Path) -> None:
