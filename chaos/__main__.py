@@ -4,6 +4,7 @@ sync     kill -9 of control plane, agent, workers, Redis and PostgreSQL at rando
 writers  16 writers and three gateways: nothing lost, no gap, nothing out of order
 edits    how long 100 edits take to be in effect on every worker, with watches and with watches blocked
 size     50,000 resources: cold start, and edits applied under load
+openapi  the API against its own description, by schemathesis: no 5xx, no answer unlike it
 """
 
 import argparse
@@ -16,7 +17,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from chaos import kills, latency, size
+from chaos import kills, latency, openapi, size
 from chaos.program import ProgramFailed
 from chaos.stack import standing
 from chaos.writers import Ledger, reckon, write
@@ -30,7 +31,7 @@ WRITERS = 16
 
 
 async def sync(folder: Path, options: argparse.Namespace) -> bool:
-    seed = secrets.randbits(32) if options.seed is None else options.seed
+    seed = _seed(options)
     async with standing(folder, gateways=2, workspaces=2) as stack:
         print(f"everything is up; seed {seed}", flush=True)
         outcome = await kills.provoke(stack, 20.0 if options.short else 600.0, random.Random(seed))
@@ -52,7 +53,7 @@ async def writers(folder: Path, options: argparse.Namespace) -> bool:
 
 
 async def edits(folder: Path, options: argparse.Namespace) -> bool:
-    chance = random.Random(options.seed)
+    chance = random.Random(_seed(options))
     for number, watched in enumerate((True, False)):
         here = folder / str(number)
         here.mkdir()
@@ -69,7 +70,16 @@ async def many(folder: Path, options: argparse.Namespace) -> bool:
         return await size.measure(stack, 2_000 if options.short else 50_000)
 
 
-COMMANDS = {"sync": sync, "writers": writers, "edits": edits, "size": many}
+async def api(folder: Path, options: argparse.Namespace) -> bool:
+    async with standing(folder) as stack:
+        return await openapi.check(stack, folder, 45 if options.short else 900, _seed(options))
+
+
+COMMANDS = {"sync": sync, "writers": writers, "edits": edits, "size": many, "openapi": api}
+
+
+def _seed(options: argparse.Namespace) -> int:
+    return secrets.randbits(32) if options.seed is None else int(options.seed)
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -78,7 +88,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--short", action="store_true", help="well under a minute")
-    parser.add_argument("--seed", type=int, help="of what is killed when")
+    parser.add_argument("--seed", type=int, help="of what is left to chance")
     return parser.parse_args(arguments)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+from aiohttp import ClientSession, CookieJar
 
 from chaos import kernel
 from chaos.program import Program
@@ -29,6 +30,7 @@ from shared.crypto.secret import Secret
 INHERITED = ("PATH", "LANG", "LC_ALL", "TMPDIR")
 """What programs see of our environment: nothing that could steer them or hold a provider's key."""
 FIRST_RUN_CODE = "first-run-code"
+OWNER = "owner@example.com"
 SIMULATOR = "simulator"
 REST_S_MAX = 120.0
 _PORTS = range(20_000, 32_000)
@@ -94,6 +96,14 @@ class Node:
         return len(applied) >= self.workers_wanted and min(applied) >= revision
 
 
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A person's, as a browser sends it."""
+
+    cookie: str
+    csrf_token: str
+
+
 @dataclass(slots=True)
 class Stack:
     folder: Path
@@ -108,6 +118,8 @@ class Stack:
     api: ApiClient = field(init=False, repr=False)
     """Sends an admin key that may do everything."""
     admin_key: str = field(default="", repr=False)
+    password: str = field(default_factory=secrets.token_urlsafe, repr=False)
+    """The owner's."""
     organisation: str = ""
     workers: int = 2
     gateway_settings: Settings = field(default_factory=dict)
@@ -165,6 +177,15 @@ class Stack:
         api_key = await self.api.post(f"{path}/api-keys", {"name": "Caller", "default_config": "default"})
         self.workspaces.append(Workspace(made["id"], path, api_key["key"]))
         return self.workspaces[-1]
+
+    async def log_in(self) -> Session:
+        """A new session of the owner."""
+        jar = CookieJar(unsafe=True)
+        async with ClientSession(self.control_plane_url, cookie_jar=jar) as browser:
+            async with browser.post("/api/v1/login", json={"email": OWNER, "password": self.password}) as response:
+                csrf_token = (await response.json())["csrf_token"]
+            cookies = "; ".join(f"{cookie.key}={cookie.value}" for cookie in jar)
+        return Session(cookies, csrf_token)
 
     async def sql(self, statement: str, *values: object) -> list[asyncpg.Record]:
         """Rows, as the control plane's role sees them where its scope is the whole instance."""
@@ -316,8 +337,8 @@ async def _take_possession(stack: Stack) -> None:
     """Make the owner with the printed code, then an admin key for everything else, and the simulator's provider row."""
     code = (stack.folder / "control_plane" / FIRST_RUN_CODE).read_text()
     owner = {
-        "email": "owner@example.com",
-        "password": secrets.token_urlsafe(),
+        "email": OWNER,
+        "password": stack.password,
         "name": "Owner",
         "organisation": "Chaos",
     }

@@ -5,6 +5,7 @@ Problem
 ├── Unauthenticated   401  nobody, or not anybody any more
 ├── Forbidden         403  somebody who may not
 ├── NotFound          404  not there, or not for this caller: the two look the same
+├── MethodNotAllowed  405  the path is there, and takes other methods
 ├── Conflict          409  it clashes with what is there
 ├── TooLarge          413
 ├── TooMany           429  asked too often; `retry_after_s` says when to come again
@@ -43,6 +44,11 @@ class Forbidden(Problem):
 class NotFound(Problem):
     status = 404
     code = "not_found"
+
+
+class MethodNotAllowed(Problem):
+    status = 405
+    code = "method_not_allowed"
 
 
 class Conflict(Problem):

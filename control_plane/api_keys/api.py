@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import asyncpg
-from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, Field, StrictBool, StringConstraints
 
 from control_plane.api_keys import store
 from control_plane.db.pool import Database
@@ -50,9 +50,9 @@ Patterns = Annotated[tuple[Pattern, ...], Field(min_length=1, max_length=1_000)]
 class Inline(Body):
     """What calls with this key may bring along; null: as the workspace says. A key is never wider than that."""
 
-    keys: bool | None = None
-    configs: bool | None = None
-    hosts: bool | None = None
+    keys: StrictBool | None = None
+    configs: StrictBool | None = None
+    hosts: StrictBool | None = None
 
 
 class ApiKeyCreate(Body):

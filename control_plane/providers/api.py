@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import asyncpg
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StrictBool, StringConstraints
 
 from control_plane.db.pool import Database
 from control_plane.errors import Conflict, NotFound
@@ -43,7 +43,7 @@ class ProviderCreate(_ProviderBody):
     base_url: BaseUrl
     auth_header: Header = "authorization"
     auth_prefix: Prefix = "Bearer "
-    stream_usage: bool = True
+    stream_usage: StrictBool = True
     doors: Doors = ("chat", "completions", "embeddings")
     models: ModelNames = ()
     """What it is listed with, beside the catalogue's models. Others may be called all the same."""
@@ -57,7 +57,7 @@ class ProviderUpdate(_ProviderBody):
     base_url: BaseUrl | None = None
     auth_header: Header | None = None
     auth_prefix: Prefix | None = None
-    stream_usage: bool | None = None
+    stream_usage: StrictBool | None = None
     doors: Doors | None = None
     models: ModelNames | None = None
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from control_plane.clashes import told
 from control_plane.db.errors import Clash
-from control_plane.errors import Forbidden, Invalid, NotFound, Problem, TooLarge
+from control_plane.errors import Forbidden, Invalid, MethodNotAllowed, NotFound, Problem, TooLarge
 from control_plane.ids import Ids
 from control_plane.permissions import STRANGER, TABLE, Principal, may
 from control_plane.web import problem, session_cookie
@@ -18,6 +18,9 @@ from control_plane.web.route import Call, Client, M, Route, SessionReply
 
 BODY_BYTES_MAX = 1024 * 1024
 REQUEST_ID = "x-gatehouse-request-id"
+PREFIX = "/api/v1/"
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = structlog.get_logger("web")
 
@@ -46,8 +49,29 @@ class Api:
                 known = "has a permission but is public" if route.public else "is not in the table of permissions"
                 raise ValueError(f"{route.method} {route.path}: {route.action!r} {known}")
             application.router.add_route(route.method, route.path, self._handler(route))
+        application.middlewares.append(self._without_a_route)
 
-    def _handler(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    @web.middleware
+    async def _without_a_route(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Below PREFIX, what no route serves is refused in the API's own way; strangers do not learn what there is."""
+        try:
+            return await handler(request)
+        except (web.HTTPNotFound, web.HTTPMethodNotAllowed) as error:
+            if not request.path.startswith(PREFIX):
+                raise
+            refused: web.HTTPException = error
+        response = await self.guarded(request, lambda _: self._refuse(request, refused))
+        if "allow" in refused.headers:
+            response.headers["allow"] = refused.headers["allow"]
+        return response
+
+    async def _refuse(self, request: web.Request, refused: web.HTTPException) -> web.StreamResponse:
+        await self._authenticator.principal(request)
+        if isinstance(refused, web.HTTPMethodNotAllowed):
+            raise MethodNotAllowed(f"no {request.method} here")
+        raise NotFound(f"nothing is at {request.path!r}")
+
+    def _handler(self, route: Route) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             return await self.guarded(request, lambda request_id: self._serve(route, request, request_id))
 

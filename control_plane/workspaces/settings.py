@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StrictBool, StringConstraints
 
 from control_plane.web.route import Body
 from shared.models.noun import Slug
@@ -20,9 +20,9 @@ class Alias(Body):
 class Inline(Body):
     """What a request may bring along. False also binds every key of the workspace."""
 
-    keys: bool = True
-    configs: bool = True
-    hosts: bool = True
+    keys: StrictBool = True
+    configs: StrictBool = True
+    hosts: StrictBool = True
 
 
 class WorkspaceSettings(Body):
