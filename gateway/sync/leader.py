@@ -4,14 +4,13 @@ import asyncio
 from contextlib import suppress
 from typing import Protocol
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+
+from gateway.sync import redis_client
+from gateway.sync.redis_client import TIMEOUT_S
 
 LEASE_MS = 15_000
 RENEW_S = 5.0
-TIMEOUT_S = 2.0
 
 _LEAD = """
 local leader = redis.call('GET', KEYS[1])
@@ -46,14 +45,8 @@ class Alone:
 
 class RedisLeader:
     def __init__(self, url: str, gateway: str, node: str, *, timeout_s: float = TIMEOUT_S) -> None:
-        self._redis = Redis.from_url(
-            url,
-            protocol=2,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            retry=Retry(NoBackoff(), 1),
-        )
-        self._key = f"gh:{{{gateway}}}:leader"
+        self._redis = redis_client.client(url, timeout_s)
+        self._key = f"{redis_client.prefix(gateway)}leader"
         self._node = node
         self._timeout_s = timeout_s
         self._lead = self._redis.register_script(_LEAD)

@@ -10,15 +10,13 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from gateway.sync import redis_client
+from gateway.sync.redis_client import TIMEOUT_S
 from gateway.sync.store import POINTERS_KEPT, SWEEP_AFTER_S, StoreUnavailable
 
 NAME = "redis"
-TIMEOUT_S = 2.0
 BATCH_PIECES = 256
 BATCH_BYTES = 4 * 1024 * 1024
 
@@ -63,15 +61,8 @@ class RedisStore:
     def __init__(
         self, url: str, gateway: str, *, timeout_s: float = TIMEOUT_S, sweep_after_s: int = SWEEP_AFTER_S
     ) -> None:
-        """`url` as redis-py takes it (`redis://`, `rediss://`, `unix://`)."""
-        self._redis = Redis.from_url(
-            url,
-            protocol=2,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            retry=Retry(NoBackoff(), 1),
-        )
-        self._prefix = f"gh:{{{gateway}}}:"
+        self._redis = redis_client.client(url, timeout_s)
+        self._prefix = redis_client.prefix(gateway)
         self._timeout_s = timeout_s
         self._sweep_after_s = sweep_after_s
         self._move = self._redis.register_script(_MOVE)
