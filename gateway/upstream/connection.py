@@ -101,10 +101,6 @@ class Connection(asyncio.Protocol):
     def is_usable(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 
-    @property
-    def is_idle(self) -> bool:
-        return self._exchange is None
-
     def send(self, request: UpstreamRequest, head: tuple[bytes, bytes], now_s: float, total_due_s: float) -> Exchange:
         """Begin a call; `head` is `request_head(request)`."""
         exchange = Exchange(self, asyncio.get_running_loop(), request.deadlines, now_s, total_due_s)
