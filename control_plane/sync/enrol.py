@@ -70,7 +70,7 @@ class Enrolments:
         async with self._database.instance() as connection:
             token = await store.find_token(connection, hash_)
         if token is None:
-            raise Unauthenticated("no such enrolment token", code="token_unknown")
+            raise Unauthenticated("no such enrolment token; make one for this gateway", code="token_unknown")
         organisation: str = token["organisation"]
         principal = Principal(ActorKind.NODE, node.node, organisation)
         async with self._changes.open_instance(principal, organisation, request_id) as change:
@@ -85,7 +85,7 @@ class Enrolments:
                 await change.connection.execute("select pg_notify($1, $2)", CHANNEL, organisation_shard(organisation))
                 return gateway, organisation
         await self._refuse(hash_, node, principal, request_id)
-        raise Unauthenticated("the enrolment token has expired", code="token_expired")
+        raise Unauthenticated("the enrolment token has expired; make a new one for this gateway", code="token_expired")
 
     async def _refuse(self, hash_: bytes, node: NodePublic, principal: Principal, request_id: str) -> None:
         """Raises Conflict for a used token, having noted an attempt by somebody else where it shows."""
@@ -100,7 +100,7 @@ class Enrolments:
         # Raised out here: what was noted stays.
         if stolen:
             log.error("enrolment_token_used_again", token=token["id"], gateway=token["gateway"], node=node.node)
-        raise Conflict("the enrolment token has been used", code="token_used")
+        raise Conflict("the enrolment token has been used; make a new one for this gateway", code="token_used")
 
 
 def require_common_protocol(spoken: ProtocolRange) -> None:
