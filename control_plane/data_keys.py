@@ -81,9 +81,9 @@ class DataKeys:
         return version, await self._key(connection, organisation, version)
 
     async def _key(self, connection: asyncpg.Connection, organisation: str, version: int) -> Secret:
-        cached = self._cache.get((organisation, version))
-        if cached is not None and self._clock.monotonic_s() < cached.until_s:
-            return cached.key
+        kept = self._kept(organisation, version)
+        if kept is not None:
+            return kept
         row = await connection.fetchrow(
             "select wrapped, kms_key from data_key where organisation = $1 and version = $2", organisation, version
         )
@@ -91,10 +91,23 @@ class DataKeys:
             raise Unavailable(f"data key {version} of this organisation is not there")
         # One at a time: a KMS is not asked twice for what two requests need at once.
         async with self._lock:
+            kept = self._kept(organisation, version)
+            if kept is not None:
+                return kept
             wrapped = Wrapped(row["kms_key"], row["wrapped"])
             key = await self._ask(self._kms.unwrap(wrapped, _context(organisation, version)))
             self._cache[organisation, version] = _Cached(key, self._clock.monotonic_s() + CACHE_S)
         return key
+
+    def _kept(self, organisation: str, version: int) -> Secret | None:
+        """What is too old is dropped here, also if the KMS does not give it again."""
+        cached = self._cache.get((organisation, version))
+        if cached is None:
+            return None
+        if self._clock.monotonic_s() < cached.until_s:
+            return cached.key
+        del self._cache[organisation, version]
+        return None
 
     async def _ask(self, answer: Awaitable[T]) -> T:
         try:
