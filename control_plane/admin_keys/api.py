@@ -48,7 +48,7 @@ class AdminKeyView(View):
 
 
 class AdminKeyCreated(AdminKeyView):
-    key: str
+    key: str = Field(repr=False)
     """Shown this once."""
 
 

@@ -57,7 +57,7 @@ class InvitationView(View):
 
 
 class InvitationCreated(InvitationView):
-    path: str
+    path: str = Field(repr=False)
     """Of the link, below the panel's address. Shown this once; whoever has it can use it, once."""
 
 

@@ -1,7 +1,15 @@
 """No password, token, code or key is in the database, in a list or in the audit log."""
 
-import asyncpg
+from typing import Any
 
+import asyncpg
+import pytest
+
+from control_plane.admin_keys.api import AdminKeyCreated
+from control_plane.api_keys.api import ApiKeyCreated
+from control_plane.gateways.tokens import EnrolmentTokenCreated
+from control_plane.invitations.api import InvitationCreated
+from control_plane.web.route import View
 from tests.fixtures.people import PASSWORD, People
 
 EMAIL = "owner@example.com"
@@ -43,3 +51,20 @@ async def test_no_secret_is_stored_or_told_again(people: People) -> None:
         for secret in secrets:
             assert secret not in text
             assert secret.encode().hex() not in text
+
+
+@pytest.mark.parametrize(
+    ("view", "field"),
+    [
+        (AdminKeyCreated, "key"),
+        (ApiKeyCreated, "key"),
+        (EnrolmentTokenCreated, "token"),
+        (EnrolmentTokenCreated, "environment"),
+        (InvitationCreated, "path"),
+    ],
+)
+def test_what_is_shown_once_does_not_print(view: type[View], field: str) -> None:
+    fields: dict[str, Any] = {field: "sk-marker-3d0c", "id": EMAIL}
+    printed = repr(view.model_construct(**fields))
+    assert EMAIL in printed
+    assert "sk-marker-3d0c" not in printed
