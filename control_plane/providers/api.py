@@ -15,14 +15,13 @@ from control_plane.snapshots.change import Changes
 from control_plane.web.listing import QUERY, Page
 from control_plane.web.route import Body, Call, Route, View
 from shared.models.noun import Kind
-from shared.models.provider import BaseUrl, Dialect, Door, Provider
+from shared.models.provider import AuthHeader, BaseUrl, Dialect, Door, Provider
 from shared.protocol.resource import organisation_shard
 
 _PATH = "/api/v1/providers"
 
 ProviderId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 ProviderName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-Header = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,64}$")]
 Prefix = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]{0,32}$")]
 """Its last space counts."""
 Doors = Annotated[tuple[Door, ...], Field(min_length=1, max_length=3)]
@@ -41,7 +40,7 @@ class ProviderCreate(_ProviderBody):
     name: ProviderName
     dialect: Dialect = "openai"
     base_url: BaseUrl
-    auth_header: Header = "authorization"
+    auth_header: AuthHeader = "authorization"
     auth_prefix: Prefix = "Bearer "
     stream_usage: StrictBool = True
     doors: Doors = ("chat", "completions", "embeddings")
@@ -55,7 +54,7 @@ class ProviderUpdate(_ProviderBody):
     name: ProviderName | None = None
     dialect: Dialect | None = None
     base_url: BaseUrl | None = None
-    auth_header: Header | None = None
+    auth_header: AuthHeader | None = None
     auth_prefix: Prefix | None = None
     stream_usage: StrictBool | None = None
     doors: Doors | None = None

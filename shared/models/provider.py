@@ -3,7 +3,7 @@
 import tomllib
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, HttpUrl, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, HttpUrl, StringConstraints, TypeAdapter, ValidationError
 
 from shared.models.noun import Noun
 
@@ -20,6 +20,21 @@ def _whole_url(value: str) -> str:
     return value.rstrip("/")
 
 
+FRAMING = frozenset(
+    "accept-encoding connection content-encoding content-length content-type expect host keep-alive proxy-connection te "
+    "trailer transfer-encoding upgrade".split()
+)
+"""Headers that say where a request ends, whom it is for and what it is: a key in one of them makes another request."""
+
+
+def _carries_a_key(name: str) -> str:
+    if name in FRAMING:
+        raise ValueError(f"`{name}` says how a request is to be read; a key stands in a header of its own")
+    return name
+
+
+AuthHeader = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,64}$"), AfterValidator(_carries_a_key)]
+"""Name of the header that carries a provider's key."""
 BaseUrl = Annotated[str, AfterValidator(_whole_url)]
 """Scheme, host and path prefix; door paths such as `/chat/completions` are put behind it."""
 Dialect = Literal["openai"]
@@ -31,7 +46,7 @@ class Provider(Noun):
     name: str
     dialect: Dialect = "openai"
     base_url: BaseUrl
-    auth_header: str = Field(default="authorization", pattern=r"^[a-z0-9-]{1,64}$")
+    auth_header: AuthHeader = "authorization"
     auth_prefix: str = Field(default="Bearer ", max_length=32, pattern=r"^[\x20-\x7e]*$")
     stream_usage: bool = True
     """Whether `stream_options.include_usage` is understood."""
