@@ -21,8 +21,8 @@ def _whole_url(value: str) -> str:
 
 
 FRAMING = frozenset(
-    "accept-encoding connection content-encoding content-length content-type expect host keep-alive proxy-connection te "
-    "trailer transfer-encoding upgrade".split()
+    "accept-encoding connection content-encoding content-length content-type expect host keep-alive proxy-connection "
+    "te trailer transfer-encoding upgrade".split()
 )
 """Headers that say where a request ends, whom it is for and what it is: a key in one of them makes another request."""
 
