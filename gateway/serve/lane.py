@@ -36,6 +36,8 @@ from shared.clock import Clock
 
 AHEAD_BYTES_MAX = 64 * 1024
 """Beyond this much behind a request that is not answered yet, the connection is read no further."""
+COLD_BODY_BYTES_FREE = 64 * 1024
+"""A request that carries no LLM call takes a place among those that run if it brings more than this, or may."""
 
 log = structlog.get_logger("serve.lane")
 
@@ -85,7 +87,7 @@ class Shared(Protocol):
     limits: Limits
     draining: bool
     running: int
-    """Requests whose head has come and whose answer has not ended."""
+    """Requests whose head has come and whose answer has not ended, but for small ones that carry no LLM call."""
 
     def new_id(self) -> str: ...
 
@@ -356,14 +358,15 @@ class Lane(asyncio.Protocol):
         limits = shared.limits
         if length is not None and length > limits.body_bytes_max:
             raise too_large(limits.body_bytes_max)
-        if self._exchange is None:
-            return
+        if self._exchange is None and length is not None and length <= COLD_BODY_BYTES_FREE:
+            return  # Probes and the model list answer also under the greatest load.
         if shared.running >= limits.running_requests_max:
             message = f"this worker already carries {limits.running_requests_max} requests; try again shortly"
             raise GatewayError(Code.OVERLOADED, message, retry_after_s=1)
         shared.running += 1
         self._holds_place = True
-        check_content(headers)
+        if self._exchange is not None:
+            check_content(headers)
 
     def _read_body(self, data: bytes) -> bytes:
         """Returns what lies behind the request."""

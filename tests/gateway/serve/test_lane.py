@@ -224,6 +224,27 @@ async def test_thousands_of_refused_requests_in_one_piece_are_answered_one_by_on
     await gone(behind, caller)
 
 
+@pytest.mark.parametrize("framing", [b"content-length: 65537\r\n\r\n", b"transfer-encoding: chunked\r\n\r\n1\r\na"])
+async def test_large_bodies_that_carry_no_llm_call_have_their_number_too(framing: bytes) -> None:
+    """They wait in memory like any other, and whoever sends them need not even have a key."""
+    behind = front(client=Echo(), world=WORLD, running_requests_max=1, body_bytes_max=1_000_000)
+    first, second, third = behind.caller(), behind.caller(), behind.caller()
+    for caller in (first, second):
+        caller.feed(b"POST /v1/x HTTP/1.1\r\nhost: a\r\n" + framing)
+    assert not first.written
+    assert [reply.code for reply in await answered(second, 1)] == ["overloaded"]
+    third.feed(request("GET", "/livez", {}), request("POST", "/v1/x", {}, b"{}"))
+    assert [reply.status for reply in await answered(third, 2)] == [200, 404]
+    first.lose()
+    second.lose()
+    await quiet()
+    fourth = behind.caller()
+    fourth.feed(request("POST", "/v1/x", {}, bytes(65_537)))
+    assert [reply.status for reply in await answered(fourth, 1)] == [404]
+    third.lose()
+    await gone(behind, fourth)
+
+
 async def test_what_follows_a_running_request_waits_and_is_bounded() -> None:
     hang = Hang()
     behind = front(hang, answers(200, OK), answers(200, OK), world=WORLD)
