@@ -33,6 +33,7 @@ MEND_S = 300.0
 
 _FILE = "file"
 _CONTROL_PLANE = "control_plane"
+_MISSING = ()
 _DIVERGED = frozenset({"digest_mismatch", "delta_mismatch"})
 """What was built upon what is held did not become what the lease names (GHS/1 14.7)."""
 
@@ -93,6 +94,7 @@ class Agent:
         self._everything = False
         """What is held is not to be built upon: the next answer is to bring it all."""
         self._file_seen: tuple[int, ...] | None = None
+        """Its signature when last read; _MISSING once that was said, None before the first look."""
         self._one_at_a_time = asyncio.Lock()
         self._refusals = Refusals("sync.agent")
         self._log = structlog.get_logger("sync.agent")
@@ -188,6 +190,9 @@ class Agent:
         before = self._held
         try:
             seen = await asyncio.to_thread(_signature, self._snapshot_path)
+            if seen is None and self._file_seen is None:
+                self._file_seen = _MISSING
+                self._log.warning("snapshot_missing", path=str(self._snapshot_path))
             if seen is None or seen == self._file_seen:
                 return
             self._file_seen = seen

@@ -154,6 +154,16 @@ def _of_a_twin(house: House) -> bytes:
     return twin.document(lease_ms=HOUR_MS)
 
 
+async def test_a_file_that_is_not_there_is_named_once_and_taken_when_it_comes(node: Node) -> None:
+    with capture_logs() as logs:
+        await node.agent.turn()
+        await node.agent.turn()
+    assert [(log["event"], log["path"]) for log in logs] == [("snapshot_missing", str(node.file))]
+
+    await node.receive(node.house.document())
+    assert node.agent.status().sequence == 1
+
+
 @pytest.mark.parametrize("code", REFUSED)
 async def test_what_is_refused_is_named_once_and_changes_nothing(node: Node, disk: MemoryStore, code: str) -> None:
     """GHS/1 16.1."""
