@@ -14,6 +14,7 @@ from embedded.ports import LOOPBACK
 
 PATH = "/v1/chat/completions"
 RECONNECT_S = 0.02
+LOOK_S = 0.02
 
 
 class Broken(ConnectionError):
@@ -93,6 +94,12 @@ class Load:
                 self._failed(line.port, "the connection broke")
             finally:
                 await line.close()
+
+    async def reach(self, calls: int) -> None:
+        """Wait until so many calls more have ended."""
+        wanted = self.calls + calls
+        while self.calls < wanted:  # noqa: ASYNC110 - the count is the only event there is
+            await asyncio.sleep(LOOK_S)
 
     def _failed(self, connection: int, what: str, *, counted: bool = False) -> None:
         self.calls += not counted

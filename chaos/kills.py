@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from chaos import kernel
-from chaos.callers import Ended, Load, calling
-from chaos.program import LOOK_S, Program
+from chaos.callers import Ended, calling
+from chaos.program import Program
 from chaos.stack import Node, Stack
 from chaos.writers import Ledger, Reckoning, reckon, write
 
@@ -111,7 +111,7 @@ async def provoke(stack: Stack, duration_s: float, chance: random.Random) -> Out
         finally:
             stopping.set()
             await writing
-        await _calls_go_on(load)
+        await load.reach(10 * CALLERS)
     await stack.at_rest()
     held = {port for kill in killer.kills for port in kill.connections}
     return Outcome(
@@ -122,13 +122,6 @@ async def provoke(stack: Stack, duration_s: float, chance: random.Random) -> Out
         failed=[ended for ended in load.failed if ended.connection not in held],
         reckoning=await reckon(stack, ledger),
     )
-
-
-async def _calls_go_on(load: Load) -> None:
-    """Until each caller has had the time for another call."""
-    wanted = load.calls + 10 * CALLERS
-    while load.calls < wanted:  # noqa: ASYNC110 - the count is the only event there is
-        await asyncio.sleep(LOOK_S)
 
 
 def lines(outcome: Outcome) -> list[str]:

@@ -59,7 +59,7 @@ class Node:
     folder: Path
     program: Program
     workers_wanted: int
-    token: str
+    token: str | None
     """For its first start."""
 
     @property
