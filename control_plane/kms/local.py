@@ -78,7 +78,7 @@ class LocalKms:
         try:
             return Secret(envelope.open_(_key(version), _subject(context, version.number), wrapped.blob))
         except EnvelopeError as error:
-            raise KmsDenied(f"{self._path} does not unwrap it; is it the file that wrapped it? ({error.code})") from None
+            raise KmsDenied(f"{self._path} does not unwrap it ({error.code}); is it another file?") from None
 
     def _read(self) -> _File:
         try:
