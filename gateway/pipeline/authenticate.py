@@ -8,6 +8,8 @@ from shared.crypto.secret import Secret
 from shared.models.virtual_key import fits_a_header
 
 _OURS = "gh_"
+_STAY_HERE = ("gh_", "gha_", "ghe_")
+"""Callers' keys, admin keys, enrolment tokens: none of them is a provider's, whatever header it stands in."""
 _PROVIDER_HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
 _HEADERS = ("x-portkey-api-key", "x-gatehouse-api-key", *_PROVIDER_HEADERS)
 
@@ -33,7 +35,7 @@ def provider_key(headers: Mapping[str, str]) -> Secret | None:
     """The caller's own provider key, if one stands in a provider's header. Raises GatewayError 400 if it is none."""
     for name in _PROVIDER_HEADERS:
         value = headers.get(name)
-        if value is None or not (bare := _bare(value)) or bare.startswith(_OURS):
+        if value is None or not (bare := _bare(value)) or bare.startswith(_STAY_HERE):
             continue
         key = Secret(bare.encode("utf-8", "surrogateescape"))
         if not fits_a_header(key):

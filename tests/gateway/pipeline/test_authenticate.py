@@ -132,3 +132,9 @@ def test_a_missing_scope_is_403_naming_it(world: World) -> None:
         require_scope(caller, "completions.write")
     assert caught.value.row.status == 403
     assert "completions.write" in caught.value.message
+
+
+@pytest.mark.parametrize("prefix", ["gh", "gha", "ghe"])
+@pytest.mark.parametrize("header", PROVIDER_HEADERS)
+def test_no_key_of_ours_is_taken_for_a_provider_s(header: str, prefix: str) -> None:
+    assert provider_key({header: new_api_key(prefix).reveal_text()}) is None
