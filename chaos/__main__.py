@@ -72,7 +72,7 @@ async def many(folder: Path, options: argparse.Namespace) -> bool:
 
 async def api(folder: Path, options: argparse.Namespace) -> bool:
     async with standing(folder) as stack:
-        return await openapi.check(stack, folder, 45 if options.short else 900, _seed(options))
+        return await openapi.check(stack, folder, 30 if options.short else 900, _seed(options))
 
 
 COMMANDS = {"sync": sync, "writers": writers, "edits": edits, "size": many, "openapi": api}

@@ -1,0 +1,86 @@
+"""`python -m chaos` as a whole: its last lines, its exit code, and nothing left behind."""
+
+import asyncio
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from bench.accounting import all_stats, tree
+
+REPOSITORY = Path(__file__).parents[2]
+HANG_S = 300.0
+
+
+@asynccontextmanager
+async def chaos(folder: Path, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "chaos", *arguments),
+        cwd=REPOSITORY,
+        env={"PATH": "/usr/bin:/bin", "TMPDIR": str(folder)},
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(HANG_S):
+            yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+def is_empty(folder: Path) -> bool:
+    return next(folder.iterdir(), None) is None
+
+
+async def printed_by(folder: Path, *arguments: str) -> list[str]:
+    """What a provocation printed that found nothing wrong."""
+    async with chaos(folder, *arguments) as process:
+        printed, _ = await process.communicate()
+    assert process.returncode == 0, printed.decode()
+    assert is_empty(folder)
+    return printed.decode().splitlines()
+
+
+async def test_kills_under_edits_and_calls_lose_nothing(tmp_path: Path) -> None:
+    lines = await printed_by(tmp_path, "sync", "--short")
+    assert re.fullmatch(r"[1-9]\d* kills: 0 lost, 0 twice, 0 failed", lines[-1])
+    assert re.match(r"\d+ calls were in flight on killed workers \(", lines[-2])
+    edits, calls = re.findall(r"\d+", lines[-3])
+    assert int(edits) > 50
+    assert int(calls) > 500
+
+
+async def test_the_api_is_as_its_description_says(tmp_path: Path) -> None:
+    lines = await printed_by(tmp_path, "openapi", "--short")
+    assert [line for line in lines if line.startswith("---")] == [
+        "--- made-up ids",
+        "--- real ids",
+        "--- a person's session",
+    ]
+    tested = [int(count) for line in lines for count in re.findall(r"(\d+) generated, \1 passed", line)]
+    assert len(tested) == 3
+    assert sum(tested) > 500
+
+
+async def test_size_tells_what_many_resources_cost(tmp_path: Path) -> None:
+    lines = await printed_by(tmp_path, "size", "--short")
+    assert sum("cold start" in line for line in lines) == 2
+    assert sum("ms of CPU" in line for line in lines) == 3
+    assert re.fullmatch(r"[1-9]\d* calls, 0 failed", lines[-1])
+
+
+async def test_interrupted_it_ends_everything_it_started(tmp_path: Path) -> None:
+    async with chaos(tmp_path, "sync", "--short") as process:
+        assert process.stdout is not None
+        while b"everything is up" not in await process.stdout.readline():
+            assert not process.stdout.at_eof()
+        started = {member.pid for member in tree(process.pid, all_stats())} - {process.pid}
+        process.send_signal(signal.SIGINT)
+        await process.wait()
+    assert len(started) >= 10
+    assert started.isdisjoint(stat.pid for stat in all_stats())
+    assert is_empty(tmp_path)
