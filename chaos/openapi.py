@@ -20,10 +20,13 @@ CHECKS = (
     "negative_data_rejection",
     "missing_required_header",
     "unsupported_method",
-    "use_after_free",
     "ensure_resource_availability",
     "ignored_auth",
 )
+NOT_BY_CHANCE = "negative_data_rejection"
+"""Only in the phase that tries each limit of the description in turn: random texts have spaces at their ends, which are
+taken off before they are measured.
+"""
 PERSONAL = r"^/api/v1/(session|account)"
 KEPT = ("gateways_delete", "nodes_delete", "organisation_users_delete")
 """Not sent where ids are real: with what they delete, much would be out of reach."""
@@ -55,7 +58,7 @@ async def check(stack: Stack, folder: Path, seconds: float, seed: int) -> bool:
 
 async def _run(stack: Stack, folder: Path, one: Pass, seconds: int, seed: int) -> bool:
     settings = folder / "schemathesis.toml"
-    settings.write_text("[parameters]\n" + "".join(f'"path.{name}" = "{value}"\n' for name, value in one.parameters))
+    settings.write_text(_settings(one))
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", f"--config-file={settings}", "run"),
         f"{stack.control_plane_url}/api/openapi.json",
@@ -73,6 +76,12 @@ async def _run(stack: Stack, folder: Path, one: Pass, seconds: int, seed: int) -
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+def _settings(one: Pass) -> str:
+    parameters = "".join(f'"path.{name}" = "{value}"\n' for name, value in one.parameters)
+    phases = "".join(f"[phases.{phase}.checks]\n{NOT_BY_CHANCE}.enabled = false\n" for phase in ("fuzzing", "stateful"))
+    return f"[parameters]\n{parameters}{phases}"
 
 
 def _key(stack: Stack) -> tuple[str, ...]:
