@@ -1,0 +1,169 @@
+"""A batch of records: immutable bytes that a node sends until they are acknowledged (GHS/1 17). Pure.
+
+    GHB1 | length of the head, 4 bytes, big endian | head: {"stream", "seq"} | payload: zstd of a JSON object
+
+The payload names its fields once and then holds rows of values in their order, so that either plane may be newer than
+the other: a field the reader does not know is left out, one that is missing is None.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import orjson
+from backports import zstd
+from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
+
+from shared.models.record import FIELDS, Record, Word
+from shared.protocol.wire import Count, WirePart
+
+PATH = "/sync/v1/records"
+ROWS_MAX = 5_000
+BODY_BYTES_MAX = 4 * 1024 * 1024
+PAYLOAD_BYTES_MAX = 16 * 1024 * 1024
+"""Decompressed."""
+ROWS_BYTES_MAX = 1024 * 1024
+"""What a writer puts in one batch, before compression; one row more may be over it."""
+HEAD_BYTES_MAX = 1_024
+DROPS_MAX = 1_000
+FIELDS_MAX = 500
+COMPRESSION_LEVEL = 1
+
+_MAGIC = b"GHB1"
+_ROWS: TypeAdapter[list[Record]] = TypeAdapter(list[Record])
+
+
+class BatchError(ValueError):
+    """Bytes that are no batch; `code` is `malformed` or `too_large`. Holds no value of a record."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+class Head(WirePart):
+    """What a batch is called. A stream is a run of batches, each number one higher than the one before; first 1."""
+
+    stream: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+    seq: Annotated[int, Field(ge=1, le=2**53 - 1)]
+
+
+class Drop(WirePart):
+    """Records that were lost at the node, and why: the truth about what the other records do not say."""
+
+    reason: Word
+    count: Annotated[int, Field(ge=1, le=2**53 - 1)]
+    from_ms: Count
+    to_ms: Count
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A row that is no record, by its place in the batch and where the fault stands."""
+
+    row: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    records: tuple[Record, ...]
+    refused: tuple[Refused, ...]
+    drops: tuple[Drop, ...]
+
+
+class _Payload(WirePart):
+    fields: Annotated[list[str], Field(max_length=FIELDS_MAX)]
+    rows: Annotated[list[list[Any]], Field(max_length=ROWS_MAX)]
+    drops: Annotated[list[Drop], Field(max_length=DROPS_MAX)]
+
+
+def payload(fields: Sequence[str], rows: Sequence[bytes], drops: Sequence[Drop] = ()) -> bytes:
+    """The compressed payload. `rows` are JSON arrays as they stand in the spool: they are not read again."""
+    told = orjson.dumps([drop.model_dump(mode="json") for drop in drops])
+    plain = b'{"fields":%b,"rows":[%b],"drops":%b}' % (orjson.dumps(list(fields)), b",".join(rows), told)
+    return zstd.compress(plain, COMPRESSION_LEVEL)
+
+
+def payload_hash(payload: bytes) -> str:
+    """Hex SHA-256: what makes a batch that comes twice known as the same (GHS/1 17.4)."""
+    return hashlib.sha256(payload).hexdigest()
+
+
+def encode(head: Head, payload: bytes) -> bytes:
+    """The body of `POST /sync/v1/records`."""
+    text = orjson.dumps(head.model_dump(mode="json"))
+    return _MAGIC + len(text).to_bytes(4) + text + payload
+
+
+def split(body: bytes) -> tuple[Head, bytes]:
+    """Head and payload, which is not read yet. Raises BatchError."""
+    if len(body) > BODY_BYTES_MAX:
+        raise BatchError("too_large", f"a batch has at most {BODY_BYTES_MAX} bytes")
+    length = int.from_bytes(body[4:8])
+    if body[:4] != _MAGIC or length > HEAD_BYTES_MAX or len(body) < 8 + length:
+        raise BatchError("malformed", "no batch: it begins with GHB1 and the length of its head")
+    try:
+        head = Head.model_validate_json(body[8 : 8 + length])
+    except ValidationError as error:
+        raise BatchError("malformed", f"head: {_where(error)}") from None
+    return head, body[8 + length :]
+
+
+def parse(payload: bytes) -> Batch:
+    """Every row that is a record; the others are refused one by one. Raises BatchError."""
+    plain = _decompressed(payload)
+    try:
+        parsed = _Payload.model_validate_json(plain)
+    except ValidationError as error:
+        raise BatchError("malformed", f"payload: {_where(error)}") from None
+    rows = parsed.rows
+    if tuple(parsed.fields) != FIELDS:
+        places = {name: index for index, name in enumerate(parsed.fields)}
+        width = len(parsed.fields)
+        rows = [_in_our_order(row, places) if len(row) == width else row for row in rows]
+    records, refused = _checked(rows)
+    return Batch(records, refused, tuple(parsed.drops))
+
+
+def _checked(rows: list[list[Any]]) -> tuple[tuple[Record, ...], tuple[Refused, ...]]:
+    try:
+        return tuple(_ROWS.validate_json(orjson.dumps(rows), strict=True)), ()
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False, include_context=False)
+    places = {int(fault["loc"][0]): fault for fault in reversed(faults)}
+    refused = tuple(Refused(row, _place(fault["loc"][1:], fault["msg"])) for row, fault in sorted(places.items()))
+    good = [row for index, row in enumerate(rows) if index not in places]
+    return tuple(_ROWS.validate_json(orjson.dumps(good), strict=True)), refused
+
+
+def _in_our_order(row: list[Any], places: dict[str, int]) -> list[Any]:
+    return [row[places[name]] if name in places else None for name in FIELDS]
+
+
+def _decompressed(payload: bytes) -> bytes:
+    try:
+        decompressor = zstd.ZstdDecompressor()
+        plain = decompressor.decompress(payload, PAYLOAD_BYTES_MAX + 1)
+    except zstd.ZstdError:
+        raise BatchError("malformed", "the payload is not zstd") from None
+    if len(plain) > PAYLOAD_BYTES_MAX:
+        raise BatchError("too_large", f"the payload has more than {PAYLOAD_BYTES_MAX} bytes")
+    if not decompressor.eof or decompressor.unused_data:
+        raise BatchError("malformed", "the payload is not one whole zstd frame")
+    return plain
+
+
+def _where(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return _place(first["loc"], first["msg"])
+
+
+def _place(path: tuple[int | str, ...], message: str) -> str:
+    """A field of a record is named, not numbered."""
+    named = [
+        FIELDS[part] if index == 0 and isinstance(part, int) and part < len(FIELDS) else part
+        for index, part in enumerate(path)
+    ]
+    return f"/{'/'.join(str(part) for part in named)}: {message}"

@@ -1,0 +1,101 @@
+"""Batches: what goes in comes out, from older and newer gateways too, and whatever else is refused by name."""
+
+from contextlib import suppress
+
+import orjson
+import pytest
+from backports import zstd
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.models.record import FIELDS, Record
+from shared.protocol import batch
+from shared.protocol.batch import BatchError, Drop, Head
+from tests.fixtures.records import a_record, records
+
+HEAD = Head(stream="0123456789abcdef", seq=7)
+
+
+def row(record: Record) -> bytes:
+    return orjson.dumps(tuple(record))
+
+
+def sent(*rows: bytes, fields: tuple[str, ...] = FIELDS, drops: tuple[Drop, ...] = ()) -> bytes:
+    return batch.payload(fields, rows, drops)
+
+
+@given(st.lists(records(), max_size=5))
+def test_records_come_back_as_they_went_in(given_records: list[Record]) -> None:
+    head, payload = batch.split(batch.encode(HEAD, sent(*map(row, given_records))))
+    assert head == HEAD
+    parsed = batch.parse(payload)
+    assert list(parsed.records) == given_records
+    assert parsed.refused == ()
+
+
+def test_drops_come_along() -> None:
+    drop = Drop(reason="spool_full", count=12, from_ms=1, to_ms=2)
+    assert batch.parse(sent(drops=(drop,))).drops == (drop,)
+
+
+def test_a_field_of_a_newer_gateway_is_left_out_and_one_an_older_lacks_is_none() -> None:
+    fields = ("mood", *(name for name in reversed(FIELDS) if name != "span_id"))
+    record = a_record(3)
+    values = [record._asdict().get(name, "sunny") for name in fields]
+    assert batch.parse(sent(orjson.dumps(values), fields=fields)).records == (record,)
+
+
+def test_a_bad_row_harms_only_itself_and_its_fault_holds_no_value() -> None:
+    bad = a_record(1)._replace(error="Incorrect API key: sk-canary")
+    parsed = batch.parse(sent(row(a_record(0)), row(bad), orjson.dumps(["short"]), row(a_record(2))))
+    assert [record.id for record in parsed.records] == [a_record(0).id, a_record(2).id]
+    assert [refused.row for refused in parsed.refused] == [1, 2]
+    assert parsed.refused[0].detail.startswith("/error: ")
+    assert "canary" not in str(parsed.refused)
+
+
+def test_the_hash_is_of_the_payload_alone() -> None:
+    payload = sent(row(a_record()))
+    _, again = batch.split(batch.encode(Head(stream="f" * 16, seq=1), payload))
+    assert batch.payload_hash(again) == batch.payload_hash(payload)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"GHB1", b"GHB2\0\0\0\0", b"GHB1\xff\xff\xff\xff{}", b"GHB1\0\0\0\2{}", b'GHB1\0\0\0\5{"a"'],
+)
+def test_what_is_no_batch_is_malformed(body: bytes) -> None:
+    with pytest.raises(BatchError) as refused:
+        batch.split(body)
+    assert refused.value.code == "malformed"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"plain",
+        sent()[:-1],
+        sent() + b"x",
+        zstd.compress(b"[]"),
+        zstd.compress(b'{"fields":[],"rows":[]}'),
+        zstd.compress(b'{"fields":[1],"rows":[],"drops":[]}'),
+    ],
+)
+def test_a_payload_that_cannot_be_read_is_malformed(payload: bytes) -> None:
+    with pytest.raises(BatchError) as refused:
+        batch.parse(payload)
+    assert refused.value.code == "malformed"
+
+
+def test_what_decompresses_without_bound_is_too_large() -> None:
+    with pytest.raises(BatchError) as refused:
+        batch.parse(zstd.compress(b" " * (batch.PAYLOAD_BYTES_MAX + 1)))
+    assert refused.value.code == "too_large"
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_end_in_anything_but_a_batch_or_its_refusal(data: bytes) -> None:
+    for read in (batch.split, batch.parse):
+        with suppress(BatchError):
+            read(data)
