@@ -1,0 +1,1 @@
+"""Records and money: what nodes tell of requests, counted once, and the questions that can be asked of it."""
