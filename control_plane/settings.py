@@ -1,6 +1,8 @@
 """Every setting of the control plane: name, type, default, unit. Only `app.py` reads it from the environment."""
 
+import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -13,6 +15,8 @@ class Settings(BaseSettings):
 
     postgres_url: SecretStr
     """`postgresql://role:password@host/name`; the role owns the database and is no superuser."""
+    clickhouse_url: SecretStr | None = None
+    """`http://user:password@host:port/database` (or https): where records are kept and counted."""
     state_dir: Path = Path(".gatehouse/control_plane")
     """The signing key and, with a local KMS, its key file; made 0700."""
     kms: str = "local:kms.json"
@@ -35,3 +39,21 @@ class Settings(BaseSettings):
         if not value.startswith("local:") or value == "local:":
             raise ValueError("the KMS is local:PATH, with a path in or outside of the state folder")
         return value
+
+    @field_validator("clickhouse_url")
+    @classmethod
+    def _of_clickhouse(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _is_clickhouse(value.get_secret_value()):
+            raise ValueError("not of the form http://user:password@host:port/database (or https://)")
+        return value
+
+
+def _is_clickhouse(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:  # Not told: an address that is cut at the wrong place shows its password as something else.
+        return False
+    # The database's name stands in SQL; whatever comes after it would be options of the client library.
+    named = re.fullmatch(r"/?|/[A-Za-z_][A-Za-z0-9_]{0,63}", parts.path) is not None
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and named and "?" not in url and "#" not in url

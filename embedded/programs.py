@@ -24,7 +24,9 @@ INHERITED = (
     "NO_PROXY",
 )
 """What parts get of the environment `up` was called in; both planes get their settings (GATEHOUSE_…) too."""
-NOT_PASSED_ON = frozenset({"GATEHOUSE_POSTGRES_URL", "GATEHOUSE_REDIS_URL", "GATEHOUSE_ENROLMENT_TOKEN"})
+NOT_PASSED_ON = frozenset(
+    {"GATEHOUSE_POSTGRES_URL", "GATEHOUSE_REDIS_URL", "GATEHOUSE_CLICKHOUSE_URL", "GATEHOUSE_ENROLMENT_TOKEN"}
+)
 """Each holds a secret, and is for one plane alone."""
 READY_PROBES = 8
 

@@ -49,6 +49,13 @@ async def started_before(migrated_url: str, tmp_path: Path) -> Path:
         ({"GATEHOUSE_KMS": "aws:MARKER"}, "GATEHOUSE_KMS: "),
         ({"GATEHOUSE_PUBLIC_URL": "house.test"}, "GATEHOUSE_PUBLIC_URL: "),
         ({"GATEHOUSE_DRAIN_S": "-1"}, "GATEHOUSE_DRAIN_S: "),
+        (
+            {"GATEHOUSE_CLICKHOUSE_URL": "clickhouse://u:MARKER@h/gatehouse"},
+            "GATEHOUSE_CLICKHOUSE_URL: not of the form",
+        ),
+        ({"GATEHOUSE_CLICKHOUSE_URL": "http://u:pass/MARKER@h:1/db"}, "GATEHOUSE_CLICKHOUSE_URL: not of the form"),
+        ({"GATEHOUSE_CLICKHOUSE_URL": "http://u:MARKER@h:1/a b"}, "GATEHOUSE_CLICKHOUSE_URL: not of the form"),
+        ({"GATEHOUSE_CLICKHOUSE_URL": "http://u:MARKER@h:1/db?verify=no"}, "GATEHOUSE_CLICKHOUSE_URL: not of the form"),
     ],
 )
 async def test_a_wrong_setting_is_named(settings: dict[str, str], said: str, tmp_path: Path) -> None:
