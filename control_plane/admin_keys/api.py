@@ -14,7 +14,7 @@ from control_plane.ids import Ids
 from control_plane.permissions import GRANTABLE, Principal, may
 from control_plane.references import require_held
 from control_plane.snapshots.change import Changes
-from control_plane.web.listing import QUERY, Page
+from control_plane.web.listing import Page
 from control_plane.web.route import Body, Call, Route, View
 from shared.clock import Clock
 from shared.crypto.api_keys import ADMIN_KEY, new_api_key
@@ -65,7 +65,15 @@ class AdminKeys:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", _PATH, "admin_keys.list", self.list, "List admin keys", answer=AdminKeyPage, query=QUERY),
+            Route(
+                "GET",
+                _PATH,
+                "admin_keys.list",
+                self.list,
+                "List admin keys",
+                answer=AdminKeyPage,
+                query=store.LISTING.query,
+            ),
             Route(
                 "POST",
                 _PATH,

@@ -11,8 +11,14 @@ LISTING = Listing(
     table="admin_key",
     columns="id, name, tail, scopes, created_by, created_at, expires_at, revoked_at",
     text={"name": "name"},
-    exact={"id": "id", "tail": "tail", "created_by": "created_by", "revoked": "revoked_at is not null"},
+    exact={
+        "id": "id",
+        "tail": "tail",
+        "created_by": "created_by",
+    },
     sort={"created_at": "created_at", "name": "name"},
+    time={"created_at": "created_at", "expires_at": "expires_at", "revoked_at": "revoked_at"},
+    flag={"revoked": "revoked_at is not null"},
 )
 
 

@@ -14,7 +14,7 @@ from control_plane.hash_keys import HashKeys
 from control_plane.ids import Ids
 from control_plane.references import require_config, require_workspace
 from control_plane.snapshots.change import Change, Changes
-from control_plane.web.listing import QUERY, Page
+from control_plane.web.listing import Page
 from control_plane.web.route import Body, Call, Route, View
 from shared.crypto import api_keys
 from shared.models.api_key import ApiKey, Scope
@@ -114,7 +114,9 @@ class ApiKeys:
     def routes(self) -> list[Route]:
         one = _PATH + "/{api_key}"
         return [
-            Route("GET", _PATH, "api_keys.list", self.list, "List API keys", answer=ApiKeyPage, query=QUERY),
+            Route(
+                "GET", _PATH, "api_keys.list", self.list, "List API keys", answer=ApiKeyPage, query=store.LISTING.query
+            ),
             Route("POST", _PATH, "api_keys.create", self.create, "Make an API key", ApiKeyCreate, ApiKeyCreated, 201),
             Route("GET", one, "api_keys.read", self.read, "Read an API key", answer=ApiKeyView),
             Route("PATCH", one, "api_keys.update", self.update, "Change an API key", ApiKeyUpdate, ApiKeyView),

@@ -23,6 +23,12 @@ LISTING = Listing(
         "created_by": "created_by",
     },
     sort={"created_at": "created_at", "updated_at": "updated_at", "name": "name"},
+    time={
+        "created_at": "created_at",
+        "updated_at": "updated_at",
+        "expires_at": "expires_at",
+        "revoked_at": "revoked_at",
+    },
 )
 
 

@@ -7,7 +7,7 @@ import asyncpg
 
 from control_plane.audit import store
 from control_plane.db.pool import Database
-from control_plane.web.listing import QUERY, Page
+from control_plane.web.listing import Page
 from control_plane.web.route import Call, Route, View
 
 
@@ -42,7 +42,11 @@ class Audit:
 
     def routes(self) -> list[Route]:
         path = "/api/v1/audit-logs"
-        return [Route("GET", path, "audit_logs.list", self.list, "Who did what", answer=AuditPage, query=QUERY)]
+        return [
+            Route(
+                "GET", path, "audit_logs.list", self.list, "Who did what", answer=AuditPage, query=store.LISTING.query
+            )
+        ]
 
     async def list(self, call: Call) -> AuditPage:
         async with self._database.tenant(call.principal.organisation) as connection:

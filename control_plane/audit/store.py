@@ -32,6 +32,8 @@ LISTING = Listing(
         "resource": "audit.resource",
         "workspace": "coalesce(audit.workspace, '')",
     },
+    time={"at": "audit.at"},
+    number={"revision": "audit.revision"},
     id="audit.id",
     default_sort="-at",
 )

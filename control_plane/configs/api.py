@@ -12,7 +12,7 @@ from control_plane.errors import Invalid, NotFound
 from control_plane.ids import Ids
 from control_plane.references import check_config, key_in, require_unused_config, require_workspace
 from control_plane.snapshots.change import Changes
-from control_plane.web.listing import QUERY, Page
+from control_plane.web.listing import Page
 from control_plane.web.route import Body, Call, Route, View
 from shared.models.config import Config, ConfigError, parse_config, pointer
 from shared.models.noun import Kind, Slug
@@ -60,7 +60,9 @@ class Configs:
     def routes(self) -> list[Route]:
         one = _PATH + "/{config}"
         return [
-            Route("GET", _PATH, "configs.list", self.list, "List configs", answer=ConfigPage, query=QUERY),
+            Route(
+                "GET", _PATH, "configs.list", self.list, "List configs", answer=ConfigPage, query=store.LISTING.query
+            ),
             Route("POST", _PATH, "configs.create", self.create, "Save a config", ConfigCreate, ConfigView, 201),
             Route("GET", one, "configs.read", self.read, "Read a config, by id or slug", answer=ConfigView),
             Route("PATCH", one, "configs.update", self.update, "Change a config", ConfigUpdate, ConfigView),

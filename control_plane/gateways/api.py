@@ -13,7 +13,7 @@ from control_plane.ids import Ids
 from control_plane.references import require_workspaces
 from control_plane.snapshots.change import Change, Changes
 from control_plane.snapshots.gateway_keys import GatewayKeys
-from control_plane.web.listing import QUERY, Page
+from control_plane.web.listing import Page
 from control_plane.web.route import Body, Call, Route, View
 from shared.models.noun import Id
 
@@ -66,7 +66,9 @@ class Gateways:
     def routes(self) -> list[Route]:
         one = PATH + "/{gateway}"
         return [
-            Route("GET", PATH, "gateways.list", self.list, "List gateways", answer=GatewayPage, query=QUERY),
+            Route(
+                "GET", PATH, "gateways.list", self.list, "List gateways", answer=GatewayPage, query=store.GATEWAYS.query
+            ),
             Route("POST", PATH, "gateways.create", self.create, "Register a gateway", GatewayCreate, GatewayView, 201),
             Route("GET", one, "gateways.read", self.read, "Read a gateway", answer=GatewayView),
             Route("PATCH", one, "gateways.update", self.update, "Change a gateway", GatewayUpdate, GatewayView),

@@ -12,7 +12,7 @@ from control_plane.errors import NotFound
 from control_plane.gateways import store
 from control_plane.gateways.api import PATH, found
 from control_plane.snapshots.change import Changes
-from control_plane.web.listing import QUERY, Page
+from control_plane.web.listing import Page
 from control_plane.web.route import Call, Route, View
 
 _PATH = PATH + "/{gateway}/nodes"
@@ -121,7 +121,15 @@ class Nodes:
     def routes(self) -> list[Route]:
         one = _PATH + "/{node}"
         return [
-            Route("GET", _PATH, "nodes.list", self.list, "List a gateway's nodes", answer=NodePage, query=QUERY),
+            Route(
+                "GET",
+                _PATH,
+                "nodes.list",
+                self.list,
+                "List a gateway's nodes",
+                answer=NodePage,
+                query=store.NODES.query,
+            ),
             Route("GET", one, "nodes.read", self.read, "Read a node", answer=NodeView),
             Route("DELETE", one, "nodes.delete", self.revoke, "Revoke a node: it is told nothing any more"),
         ]

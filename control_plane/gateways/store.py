@@ -27,6 +27,8 @@ GATEWAYS = Listing(
     text={"name": "gateway.name"},
     exact={"id": "gateway.id", "created_by": "gateway.created_by"},
     sort={"created_at": "gateway.created_at", "updated_at": "gateway.updated_at", "name": "gateway.name"},
+    time={"created_at": "gateway.created_at", "updated_at": "gateway.updated_at", "seen_at": "fleet.seen_at"},
+    number={"nodes": "fleet.nodes", "nodes_connected": "fleet.nodes_connected"},
     id="gateway.id",
 )
 
@@ -41,6 +43,7 @@ TOKENS = Listing(
     text={},
     exact={"id": "id", "state": _USE, "created_by": "created_by"},
     sort={"created_at": "created_at"},
+    time={"created_at": "created_at", "expires_at": "expires_at", "used_at": "used_at"},
 )
 
 _NODE_STATE = (
@@ -54,6 +57,7 @@ NODES = Listing(
     text={"build": "heartbeat ->> 'build'"},
     exact={"id": "id", "state": _NODE_STATE},
     sort={"enrolled_at": "enrolled_at", "id": "id"},
+    time={"enrolled_at": "enrolled_at", "revoked_at": "revoked_at", "seen_at": "seen_at"},
     default_sort="-enrolled_at",
 )
 

@@ -11,7 +11,7 @@ from control_plane.gateways import store
 from control_plane.gateways.api import PATH, found
 from control_plane.ids import Ids
 from control_plane.snapshots.change import Change, Changes
-from control_plane.web.listing import QUERY, Page
+from control_plane.web.listing import Page
 from control_plane.web.route import Call, Route, View
 from shared.protocol.enrolment import TOKEN_LIFE_S, new_token, node_id
 
@@ -64,7 +64,7 @@ class EnrolmentTokens:
                 self.list,
                 "List enrolment tokens",
                 answer=EnrolmentTokenPage,
-                query=QUERY,
+                query=store.TOKENS.query,
             ),
             Route(
                 "POST",

@@ -22,7 +22,7 @@ from control_plane.permissions import (
 )
 from control_plane.references import require_held, require_workspaces
 from control_plane.snapshots.change import Changes
-from control_plane.web.listing import QUERY, Page
+from control_plane.web.listing import Page
 from control_plane.web.route import Body, Call, Route, View
 from shared.models.noun import Id
 
@@ -73,7 +73,15 @@ class Invitations:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", _PATH, "invitations.list", self.list, "List invitations", answer=InvitationPage, query=QUERY),
+            Route(
+                "GET",
+                _PATH,
+                "invitations.list",
+                self.list,
+                "List invitations",
+                answer=InvitationPage,
+                query=store.LISTING.query,
+            ),
             Route(
                 "POST",
                 _PATH,

@@ -14,6 +14,7 @@ LISTING = Listing(
     text={"email": "email"},
     exact={"id": "id", "role": "role", "state": _STATE, "invited_by": "invited_by"},
     sort={"created_at": "created_at", "expires_at": "expires_at", "email": "email"},
+    time={"created_at": "created_at", "expires_at": "expires_at", "accepted_at": "accepted_at"},
 )
 
 

@@ -11,7 +11,7 @@ from control_plane.members.roles import check_change, check_workspace_change
 from control_plane.permissions import OrganisationRole, WorkspaceRole, outranks
 from control_plane.references import end_delegations, require_held, require_workspace
 from control_plane.snapshots.change import Changes
-from control_plane.web.listing import QUERY, Page
+from control_plane.web.listing import Page
 from control_plane.web.route import Body, Call, Route, View
 
 _PATH = "/api/v1/members"
@@ -61,7 +61,9 @@ class Members:
         one, one_there = _PATH + "/{member}", _WORKSPACE_PATH + "/{member}"
         users, there = "organisation_users", "workspace_users"
         return [
-            Route("GET", _PATH, f"{users}.list", self.list, "List members", answer=MemberPage, query=QUERY),
+            Route(
+                "GET", _PATH, f"{users}.list", self.list, "List members", answer=MemberPage, query=store.LISTING.query
+            ),
             Route("GET", one, f"{users}.read", self.read, "Read a member", answer=MemberView),
             Route("PATCH", one, f"{users}.update", self.update, "Change a member's role", MemberUpdate, MemberView),
             Route("DELETE", one, f"{users}.delete", self.remove, "Remove a member; their sessions end"),
@@ -72,7 +74,7 @@ class Members:
                 self.list_there,
                 "List a workspace's members",
                 answer=WorkspaceMemberPage,
-                query=QUERY,
+                query=store.WORKSPACE_LISTING.query,
             ),
             Route(
                 "PUT",

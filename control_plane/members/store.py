@@ -17,6 +17,7 @@ LISTING = Listing(
         "name": "account.name",
         "role": "member.role",
     },
+    time={"created_at": "member.created_at"},
     id="account.id",
 )
 WORKSPACE_LISTING = Listing(

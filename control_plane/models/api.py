@@ -7,7 +7,7 @@ import asyncpg
 from control_plane.db.pool import Database
 from control_plane.errors import NotFound
 from control_plane.models import store
-from control_plane.web.listing import QUERY, Page
+from control_plane.web.listing import Page
 from control_plane.web.route import Call, Route, View
 from shared.models.price import Amounts
 
@@ -46,7 +46,15 @@ class Models:
     def routes(self) -> list[Route]:
         one = _PATH + "/{model}"
         return [
-            Route("GET", _PATH, "models.list", self.list, "List models and prices", answer=ModelPage, query=QUERY),
+            Route(
+                "GET",
+                _PATH,
+                "models.list",
+                self.list,
+                "List models and prices",
+                answer=ModelPage,
+                query=store.LISTING.query,
+            ),
             Route("GET", one, "models.read", self.read, "Read a model; its id percent-encoded", answer=ModelView),
         ]
 

@@ -14,6 +14,7 @@ LISTING = Listing(
     exact={"id": "model.provider || '/' || model.name", "provider": "model.provider", "type": "model.type"},
     sort={"id": "model.provider || '/' || model.name", "name": "model.name", "type": "model.type"},
     id="model.provider || '/' || model.name",
+    time={"valid_from": "price.valid_from", "valid_to": "price.valid_to"},
     default_sort="id",
 )
 

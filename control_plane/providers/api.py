@@ -12,7 +12,7 @@ from control_plane.known_providers import KnownProviders
 from control_plane.providers import store
 from control_plane.references import require_unused_provider
 from control_plane.snapshots.change import Changes
-from control_plane.web.listing import QUERY, Page
+from control_plane.web.listing import Page
 from control_plane.web.route import Body, Call, Route, View
 from shared.models.noun import Kind
 from shared.models.provider import AuthHeader, BaseUrl, Dialect, Door, Provider
@@ -90,7 +90,15 @@ class Providers:
     def routes(self) -> list[Route]:
         one = _PATH + "/{provider}"
         return [
-            Route("GET", _PATH, "providers.list", self.list, "List providers", answer=ProviderPage, query=QUERY),
+            Route(
+                "GET",
+                _PATH,
+                "providers.list",
+                self.list,
+                "List providers",
+                answer=ProviderPage,
+                query=store.LISTING.query,
+            ),
             Route("POST", _PATH, "providers.create", self.create, "Add a provider", ProviderCreate, ProviderView, 201),
             Route("GET", one, "providers.read", self.read, "Read a provider", answer=ProviderView),
             Route("PATCH", one, "providers.update", self.update, "Change a provider", ProviderUpdate, ProviderView),

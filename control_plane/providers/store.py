@@ -14,8 +14,10 @@ LISTING = Listing(
     " union all select key, value, null, null, true from jsonb_each($2::jsonb)) as provider",
     columns=f"{_COLUMNS}, built_in",
     text={"name": "row ->> 'name'"},
-    exact={"id": "id", "dialect": "row ->> 'dialect'", "built_in": "built_in"},
+    exact={"id": "id", "dialect": "row ->> 'dialect'"},
     sort={"id": "id", "name": "row ->> 'name'"},
+    time={"created_at": "created_at", "updated_at": "updated_at"},
+    flag={"built_in": "built_in"},
     default_sort="id",
 )
 

@@ -16,7 +16,7 @@ from control_plane.references import require_allowed_provider, require_unused_vi
 from control_plane.snapshots.change import Change, Changes
 from control_plane.virtual_keys import store
 from control_plane.virtual_keys.credentials import parse_credential, schema
-from control_plane.web.listing import QUERY, Page
+from control_plane.web.listing import Page
 from control_plane.web.route import Body, Call, Route, View
 from shared.crypto.secret import Secret
 from shared.models.noun import Id, Kind, Slug
@@ -123,7 +123,13 @@ class VirtualKeys:
         create, update, view = VirtualKeyCreate, VirtualKeyUpdate, VirtualKeyView
         return [
             Route(
-                "GET", _PATH, "virtual_keys.list", self.list, "List virtual keys", answer=VirtualKeyPage, query=QUERY
+                "GET",
+                _PATH,
+                "virtual_keys.list",
+                self.list,
+                "List virtual keys",
+                answer=VirtualKeyPage,
+                query=store.LISTING.query,
             ),
             Route("POST", _PATH, "virtual_keys.create", self.create, "Save a credential", create, view, 201),
             Route("GET", one, "virtual_keys.read", self.read, "Read a virtual key, by id or slug", answer=view),

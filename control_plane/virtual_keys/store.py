@@ -14,6 +14,7 @@ LISTING = Listing(
     text={"name": "name", "slug": "slug"},
     exact={"id": "id", "provider": "provider", "created_by": "created_by"},
     sort={"created_at": "created_at", "updated_at": "updated_at", "name": "name", "slug": "slug"},
+    time={"created_at": "created_at", "updated_at": "updated_at"},
 )
 
 

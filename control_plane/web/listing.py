@@ -1,13 +1,14 @@
 """The one shape of every list: filter, sort, cursor, limit; a page with the next cursor and no total to count.
 
-`?filter=name:team slug:api&sort=-created_at&limit=50&cursor=…`. A cursor is the last row's sort value and id, so rows
-that come or go between two pages neither repeat nor hide others.
+`?filter=name:team slug:api created_at>2026-11-01&sort=-created_at&limit=50&cursor=…`. The filter's language is that of
+`control_plane/filters`. A cursor is the last row's sort value and id, so rows that come or go between two pages neither
+repeat nor hide others.
 """
 
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -16,15 +17,18 @@ import orjson
 from pydantic import BaseModel, ConfigDict
 
 from control_plane.errors import Invalid
+from control_plane.filters import parse, postgres
+from control_plane.filters.fields import Field, Type, Vocabulary
 
 LIMIT_MAX = 200
 LIMIT_DEFAULT = 50
-FILTER_CHARS_MAX = 2_000
 
 T = TypeVar("T", bound=BaseModel)
 
+FILTER = "Conditions `field:value`, all of which must hold; `-field:value` must not; text matches by part"
+
 QUERY = (
-    ("filter", "Words `field:value`, all of which must hold; `-field:value` must not; text matches by part"),
+    ("filter", FILTER),
     ("sort", "A field, `-field` for descending"),
     ("limit", f"Rows on a page, 1 to {LIMIT_MAX}; {LIMIT_DEFAULT} by default"),
     ("cursor", "`next_cursor` of the page before"),
@@ -54,6 +58,34 @@ class Listing:
     """Fields one can sort by; not null, and of type text or timestamptz."""
     id: str = "id"
     default_sort: str = "-created_at"
+    time: Mapping[str, str] = field(default_factory=dict)
+    """Fields that are timestamptz."""
+    flag: Mapping[str, str] = field(default_factory=dict)
+    """Fields that are boolean."""
+    number: Mapping[str, str] = field(default_factory=dict)
+    """Fields that are whole numbers."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        types = ((self.text, Type.TEXT), (self.exact, Type.WORD), (self.time, Type.TIME), (self.flag, Type.FLAG))
+        typed = [Field(name, type_) for names, type_ in (*types, (self.number, Type.COUNT)) for name in names]
+        return Vocabulary(typed)
+
+    @property
+    def expressions(self) -> dict[str, str]:
+        """Of every field to filter by."""
+        return {**self.text, **self.exact, **self.time, **self.flag, **self.number}
+
+    @property
+    def query(self) -> tuple[tuple[str, str], ...]:
+        """The query parameters, as the API describes them for this list."""
+        fields = ", ".join(f"`{f.name}` ({f.type})" for f in self.vocabulary.fields)
+        sort = f"{QUERY[1][1]}: {', '.join(f'`{name}`' for name in self.sort)}; `{self.default_sort}` by default"
+        return (
+            ("filter", f"{FILTER}. Fields: {fields}. docs/analytics.md has the language"),
+            ("sort", sort),
+            *QUERY[2:],
+        )
 
     async def page(
         self, connection: asyncpg.Connection, query: Mapping[str, str], where: str, values: Sequence[Any]
@@ -81,27 +113,7 @@ class Listing:
         return rows[:limit], _cursor(name, last["sort_value"], last["sort_id"])
 
     def _filters(self, text: str, parameters: list[Any]) -> list[str]:
-        if len(text) > FILTER_CHARS_MAX:
-            raise Invalid(f"longer than {FILTER_CHARS_MAX} characters", pointer="filter")
-        return [self._filter(word, parameters) for word in text.split()]
-
-    def _filter(self, word: str, parameters: list[Any]) -> str:
-        negated = word.startswith("-")
-        field, colon, value = word.removeprefix("-").partition(":")
-        if not colon or not value:
-            raise Invalid(f"{word!r} is no `field:value`", pointer="filter")
-        if "\0" in value:
-            raise Invalid("a value holds a NUL", pointer="filter")
-        if field in self.text:
-            parameters.append(value)
-            condition = f"strpos(lower({self.text[field]}), lower(${len(parameters)})) > 0"
-        elif field in self.exact:
-            parameters.append(value)
-            condition = f"({self.exact[field]})::text = ${len(parameters)}"
-        else:
-            known = ", ".join(sorted({*self.text, *self.exact}))
-            raise Invalid(f"no field {field!r} to filter by; there are {known}", pointer="filter")
-        return f"not coalesce({condition}, false)" if negated else condition
+        return postgres.conditions(parse.parse(text, self.vocabulary), self.expressions, parameters)
 
     def _sort(self, text: str) -> tuple[str, bool]:
         name = text.removeprefix("-")

@@ -7,6 +7,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from control_plane.errors import Invalid, Problem, TooMany
+from control_plane.filters.faults import FilterFault
 
 
 class ProblemDocument(BaseModel):
@@ -18,6 +19,8 @@ class ProblemDocument(BaseModel):
     detail: str
     code: str
     pointer: str | None = None
+    position: int | None = None
+    """Of a fault in a filter: where in its text, in characters from 0."""
     request_id: str
 
 
@@ -40,6 +43,8 @@ def response(problem: Problem, request_id: str) -> web.Response:
         "pointer": problem.pointer,
         "request_id": request_id,
     }
+    if isinstance(problem, FilterFault):
+        document["position"] = problem.position
     headers = {"retry-after": str(problem.retry_after_s)} if isinstance(problem, TooMany) else None
     body = orjson.dumps(document)
     return web.Response(status=problem.status, content_type="application/problem+json", body=body, headers=headers)

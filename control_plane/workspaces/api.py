@@ -12,7 +12,7 @@ from control_plane.errors import Conflict, NotFound
 from control_plane.ids import Ids
 from control_plane.references import require_config, require_virtual_key
 from control_plane.snapshots.change import Change, Changes, ShardKeys
-from control_plane.web.listing import QUERY, Page
+from control_plane.web.listing import Page
 from control_plane.web.route import Body, Call, Route, View
 from control_plane.workspaces import store
 from control_plane.workspaces.settings import WorkspaceSettings
@@ -60,7 +60,15 @@ class Workspaces:
     def routes(self) -> list[Route]:
         one = _PATH + "/{workspace}"
         return [
-            Route("GET", _PATH, "workspaces.list", self.list, "List workspaces", answer=WorkspacePage, query=QUERY),
+            Route(
+                "GET",
+                _PATH,
+                "workspaces.list",
+                self.list,
+                "List workspaces",
+                answer=WorkspacePage,
+                query=store.LISTING.query,
+            ),
             Route(
                 "POST", _PATH, "workspaces.create", self.create, "Make a workspace", WorkspaceCreate, WorkspaceView, 201
             ),
