@@ -44,12 +44,21 @@ class Place:
 
 @dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
 class Usage:
-    """Tokens as the provider counted them; None is unknown, never 0."""
+    """Tokens as the provider counted them; None is unknown, never 0.
+
+    Input includes cached and audio ones, output includes reasoning and audio ones, whatever the provider's own way is.
+    """
 
     input_tokens: int | None = None
     output_tokens: int | None = None
-    cached_input_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
     reasoning_tokens: int | None = None
+    audio_input_tokens: int | None = None
+    audio_output_tokens: int | None = None
+    estimated: bool = False
+    """From bytes seen: the provider did not say (`estimate.py`)."""
+    batch: bool = False
 
 
 @dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.

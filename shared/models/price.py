@@ -1,12 +1,16 @@
 """What a model costs, as data: decimal strings, so that no price is ever rounded by a float on its way."""
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from shared.models.noun import Id, Noun
 
 Amount = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,8})(\.[0-9]{1,20})?$")]
 """A decimal number of US dollars, without sign and exponent."""
+Multiplier = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,3})(\.[0-9]{1,12})?$")]
+"""A decimal number: `0.85` is 15 % off."""
 
 
 class Amounts(BaseModel):
@@ -40,3 +44,25 @@ class Price(BaseModel):
     @property
     def known(self) -> bool:
         return self.amounts != Amounts()
+
+
+class OwnPrice(Noun):
+    """A price of the organisation's own (kind `price`). One row counts for a call, whole: of those that have begun, the
+    newest that names its model, else the newest that names its provider alone.
+    """
+
+    provider: Id
+    model: str | None = Field(default=None, min_length=1, max_length=300)
+    """As the provider calls it. None: every model of the provider."""
+    valid_from: date
+    """From midnight UTC, until the next one begins."""
+    amounts: Amounts | None = None
+    """In place of the catalogue's. None: the catalogue's go on; without any amount: unknown from then on."""
+    multiplier: Multiplier | None = None
+    """Of whichever amounts hold."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.amounts is None and self.multiplier is None:
+            raise ValueError("a price has amounts, a multiplier, or both")
+        return self

@@ -15,7 +15,7 @@ def usage_of(usage: Any) -> Usage | None:
     return Usage(
         input_tokens=_count(usage.get("prompt_tokens")),
         output_tokens=_count(usage.get("completion_tokens")),
-        cached_input_tokens=_count(input_details.get("cached_tokens")) if isinstance(input_details, dict) else None,
+        cache_read_tokens=_count(input_details.get("cached_tokens")) if isinstance(input_details, dict) else None,
         reasoning_tokens=_count(output_details.get("reasoning_tokens")) if isinstance(output_details, dict) else None,
     )
 

@@ -27,7 +27,7 @@ def last(**more: Any) -> bytes:
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 2}}
 USAGE_ONLY = event(choices=[], usage=USAGE)
-READ = Usage(input_tokens=3, output_tokens=5, cached_input_tokens=2)
+READ = Usage(input_tokens=3, output_tokens=5, cache_read_tokens=2)
 WORDS = [content("Grüße 日本 😀", usage=None), content('"finish_reason":"stop" data: [DONE]\n\n"error":{}'), last()]
 ODD = [b": a comment\n\n", b"event: ping\ndata: {}\n\n", b"data:\n\n", b"data: not json\n\n", b"\n"]
 

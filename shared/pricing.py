@@ -1,0 +1,271 @@
+"""What a call cost (pure): its tokens by class, times the rates that held when it began; docs/money.md.
+
+A rate is an exact integer over a power of ten, so nothing is rounded but each part of a cost, once, half to even, to
+whole picodollars. What is not known stays unknown (None); it is never 0.
+"""
+
+import hashlib
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from fractions import Fraction
+from typing import NamedTuple, Protocol, TypeVar
+
+from shared.models.price import Amounts, OwnPrice, Price
+
+COST_PICOUSD_MAX = 10**18 - 1
+"""Just under a million dollars, which is also what a column of money holds. More for one call is a junk count."""
+
+_PICOUSD_PER_TOKEN = 10**6
+"""A dollar for a million tokens, in picodollars for one."""
+_DAY_MS = 86_400_000
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}")
+"""As `shared.models.noun.Id`."""
+_PROVIDER_CHARS_MAX = 100
+_UNKNOWN = -1
+
+Row = TypeVar("Row", Price, OwnPrice)
+
+
+class Counts(Protocol):
+    """Tokens of one call, none of them negative. Input includes cached and audio ones, output reasoning and audio."""
+
+    @property
+    def input_tokens(self) -> int | None: ...
+    @property
+    def output_tokens(self) -> int | None: ...
+    @property
+    def cache_read_tokens(self) -> int | None: ...
+    @property
+    def cache_write_tokens(self) -> int | None: ...
+    @property
+    def reasoning_tokens(self) -> int | None: ...
+    @property
+    def audio_input_tokens(self) -> int | None: ...
+    @property
+    def audio_output_tokens(self) -> int | None: ...
+    @property
+    def batch(self) -> bool: ...
+
+
+@dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
+class Cost:
+    """In picodollars. The parts do not overlap, and `total` is their sum."""
+
+    price: str
+    """Id of the row that the amounts are from: the catalogue's or the organisation's."""
+    adjustment: str | None
+    """Id of the organisation's row whose multiplier applied."""
+    input: int
+    """Input tokens not counted elsewhere."""
+    output: int
+    """Output tokens not counted elsewhere."""
+    cache_read: int
+    cache_write: int
+    reasoning: int
+    audio: int
+    """In and out."""
+    total: int
+
+
+class Held(NamedTuple):
+    """What holds for a model from one midnight to the next change."""
+
+    valid_from: date
+    price: str
+    adjustment: str | None
+    amounts: Amounts
+    multiplier: str | None
+
+
+class _Rates(NamedTuple):
+    """Picodollars for one token, times `divisor`; _UNKNOWN where not known. Fall-backs are in it already."""
+
+    divisor: int
+    whole: bool
+    """Every rate but those of audio is known."""
+    input: int
+    output: int
+    cache_read: int
+    cache_write: int
+    reasoning: int
+    audio_input: int
+    audio_output: int
+
+
+class _Period(NamedTuple):
+    from_ms: int
+    held: Held | None
+    plain: _Rates | None
+    batch: _Rates | None
+
+
+class PriceTable:
+    """The prices of one view. A model's are compiled when the first call to it is charged, and then kept."""
+
+    __slots__ = ("_catalogue", "_named", "_own", "_rest")
+
+    def __init__(self, catalogue: Mapping[tuple[str, str], Sequence[Price]], own: Iterable[OwnPrice] = ()) -> None:
+        """`catalogue`: by provider and model."""
+        self._catalogue = catalogue
+        self._own: dict[tuple[str, str | None], list[OwnPrice]] = {}
+        for row in own:
+            self._own.setdefault((row.provider, row.model), []).append(row)
+        self._named: dict[tuple[str, str], tuple[_Period, ...]] = {}
+        self._rest: dict[str, tuple[_Period, ...]] = {}
+        """By provider: for every model that no row names. So a caller's made-up names fill no memory."""
+
+    def cost(self, provider: str, model: str, usage: Counts, at_ms: int) -> Cost | None:
+        """What `usage` costs a call that began at `at_ms` (ms since 1970); None: unknown."""
+        for period in self._named.get((provider, model)) or self._periods(provider, model):
+            if period.from_ms <= at_ms:
+                rates = period.batch if usage.batch else period.plain
+                if rates is None or period.held is None:
+                    return None
+                return _charge(period.held, rates, usage)
+        return None
+
+    def held(self, provider: str, model: str, at_ms: int) -> Held | None:
+        """What holds at `at_ms`; None: no price is known."""
+        for period in self._periods(provider, model):
+            if period.from_ms <= at_ms:
+                return period.held
+        return None
+
+    def _periods(self, provider: str, model: str) -> tuple[_Period, ...]:
+        """Newest first."""
+        key = (provider, model)
+        if key in self._catalogue or key in self._own:
+            periods = self._named.get(key)
+            if periods is None:
+                prices, own = self._catalogue.get(key, ()), self._own.get(key, ())
+                periods = self._named[key] = _compile(key, prices, own, self._own.get((provider, None), ()))
+            return periods
+        if (provider, None) not in self._own:
+            return ()
+        periods = self._rest.get(provider)
+        if periods is None:
+            periods = self._rest[provider] = _compile(key, (), (), self._own[provider, None])
+        return periods
+
+
+def price_id(provider: str, model: str, valid_from: date) -> str:
+    """Id of a row of the catalogue; a name that fits no id stands in it as its hash."""
+    plain = f"{provider}/{model}@{valid_from}"
+    if _ID.fullmatch(plain):
+        return plain
+    digest = hashlib.sha256(f"{provider}/{model}".encode()).hexdigest()[:32]
+    return f"{provider[:_PROVIDER_CHARS_MAX]}/sha256:{digest}@{valid_from}"
+
+
+def start_ms(day: date) -> int:
+    """Midnight UTC, at which a row begins to hold."""
+    return (day.toordinal() - _EPOCH_DAY) * _DAY_MS
+
+
+def _compile(
+    key: tuple[str, str], prices: Sequence[Price], of_model: Sequence[OwnPrice], of_provider: Sequence[OwnPrice]
+) -> tuple[_Period, ...]:
+    days = {row.valid_from for rows in (prices, of_model, of_provider) for row in rows}
+    return tuple(
+        _period(key, day, _newest(prices, day), _newest(of_model, day) or _newest(of_provider, day))
+        for day in sorted(days, reverse=True)
+    )
+
+
+def _newest(rows: Sequence[Row], day: date) -> Row | None:
+    begun = [row for row in rows if row.valid_from <= day]
+    return max(begun, key=lambda row: row.valid_from) if begun else None
+
+
+def _period(key: tuple[str, str], day: date, price: Price | None, own: OwnPrice | None) -> _Period:
+    """One row of the organisation's counts, whole: the model's own before the provider's, the newest of these."""
+    multiplier = None if own is None else own.multiplier
+    adjustment = own.id if own is not None and multiplier is not None else None
+    if own is not None and own.amounts is not None:
+        held = Held(day, own.id, adjustment, own.amounts, multiplier)
+    elif price is not None:
+        held = Held(day, price_id(*key, price.valid_from), adjustment, price.amounts, multiplier)
+    else:
+        return _Period(start_ms(day), None, None, None)
+    if held.amounts == Amounts():
+        return _Period(start_ms(day), None, None, None)
+    return _Period(start_ms(day), held, _plain(held), _batch(held))
+
+
+def _plain(held: Held) -> _Rates | None:
+    amounts = held.amounts
+    return _rates(
+        held.multiplier,
+        amounts.input_usd_per_mtok,
+        amounts.output_usd_per_mtok,
+        amounts.cache_read_usd_per_mtok or amounts.input_usd_per_mtok,
+        amounts.cache_write_usd_per_mtok or amounts.input_usd_per_mtok,
+        amounts.reasoning_usd_per_mtok or amounts.output_usd_per_mtok,
+        amounts.audio_in_usd_per_mtok,
+        amounts.audio_out_usd_per_mtok,
+    )
+
+
+def _batch(held: Held) -> _Rates | None:
+    """No price list tells more of a batch than input and output."""
+    input_, output = held.amounts.batch_input_usd_per_mtok, held.amounts.batch_output_usd_per_mtok
+    return _rates(held.multiplier, input_, output, input_, input_, output, None, None)
+
+
+def _rates(multiplier: str | None, *amounts: str | None) -> _Rates | None:
+    """None: not one of these amounts is known, so nothing can be charged, not even no tokens."""
+    factor = Fraction(multiplier or "1") * _PICOUSD_PER_TOKEN
+    exact = [None if amount is None else Fraction(amount) * factor for amount in amounts]
+    known = [rate for rate in exact if rate is not None]
+    if not known:
+        return None
+    divisor = math.lcm(*(rate.denominator for rate in known))
+    rates = [_UNKNOWN if rate is None else int(rate * divisor) for rate in exact]
+    return _Rates(divisor, _UNKNOWN not in rates[:5], *rates)
+
+
+def _charge(held: Held, rates: _Rates, usage: Counts) -> Cost | None:
+    """Written out rather than looped over: this runs once for each call."""
+    input_, output = usage.input_tokens, usage.output_tokens
+    if input_ is None or output is None:
+        return None
+    read, write, reasoning = usage.cache_read_tokens or 0, usage.cache_write_tokens or 0, usage.reasoning_tokens or 0
+    audio_in, audio_out = usage.audio_input_tokens or 0, usage.audio_output_tokens or 0
+    input_ -= read + write + audio_in
+    output -= reasoning + audio_out
+    if input_ < 0 or output < 0:  # More of a part than of the whole: nobody can say which count is wrong.
+        return None
+    divisor, whole, of_input, of_output, of_read, of_write, of_reasoning, of_audio_in, of_audio_out = rates
+    if not whole and (
+        (input_ and of_input < 0)
+        or (output and of_output < 0)
+        or (read and of_read < 0)
+        or (write and of_write < 0)
+        or (reasoning and of_reasoning < 0)
+    ):
+        return None
+    audio = 0
+    if audio_in or audio_out:
+        if (audio_in and of_audio_in < 0) or (audio_out and of_audio_out < 0):
+            return None
+        audio = audio_in * of_audio_in + audio_out * of_audio_out
+    input_, output = input_ * of_input, output * of_output
+    read, write, reasoning = read * of_read, write * of_write, reasoning * of_reasoning
+    if divisor != 1:
+        input_, output = _rounded(input_, divisor), _rounded(output, divisor)
+        read, write = _rounded(read, divisor), _rounded(write, divisor)
+        reasoning, audio = _rounded(reasoning, divisor), _rounded(audio, divisor)
+    total = input_ + output + read + write + reasoning + audio
+    if total > COST_PICOUSD_MAX:
+        return None
+    return Cost(held.price, held.adjustment, input_, output, read, write, reasoning, audio, total)
+
+
+def _rounded(numerator: int, divisor: int) -> int:
+    """Half to even."""
+    whole, rest = divmod(numerator, divisor)
+    return whole + (2 * rest + (whole & 1) > divisor)
