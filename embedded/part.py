@@ -28,7 +28,7 @@ class Part:
 async def get(host: str, port: int, path: str) -> tuple[int, bytes]:
     """Status and body of `GET path`; status 0 if nobody answers."""
     request = f"GET {path} HTTP/1.1\r\nhost: {LOOPBACK}\r\nconnection: close\r\n\r\n"
-    head, _, body = (await _ask(host, port, request.encode())).partition(b"\r\n\r\n")
+    head, _, body = (await exchange(host, port, request.encode())).partition(b"\r\n\r\n")
     status = head.split(b" ", 2)[1:2]
     return (int(status[0]) if status else 0), body
 
@@ -36,10 +36,10 @@ async def get(host: str, port: int, path: str) -> tuple[int, bytes]:
 async def answers_redis(port: int, password: Secret) -> bool:
     """Whether a Redis that knows this password answers, and has loaded its data."""
     request = b"AUTH " + password.reveal() + b"\r\nPING\r\nQUIT\r\n"
-    return (await _ask(LOOPBACK, port, request)).startswith(b"+OK\r\n+PONG\r\n")
+    return (await exchange(LOOPBACK, port, request)).startswith(b"+OK\r\n+PONG\r\n")
 
 
-async def _ask(host: str, port: int, request: bytes) -> bytes:
+async def exchange(host: str, port: int, request: bytes) -> bytes:
     """Send `request` on a connection of its own; all that comes until the other side closes it, or nothing."""
     try:
         async with asyncio.timeout(ANSWER_S_MAX):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
+CLICKHOUSE = 18123
 CONTROL_PLANE = 8080
 GATEWAY = 8787
 POSTGRES = 15432
@@ -25,6 +26,10 @@ class PortTaken(Exception):
 @dataclass(frozen=True, slots=True)
 class Ports:
     offset: int
+
+    @property
+    def clickhouse(self) -> int:
+        return CLICKHOUSE + self.offset
 
     @property
     def control_plane(self) -> int:
@@ -57,6 +62,7 @@ class Ports:
 
     def listed(self, host: str) -> Iterator[tuple[str, str, int]]:
         """Part, address, port. Only the two planes may be reached from outside."""
+        yield "clickhouse", LOOPBACK, self.clickhouse
         yield "control_plane", host, self.control_plane
         yield "gateway", host, self.gateway
         yield "postgres", LOOPBACK, self.postgres

@@ -3,6 +3,7 @@
 pytest_plugins = (
     "tests.fixtures.redis",
     "tests.fixtures.postgres",
+    "tests.fixtures.clickhouse",
     "tests.fixtures.house",
     "tests.fixtures.stack",
     "tests.fixtures.control_plane",

@@ -1,0 +1,64 @@
+"""Where an INSERT ends and its data begin. Pure.
+
+The engine finds that out by itself, but takes a blank line inside of the data for their end, and what follows it for a
+further statement. Data that are handed to it apart stay data.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_TOKEN = re.compile(
+    rb"""
+      (?P<blank> \s+ | --[^\n]* | \#[ !][^\n]* | /\*.*?(?:\*/|\Z) )
+    | (?P<quoted> ' (?:[^'\\]|\\.|'')* ' | " (?:[^"\\]|\\.|"")* " | ` (?:[^`\\]|\\.|``)* ` )
+    | (?P<word> [A-Za-z_][A-Za-z0-9_]* )
+    | (?P<other> . )
+    """,
+    re.DOTALL | re.VERBOSE,
+)
+_AFTER_FORMAT = re.compile(rb"[ \t\f]*\r?\n?")
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """`INSERT INTO …` without its format, the format's name, and where in the text its data begin."""
+
+    statement: bytes
+    format: str
+    data_at: int
+
+
+def insert_with_data(text: bytes) -> Insert | None:
+    """What `text` is, if it is an INSERT with data in a format; None: something that the engine reads whole."""
+    tokens = _significant(text)
+    if _word(next(tokens, None)) != b"INSERT":
+        return None
+    depth, before = 0, b""
+    for token in tokens:
+        word = _word(token)
+        if depth == 0 and before not in (b"INTO", b"TABLE", b"."):
+            if word == b"FORMAT":
+                name = next(tokens, None)
+                if name is None or name.lastgroup != "word":
+                    return None
+                begins = _AFTER_FORMAT.match(text, name.end())
+                assert begins is not None
+                return Insert(text[: token.start()], name.group().decode(), begins.end())
+            if word in (b"VALUES", b"SELECT", b"WITH"):
+                return None
+        depth += (token.group() == b"(") - (token.group() == b")")
+        before = word or token.group()
+    return None
+
+
+def is_insert(text: bytes) -> bool:
+    return _word(next(_significant(text), None)) == b"INSERT"
+
+
+def _significant(text: bytes) -> Iterator[re.Match[bytes]]:
+    return (token for token in _TOKEN.finditer(text) if token.lastgroup != "blank")
+
+
+def _word(token: re.Match[bytes] | None) -> bytes:
+    return token.group().upper() if token is not None and token.lastgroup == "word" else b""
