@@ -46,16 +46,22 @@ class Head(WirePart):
     """What a batch is called. A stream is a run of batches, each number one higher than the one before; first 1."""
 
     stream: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+    """Name of the run of batches, random."""
     seq: Annotated[int, Field(ge=1, le=2**53 - 1)]
+    """The batch's number in it."""
 
 
 class Drop(WirePart):
     """Records that were lost at the node, and why: the truth about what the other records do not say."""
 
     reason: Word
+    """Why: `disk_full`, `spool_full`, `damaged`, …"""
     count: Annotated[int, Field(ge=1, le=2**53 - 1)]
+    """How many."""
     from_ms: Count
+    """When the first of them was lost, ms since 1970."""
     to_ms: Count
+    """When the last was."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,15 +69,20 @@ class ProtocolRange(WirePart):
     """The protocol versions a node speaks."""
 
     min: Annotated[int, Field(ge=1, le=1_000)] = OLDEST
+    """The oldest version spoken."""
     max: Annotated[int, Field(ge=1, le=1_000)] = NEWEST
+    """The newest one."""
 
 
 class EnrolRequest(WirePart):
     token: Annotated[str, Field(min_length=1, max_length=100, repr=False)]
     """Its secret part."""
     node: NodePublic
+    """The node's public half."""
     build: Name
+    """Version of the gateway's program."""
     protocol: ProtocolRange
+    """Protocol versions spoken."""
 
 
 class Enrolment(WirePart):

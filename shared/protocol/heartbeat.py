@@ -37,47 +37,64 @@ class Question(WirePart):
 
 class Watch(Question):
     wait_s: Annotated[int, Field(ge=0, le=WAIT_S_MAX)]
+    """How long to wait for news, seconds."""
 
 
 class Applied(WirePart):
     """Up to where every worker of the node serves a shard."""
 
     shard: Name
+    """Name of the shard."""
     epoch: Count
+    """Which run of the shard's revisions."""
     revision: Count
+    """The shard's counter."""
 
 
 class RefusedResource(WirePart):
     """A resource that some worker cannot use; its last good version, if there was one, serves on (GHS/1 13.4)."""
 
     shard: Name
+    """Where it lives."""
     kind: Name
+    """Kind of the resource: `config`, `api_key`, …"""
     id: Name
+    """Its id."""
     revision: Count
+    """The revision that cannot be used."""
     code: Name
+    """Why, as a name."""
     path: Text
     """JSON pointer into the resource, with the reason where there is one to give; empty: the whole of it."""
 
 
 class WorkerHealth(WirePart):
     worker: Name
+    """Name of the process: `worker-0`, …"""
     lease: Count | None
     """Sequence of the lease it serves by; None: nothing to serve yet."""
 
 
 class Heartbeat(Question):
     build: Name
+    """Version of the gateway's program."""
     protocol: ProtocolRange
+    """Protocol versions spoken."""
     kinds: Annotated[dict[Name, Count], Field(max_length=KINDS_MAX)]
     """Kinds this build interprets, each with the newest schema version it knows."""
     applied: Annotated[list[Applied], Field(max_length=SHARDS_MAX)]
+    """Up to where every worker serves."""
     refused: Annotated[list[RefusedResource], Field(max_length=REFUSED_MAX)]
+    """Resources that cannot be used."""
     refused_count: Count
+    """How many there are of them."""
     refusal: Name | None
     """Name of the newest refusal of a whole state that still stands (GHS/1 16)."""
     workers: Annotated[list[WorkerHealth], Field(max_length=WORKERS_MAX)]
+    """The processes that carry calls."""
     stores: Annotated[dict[Name, bool], Field(max_length=16)]
     """Whether each store could be used when last tried: `disk`, `redis`."""
     disk_free_bytes: Count
+    """Of the disk that holds the node's state."""
     clock_ms: Count
     """The node's own clock."""

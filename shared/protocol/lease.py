@@ -14,9 +14,13 @@ from shared.protocol.wire import Count, Hex256, Name, WirePart
 
 class VectorEntry(WirePart):
     shard: Name
+    """Name of the shard: `global`, `org:…`, `ws:…`."""
     epoch: Count
+    """Which run of the shard's revisions."""
     revision: Count
+    """The shard's counter."""
     digest: Hex256
+    """Of the shard's sealed resources."""
 
     @property
     def position(self) -> ShardPosition:

@@ -16,8 +16,11 @@ class SignedDocument(WirePart):
     """Stands before the payload where it is signed, so that a signature over one kind of document fits no other."""
 
     payload: Base64Url
+    """What was signed, as it came from the control plane."""
     signature: Base64Url
+    """Ed25519 by the control plane."""
     public_key: Base64Url
+    """The control plane's."""
 
     @property
     def fingerprint(self) -> str:
