@@ -19,8 +19,8 @@ import uvloop
 
 from gateway.ids import RequestIds
 from gateway.pipeline.attempt import Attempts, Waits
-from gateway.pipeline.outcome import Outcome
 from gateway.pipeline.pipeline import Pipeline
+from gateway.pipeline.record import Row
 from gateway.providers.registry import adapters, built_in_rows
 from gateway.serve.http import ColdFront, ColdServer
 from gateway.serve.lane import Limits as ServeLimits
@@ -44,6 +44,12 @@ from gateway.sync.redis_store import RedisStore
 from gateway.sync.reports import Report
 from gateway.sync.state import VerifiedState
 from gateway.sync.store import Store
+from gateway.telemetry import segments, slots
+from gateway.telemetry.pseudonyms import Pseudonyms
+from gateway.telemetry.recorder import Recorder
+from gateway.telemetry.recover import Recovery
+from gateway.telemetry.slots import SlotTable
+from gateway.telemetry.spool import RETRY_S, Spool
 from gateway.upstream.client import Client, Limits
 from gateway.upstream.messages import Deadlines
 from gateway.upstream.resolve import SystemResolver
@@ -52,6 +58,7 @@ from gateway.view.compile import Compiler, NotServable
 from gateway.view.holder import ViewHolder
 from shared import logs
 from shared.clock import Clock, SystemClock
+from shared.models.record import FIELDS
 from shared.protocol.enrolment import parse_token
 from shared.settings import LogLevel
 
@@ -59,6 +66,8 @@ COLLECTOR_THRESHOLDS = (50_000, 50, 50)
 SUPERVISOR_GRACE_S = 5.0
 """What the supervisor allows a worker beyond its own draining."""
 DISTRIBUTION = "gatehouse-llm"
+SLOTS_SPARE = 64
+"""Beyond the requests a worker may run: for those that are refused while it runs so many."""
 ENROLLED_POLL_S = 0.2
 """How often a worker of a node that is being enrolled looks whether it is."""
 
@@ -79,8 +88,10 @@ def run(settings: Settings, role: Role) -> int:
     try:
         node_keys = _node_keys(settings)
         _require_identity(settings)
+        recovery = Recovery(settings.state_dir)
         if role is not Role.AGENT:
             reports.clear(settings.state_dir)
+            recovery.everybody()
         sockets = [] if role is Role.AGENT else _listen(settings)
         client_context(settings.upstream_ca_file)  # Workers make their own; what is wrong with it is said here.
     except (NodeKeysError, IdentityError, OSError, ValueError) as error:
@@ -94,7 +105,7 @@ def run(settings: Settings, role: Role) -> int:
     ]
     if role is not Role.PROXY:
         children.append(Child("agent", partial(_in_loop, partial(_agent, settings, node_keys))))
-    Supervisor(children, settings.drain_s + SUPERVISOR_GRACE_S).run()
+    Supervisor(children, settings.drain_s + SUPERVISOR_GRACE_S, recovery).run()
     return 0
 
 
@@ -115,8 +126,10 @@ async def _worker(settings: Settings, node_keys: NodeKeys, sock: socket.socket, 
         resolver=SystemResolver(clock),
         clock=clock,
     )
-    attempts = Attempts(client, _waits(settings), settings.answer_bytes_max)
-    pipeline = Pipeline(views, attempts, clock, _settler(settings.log_level))
+    recorder = _recorder(settings, name, clock)
+    attempts = Attempts(client, _waits(settings), settings.answer_bytes_max, clock)
+    pipeline = Pipeline(views, attempts, clock, recorder)
+    flushing = asyncio.create_task(_flush(recorder))
     followed = _Followed()
     following = asyncio.create_task(_follow(settings, node_keys, clock, _applier(settings, name, views), followed))
     new_id = RequestIds(clock, random.Random().getrandbits)
@@ -126,7 +139,7 @@ async def _worker(settings: Settings, node_keys: NodeKeys, sock: socket.socket, 
         body_wait_s=settings.body_wait_s,
         running_requests_max=settings.running_requests_max,
     )
-    server = Server(pipeline, ColdServer(front, loop), clock, new_id, limits)
+    server = Server(pipeline, ColdServer(front, loop), recorder, clock, new_id, limits)
     if _identity(settings) is not None:
         await _first(following, followed.first)
     listener = await loop.create_server(server, sock=sock)
@@ -136,6 +149,8 @@ async def _worker(settings: Settings, node_keys: NodeKeys, sock: socket.socket, 
     await server.close(settings.drain_s)
     await _end(following)
     await client.close()
+    await _end(flushing)
+    recorder.close()
 
 
 @dataclass(slots=True)
@@ -337,11 +352,29 @@ def _waits(settings: Settings) -> Waits:
     return Waits(plain=deadlines(settings.plain_answer_s), stream=deadlines(settings.first_byte_s))
 
 
-def _settler(log_level: LogLevel) -> Callable[[Outcome], None]:
-    """Outcomes are told where somebody reads along; there is no access log on the hot path."""
+def _recorder(settings: Settings, worker: str, clock: Clock) -> Recorder:
+    count = settings.running_requests_max + SLOTS_SPARE
+    return Recorder(
+        SlotTable(slots.path_of(settings.state_dir, worker), count),
+        Spool(settings.state_dir / segments.FOLDER, worker, FIELDS, clock),
+        clock,
+        Pseudonyms(settings.state_dir, clock).pseudonym,
+        _teller(settings.log_level),
+    )
+
+
+async def _flush(recorder: Recorder) -> None:
+    """Bring to the disk what it did not take at first, until cancelled."""
+    while True:
+        await asyncio.sleep(RETRY_S)
+        recorder.flush()
+
+
+def _teller(log_level: LogLevel) -> Callable[[Row], None] | None:
+    """Records are logged where somebody reads along; there is no access log on the hot path."""
     if log_level != "debug":
-        return lambda _: None
-    return lambda outcome: log.debug("request_settled", **asdict(outcome))
+        return None
+    return lambda row: log.debug("request_recorded", **dict(zip(FIELDS, row, strict=True)))
 
 
 def _stop_signal() -> asyncio.Event:

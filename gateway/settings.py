@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     workers: int = Field(default=2, ge=1, le=256)
     """Processes that carry calls."""
     log_level: LogLevel = "info"
-    """`debug` also tells the outcome of each call."""
+    """`debug` also tells the record of each call."""
 
     upstream_allow_cidrs: Annotated[tuple[Network, ...], NoDecode] = ()
     """Private networks providers may be reached in, comma separated. Everything else private is refused."""

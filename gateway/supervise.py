@@ -14,12 +14,14 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import structlog
 
 BACKLOG = 4096
 RESTART_WAIT_S_MIN = 0.1
 RESTART_WAIT_S_MAX = 5.0
+HEIR_RETRY_S = 1.0
 STEADY_S = 10.0
 """A child that lived this long is restarted without a wait."""
 _OURS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
@@ -64,12 +66,28 @@ def listen(host: str, port: int, count: int) -> list[socket.socket]:
     return sockets
 
 
+class Heir(Protocol):
+    """Who takes care of what a dead child leaves."""
+
+    @property
+    def waits(self) -> bool:
+        """Something could not be done yet; `retry` is to be called."""
+        ...
+
+    def ended(self, name: str) -> None:
+        """The child of this name is dead, and its successor has not begun."""
+        ...
+
+    def retry(self) -> None: ...
+
+
 class Supervisor:
     """Runs children until SIGTERM or SIGINT, then asks them to end and waits `drain_s` before it insists."""
 
-    def __init__(self, children: list[Child], drain_s: float) -> None:
+    def __init__(self, children: list[Child], drain_s: float, heir: Heir | None = None) -> None:
         self._children = children
         self._drain_s = drain_s
+        self._heir = heir
         self._stopping = False
 
     def run(self) -> None:
@@ -85,6 +103,8 @@ class Supervisor:
             select.select([wake_r], [], [], self._next_wait_s())
             _drain_pipe(wake_r)
             self._reap()
+            if self._heir is not None and self._heir.waits:
+                self._heir.retry()
         self._end_all()
 
     def _stop(self, *_: object) -> None:
@@ -109,6 +129,8 @@ class Supervisor:
 
     def _next_wait_s(self) -> float | None:
         due = [child.due_s for child in self._children if child.pid is None]
+        if self._heir is not None and self._heir.waits:
+            due.append(time.monotonic() + HEIR_RETRY_S)
         return max(0.0, min(due) - time.monotonic()) if due else None
 
     def _reap(self) -> None:
@@ -123,6 +145,7 @@ class Supervisor:
             child.wait_s = RESTART_WAIT_S_MIN if steady else min(child.wait_s * 2, RESTART_WAIT_S_MAX)
             child.pid, child.due_s = None, now if steady else now + child.wait_s
             log.warning("child_ended", child=child.name, pid=pid, code=os.waitstatus_to_exitcode(status))
+            self._inherit(child)
 
     def _end_all(self) -> None:
         deadline = time.monotonic() + self._drain_s
@@ -141,7 +164,12 @@ class Supervisor:
                     os.kill(child.pid, signal.SIGKILL)
                 if os.waitpid(child.pid, 0 if late else os.WNOHANG)[0]:
                     child.pid = None
+                    self._inherit(child)
             time.sleep(0.02)
+
+    def _inherit(self, child: Child) -> None:
+        if self._heir is not None:
+            self._heir.ended(child.name)
 
 
 def _become(child: Child, parent: int, family: list[Child]) -> None:

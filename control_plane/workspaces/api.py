@@ -189,6 +189,8 @@ def _noun(view: WorkspaceView) -> Workspace:
         allowed_providers=settings.allowed_providers,
         inline=settings.inline_rules(),
         model_aliases=settings.aliases(),
+        metadata_keys=settings.metadata_keys,
+        record_mode=settings.record_mode,
     )
 
 

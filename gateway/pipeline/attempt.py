@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from gateway.errors import Code, GatewayError
-from gateway.pipeline.exchange import Exchange
+from gateway.pipeline.exchange import Attempt, Exchange
 from gateway.pipeline.resolve import effective_model
 from gateway.providers.base import BrokenAnswer, Call, StreamReader, Untranslatable, Usage
 from gateway.upstream.errors import (
@@ -20,6 +20,7 @@ from gateway.upstream.errors import (
 )
 from gateway.upstream.messages import Deadlines, UpstreamClient, UpstreamRequest, UpstreamResponse
 from gateway.view.route import CredentialUnavailable, Fallback, Route, Target
+from shared.clock import Clock
 
 ERROR_BODY_BYTES_MAX = 1024 * 1024
 _WITHOUT_BODY = frozenset({204, 205, 304})
@@ -57,12 +58,13 @@ class Waits:
 
 
 class Attempts:
-    __slots__ = ("_answer_bytes_max", "_client", "_waits")
+    __slots__ = ("_answer_bytes_max", "_client", "_clock", "_waits")
 
-    def __init__(self, client: UpstreamClient, waits: Waits, answer_bytes_max: int) -> None:
+    def __init__(self, client: UpstreamClient, waits: Waits, answer_bytes_max: int, clock: Clock) -> None:
         self._client = client
         self._waits = waits
         self._answer_bytes_max = answer_bytes_max
+        self._clock = clock
 
     async def run(self, route: Route, call: Call, exchange: Exchange) -> Reply:
         """The first reply that is good enough, else the last one. Raises the last GatewayError if none answered."""
@@ -72,39 +74,46 @@ class Attempts:
             try:
                 reply = await self.run(child, call, exchange)
             except GatewayError:
-                continue  # Nobody answered, so there is no status that `on_status_codes` could name.
-            if not _goes_on(route, reply.response.status):
-                return reply
-            reply.response.abort()
+                pass  # Nobody answered, so there is no status that `on_status_codes` could name.
+            else:
+                if not _goes_on(route, reply.response.status):
+                    return reply
+                reply.response.abort()
+            exchange.fallbacks += 1
         return await self.run(route.routes[-1], call, exchange)
 
     async def _try(self, target: Target, call: Call, exchange: Exchange) -> Reply:
-        exchange.attempts += 1
-        exchange.provider = target.place.provider
-        exchange.target_path = target.path
-        request = self._request(target, call, exchange)
+        attempt = Attempt(target, effective_model(target, call), self._clock.monotonic_s(), sent=False)
+        exchange.attempts.append(attempt)
         response: UpstreamResponse | None = None
         try:
+            request = self._request(target, attempt.model, call, exchange)
+            attempt.sent = True
             response = await self._client.send(request)
-            return await self._reply(target, call, response)
+            attempt.status = response.status
+            return await self._reply(target, call, response, attempt)
         except UpstreamError as error:
-            raise renamed(error, target) from error
+            attempt.sent = not isinstance(error, _UNSENT)
+            raise _failed(attempt, renamed(error, target)) from error
         except BrokenAnswer as error:
             if response is not None:
                 response.abort()
             message = f"{target.place.provider} answered {response.status if response else ''} but {error}"
-            raise GatewayError(Code.UPSTREAM_BROKEN, message) from None
-        except BaseException:
+            raise _failed(attempt, GatewayError(Code.UPSTREAM_BROKEN, message)) from None
+        except BaseException as error:
             if response is not None:
                 response.abort()
+            if isinstance(error, GatewayError):
+                _failed(attempt, error)
             raise
+        finally:
+            attempt.ended_s = self._clock.monotonic_s()
 
-    def _request(self, target: Target, call: Call, exchange: Exchange) -> UpstreamRequest:
+    def _request(self, target: Target, model: str, call: Call, exchange: Exchange) -> UpstreamRequest:
         try:
             key = target.credential.key() if target.credential is not None else None
         except CredentialUnavailable as error:
             raise GatewayError(Code.CREDENTIAL_UNAVAILABLE, str(error)) from None
-        model = effective_model(target, call)
         overrides = target.overrides or {}
         if target.models is not None or (exchange.caller is not None and exchange.caller.models is not None):
             # Written anew: of two `model` keys in one body the provider might read the one that was not checked.
@@ -122,11 +131,12 @@ class Attempts:
             deadlines=self._waits.stream if call.stream else self._waits.plain,
         )
 
-    async def _reply(self, target: Target, call: Call, response: UpstreamResponse) -> Reply:
+    async def _reply(self, target: Target, call: Call, response: UpstreamResponse, attempt: Attempt) -> Reply:
         if response.status in _WITHOUT_BODY:
             raise BrokenAnswer("that says nothing to a call")
         content_type = response.headers.get("content-type", "")
         if not 200 <= response.status < 300:
+            attempt.retry_after = response.headers.get("retry-after")
             body = await response.read(ERROR_BODY_BYTES_MAX)
             shaped = target.adapter.error(target.place.provider, response.status, content_type, body)
             return Whole(target, response, shaped, None)
@@ -136,11 +146,19 @@ class Attempts:
         return Whole(target, response, body, usage)
 
 
+def _failed(attempt: Attempt, error: GatewayError) -> GatewayError:
+    attempt.error = error.code.value
+    return error
+
+
 def _goes_on(fallback: Fallback, status: int) -> bool:
     if fallback.on_status_codes is None:
         return not 200 <= status < 300
     return status in fallback.on_status_codes
 
+
+_UNSENT = (AddressForbidden, ConnectFailed, ConnectTimeout)
+"""The provider never saw the request."""
 
 _WORDS: dict[type[UpstreamError], tuple[Code, str]] = {
     ConnectFailed: (Code.UPSTREAM_UNREACHABLE, "could not be reached"),

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gateway.errors import GatewayError
 from gateway.providers.base import Call, Door, Usage
-from gateway.view.view import Caller
+from gateway.view.route import Target
+from gateway.view.view import Caller, ConfigEntry, ConfigView
 
 Headers = list[tuple[str, str]]
 """Names in lower case."""
@@ -25,6 +27,24 @@ class Answer(Protocol):
         ...
 
 
+@dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
+class Attempt:
+    """One call to a provider."""
+
+    target: Target
+    model: str
+    began_s: float
+    ended_s: float | None = None
+    """When its answer was there: the whole of it, or a stream's first event; else when it failed."""
+    status: int | None = None
+    error: str | None = None
+    """The gateway's error code, where the provider did not answer well."""
+    sent: bool = True
+    """The provider may have seen it, and may charge for it."""
+    retry_after: str | None = None
+    """The provider's own word on when to come back."""
+
+
 @dataclass(slots=True)
 class Exchange:
     """`headers` looks names up without regard to case."""
@@ -34,23 +54,57 @@ class Exchange:
     headers: Mapping[str, str]
     body: bytes
     started_s: float
+    slot: int | None = None
+    """Where it stands in the worker's table of running requests; None: nowhere."""
+    received_s: float | None = None
+    """When its body was there."""
+    view: ConfigView | None = None
     caller: Caller | None = None
     call: Call | None = None
-    attempts: int = 0
+    way: str | None = None
+    """How its target was named."""
+    config: ConfigEntry | None = None
+    """The saved config that applied."""
+    attempts: list[Attempt] = field(default_factory=list)
+    fallbacks: int = 0
+    """Targets given up before the last one tried."""
     status: int | None = None
-    error_code: str | None = None
-    provider: str | None = None
-    target_path: str | None = None
+    error: str | None = None
     usage: Usage | None = None
+    first_byte_s: float | None = None
     bytes_out: int = 0
-    whole: bool = field(default=False)
-    """The answer reached its proper end."""
+    ending: str | None = None
+    """As in the record; None: it has not ended, or the caller left."""
+    recorded: bool = False
 
     @property
     def trace_id(self) -> str:
         """The caller's, where it brought a fit one; else the request's own id."""
         given = own_header(self.headers, "trace-id")
         return given if given is not None and len(given) <= 128 and given.isascii() and given.isprintable() else self.id
+
+    def refused(self, error: GatewayError, bytes_out: int) -> None:
+        """It ends with an answer of the gateway's own making."""
+        self.status = error.row.status
+        self.error = error.code.value
+        self.bytes_out = bytes_out
+        self.ending = "refused"
+
+
+class Records(Protocol):
+    """Where every request is counted (design law 4)."""
+
+    def begin(self, exchange: Exchange) -> None:
+        """Mark that it is there, before anything else is done for it."""
+        ...
+
+    def name(self, exchange: Exchange) -> None:
+        """Mark whose it is, as soon as that is known."""
+        ...
+
+    def end(self, exchange: Exchange) -> None:
+        """Write its record, before the last byte of its answer. Whoever calls after the first does nothing."""
+        ...
 
 
 def own_header(headers: Mapping[str, str], word: str) -> str | None:

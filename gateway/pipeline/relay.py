@@ -8,13 +8,16 @@ from functools import lru_cache
 import orjson
 
 from gateway.errors import Code, GatewayError
-from gateway.pipeline.attempt import Reply, Stream, Whole, renamed
-from gateway.pipeline.exchange import Answer, Exchange, Headers
+from gateway.pipeline.attempt import Reply, Stream, renamed
+from gateway.pipeline.exchange import Answer, Exchange, Headers, Records
 from gateway.providers.base import BrokenAnswer
 from gateway.upstream.errors import UpstreamError
 from gateway.upstream.messages import UpstreamResponse
+from shared.clock import Clock
 
 READ_OUT_S = 1.0
+PROVIDER_ERROR = "provider_error"
+"""In a record: the error that was passed on is the provider's own."""
 
 _PASSED = frozenset(
     ("retry-after", "retry-after-ms", "request-id", "x-request-id", "x-amzn-requestid", "cf-ray", "x-should-retry")
@@ -22,42 +25,86 @@ _PASSED = frozenset(
 _PASSED_PREFIXES = ("x-ratelimit-", "openai-", "anthropic-", "azureml-")
 
 
-async def relay(reply: Reply, exchange: Exchange, answer: Answer) -> None:
-    """Write the reply to its end. A stream that breaks ends with an error event, then properly."""
-    exchange.status = reply.response.status
-    if isinstance(reply, Whole):
+class Relay:
+    """Writes answers; a request's record comes before its answer's last byte, so whoever has an answer is counted."""
+
+    __slots__ = ("_clock", "_records")
+
+    def __init__(self, records: Records, clock: Clock) -> None:
+        self._records = records
+        self._clock = clock
+
+    async def reply(self, reply: Reply, exchange: Exchange, answer: Answer) -> None:
+        """Write the reply to its end. A stream that breaks ends with an error event, then properly."""
+        exchange.status = status = reply.response.status
+        if isinstance(reply, Stream):
+            await self._stream(reply, exchange, answer)
+            return
+        if not 200 <= status < 300:
+            exchange.error = PROVIDER_ERROR
         exchange.usage = reply.usage
-        exchange.bytes_out = len(reply.body)
-        await answer.head(reply.response.status, _headers(reply, exchange, "application/json"), len(reply.body))
-        await answer.chunk(reply.body)
+        await self._whole(status, _headers(reply, exchange, "application/json"), reply.body, exchange, answer)
+
+    async def refuse(self, error: GatewayError, exchange: Exchange, answer: Answer) -> None:
+        """The gateway's own error as a whole answer."""
+        headers, body = refusal(error, exchange.id, exchange.trace_id)
+        exchange.refused(error, len(body))
+        await self._whole(error.row.status, headers + _target(exchange), body, exchange, answer)
+
+    async def _whole(self, status: int, headers: Headers, body: bytes, exchange: Exchange, answer: Answer) -> None:
+        exchange.bytes_out = len(body)
+        exchange.ending = exchange.ending or "complete"
+        self._records.end(exchange)
+        await answer.head(status, headers, len(body))
+        await answer.chunk(body)
         await answer.end()
-        exchange.whole = True
-        return
-    try:
-        await answer.head(reply.response.status, _headers(reply, exchange, "text/event-stream; charset=utf-8"), None)
-        await _relay_events(reply, exchange, answer)
-    finally:
-        exchange.usage = reply.reader.usage
-        reply.response.abort()
 
+    async def _stream(self, reply: Stream, exchange: Exchange, answer: Answer) -> None:
+        headers = _headers(reply, exchange, "text/event-stream; charset=utf-8")
+        try:
+            await answer.head(reply.response.status, headers, None)
+            last = await self._events(reply, exchange, answer)
+            exchange.usage = reply.reader.usage
+            self._count(last, exchange)
+            self._records.end(exchange)
+            if last:
+                await answer.chunk(last)
+            await answer.end()
+            if reply.reader.complete:
+                await _read_out(reply.response)
+        finally:
+            exchange.usage = reply.reader.usage
+            reply.response.abort()
 
-async def _relay_events(reply: Stream, exchange: Exchange, answer: Answer) -> None:
-    response, reader = reply.response, reply.reader
-    whole = False
-    try:
-        while not reader.complete and (data := await response.chunk()):
-            await _send(reader.feed(data), exchange, answer)
-        await _send(reader.end(), exchange, answer)
-        whole = not reader.failed
-    except UpstreamError as error:
-        await _break_off(renamed(error, reply.target), exchange, answer)
-    except BrokenAnswer as error:
-        message = f"{reply.target.place.provider}: {error}"
-        await _break_off(GatewayError(Code.UPSTREAM_BROKEN, message), exchange, answer)
-    await answer.end()
-    exchange.whole = whole
-    if reader.complete:
-        await _read_out(response)
+    async def _events(self, reply: Stream, exchange: Exchange, answer: Answer) -> bytes:
+        """Pass the events on as they come, but for the last ones, which are returned: the record comes before them."""
+        response, reader = reply.response, reply.reader
+        events = b""
+        try:
+            while not reader.complete and (data := await response.chunk()):
+                events = reader.feed(data)
+                if events and not reader.complete:
+                    await self._send(events, exchange, answer)
+                    events = b""
+            events += reader.end()
+        except UpstreamError as error:
+            return events + _broken_off(renamed(error, reply.target), exchange)
+        except BrokenAnswer as error:
+            message = f"{reply.target.place.provider}: {error}"
+            return events + _broken_off(GatewayError(Code.UPSTREAM_BROKEN, message), exchange)
+        exchange.ending = "broken" if reader.failed else "complete"
+        if reader.failed:
+            exchange.error = PROVIDER_ERROR
+        return events
+
+    async def _send(self, events: bytes, exchange: Exchange, answer: Answer) -> None:
+        self._count(events, exchange)
+        await answer.chunk(events)
+
+    def _count(self, events: bytes, exchange: Exchange) -> None:
+        if exchange.first_byte_s is None:
+            exchange.first_byte_s = exchange.attempts[-1].ended_s = self._clock.monotonic_s()
+        exchange.bytes_out += len(events)
 
 
 async def _read_out(response: UpstreamResponse) -> None:
@@ -68,28 +115,11 @@ async def _read_out(response: UpstreamResponse) -> None:
                 pass
 
 
-async def _send(events: bytes, exchange: Exchange, answer: Answer) -> None:
-    if events:
-        exchange.bytes_out += len(events)
-        await answer.chunk(events)
-
-
-async def _break_off(error: GatewayError, exchange: Exchange, answer: Answer) -> None:
+def _broken_off(error: GatewayError, exchange: Exchange) -> bytes:
     """An error event where the rest should have come, and no `[DONE]`: the caller sees that it has not everything."""
-    exchange.error_code = error.code
-    await answer.chunk(b"data: %b\n\n" % orjson.dumps(error_body(error, exchange.id)))
-
-
-async def refuse(error: GatewayError, exchange: Exchange, answer: Answer) -> None:
-    """The gateway's own error as a whole answer."""
-    exchange.status = error.row.status
-    exchange.error_code = error.code
-    headers, body = refusal(error, exchange.id, exchange.trace_id)
-    exchange.bytes_out = len(body)
-    await answer.head(error.row.status, headers + _target(exchange), len(body))
-    await answer.chunk(body)
-    await answer.end()
-    exchange.whole = True
+    exchange.error = exchange.attempts[-1].error = error.code.value
+    exchange.ending = "broken"
+    return b"data: %b\n\n" % orjson.dumps(error_body(error, exchange.id))
 
 
 def refusal(error: GatewayError, request_id: str, trace_id: str) -> tuple[Headers, bytes]:
@@ -137,12 +167,10 @@ def _ours(request_id: str, trace_id: str) -> Headers:
 
 def _target(exchange: Exchange) -> Headers:
     """The last target tried, if any was."""
-    if exchange.provider is None or exchange.target_path is None:
+    if not exchange.attempts:
         return []
-    return [
-        ("x-portkey-provider", exchange.provider),
-        ("x-portkey-last-used-option-index", exchange.target_path),
-    ]
+    target = exchange.attempts[-1].target
+    return [("x-portkey-provider", target.place.provider), ("x-portkey-last-used-option-index", target.path)]
 
 
 def _passed(headers: Mapping[str, str]) -> Headers:

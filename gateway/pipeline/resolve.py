@@ -7,6 +7,7 @@ that lists it, else the key's default config. A config without targets joins wha
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 import orjson
@@ -17,33 +18,62 @@ from gateway.pipeline.exchange import own_header
 from gateway.providers.base import Call
 from gateway.view.plan import Names, at_host, compile_route, known, known_provider, known_virtual_key, target_of
 from gateway.view.route import Fallback, Route, Target, targets_of
-from gateway.view.view import Caller
+from gateway.view.view import Caller, ConfigEntry
 from shared.models.config import ConfigBody, ConfigError, parse_config
 
 _JSON_BEGINS = ("{", "[", '"')
 """What begins so is meant as JSON: it is never repeated in an error, since a key may stand in it."""
 
 
-@dataclass(frozen=True, slots=True)
+class Way(StrEnum):
+    """How the target was named; the word in the record."""
+
+    CONFIG = "config"
+    INLINE_CONFIG = "inline_config"
+    VIRTUAL_KEY = "virtual_key"
+    PROVIDER = "provider"
+    MODEL = "model"
+    ALIAS = "alias"
+    LISTING = "listing"
+    DEFAULT_CONFIG = "default_config"
+
+
+@dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
+class Resolved:
+    route: Route
+    way: Way
+    config: ConfigEntry | None
+    """The saved config that applied, whether it named the target or joined it."""
+
+
+@dataclass(slots=True)  # Likewise.
 class _Given:
-    """A config that applies: its body, and its route if it names targets."""
+    """A config that applies: its body, its route if it names targets, and the entry of a saved one."""
 
     body: ConfigBody
     route: Route | None
-    inline: bool
+    entry: ConfigEntry | None = None
+
+    @property
+    def inline(self) -> bool:
+        return self.entry is None
 
 
-def resolve(headers: Mapping[str, str], call: Call, caller: Caller) -> Route:
+def resolve(headers: Mapping[str, str], call: Call, caller: Caller) -> Resolved:
     """The route of a call, every target of it allowed. Raises GatewayError 400 or 403 naming what is wrong."""
     _check_requested_model(call, caller)
     default = _default(caller)
     config = _config(headers, caller)
-    route = config.route if config is not None else None
-    if route is None:
-        route = _named(headers, call, caller, default)
+    applied = config
+    if config is not None and config.route is not None:
+        route, way = config.route, Way.INLINE_CONFIG if config.inline else Way.CONFIG
+    else:
+        route, way = _named(headers, call, caller, default)
+        if way is Way.DEFAULT_CONFIG:
+            applied = default
         joining = config if config is not None else default
         if joining is not None and joining.route is None:
-            route = _joined(route, joining)
+            route, applied = _joined(route, joining), joining
     host = own_header(headers, "custom-host")
     if host is not None:
         route = _map(route, lambda target: at_host(target, host, inline=True))
@@ -51,7 +81,7 @@ def resolve(headers: Mapping[str, str], call: Call, caller: Caller) -> Route:
         _check_chosen_models(config, caller)
     for target in targets_of(route):
         _check_allowed(target, call, caller)
-    return route
+    return Resolved(route, way, applied.entry if applied is not None else None)
 
 
 def effective_model(target: Target, call: Call) -> str:
@@ -77,7 +107,7 @@ def _config(headers: Mapping[str, str], caller: Caller) -> _Given | None:
             raise GatewayError(
                 Code.SLUG_UNKNOWN, f"no config {text.strip()!r} in this workspace", param="x-portkey-config"
             )
-        return _Given(entry.body, entry.route, inline=False)
+        return _Given(entry.body, entry.route, entry)
     if not caller.inline_configs:
         raise GatewayError(
             Code.INLINE_CONFIG_BLOCKED,
@@ -106,7 +136,7 @@ def _inline(text: str, caller: Caller) -> _Given:
             faults=tuple(Fault(path, message) for path, message in error.faults),
         ) from None
     names = Names(caller.workspace.virtual_keys, caller.workspace.providers, inline=True)
-    return _Given(body, compile_route(body, names) if body.names_a_target else None, inline=True)
+    return _Given(body, compile_route(body, names) if body.names_a_target else None)
 
 
 def _default(caller: Caller) -> _Given | None:
@@ -116,7 +146,7 @@ def _default(caller: Caller) -> _Given | None:
     entry = caller.workspace.configs.get(caller.default_config)
     if entry is None:
         raise GatewayError(Code.SLUG_UNKNOWN, f"this key's default config {caller.default_config!r} is not in use here")
-    return _Given(entry.body, entry.route, inline=False)
+    return _Given(entry.body, entry.route, entry)
 
 
 def _joined(route: Route, config: _Given) -> Route:
@@ -133,16 +163,17 @@ def _joined(route: Route, config: _Given) -> Route:
     return _map(route, join)
 
 
-def _named(headers: Mapping[str, str], call: Call, caller: Caller, default: _Given | None) -> Route:
+def _named(headers: Mapping[str, str], call: Call, caller: Caller, default: _Given | None) -> tuple[Route, Way]:
     workspace = caller.workspace
     slug = own_header(headers, "virtual-key")
     if slug is not None:
-        return target_of(known_virtual_key(slug.strip().removeprefix("@"), workspace.virtual_keys))
+        virtual_key = known_virtual_key(slug.strip().removeprefix("@"), workspace.virtual_keys)
+        return target_of(virtual_key), Way.VIRTUAL_KEY
     provider = own_header(headers, "provider")
     if provider is not None:
         provider = provider.strip()
         if provider.startswith("@"):
-            return target_of(known_virtual_key(provider[1:], workspace.virtual_keys))
+            return target_of(known_virtual_key(provider[1:], workspace.virtual_keys)), Way.PROVIDER
         found = known_provider(provider, workspace.providers)
         key = provider_key(headers)
         if key is None:
@@ -152,28 +183,29 @@ def _named(headers: Mapping[str, str], call: Call, caller: Caller, default: _Giv
                 "`Authorization` and your Gatehouse key in `x-portkey-api-key`, or name a saved one as `@slug`",
                 param="x-portkey-provider",
             )
-        return Target("config", found.place, found.adapter, known(key), own_key=True)
+        return Target("config", found.place, found.adapter, known(key), own_key=True), Way.PROVIDER
     model = call.body.get("model")
     if isinstance(model, str) and model.startswith("@"):
         slug, slash, rest = model[1:].partition("/")
         if not slash or not rest:
             raise GatewayError(Code.BODY_INVALID, f"`model` {model!r} lacks the model: `@slug/model`", param="/model")
-        return target_of(known_virtual_key(slug, workspace.virtual_keys))
+        return target_of(known_virtual_key(slug, workspace.virtual_keys)), Way.MODEL
     return _bare(model, caller, default)
 
 
-def _bare(model: Any, caller: Caller, default: _Given | None) -> Route:
+def _bare(model: Any, caller: Caller, default: _Given | None) -> tuple[Route, Way]:
     workspace = caller.workspace
     alias = workspace.aliases.get(model) if isinstance(model, str) else None
     if alias is not None:
-        return replace(target_of(known_virtual_key(alias.virtual_key, workspace.virtual_keys)), model=alias.model)
+        target = target_of(known_virtual_key(alias.virtual_key, workspace.virtual_keys))
+        return replace(target, model=alias.model), Way.ALIAS
     listing = workspace.listing.get(model, ()) if isinstance(model, str) else ()
     chosen = default.route if default is not None else None
     # A default config that reaches the very virtual key knows better how to: it may fall back or change the request.
     if len(listing) == 1 and (chosen is None or all(t.virtual_key != listing[0] for t in targets_of(chosen))):
-        return target_of(workspace.virtual_keys[listing[0]])
+        return target_of(workspace.virtual_keys[listing[0]]), Way.LISTING
     if chosen is not None:
-        return chosen
+        return chosen, Way.DEFAULT_CONFIG
     if listing:
         candidates = ", ".join(f"@{slug}/{model}" for slug in listing)
         message = f"the model {model!r} can be reached in several ways; name one: {candidates}"

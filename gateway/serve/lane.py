@@ -18,7 +18,7 @@ import httptools
 import structlog
 
 from gateway.errors import Code, GatewayError
-from gateway.pipeline.exchange import Exchange
+from gateway.pipeline.exchange import Exchange, Records
 from gateway.pipeline.pipeline import Pipeline
 from gateway.pipeline.relay import refusal
 from gateway.serve.answer import CallerLeft, LaneAnswer
@@ -83,6 +83,7 @@ class Shared(Protocol):
     """What the lanes of a worker have in common."""
 
     pipeline: Pipeline
+    records: Records
     clock: Clock
     limits: Limits
     draining: bool
@@ -338,6 +339,7 @@ class Lane(asyncio.Protocol):
         now_s = shared.clock.monotonic_s()
         if door is not None:
             self._exchange = Exchange(shared.new_id(), door, headers, b"", now_s)
+            shared.records.begin(self._exchange)
         else:
             self._cold: list[bytes] = [head]  # As it came, to be lent with the connection.
         self._body = ChunkedBody(shared.limits.body_bytes_max) if length is None else SizedBody(length)
@@ -399,6 +401,7 @@ class Lane(asyncio.Protocol):
             self._lend(request)
         else:
             exchange.body = body.whole()
+            exchange.received_s = self._shared.clock.monotonic_s()
             answer = LaneAnswer(self, http_1_1=self._http_1_1, closes=self._closes)
             self._task = self._loop.create_task(self._run(exchange, answer))
         return behind
@@ -456,6 +459,9 @@ class Lane(asyncio.Protocol):
         else:
             request_id, trace_id = exchange.id, exchange.trace_id
         headers, body = refusal(error, request_id, trace_id)
+        if exchange is not None:
+            exchange.refused(error, len(body))
+            self._shared.records.end(exchange)
         head = answer_head(error.row.status, headers, f"content-length: {len(body)}\r\n", closes=closes)
         with suppress(CallerLeft):
             self.write(head + body)
@@ -472,8 +478,7 @@ class Lane(asyncio.Protocol):
         self._release()
         self._phase = Phase.LINGER
         self._due_s = self._shared.clock.monotonic_s() + self._shared.limits.linger_s
-        self._head = self._ahead = b""
-        self._exchange = self._body = self._parser = None
+        self._forget()
         transport = self._transport
         if transport is None or transport.is_closing():
             return
@@ -491,8 +496,14 @@ class Lane(asyncio.Protocol):
             self._holds_place = False
             self._shared.running -= 1
 
-    def _leave(self) -> None:
-        self._release()
+    def _forget(self) -> None:
+        """Let go of what has come. A request that came in part has its record all the same."""
+        if self._exchange is not None:
+            self._shared.records.end(self._exchange)
         self._head = self._ahead = b""
         self._exchange = self._body = self._parser = None
+
+    def _leave(self) -> None:
+        self._release()
+        self._forget()
         self._shared.left(self)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from gateway.pipeline.exchange import Records
 from gateway.pipeline.pipeline import Pipeline
 from gateway.serve.http import ColdServer
 from gateway.serve.lane import Lane, Limits
@@ -13,9 +14,16 @@ class Server:
     """Called by the event loop for each accepted socket. Made inside the loop that it is used in."""
 
     def __init__(
-        self, pipeline: Pipeline, cold: ColdServer, clock: Clock, new_id: Callable[[], str], limits: Limits
+        self,
+        pipeline: Pipeline,
+        cold: ColdServer,
+        records: Records,
+        clock: Clock,
+        new_id: Callable[[], str],
+        limits: Limits,
     ) -> None:
         self.pipeline = pipeline
+        self.records = records
         self.clock = clock
         self.limits = limits
         self.draining = False

@@ -25,6 +25,7 @@ from shared.models.organisation import Organisation
 from shared.models.provider import Provider
 from shared.models.virtual_key import VirtualKey, fits_a_header
 from shared.models.workspace import Workspace
+from shared.pricing import PriceTable
 from shared.protocol.envelope import EnvelopeError
 from shared.protocol.lease import Lease
 from shared.protocol.resource import SealedResource
@@ -191,7 +192,8 @@ class _Build:
             workspace = self._workspace(noun, entry.resource.shard)
             for key in self._by_workspace[entry.resource.shard, noun.id, Kind.API_KEY]:
                 self._built(key, partial(_take_key, workspace, callers))
-        return ConfigView(sequence, Secret(base64.b64decode(organisations[0].api_key_hash_key)), callers)
+        hash_key = Secret(base64.b64decode(organisations[0].api_key_hash_key))
+        return ConfigView(sequence, hash_key, callers, PriceTable({}))
 
     def _built(self, entry: Opened, build: Callable[[Opened], T]) -> T | None:
         """What `build` makes of a resource, else of its last good version. The refusal names the one that came."""
@@ -279,6 +281,8 @@ class _Build:
             virtual_keys=virtual_keys,
             providers=self._providers,
             listing=self._listing(virtual_keys, allowed),
+            metadata_keys=frozenset(noun.metadata_keys),
+            anonymous=noun.record_mode == "anonymous",
         )
 
     def _virtual_key(self, taken: Container[str], entry: Opened) -> VirtualKeyView:
@@ -293,6 +297,7 @@ class _Build:
         except GatewayError as error:
             raise _Unusable("base_url_invalid", error.message) from None
         return VirtualKeyView(
+            id=noun.id,
             slug=noun.slug,
             place=place,
             adapter=provider.adapter,
@@ -325,7 +330,8 @@ def _config(names: Names, taken: Container[str], entry: Opened) -> ConfigEntry:
     _check_slug(noun.slug, taken)
     try:
         body = parse_config(noun.body)
-        return ConfigEntry(noun.slug, body, compile_route(body, names) if body.names_a_target else None)
+        route = compile_route(body, names) if body.names_a_target else None
+        return ConfigEntry(noun.id, entry.resource.revision, noun.slug, body, route)
     except ConfigError as error:
         raise _Unusable("config_invalid", str(error)) from None
     except GatewayError as error:

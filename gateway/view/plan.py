@@ -70,6 +70,7 @@ def target_of(virtual_key: VirtualKeyView) -> Target:
         virtual_key.adapter,
         virtual_key.credential,
         virtual_key.slug,
+        virtual_key.id,
         virtual_key.models,
     )
 

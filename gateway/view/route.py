@@ -38,6 +38,8 @@ class Target:
     adapter: Provider
     credential: Credential | None
     virtual_key: str | None = None
+    """Its slug."""
+    virtual_key_id: str | None = None
     models: frozenset[str] | None = None
     """The models the credential reaches; None: any."""
     model: str | None = None

@@ -9,10 +9,12 @@ from shared.crypto.api_keys import KeyedHash
 from shared.crypto.secret import Secret
 from shared.models.config import ConfigBody
 from shared.models.workspace import InlineRules, ModelAlias
+from shared.pricing import PriceTable
 
 
 @dataclass(frozen=True, slots=True)
 class VirtualKeyView:
+    id: str
     slug: str
     place: Place
     adapter: Provider
@@ -24,6 +26,8 @@ class VirtualKeyView:
 class ConfigEntry:
     """A stored config: its checked body, and its route where it names targets of its own."""
 
+    id: str
+    revision: int
     slug: str
     body: ConfigBody
     route: Route | None
@@ -50,6 +54,10 @@ class WorkspaceView:
     providers: Mapping[str, ProviderView]
     listing: Mapping[str, tuple[str, ...]]
     """Model name → slugs of the virtual keys that reach it, sorted."""
+    metadata_keys: frozenset[str]
+    """Names of request metadata that records may tell."""
+    anonymous: bool
+    """Its records are anonymous."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +92,7 @@ class ConfigView:
     hash_key: Secret
     callers: Mapping[bytes, Caller]
     """Keyed hash of an API key → its caller."""
+    prices: PriceTable
     _keyed_hash: KeyedHash = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -1,5 +1,7 @@
 """The workspace: where keys, configs and virtual keys live, and what calls in it may do."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.models.noun import Noun, Slug
@@ -32,3 +34,6 @@ class Workspace(Noun):
     """Provider ids calls may go to; None: all."""
     inline: InlineRules = InlineRules(keys=True, configs=True, hosts=True)
     model_aliases: dict[str, ModelAlias] = {}
+    metadata_keys: tuple[str, ...] = ()
+    """Names of request metadata whose values may leave with the record."""
+    record_mode: Literal["standard", "anonymous"] = "standard"

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.pipeline.attempt import Attempts, Waits
-from gateway.pipeline.outcome import Outcome
 from gateway.pipeline.pipeline import Pipeline
 from gateway.serve.http import ColdFront, ColdServer
 from gateway.serve.lane import Limits
@@ -17,6 +16,7 @@ from gateway.serve.server import Server
 from gateway.upstream.messages import Deadlines
 from gateway.view.holder import ViewHolder
 from shared.clock import Clock, SystemClock
+from tests.fakes.records import FakeRecords
 from tests.fakes.transport import MemoryTransport
 from tests.fakes.upstream import FakeClient, Step
 from tests.fakes.world import World
@@ -33,9 +33,7 @@ class Front:
     server: Server
     client: Any
     auth: dict[str, str]
-    outcomes: list[Outcome]
-    settled: asyncio.Event
-    """A call has been settled."""
+    records: FakeRecords
 
     def caller(self) -> MemoryTransport:
         """A caller whose connection is in memory."""
@@ -59,24 +57,19 @@ def front(
     world = world or World()
     client = client or FakeClient(*script)
     clock = clock or SystemClock()
-    outcomes: list[Outcome] = []
-    settled = asyncio.Event()
+    records = FakeRecords(clock)
     views, numbers = ViewHolder(), itertools.count(1)
     if ready:
         views.swap(world.view())
 
-    def settle(outcome: Outcome) -> None:
-        outcomes.append(outcome)
-        settled.set()
-
     def new_id() -> str:
-        return f"lg_{next(numbers)}"
+        return f"lg_{next(numbers):032x}"
 
-    pipeline = Pipeline(views, Attempts(client, Waits(Deadlines(), Deadlines()), 100_000), clock, settle)
+    pipeline = Pipeline(views, Attempts(client, Waits(Deadlines(), Deadlines()), 100_000, clock), clock, records)
     probes = Probes(views, lambda: {"sequence": 7})
     cold = ColdServer(ColdFront(pipeline, probes, clock, new_id), asyncio.get_running_loop())
-    server = Server(pipeline, cold, clock, new_id, replace(LIMITS, **limits))
-    return Front(server, client, {"authorization": f"Bearer {world.key}"}, outcomes, settled)
+    server = Server(pipeline, cold, records, clock, new_id, replace(LIMITS, **limits))
+    return Front(server, client, {"authorization": f"Bearer {world.key}"}, records)
 
 
 class Door:
@@ -86,8 +79,7 @@ class Door:
         self.port = port
         self.server = behind.server
         self.client = behind.client
-        self.outcomes = behind.outcomes
-        self.settled = behind.settled
+        self.records = behind.records
         self.auth = behind.auth
 
     async def post(self, body: Any = None, headers: dict[str, str] | None = None, path: str = CHAT) -> Reply:

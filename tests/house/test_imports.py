@@ -14,7 +14,7 @@ PURE = (
     "gateway/pipeline/read.py",
     "gateway/pipeline/authenticate.py",
     "gateway/pipeline/models.py",
-    "gateway/pipeline/outcome.py",
+    "gateway/pipeline/record.py",
     "gateway/sync/trust.py",
     "shared/models",
     "shared/protocol",

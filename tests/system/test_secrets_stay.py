@@ -254,7 +254,7 @@ def test_logs_hold_no_secret_and_no_content(
     talkative: Stack, spoken: list[Reply], hidden: dict[str, bytes], content: dict[str, bytes]
 ) -> None:
     events = {line["event"] for line in talkative.logs()}
-    assert events >= {"request_settled", "sync_accepted", "sync_refused", "sync_store_away"}  # It did log.
+    assert events >= {"request_recorded", "sync_accepted", "sync_refused", "sync_store_away"}  # It did log.
     text = talkative.log_text().encode()
     for control in (b"key_caller", spoken[0].headers["x-portkey-request-id"].encode()):
         assert is_in(control, text)

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from gateway.errors import TABLE
 from gateway.pipeline.attempt import Attempts, Waits
 from gateway.pipeline.exchange import Exchange
-from gateway.pipeline.outcome import Outcome
 from gateway.pipeline.pipeline import Pipeline
-from gateway.providers.base import Door, Usage
+from gateway.providers.base import Door
 from gateway.upstream.errors import (
     AddressForbidden,
     ConnectFailed,
@@ -32,21 +31,29 @@ from gateway.upstream.messages import Deadlines, UpstreamRequest
 from gateway.view.holder import ViewHolder
 from shared.clock import FakeClock
 from shared.crypto.api_keys import new_api_key
+from shared.models.record import Record
 from tests.fakes.answer import RecordedAnswer
+from tests.fakes.records import FakeRecords
 from tests.fakes.upstream import FakeClient, FakeResponse, Hang, Step, answers, streams
 from tests.fakes.world import OTHER_STORED_KEY, SHUT, STORED_KEY, World
 
+ID = "lg_0199a5b1c2d300000000000000000001"
+STARTED_MS = 0x0199A5B1C2D3
 HANG_S = 20.0
 """Only a guard against hanging."""
 WAITS = Waits(plain=Deadlines(total_s=1.0), stream=Deadlines(total_s=2.0))
 RAW = b'{ "model": "sim-chat",  "messages": [] }'
 STREAMED = b'{ "model": "sim-chat",  "stream": true, "stream_options": {"include_usage": true} }'
 OK = b'{"id": "1",  "usage": {"prompt_tokens": 3, "completion_tokens": 5}}'
-SPENT = Usage(input_tokens=3, output_tokens=5)
+SPENT = ("provider", 3, 5)
 EVENT = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
 FINISH = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
 USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5}}\n\n'
 DONE = b"data: [DONE]\n\n"
+CLASSES = [
+    name for name in Record._fields if name.endswith("_tokens") and name not in ("input_tokens", "output_tokens")
+]
+MONEY = [name for name in Record._fields if name.startswith(("price", "cost"))]
 FALLBACK = {"strategy": {"mode": "fallback"}, "targets": [{"virtual_key": "main"}, {"virtual_key": "second"}]}
 THREE = {"strategy": {"mode": "fallback"}, "targets": [{"virtual_key": slug} for slug in ("main", "second", "main")]}
 
@@ -67,15 +74,15 @@ class Run:
         self.world = world or World()
         self.client = FakeClient(*script)
         self.answer = RecordedAnswer(stall=stall)
-        self.outcomes: list[Outcome] = []
         self.clock = FakeClock()
+        self.records = FakeRecords(self.clock)
         views = ViewHolder()
         views.swap(self.world.view())
-        self.pipeline = Pipeline(views, Attempts(self.client, WAITS, 10_000), self.clock, self.outcomes.append)
+        self.pipeline = Pipeline(views, Attempts(self.client, WAITS, 10_000, self.clock), self.clock, self.records)
         sent = {"authorization": f"Bearer {self.world.key}", **(headers or {})}
         if config is not None:
             sent["x-portkey-config"] = orjson.dumps(config).decode()
-        self.exchange = Exchange("lg_1", door, sent, raw, self.clock.monotonic_s())
+        self.exchange = Exchange(ID, door, sent, raw, self.clock.monotonic_s())
 
     async def __call__(self) -> "Run":
         async with asyncio.timeout(HANG_S):
@@ -86,7 +93,7 @@ class Run:
 
     def settled(self) -> None:
         """What holds after every ending."""
-        assert len(self.outcomes) == 1
+        assert len(self.records.records) == 1
         assert all(response.freed for response in self.client.responses), "a connection was left behind"
         assert self.world.key.encode() not in b"".join(r.headers + r.body for r in self.requests)
 
@@ -95,15 +102,19 @@ class Run:
         return self.client.requests
 
     @property
-    def outcome(self) -> Outcome:
-        return self.outcomes[0]
+    def record(self) -> Record:
+        return self.records.last
+
+    @property
+    def spent(self) -> tuple[str, int | None, int | None]:
+        return self.record.usage, self.record.input_tokens, self.record.output_tokens
 
     @property
     def error(self) -> dict[str, Any]:
         body: dict[str, Any] = orjson.loads(self.answer.body)
         assert body["status"] == "failure"
         assert body["message"] == body["error"]["message"]
-        assert body["request_id"] == "lg_1"
+        assert body["request_id"] == ID
         return body["error"]  # type: ignore[no-any-return]
 
     @property
@@ -124,29 +135,57 @@ async def test_bytes_pass_through_both_ways_when_nothing_has_to_change() -> None
     assert (run.answer.status, run.answer.body, run.answer.length) == (200, OK, len(OK))
     assert run.answer.headers == {
         "content-type": "application/json",
-        "x-portkey-request-id": "lg_1",
-        "x-portkey-trace-id": "lg_1",
+        "x-portkey-request-id": ID,
+        "x-portkey-trace-id": ID,
         "x-portkey-cache-status": "DISABLED",
         "x-portkey-retry-attempt-count": "0",
         "x-portkey-provider": "sim",
         "x-portkey-last-used-option-index": "config",
         "x-request-id": "p-1",
     }
-    assert run.outcome == Outcome(
-        id="lg_1",
-        door="chat",
+    assert run.record == Record(
+        id=ID,
+        started_at_ms=STARTED_MS,
+        mode="standard",
         workspace="w1",
         api_key="k1",
-        status=200,
-        error_code=None,
-        provider="sim",
-        target_path="config",
-        attempts=1,
+        door="chat",
         stream=False,
-        whole=True,
-        usage=SPENT,
-        bytes_out=len(OK),
-        duration_s=0.0,
+        lease=1,
+        way="listing",
+        config=None,
+        config_revision=None,
+        virtual_key="vk-main",
+        provider="sim",
+        model="sim-chat",
+        target="config",
+        status=200,
+        provider_status=200,
+        ending="complete",
+        error=None,
+        attempt_count=1,
+        retry_count=0,
+        fallback_count=0,
+        unsettled_count=0,
+        attempts=[("config", "sim", "sim-chat", "vk-main", 200, None, 0, 0)],
+        cache="disabled",
+        usage="provider",
+        input_tokens=3,
+        output_tokens=5,
+        **dict.fromkeys(CLASSES),
+        **dict.fromkeys(MONEY),
+        duration_us=0,
+        receive_us=None,
+        provider_us=0,
+        first_byte_us=0,
+        overhead_us=0,
+        request_bytes=len(RAW),
+        response_bytes=len(OK),
+        retry_after_s=None,
+        user=None,
+        metadata={},
+        trace_id=None,
+        span_id=None,
     )
 
 
@@ -214,7 +253,7 @@ async def test_only_allowed_headers_pass_and_only_listed_ones_leave() -> None:
 @pytest.mark.parametrize("trace", ["x" * 129, "a\x7f", "schön", "a\tb"])
 async def test_an_unfit_trace_id_is_replaced_by_the_request_s_own(trace: str) -> None:
     run = await Run(answers(200, OK), headers={"x-portkey-trace-id": trace})()
-    assert run.answer.headers["x-portkey-trace-id"] == "lg_1"
+    assert run.answer.headers["x-portkey-trace-id"] == ID
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 422, 429, 500, 503, 302])
@@ -225,7 +264,7 @@ async def test_a_provider_s_error_is_relayed_with_its_status(status: int) -> Non
     assert run.answer.status == status
     assert shaped["error"] == {"message": "sim error: no", "type": "t", "param": None, "code": "c"}
     assert run.answer.headers["retry-after"] == "7"
-    assert (run.outcome.status, run.outcome.error_code, run.outcome.usage) == (status, None, None)
+    assert (run.record.status, run.record.error, run.record.usage) == (status, "provider_error", "none")
 
 
 async def test_a_page_of_html_comes_as_json_that_holds_it() -> None:
@@ -256,7 +295,7 @@ async def test_a_provider_that_fails_is_502_or_504_and_its_address_stays_here(
     assert (run.answer.status, run.error["code"]) == (status, code)
     assert "sim" in run.error["message"]
     assert "secret-host" not in run.error["message"]
-    assert (run.outcome.status, run.outcome.error_code, run.outcome.attempts) == (status, code, 1)
+    assert (run.record.status, run.record.error, run.record.attempt_count) == (status, code, 1)
 
 
 async def test_an_inline_host_that_may_not_be_called_is_the_caller_s_mistake() -> None:
@@ -304,7 +343,7 @@ async def test_a_body_too_deep_to_be_changed_is_the_caller_s_mistake(raw: bytes)
 
 async def test_no_view_is_503_that_says_when_to_come_back() -> None:
     run = Run()
-    run.pipeline = Pipeline(ViewHolder(), Attempts(run.client, WAITS, 1), run.clock, run.outcomes.append)
+    run.pipeline = Pipeline(ViewHolder(), Attempts(run.client, WAITS, 1, run.clock), run.clock, run.records)
     await run()
     assert (run.answer.status, run.error["code"], run.answer.headers["retry-after"]) == (503, "not_ready", "2")
     assert "x-should-retry" not in run.answer.headers
@@ -314,7 +353,7 @@ async def test_a_wrong_key_is_401_and_a_retry_cannot_help() -> None:
     run = await Run(headers={"authorization": f"Bearer {new_api_key().reveal_text()}"})()
     assert (run.answer.status, run.error["code"]) == (401, "invalid_api_key")
     assert run.answer.headers["x-should-retry"] == "false"
-    assert (run.outcome.workspace, run.outcome.api_key) == (None, None)
+    assert (run.record.workspace, run.record.api_key) == (None, None)
 
 
 async def test_a_call_keeps_the_view_it_began_with() -> None:
@@ -359,7 +398,7 @@ async def test_whatever_is_no_2xx_goes_on_to_the_next(first: Callable[[], Step])
     assert (run.answer.status, run.answer.body) == (200, OK)
     assert run.answer.headers["x-portkey-last-used-option-index"] == "config.targets[1]"
     assert run.answer.headers["x-portkey-provider"] == "acme"
-    assert (run.outcome.attempts, run.outcome.provider, run.outcome.error_code) == (2, "acme", None)
+    assert (run.record.attempt_count, run.record.provider, run.record.error) == (2, "acme", None)
 
 
 @pytest.mark.parametrize(("status", "goes_on"), [(429, True), (503, True), (500, False), (400, False), (200, False)])
@@ -398,7 +437,7 @@ async def test_when_all_fail_the_last_one_speaks(script: list[Step], status: int
     run = await Run(*script, config=FALLBACK)()
     assert run.answer.status == status
     assert run.answer.headers["x-portkey-last-used-option-index"] == "config.targets[1]"
-    assert (run.outcome.attempts, run.outcome.status, run.outcome.whole) == (2, status, True)
+    assert (run.record.attempt_count, run.record.status) == (2, status)
 
 
 async def test_fallbacks_nest() -> None:
@@ -451,8 +490,8 @@ async def test_a_stream_passes_as_it_comes() -> None:
     assert run.answer.headers["x-request-id"] == "p"
     assert run.answer.body == EVENT + FINISH + USAGE + DONE
     assert response.ended, "a whole stream is read out and its connection kept"
-    assert (run.outcome.usage, run.outcome.whole, run.outcome.stream) == (SPENT, True, True)
-    assert run.outcome.bytes_out == len(run.answer.body)
+    assert (run.spent, run.record.ending, run.record.stream) == (SPENT, "complete", True)
+    assert run.record.response_bytes == len(run.answer.body)
 
 
 @pytest.mark.parametrize("asked", [True, False])
@@ -461,7 +500,7 @@ async def test_usage_is_asked_for_always_and_shown_to_who_asked(asked: bool) -> 
     run = await Run(streams(EVENT, FINISH, USAGE, DONE), raw=raw)()
     assert orjson.loads(run.requests[0].body)["stream_options"] == {"include_usage": True}
     assert (USAGE in run.answer.body) is asked
-    assert run.outcome.usage == SPENT
+    assert run.spent == SPENT
 
 
 WHOLE_STREAM = EVENT + EVENT + FINISH + USAGE + DONE
@@ -473,8 +512,8 @@ def test_a_stream_cut_anywhere_is_the_same_answer(cuts: set[int]) -> None:
     pieces = [WHOLE_STREAM[a:b] for a, b in pairwise(edges)]
     run = asyncio.run(Run(streams(*pieces), raw=STREAMED)())
     assert run.answer.body == WHOLE_STREAM
-    assert run.outcome.usage == SPENT
-    assert run.outcome.whole
+    assert run.spent == SPENT
+    assert run.record.ending == "complete"
 
 
 async def test_a_stream_byte_by_byte_is_the_same_answer() -> None:
@@ -493,27 +532,27 @@ def test_a_stream_that_breaks_anywhere_ends_with_an_error_event_and_no_done(
     assert events.pop() == b""
     if failure is None and FINISH in run.answer.body:
         assert events[-1] == b"data: [DONE]", "it had finished; only the last word was missing"
-        assert run.outcome.whole
+        assert run.record.ending == "complete"
         return
     error = orjson.loads(events[-1].removeprefix(b"data: "))
     assert error["error"]["code"] in ("upstream_broken", "upstream_timeout", "upstream_unreachable")
-    assert error["request_id"] == "lg_1"
+    assert error["request_id"] == ID
     assert b"[DONE]" not in run.answer.body
     assert WHOLE_STREAM.startswith(b"".join(event + b"\n\n" for event in events[:-1])), "only whole events before it"
-    assert (run.outcome.status, run.outcome.error_code, run.outcome.whole) == (200, error["error"]["code"], False)
+    assert (run.record.status, run.record.error, run.record.ending) == (200, error["error"]["code"], "broken")
 
 
 async def test_the_provider_s_own_error_event_is_the_last_word() -> None:
     sent = EVENT + b'data: {"error":{"message":"overloaded"}}\n\n'
     run = await Run(streams(sent), raw=STREAMED)()
     assert run.answer.body == sent
-    assert not run.outcome.whole
+    assert (run.record.ending, run.record.error) == ("broken", "provider_error")
 
 
 async def test_a_stream_without_done_gets_one_after_its_finish_reason() -> None:
     run = await Run(streams(EVENT, FINISH), raw=STREAMED)()
     assert run.answer.body == EVENT + FINISH + DONE
-    assert run.outcome.whole
+    assert run.record.ending == "complete"
 
 
 async def test_a_stream_that_does_not_end_after_done_keeps_nobody_waiting() -> None:
@@ -525,13 +564,13 @@ async def test_a_stream_that_does_not_end_after_done_keeps_nobody_waiting() -> N
     assert run.answer.ended, "the caller has everything before the provider's connection is looked after"
     await task
     assert response.aborted
-    assert run.outcome.whole
+    assert run.record.ending == "complete"
 
 
 async def test_a_failed_read_out_is_nobody_s_error() -> None:
     run = await Run(streams(FINISH, DONE, Cut("x")), raw=STREAMED)()
     assert run.answer.body == FINISH + DONE
-    assert (run.outcome.whole, run.outcome.error_code) == (True, None)
+    assert (run.record.ending, run.record.error) == ("complete", None)
 
 
 async def test_a_plain_answer_to_a_stream_call_passes_as_it_is() -> None:
@@ -590,21 +629,21 @@ async def left(run: Run, hang: Hang) -> None:
 
 
 @pytest.mark.parametrize("point", POINTS)
-async def test_a_caller_who_leaves_cancels_the_provider_and_is_settled_once(point: str) -> None:
+async def test_a_caller_who_leaves_cancels_the_provider_and_is_recorded_once(point: str) -> None:
     hang = Hang()
     run = POINTS[point](hang)
     await left(run, hang)
-    assert run.outcome.whole is (point == "reading out")
+    assert run.record.ending == ("complete" if point == "reading out" else "left")
     if "head" in point or "second" in point:
-        assert run.outcome.status is None
+        assert run.record.status is None
+        assert (run.record.usage, run.record.unsettled_count) == ("unknown", 1)
 
 
 @pytest.mark.parametrize("stall", ["head", "chunk", "end"])
 @pytest.mark.parametrize("kind", STALLS)
-async def test_a_caller_who_stops_reading_and_leaves_is_settled_once(kind: str, stall: str) -> None:
+async def test_a_caller_who_stops_reading_and_leaves_is_recorded_once(kind: str, stall: str) -> None:
     run = STALLS[kind](stall)
     await left(run, run.answer.hang)
-    assert not run.outcome.whole
     assert not run.answer.ended
 
 
@@ -612,11 +651,11 @@ async def test_usage_read_before_the_caller_left_is_kept() -> None:
     hang = Hang()
     run = Run(streams(EVENT, FINISH, USAGE, hang), raw=STREAMED)
     await left(run, hang)
-    assert run.outcome.usage == SPENT
-    assert run.outcome.bytes_out == len(EVENT + FINISH + USAGE)
+    assert run.spent == SPENT
+    assert run.record.response_bytes == len(EVENT + FINISH + USAGE)
 
 
-async def test_a_fault_of_our_own_is_settled_too() -> None:
+async def test_a_fault_of_our_own_is_recorded_too() -> None:
     class Broken:
         async def send(self, request: UpstreamRequest) -> FakeResponse:
             raise RuntimeError("a bug")
@@ -624,10 +663,11 @@ async def test_a_fault_of_our_own_is_settled_too() -> None:
         async def close(self) -> None: ...
 
     run = Run()
-    run.pipeline._attempts = Attempts(Broken(), WAITS, 1)
+    run.pipeline._attempts = Attempts(Broken(), WAITS, 1, run.clock)
     with pytest.raises(RuntimeError):
         await run.pipeline.run(run.exchange, run.answer)
-    assert len(run.outcomes) == 1
+    assert len(run.records.records) == 1
+    assert (run.record.status, run.record.error, run.record.ending) == (500, "internal_error", "refused")
 
 
 async def test_time_spent_is_the_clock_s() -> None:
@@ -638,4 +678,5 @@ async def test_time_spent_is_the_clock_s() -> None:
     run.clock.advance(1.5)
     hang.released.set()
     await task
-    assert run.outcome.duration_s == 1.5
+    assert (run.record.duration_us, run.record.provider_us) == (1_500_000, 1_500_000)
+    assert (run.record.first_byte_us, run.record.overhead_us) == (1_500_000, 0)

@@ -35,7 +35,7 @@ def config(body: dict[str, Any] | str) -> dict[str, str]:
 
 
 def routed(world: World, headers: dict[str, str], asked: Call | None = None) -> Route:
-    return resolve(headers, asked or call(), world.caller())
+    return resolve(headers, asked or call(), world.caller()).route
 
 
 def target(world: World, headers: dict[str, str], asked: Call | None = None) -> Target:

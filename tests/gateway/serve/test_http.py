@@ -30,7 +30,10 @@ async def test_a_plain_answer_and_the_next_on_the_same_connection() -> None:
         first = await wire.post(CHAT, BODY, door.auth)
         second = await wire.post(CHAT, BODY, door.auth)
         assert (first.status, first.body, first.headers["content-length"]) == (200, OK, str(len(OK)))
-        assert (first.headers["x-portkey-request-id"], second.headers["x-portkey-request-id"]) == ("lg_1", "lg_2")
+        assert (first.headers["x-portkey-request-id"], second.headers["x-portkey-request-id"]) == (
+            f"lg_{1:032x}",
+            f"lg_{2:032x}",
+        )
         assert second.status == 429
         assert "aiohttp" not in str(first.headers).lower()
 
@@ -366,9 +369,9 @@ async def test_a_caller_who_leaves_cancels_the_provider_and_frees_the_place(stre
         await hang.reached.wait()
         await wire.close()
         async with asyncio.timeout(20):
-            await door.settled.wait()
+            await door.records.ended.wait()
         assert door.client.responses[0].aborted
-        assert not door.outcomes[0].whole
+        assert door.records.last.ending == "left"
         assert (await door.post()).status == 200
 
 
@@ -391,7 +394,7 @@ async def meet_a_fault() -> None:
     async with opened(client=Faulty()) as door:
         reply = await door.post()
         assert "marker" not in error(reply, 500, "internal_error")["message"]
-        assert len(door.outcomes) == 1
+        assert len(door.records.records) == 1
         assert (await door.get("/livez")).status == 200
 
 

@@ -392,7 +392,7 @@ async def test_what_two_readers_could_read_differently_is_refused_and_nothing_be
         assert said(caller.written) == [refusal]
         assert (refusal.status, refusal.closes, caller.half_closed) == (400, True, True)
         assert behind.client.requests == []
-        assert behind.outcomes == []
+        assert [(record.status, record.ending) for record in behind.records.records] in ([], [(400, "refused")])
         await gone(behind, caller)
 
 
@@ -546,7 +546,7 @@ async def test_a_caller_who_takes_nothing_is_cut_and_the_provider_with_him() -> 
     assert lane.caller.aborted
     await gone(lane.behind, lane.caller)
     assert lane.behind.client.responses[0].aborted
-    assert [outcome.whole for outcome in lane.behind.outcomes] == [False]
+    assert [record.ending for record in lane.behind.records.records] == ["left"]
 
 
 async def test_a_caller_who_does_not_take_his_last_answer_is_cut_too() -> None:
@@ -666,7 +666,8 @@ async def test_whoever_leaves_leaves_nothing_behind(stage: str, waits: bool, how
     assert called == (waits and any(word in stage for word in ("thinks", "stream", "more")))
     if called:
         assert behind.client.responses[0].aborted
-    assert len(behind.outcomes) == len(behind.client.requests)
+    assert [record.id for record in behind.records.records] == behind.records.begun, "each that began has one record"
+    assert len(behind.records.begun) >= len(behind.client.requests)
 
 
 async def test_a_caller_who_hangs_up_over_an_answer_he_did_not_take_is_not_waited_for() -> None:
@@ -690,7 +691,7 @@ async def test_half_a_connection_shut_by_a_waiting_caller_means_that_he_has_left
         await hang.reached.wait()
         writer.write_eof()
         async with asyncio.timeout(HANG_S):
-            await door.settled.wait()
+            await door.records.ended.wait()
         assert door.client.responses[0].aborted
         writer.close()
         assert (await door.post()).status == 200

@@ -1,0 +1,251 @@
+"""From an exchange that has ended to its record (pure): ids, counts, times and money; never content.
+
+The values stand in the order of `shared.models.record.Record`. They are made as a list because that is what is written,
+and a typed tuple of as many fields takes ten times as long; `tests/gateway/pipeline/test_record.py` holds each to its
+place.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+
+import orjson
+
+from gateway.pipeline.exchange import Attempt, Exchange, own_header
+from gateway.providers.base import Usage
+from shared.models.record import ATTEMPTS_MAX, INTEGER_MAX, METADATA_CHARS_MAX, METADATA_KEYS_MAX, Record
+from shared.pricing import Cost
+
+Row = list[object]
+Pseudonym = Callable[[str], str | None]
+"""What an end user is called in records; None: there is no key for it yet."""
+
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/@+,=-]{0,199}")
+_TRACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
+_NOTHING = Usage(input_tokens=0, output_tokens=0)
+_NOT_KNOWN = Usage()
+_FREE = (None, None, 0, 0, 0, 0, 0, 0, 0)
+_UNPRICED = (None,) * len(_FREE)
+_MINUTE_MS = 60_000
+_RETRY_AFTER_DIGITS_MAX = 9
+
+
+def row_of(exchange: Exchange, now_s: float, pseudonym: Pseudonym) -> Row:
+    """The record of an exchange that ends now."""
+    started_s, caller, call, attempts = exchange.started_s, exchange.caller, exchange.call, exchange.attempts
+    last = attempts[-1] if attempts else None
+    target = last.target if last is not None else None
+    usage_from, usage = _settled(exchange, last)
+    receive_us = None if exchange.received_s is None else _us(exchange.received_s - started_s)
+    provider_us = sum([_us(a.ended_s - a.began_s) for a in attempts if a.ended_s is not None])
+    first_byte_s = exchange.first_byte_s
+    if first_byte_s is None and exchange.ending is not None:
+        first_byte_s = now_s  # An answer of one piece begins and ends at once.
+    first_byte_us = overhead_us = None
+    if first_byte_s is not None:
+        first_byte_us = _us(first_byte_s - started_s)
+        overhead_us = max(first_byte_us - (receive_us or 0) - provider_us, 0)
+    user, metadata = _user_and_metadata(exchange)
+    row = [
+        exchange.id,
+        started_at_ms(exchange.id),
+        "standard",
+        caller.workspace.id if caller is not None else None,
+        caller.id if caller is not None else None,
+        exchange.door,
+        call.stream if call is not None else False,
+        exchange.view.sequence if exchange.view is not None else None,
+        exchange.way,
+        exchange.config.id if exchange.config is not None else None,
+        exchange.config.revision if exchange.config is not None else None,
+        target.virtual_key_id if target is not None else None,
+        target.place.provider if target is not None else None,
+        _model(last.model) if last is not None else None,
+        target.path if target is not None else None,
+        exchange.status,
+        next((attempt.status for attempt in reversed(attempts) if attempt.status is not None), None),
+        exchange.ending or "left",
+        exchange.error,
+        len(attempts),
+        0,
+        exchange.fallbacks,
+        sum([_unsettled(attempt) for attempt in attempts[:-1]]) + (usage_from == "unknown"),
+        [_told(attempt, started_s) for attempt in attempts[-ATTEMPTS_MAX:]],
+        "disabled",
+        usage_from,
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+        usage.reasoning_tokens,
+        usage.audio_input_tokens,
+        usage.audio_output_tokens,
+        *_money(exchange, usage_from, usage, last),
+        _us(now_s - started_s),
+        receive_us,
+        provider_us,
+        first_byte_us,
+        overhead_us,
+        len(exchange.body),
+        exchange.bytes_out,
+        _retry_after_s(last),
+        pseudonym(user) if user is not None else None,
+        metadata,
+        _id_in(exchange.headers, "trace-id"),
+        _id_in(exchange.headers, "span-id"),
+    ]
+    return anonymous(row) if caller is not None and caller.workspace.anonymous else row
+
+
+def aborted_row(id_: str, door: str, workspace: str | None, api_key: str | None, *, is_anonymous: bool) -> Row:
+    """The record of a request whose worker was killed: what was known of it, and the rest unknown."""
+    unknown = dict.fromkeys(Record._fields)
+    counts = dict.fromkeys(
+        ("attempt_count", "retry_count", "fallback_count", "unsettled_count", "request_bytes", "response_bytes"), 0
+    )
+    known = {
+        "id": id_,
+        "started_at_ms": started_at_ms(id_),
+        "mode": "standard",
+        "workspace": workspace,
+        "api_key": api_key,
+        "door": door,
+        "stream": False,
+        "ending": "aborted",
+        "attempts": [],
+        "cache": "disabled",
+        "usage": "unknown",
+        "metadata": {},
+    }
+    row = list({**unknown, **counts, **known}.values())
+    return anonymous(row) if is_anonymous else row
+
+
+def started_at_ms(id_: str) -> int:
+    """When the request began: its id says so first (`gateway/ids.py`)."""
+    return int(id_[3:15], 16)
+
+
+def anonymous(row: Row) -> Row:
+    """The row without what leads to a person: no key, nothing the caller named, minutes, and amounts of two digits."""
+    told = Record._make(row)._asdict()
+    amounts = {
+        name: _two_digits(value)
+        for name, value in told.items()
+        if name.endswith(("_tokens", "_picousd", "_bytes")) and isinstance(value, int)
+    }
+    if told["cost_picousd"] is not None:  # The parts still add up.
+        del amounts["cost_picousd"]
+        amounts["cost_picousd"] = sum(amount for name, amount in amounts.items() if name.endswith("_picousd"))
+    minute_ms = told["started_at_ms"] - told["started_at_ms"] % _MINUTE_MS
+    unnamed = dict.fromkeys(("api_key", "user", "trace_id", "span_id"))
+    hidden = {
+        "id": f"lg_{minute_ms:012x}{told['id'][15:]}",
+        "started_at_ms": minute_ms,
+        "mode": "anonymous",
+        "metadata": {},
+    }
+    return list({**told, **amounts, **unnamed, **hidden}.values())
+
+
+def _settled(exchange: Exchange, last: Attempt | None) -> tuple[str, Usage]:
+    """Where the counts are from, and the counts. What cannot be known is unknown, never 0."""
+    if exchange.usage is not None:
+        return ("estimated" if exchange.usage.estimated else "provider"), exchange.usage
+    if last is None or not last.sent or (last.status is not None and not 200 <= last.status < 300):
+        return "none", _NOTHING  # Nobody was asked, or nobody did the work.
+    return "unknown", _NOT_KNOWN
+
+
+def _money(exchange: Exchange, usage_from: str, usage: Usage, last: Attempt | None) -> tuple[object, ...]:
+    if usage_from == "none":
+        return _FREE
+    if usage_from == "unknown" or last is None or exchange.view is None:
+        return _UNPRICED
+    provider, at_ms = last.target.place.provider, started_at_ms(exchange.id)
+    cost: Cost | None = exchange.view.prices.cost(provider, last.model, usage, at_ms)
+    if cost is None or cost.total > INTEGER_MAX:
+        return _UNPRICED
+    return (
+        cost.price,
+        cost.adjustment,
+        cost.total,
+        cost.input,
+        cost.output,
+        cost.cache_read,
+        cost.cache_write,
+        cost.reasoning,
+        cost.audio,
+    )
+
+
+def _told(attempt: Attempt, started_s: float) -> tuple[object, ...]:
+    target = attempt.target
+    ended_s = attempt.began_s if attempt.ended_s is None else attempt.ended_s
+    return (
+        target.path,
+        target.place.provider,
+        _model(attempt.model),
+        target.virtual_key_id,
+        attempt.status,
+        attempt.error,
+        _us(attempt.began_s - started_s),
+        _us(ended_s - attempt.began_s),
+    )
+
+
+def _unsettled(attempt: Attempt) -> bool:
+    """It may have cost something, and nobody will ever say."""
+    return attempt.sent and (attempt.error is not None or attempt.status is None)
+
+
+def _model(name: str) -> str | None:
+    return name if _MODEL.fullmatch(name) else None
+
+
+def _retry_after_s(last: Attempt | None) -> int | None:
+    text = last.retry_after if last is not None else None
+    if text is None or len(text) > _RETRY_AFTER_DIGITS_MAX or not (text.isascii() and text.isdecimal()):
+        return None
+    return int(text)
+
+
+def _user_and_metadata(exchange: Exchange) -> tuple[str | None, dict[str, str]]:
+    """The end user the request names, and of its metadata what the workspace lets be told."""
+    call, caller = exchange.call, exchange.caller
+    user = call.body.get("user") if call is not None else None
+    shared: dict[str, str] = {}
+    given = own_header(exchange.headers, "metadata")
+    if given is not None:
+        metadata = _metadata(given)
+        user = metadata.get("_user", user)
+        keys = caller.workspace.metadata_keys if caller is not None else ()
+        for key, value in metadata.items():
+            if key in keys and len(shared) < METADATA_KEYS_MAX and len(key) <= METADATA_CHARS_MAX:
+                shared[key] = value
+    return (user if isinstance(user, str) and user else None), shared
+
+
+def _metadata(text: str) -> dict[str, str]:
+    """What of the header is metadata: strings of a size that the original takes. The rest is no metadata."""
+    try:
+        parsed = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return {}
+    if not isinstance(parsed, dict):
+        return {}
+    return {k: v for k, v in parsed.items() if isinstance(v, str) and len(v) <= METADATA_CHARS_MAX}
+
+
+def _id_in(headers: Mapping[str, str], word: str) -> str | None:
+    given = own_header(headers, word)
+    return given if given is not None and _TRACE.fullmatch(given) else None
+
+
+def _us(seconds: float) -> int:
+    return round(seconds * 1_000_000)
+
+
+def _two_digits(amount: int) -> int:
+    """1,234 → 1,200: rounded half up to its first two digits."""
+    unit = int(10 ** max(len(str(amount)) - 2, 0))
+    return (amount + unit // 2) // unit * unit

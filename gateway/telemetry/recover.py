@@ -1,0 +1,96 @@
+"""What becomes of a killed worker's requests: each one that it left without a record gets one, `aborted`.
+
+Run by the supervisor, which is plain code without a loop. A worker writes a request's record and clears its slot in one
+go, so a slot still in use belongs to a request without a record; but for one at most, if the worker was killed between
+the two. Its last segments tell.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+import structlog
+
+from gateway.pipeline.record import Row, aborted_row
+from gateway.sync import private_files
+from gateway.telemetry import segments, slots
+from gateway.telemetry.segments import Kind, Segment
+from gateway.telemetry.slots import Left
+from gateway.telemetry.spool import next_number
+from shared.models.record import FIELDS
+
+LOOKED_AT = 2
+"""How many of a worker's last segments are searched for its last record: the newest may have just begun."""
+
+log = structlog.get_logger("telemetry.recover")
+
+
+class Recovery:
+    """Turns what workers left into records. What cannot be written now is kept and tried again."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._state_dir = state_dir
+        self._folder = state_dir / segments.FOLDER
+        self._waiting: dict[str, list[Row]] = {}
+
+    @property
+    def waits(self) -> bool:
+        """Records are kept in memory, since the disk took nothing."""
+        return bool(self._waiting)
+
+    def everybody(self) -> None:
+        """Of every worker of a former start; before any worker begins. Raises OSError if the folder cannot be used."""
+        for folder in (slots.FOLDER, segments.FOLDER):
+            (self._state_dir / folder).mkdir(mode=0o700, exist_ok=True)
+        for path in slots.tables(self._state_dir):
+            self.ended(path.stem)
+
+    def ended(self, worker: str) -> None:
+        """This worker is dead: nobody writes to its table or its segments."""
+        path = slots.path_of(self._state_dir, worker)
+        try:
+            left = slots.left(path)
+            told = _told(self._folder, worker) if left else frozenset()
+        except FileNotFoundError:
+            return  # It never began, or was asked about before.
+        except OSError as error:
+            log.error("slots_unreadable", worker=worker, detail=error.strerror)  # noqa: TRY400 - the disk's fault
+            return
+        rows = [_row(request) for request in left if _chance_of(request.id) not in told]
+        if rows:
+            log.warning("requests_aborted", worker=worker, count=len(rows))
+            self._waiting.setdefault(worker, []).extend(rows)
+        self.retry()
+        path.unlink(missing_ok=True)
+
+    def retry(self) -> None:
+        """Write what waits."""
+        for worker, rows in list(self._waiting.items()):
+            try:
+                _write(self._folder, Segment(worker, next_number(self._folder, worker)), rows)
+            except OSError as error:
+                log.error("aborted_not_written", worker=worker, detail=error.strerror)  # noqa: TRY400 - as above
+                continue
+            del self._waiting[worker]
+
+
+def _told(folder: Path, worker: str) -> frozenset[str]:
+    """Of the worker's last records what in their ids is chance. Raises OSError."""
+    own = [segment for segment in segments.listed(folder) if segment.worker == worker]
+    frames = (frame for segment in own[-LOOKED_AT:] for frame in segments.iterate(folder, segment))
+    return frozenset(_chance_of(orjson.loads(frame.payload)[0]) for frame in frames if frame.kind == Kind.RECORD)
+
+
+def _chance_of(id_: str) -> str:
+    """The 80 random bits of a request's id; an anonymous record's id has another time in front."""
+    return id_[15:]
+
+
+def _row(left: Left) -> Row:
+    return aborted_row(left.id, left.door, left.workspace, left.api_key, is_anonymous=left.is_anonymous)
+
+
+def _write(folder: Path, segment: Segment, rows: Sequence[Row]) -> None:
+    """A whole segment, or none. Raises OSError."""
+    frames = b"".join(segments.frame(Kind.RECORD, orjson.dumps(row)) for row in rows)
+    private_files.write(folder / segment.name, segments.head(FIELDS) + frames)
