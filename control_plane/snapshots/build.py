@@ -90,7 +90,13 @@ def _drafts(content: Content) -> Iterator[tuple[str, Iterable[_Draft]]]:
             *(_Draft(Kind.MODEL, noun) for noun in content.models),
         ],
     )
-    yield organisation_shard(content.organisation.id), [_Draft(Kind.ORGANISATION, content.organisation)]
+    yield (
+        organisation_shard(content.organisation.id),
+        [
+            _Draft(Kind.ORGANISATION, content.organisation),
+            *(_Draft(Kind.PRICE, noun) for noun in content.prices),
+        ],
+    )
     for workspace in content.workspaces:
         yield (
             workspace_shard(workspace.workspace.id),

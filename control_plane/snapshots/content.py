@@ -9,6 +9,7 @@ from shared.models.api_key import ApiKey
 from shared.models.config import Config, ConfigBody, ConfigError, parse_config
 from shared.models.model import Model
 from shared.models.organisation import Organisation
+from shared.models.price import OwnPrice
 from shared.models.provider import Provider
 from shared.models.virtual_key import VirtualKey
 from shared.models.workspace import Workspace
@@ -39,12 +40,16 @@ class Content:
     providers: tuple[Provider, ...]
     models: tuple[Model, ...]
     workspaces: tuple[WorkspaceContent, ...]
+    prices: tuple[OwnPrice, ...] = ()
+    """The organisation's own."""
 
 
 def check(content: Content) -> None:
     """Every name is there once and every reference finds what it names. Raises BuildError at the first fault."""
     _unique(((("providers", i, "id"), p.id) for i, p in enumerate(content.providers)))
     _unique(((("models", i, "name"), m.id) for i, m in enumerate(content.models)))
+    _unique(((("prices", i, "id"), p.id) for i, p in enumerate(content.prices)))
+    _unique(((("prices", i), (p.provider, p.model, p.valid_from)) for i, p in enumerate(content.prices)), show=False)
     _unique(((("workspaces", i, "id"), w.workspace.id) for i, w in enumerate(content.workspaces)))
     _unique(((("workspaces", i, "slug"), w.workspace.slug) for i, w in enumerate(content.workspaces)))
     keys = [

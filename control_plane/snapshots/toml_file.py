@@ -25,6 +25,7 @@ from shared.models.config import Config
 from shared.models.model import Model
 from shared.models.noun import Id, Slug
 from shared.models.organisation import Organisation
+from shared.models.price import Amounts, OwnPrice
 from shared.models.provider import Provider
 from shared.models.virtual_key import VirtualKey
 from shared.models.workspace import InlineRules, ModelAlias, Workspace
@@ -71,6 +72,16 @@ class _Alias(ModelAlias):
 
 class _Provider(Provider):
     model_config = ConfigDict(extra="forbid")
+
+
+class _Amounts(Amounts):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Price(OwnPrice):
+    model_config = ConfigDict(extra="forbid")
+
+    amounts: _Amounts | None = None
 
 
 class _Organisation(_Entry):
@@ -139,6 +150,7 @@ class SnapshotFile(_Entry):
     organisation: _Organisation
     providers: tuple[_Provider, ...] = ()
     models: tuple[_Model, ...] = ()
+    prices: tuple[_Price, ...] = ()
     workspaces: tuple[_Workspace, ...] = ()
 
     def content(self, hash_key: Secret) -> Content:
@@ -152,6 +164,7 @@ class SnapshotFile(_Entry):
             ),
             providers=tuple(Provider.model_validate(entry.model_dump()) for entry in self.providers),
             models=tuple(_model(("models", i), entry) for i, entry in enumerate(self.models)),
+            prices=tuple(OwnPrice.model_validate(entry.model_dump()) for entry in self.prices),
             workspaces=tuple(_workspace(entry, hash_key) for entry in self.workspaces),
         )
 

@@ -4,6 +4,7 @@ import base64
 from collections import defaultdict
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from itertools import chain
 from typing import Protocol, TypeVar
@@ -22,6 +23,7 @@ from shared.models.config import Config, ConfigError, parse_config
 from shared.models.model import Model
 from shared.models.noun import Kind, Noun
 from shared.models.organisation import Organisation
+from shared.models.price import OwnPrice, Price
 from shared.models.provider import Provider
 from shared.models.virtual_key import VirtualKey, fits_a_header
 from shared.models.workspace import Workspace
@@ -39,6 +41,7 @@ _TYPES: Mapping[str, type[Noun]] = {
     Kind.CONFIG: Config,
     Kind.PROVIDER: Provider,
     Kind.MODEL: Model,
+    Kind.PRICE: OwnPrice,
 }
 
 Name = tuple[str, str, str]
@@ -193,7 +196,7 @@ class _Build:
             for key in self._by_workspace[entry.resource.shard, noun.id, Kind.API_KEY]:
                 self._built(key, partial(_take_key, workspace, callers))
         hash_key = Secret(base64.b64decode(organisations[0].api_key_hash_key))
-        return ConfigView(sequence, hash_key, callers, PriceTable({}))
+        return ConfigView(sequence, hash_key, callers, self._prices())
 
     def _built(self, entry: Opened, build: Callable[[Opened], T]) -> T | None:
         """What `build` makes of a resource, else of its last good version. The refusal names the one that came."""
@@ -256,6 +259,19 @@ class _Build:
             assert isinstance(entry.noun, Model)
             models[entry.noun.provider][entry.noun.name] = None
         return models
+
+    def _prices(self) -> PriceTable:
+        """Rows as they are: they are compiled when the first call of their model is charged."""
+        catalogue: dict[tuple[str, str], tuple[Price, ...]] = {}
+        for entry in self._by_kind[Kind.MODEL]:
+            model = entry.noun
+            assert isinstance(model, Model)
+            name = (model.provider, model.name)
+            catalogue[name] = catalogue.get(name) or model.prices
+        own: dict[tuple[str, str | None, date], OwnPrice] = {}
+        for entry in self._by_kind[Kind.PRICE]:
+            self._built(entry, partial(_take_price, own))
+        return PriceTable(catalogue, own.values())
 
     def _workspace(self, noun: Workspace, shard: str) -> WorkspaceView:
         allowed = None if noun.allowed_providers is None else frozenset(noun.allowed_providers)
@@ -345,6 +361,15 @@ def _take_key(workspace: WorkspaceView, callers: dict[bytes, Caller], entry: Ope
     if hash_ in callers:
         raise _Unusable("key_taken", "another API key has the same hash")
     callers[hash_] = _caller(noun, workspace)
+
+
+def _take_price(own: dict[tuple[str, str | None, date], OwnPrice], entry: Opened) -> None:
+    noun = entry.noun
+    assert isinstance(noun, OwnPrice)
+    name = (noun.provider, noun.model, noun.valid_from)
+    if name in own:
+        raise _Unusable("price_taken", "another price is for the same provider and model from the same day")
+    own[name] = noun
 
 
 def _check_slug(slug: str, taken: Container[str]) -> None:

@@ -19,6 +19,7 @@ class Kind(StrEnum):
     CONFIG = "config"
     PROVIDER = "provider"
     MODEL = "model"
+    PRICE = "price"
 
 
 class Noun(BaseModel):

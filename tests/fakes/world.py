@@ -23,6 +23,7 @@ HASH_KEY = Secret(b"h" * 32)
 WORKSPACE = "ws:w1"
 STORED_KEY = "sk-stored-of-main"
 OTHER_STORED_KEY = "sk-stored-of-second"
+AMOUNTS = {"input_usd_per_mtok": "1", "output_usd_per_mtok": "2"}
 SHUT = b"shut"
 """The sealed bytes of a resource that does not open."""
 
@@ -72,6 +73,7 @@ class World:
             ("m4", "acme", "acme-chat"),
         ):
             self.put("global", Kind.MODEL, id=id_, provider=provider, name=name)
+        self.price("pr1", provider="sim", model="sim-chat", amounts=AMOUNTS)
         self.workspace()
         self.virtual_key("main", "sim", STORED_KEY)
         self.virtual_key("second", "acme", OTHER_STORED_KEY)
@@ -101,6 +103,9 @@ class World:
     def api_key(self, id_: str, text: str, **fields: Any) -> None:
         body = {"id": id_, "workspace": "w1", "name": id_, "hash": keyed_hash(HASH_KEY, text).hex()}
         self.put(WORKSPACE, Kind.API_KEY, **{**body, **fields})
+
+    def price(self, id_: str, **fields: Any) -> None:
+        self.put("org:o1", Kind.PRICE, **{"id": id_, "provider": "sim", "valid_from": "2026-01-01", **fields})
 
     def config(self, slug: str, body: dict[str, Any]) -> None:
         self.put(WORKSPACE, Kind.CONFIG, id=f"pc-{slug}", workspace="w1", slug=slug, name=slug, body=body)

@@ -39,7 +39,7 @@ def test_kinds_live_in_their_shards(house: House) -> None:
     """GHS/1 7.2."""
     assert {shard.shard: {r.kind for r in shard.resources} for shard in house.publish().shards} == {
         "global": {"provider", "model"},
-        "org:org_test": {"organisation"},
+        "org:org_test": {"organisation", "price"},
         SHARD: {"workspace", "api_key", "virtual_key", "config"},
     }
 
@@ -98,6 +98,7 @@ def test_secret_kinds_are_not_compressed(house: House) -> None:
         "organisation": 2,
         "provider": 1,
         "model": 1,
+        "price": 1,
         "workspace": 1,
         "api_key": 1,
         "virtual_key": 1,

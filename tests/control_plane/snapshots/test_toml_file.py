@@ -1,6 +1,6 @@
 """The file a person writes: taken as it stands, each fault named with its path, no secret told."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -30,6 +30,17 @@ name = "sim-chat"
 provider = "simulator"
 name = "sim-embed"
 type = "embedding"
+[[prices]]
+id = "pr_1"
+provider = "simulator"
+model = "sim-chat"
+valid_from = 2026-01-01
+amounts = {{ input_usd_per_mtok = "0.15", output_usd_per_mtok = "0.6" }}
+[[prices]]
+id = "pr_2"
+provider = "simulator"
+valid_from = "2026-01-01"
+multiplier = "0.85"
 [[workspaces]]
 id = "ws_local"
 slug = "local"
@@ -73,6 +84,10 @@ def test_the_whole_file_becomes_nouns(tmp_path: Path) -> None:
         ("simulator/sim-chat", "chat"),
         ("simulator/sim-embed", "embedding"),
     ]
+    assert [(price.id, price.model, price.valid_from, price.multiplier) for price in made.prices] == [
+        ("pr_1", "sim-chat", date(2026, 1, 1), None),
+        ("pr_2", None, date(2026, 1, 1), "0.85"),
+    ]
     (workspace,) = made.workspaces
     assert workspace.workspace.inline.model_dump() == {"keys": False, "configs": True, "hosts": False}
     assert workspace.workspace.model_aliases["fast"].model == "sim-chat"
@@ -108,6 +123,15 @@ FAULTS = {
     "unknown field of a provider": ('id = "simulator"', 'id = "simulator"\nbaseurl = ""', "providers[0].baseurl"),
     "bad url": ("http://127.0.0.1:18787/v1/", "not a url", "providers[0].base_url"),
     "bad type of a model": ('"embedding"', '"video"', "models[1].type"),
+    "bad amount": ('"0.15"', "0.15", "prices[0].amounts.input_usd_per_mtok"),
+    "unknown amount": ("input_usd_per_mtok", "input_per_mtok", "prices[0].amounts.input_per_mtok"),
+    "price that says nothing": ('multiplier = "0.85"', "", "prices[1]"),
+    "price twice": ('id = "pr_2"', 'id = "pr_1"', "prices[1].id"),
+    "two prices for the same": (
+        'valid_from = "2026-01-01"',
+        'model = "sim-chat"\nvalid_from = "2026-01-01"',
+        "prices[1]",
+    ),
     "bad slug": ('slug = "local"', 'slug = "lo cal"', "workspaces[0].slug"),
     "half an inline": ("{ keys = false, configs = true, hosts = false }", "{ keys = false }", "workspaces[0]"),
     "key with a typing fault": (KEY, KEY[:20] + KEY[21] + KEY[20] + "0" + KEY[23:], "workspaces[0].api_keys[0].key"),

@@ -1,6 +1,7 @@
 """From a state to a view: one bad resource harms only itself, and its last good version serves on."""
 
 import base64
+from datetime import date
 from typing import Any
 
 import orjson
@@ -15,11 +16,14 @@ from gateway.view.view import ConfigView
 from shared.crypto.api_keys import new_api_key
 from shared.models.noun import Kind
 from shared.models.provider import Provider
+from shared.pricing import start_ms
 from shared.protocol import envelope
 from shared.protocol.envelope import Suite
 from shared.protocol.resource import SealedResource, credential_subject
 from shared.protocol.snapshot import ShardState
 from tests.fakes.world import SHUT, STORED_KEY, WORKSPACE, FakeState, World, new_compiler
+
+NOW_MS = start_ms(date(2026, 11, 21))
 
 
 @pytest.fixture
@@ -40,6 +44,7 @@ def shown(view: ConfigView) -> dict[str, set[str]]:
         "virtual_key": {f"vk-{slug}" for workspace in workspaces for slug in workspace.virtual_keys},
         "config": {f"pc-{slug}" for workspace in workspaces for slug in workspace.configs},
         "provider": {id_ for workspace in workspaces for id_ in workspace.providers},
+        "price": {held.price for held in [view.prices.held("sim", "sim-chat", NOW_MS)] if held is not None},
     }
 
 
