@@ -107,7 +107,17 @@ class Moment:
         return plain.isoformat(timespec="seconds" if self.span == SECOND else "microseconds") + "Z"
 
 
-Value = Text | Prefix | Anything | Flag | Number | StatusClass | Money | Duration | Moment
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """What names were found to stand for (`names.py`). It is nothing that can be written: it prints as its ids."""
+
+    ids: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return ",".join(map(written, self.ids))
+
+
+Value = Text | Prefix | Anything | Flag | Number | StatusClass | Money | Duration | Moment | Ids
 
 
 @dataclass(frozen=True, slots=True)
