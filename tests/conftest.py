@@ -9,4 +9,5 @@ pytest_plugins = (
     "tests.fixtures.control_plane",
     "tests.fixtures.people",
     "tests.fixtures.sync",
+    "tests.fixtures.recorded",
 )
