@@ -7,13 +7,15 @@ place.
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
+from itertools import islice
 
 import orjson
 
-from gateway.pipeline.exchange import Attempt, Exchange, own_header
+from gateway.pipeline.exchange import Attempt, Exchange
 from gateway.providers.base import Usage
-from shared.models.record import ATTEMPTS_MAX, INTEGER_MAX, METADATA_CHARS_MAX, METADATA_KEYS_MAX, Record
-from shared.pricing import Cost
+from gateway.view.view import Caller, ConfigView
+from shared.models.record import ATTEMPTS_MAX, METADATA_CHARS_MAX, METADATA_KEYS_MAX, Record
 
 Row = list[object]
 Pseudonym = Callable[[str], str | None]
@@ -31,45 +33,64 @@ _RETRY_AFTER_DIGITS_MAX = 9
 
 def row_of(exchange: Exchange, now_s: float, pseudonym: Pseudonym) -> Row:
     """The record of an exchange that ends now."""
-    started_s, caller, call, attempts = exchange.started_s, exchange.caller, exchange.call, exchange.attempts
-    last = attempts[-1] if attempts else None
-    target = last.target if last is not None else None
+    started_s, started_ms = exchange.started_s, started_at_ms(exchange.id)
+    caller, call, view, config = exchange.caller, exchange.call, exchange.view, exchange.config
+    attempts, headers = exchange.attempts, exchange.headers
+    last, target, model = None, None, None
+    provider_us, unsettled, is_open = 0, 0, False
+    provider_status: int | None = None
+    told = []
+    for last in attempts:
+        ended_s = last.began_s if last.ended_s is None else last.ended_s
+        took_us, target, model = _us(ended_s - last.began_s), last.target, _model(last.model)
+        provider_us += took_us
+        unsettled += is_open
+        is_open = last.sent and (last.error is not None or last.status is None)
+        provider_status = provider_status if last.status is None else last.status
+        place, began_us = target.place, _us(last.began_s - started_s)
+        told.append(
+            (target.path, place.provider, model, target.virtual_key_id, last.status, last.error, began_us, took_us)
+        )
     usage_from, usage = _settled(exchange, last)
+    unsettled += usage_from == "unknown"  # Of the last one it is known better than of those given up.
     receive_us = None if exchange.received_s is None else _us(exchange.received_s - started_s)
-    provider_us = sum([_us(a.ended_s - a.began_s) for a in attempts if a.ended_s is not None])
+    first_byte_us = overhead_us = None
     first_byte_s = exchange.first_byte_s
     if first_byte_s is None and exchange.ending is not None:
         first_byte_s = now_s  # An answer of one piece begins and ends at once.
-    first_byte_us = overhead_us = None
     if first_byte_s is not None:
         first_byte_us = _us(first_byte_s - started_s)
         overhead_us = max(first_byte_us - (receive_us or 0) - provider_us, 0)
-    user, metadata = _user_and_metadata(exchange)
+    metadata: dict[str, str] = {}
+    user = call.body.get("user") if call is not None else None
+    given = headers.get("x-portkey-metadata") or headers.get("x-gatehouse-metadata")
+    if given is not None:
+        user, metadata = _user_and_metadata(given, user, caller)
     row = [
         exchange.id,
-        started_at_ms(exchange.id),
+        started_ms,
         "standard",
         caller.workspace.id if caller is not None else None,
         caller.id if caller is not None else None,
         exchange.door,
         call.stream if call is not None else False,
-        exchange.view.sequence if exchange.view is not None else None,
+        view.sequence if view is not None else None,
         exchange.way,
-        exchange.config.id if exchange.config is not None else None,
-        exchange.config.revision if exchange.config is not None else None,
+        config.id if config is not None else None,
+        config.revision if config is not None else None,
         target.virtual_key_id if target is not None else None,
         target.place.provider if target is not None else None,
-        _model(last.model) if last is not None else None,
+        model,
         target.path if target is not None else None,
         exchange.status,
-        next((attempt.status for attempt in reversed(attempts) if attempt.status is not None), None),
+        provider_status,
         exchange.ending or "left",
         exchange.error,
-        len(attempts),
+        len(told),
         0,
         exchange.fallbacks,
-        sum([_unsettled(attempt) for attempt in attempts[:-1]]) + (usage_from == "unknown"),
-        [_told(attempt, started_s) for attempt in attempts[-ATTEMPTS_MAX:]],
+        unsettled,
+        told[-ATTEMPTS_MAX:],
         "disabled",
         usage_from,
         usage.input_tokens,
@@ -79,7 +100,7 @@ def row_of(exchange: Exchange, now_s: float, pseudonym: Pseudonym) -> Row:
         usage.reasoning_tokens,
         usage.audio_input_tokens,
         usage.audio_output_tokens,
-        *_money(exchange, usage_from, usage, last),
+        *_money(view, usage_from, usage, last, started_ms),
         _us(now_s - started_s),
         receive_us,
         provider_us,
@@ -87,11 +108,11 @@ def row_of(exchange: Exchange, now_s: float, pseudonym: Pseudonym) -> Row:
         overhead_us,
         len(exchange.body),
         exchange.bytes_out,
-        _retry_after_s(last),
-        pseudonym(user) if user is not None else None,
+        _retry_after_s(last.retry_after) if last is not None and last.retry_after is not None else None,
+        pseudonym(user) if isinstance(user, str) and user else None,
         metadata,
-        _id_in(exchange.headers, "trace-id"),
-        _id_in(exchange.headers, "span-id"),
+        _id_in(headers, "x-portkey-trace-id", "x-gatehouse-trace-id"),
+        _id_in(headers, "x-portkey-span-id", "x-gatehouse-span-id"),
     ]
     return anonymous(row) if caller is not None and caller.workspace.anonymous else row
 
@@ -156,14 +177,15 @@ def _settled(exchange: Exchange, last: Attempt | None) -> tuple[str, Usage]:
     return "unknown", _NOT_KNOWN
 
 
-def _money(exchange: Exchange, usage_from: str, usage: Usage, last: Attempt | None) -> tuple[object, ...]:
+def _money(
+    view: ConfigView | None, usage_from: str, usage: Usage, last: Attempt | None, at_ms: int
+) -> tuple[object, ...]:
     if usage_from == "none":
         return _FREE
-    if usage_from == "unknown" or last is None or exchange.view is None:
+    if usage_from == "unknown" or last is None or view is None:
         return _UNPRICED
-    provider, at_ms = last.target.place.provider, started_at_ms(exchange.id)
-    cost: Cost | None = exchange.view.prices.cost(provider, last.model, usage, at_ms)
-    if cost is None or cost.total > INTEGER_MAX:
+    cost = view.prices.cost(last.target.place.provider, last.model, usage, at_ms)
+    if cost is None:
         return _UNPRICED
     return (
         cost.price,
@@ -178,51 +200,23 @@ def _money(exchange: Exchange, usage_from: str, usage: Usage, last: Attempt | No
     )
 
 
-def _told(attempt: Attempt, started_s: float) -> tuple[object, ...]:
-    target = attempt.target
-    ended_s = attempt.began_s if attempt.ended_s is None else attempt.ended_s
-    return (
-        target.path,
-        target.place.provider,
-        _model(attempt.model),
-        target.virtual_key_id,
-        attempt.status,
-        attempt.error,
-        _us(attempt.began_s - started_s),
-        _us(ended_s - attempt.began_s),
-    )
-
-
-def _unsettled(attempt: Attempt) -> bool:
-    """It may have cost something, and nobody will ever say."""
-    return attempt.sent and (attempt.error is not None or attempt.status is None)
-
-
+@lru_cache(maxsize=4_096)
 def _model(name: str) -> str | None:
     return name if _MODEL.fullmatch(name) else None
 
 
-def _retry_after_s(last: Attempt | None) -> int | None:
-    text = last.retry_after if last is not None else None
-    if text is None or len(text) > _RETRY_AFTER_DIGITS_MAX or not (text.isascii() and text.isdecimal()):
+def _retry_after_s(text: str) -> int | None:
+    if len(text) > _RETRY_AFTER_DIGITS_MAX or not (text.isascii() and text.isdecimal()):
         return None
     return int(text)
 
 
-def _user_and_metadata(exchange: Exchange) -> tuple[str | None, dict[str, str]]:
+def _user_and_metadata(text: str, user: object, caller: Caller | None) -> tuple[object, dict[str, str]]:
     """The end user the request names, and of its metadata what the workspace lets be told."""
-    call, caller = exchange.call, exchange.caller
-    user = call.body.get("user") if call is not None else None
-    shared: dict[str, str] = {}
-    given = own_header(exchange.headers, "metadata")
-    if given is not None:
-        metadata = _metadata(given)
-        user = metadata.get("_user", user)
-        keys = caller.workspace.metadata_keys if caller is not None else ()
-        for key, value in metadata.items():
-            if key in keys and len(shared) < METADATA_KEYS_MAX and len(key) <= METADATA_CHARS_MAX:
-                shared[key] = value
-    return (user if isinstance(user, str) and user else None), shared
+    metadata = _metadata(text)
+    keys = caller.workspace.metadata_keys if caller is not None else frozenset()
+    shared = {key: value for key, value in metadata.items() if key in keys and len(key) <= METADATA_CHARS_MAX}
+    return metadata.get("_user", user), dict(islice(shared.items(), METADATA_KEYS_MAX))
 
 
 def _metadata(text: str) -> dict[str, str]:
@@ -236,8 +230,8 @@ def _metadata(text: str) -> dict[str, str]:
     return {k: v for k, v in parsed.items() if isinstance(v, str) and len(v) <= METADATA_CHARS_MAX}
 
 
-def _id_in(headers: Mapping[str, str], word: str) -> str | None:
-    given = own_header(headers, word)
+def _id_in(headers: Mapping[str, str], name: str, other: str) -> str | None:
+    given = headers.get(name) or headers.get(other)
     return given if given is not None and _TRACE.fullmatch(given) else None
 
 

@@ -1,15 +1,18 @@
 """A worker's running requests in a memory-mapped table of fixed slots: what a killed worker leaves behind.
 
-    GHSLOTS1 | slots, 4 bytes | padding to 64 bytes | slots of 192 bytes:
-    used, 1 byte | flags, 1 | lengths of workspace and API key, 1 each | id, 16 | door, 28 | workspace, 72 | API key, 72
+    GHSLOTS1 | slots, 4 bytes | padding to 64 bytes | slots of 256 bytes:
+    used, 1 byte | padding, 3 | id, 36 | door, 28 | check, 4 | flags, 1 | length of workspace and of API key, 1 each |
+    padding, 1 | workspace, 72 | API key, 72
 
 The pages belong to the file, not to the process: what was written is there after `kill -9`. `used` is written last and
-cleared first, so a slot that is in use is whole.
+cleared first, so a slot that is in use is whole; and whose it is counts only if the check (CRC-32 from the flags on)
+says that it was written to its end.
 """
 
 import mmap
 import os
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +23,15 @@ SUFFIX = ".slots"
 _MAGIC = b"GHSLOTS1"
 _HEAD = struct.Struct("<8sI")
 _HEAD_BYTES = 64
-_SLOT_BYTES = 192
-_BEGIN = struct.Struct("<BBB16s28s")
-"""From the second byte of a slot: flags, both lengths, id, door."""
-_NAMES = struct.Struct("<BBB")
-_WORKSPACE_AT = 48
-_API_KEY_AT = 120
+_SLOT_BYTES = 256
+_BEGIN = struct.Struct("<36s28sIBBB")
+"""From `_ID_AT` on: id, door, and nothing known of whose it is."""
+_OWNER = struct.Struct("<BBBx72s72s")
+"""From behind the check on: flags, both lengths, workspace, API key."""
+_ID_AT = 4
+_CHECK_AT = 68
 _NAME_BYTES_MAX = 72
+_OWNERS_MAX = 10_000
 _ANONYMOUS = 1
 
 
@@ -44,7 +49,7 @@ class Left:
 class SlotTable:
     """One worker's. Made anew at its start: what the one before left must have been read (`recover.py`)."""
 
-    __slots__ = ("_free", "_map", "full_count")
+    __slots__ = ("_free", "_map", "_owners", "full_count")
 
     def __init__(self, path: Path, count: int) -> None:
         """Raises OSError."""
@@ -60,6 +65,8 @@ class SlotTable:
         _HEAD.pack_into(self._map, 0, _MAGIC, count)
         fresh.replace(path)
         self._free = list(range(count - 1, -1, -1))
+        self._owners: dict[tuple[str, str, bool], bytes] = {}
+        """Ready bytes of those who called already."""
         self.full_count = 0
         """Requests that found no slot; a kill would leave no trace of them."""
 
@@ -70,19 +77,20 @@ class SlotTable:
             return None
         slot = self._free.pop()
         at = _HEAD_BYTES + slot * _SLOT_BYTES
-        _BEGIN.pack_into(self._map, at + 1, 0, 0, 0, bytes.fromhex(id_[3:]), door.encode())
+        _BEGIN.pack_into(self._map, at + _ID_AT, id_.encode(), door.encode(), 0, 0, 0, 0)
         self._map[at] = 1
         return slot
 
     def name(self, slot: int, workspace: str, api_key: str, *, is_anonymous: bool) -> None:
-        """Mark whose it is. A name too long for a slot is left out."""
-        at = _HEAD_BYTES + slot * _SLOT_BYTES
-        of_workspace, of_key = workspace.encode()[:_NAME_BYTES_MAX], api_key.encode()[:_NAME_BYTES_MAX]
-        table = self._map
-        table[at + _WORKSPACE_AT : at + _WORKSPACE_AT + len(of_workspace)] = of_workspace
-        table[at + _API_KEY_AT : at + _API_KEY_AT + len(of_key)] = of_key
-        # Last: until then the slot says that it does not know.
-        _NAMES.pack_into(table, at + 1, _ANONYMOUS if is_anonymous else 0, len(of_workspace), len(of_key))
+        """Mark whose it is. Of a name too long for a slot the beginning is kept."""
+        key = (workspace, api_key, is_anonymous)
+        owner = self._owners.get(key)
+        if owner is None:
+            if len(self._owners) >= _OWNERS_MAX:
+                self._owners.clear()
+            owner = self._owners[key] = _owner(workspace, api_key, is_anonymous=is_anonymous)
+        at = _HEAD_BYTES + slot * _SLOT_BYTES + _CHECK_AT
+        self._map[at : at + len(owner)] = owner
 
     def give_back(self, slot: int) -> None:
         self._map[_HEAD_BYTES + slot * _SLOT_BYTES] = 0
@@ -129,13 +137,25 @@ def _used(data: bytes) -> Iterator[int]:
 
 
 def _left(data: bytes, at: int) -> Left:
-    flags, of_workspace, of_key, id_, door = _BEGIN.unpack_from(data, at + 1)
-    workspace = data[at + _WORKSPACE_AT : at + _WORKSPACE_AT + of_workspace].decode("ascii", "replace")
-    api_key = data[at + _API_KEY_AT : at + _API_KEY_AT + of_key].decode("ascii", "replace")
+    id_, door, check, *_ = _BEGIN.unpack_from(data, at + _ID_AT)
+    owner = data[at + _CHECK_AT + 4 : at + _CHECK_AT + 4 + _OWNER.size]
+    flags, of_workspace, of_key, workspace, api_key = _OWNER.unpack(owner)
+    known = check == zlib.crc32(owner)
     return Left(
-        id=f"lg_{id_.hex()}",
-        door=door.rstrip(b"\0").decode("ascii", "replace"),
-        workspace=workspace or None,
-        api_key=api_key or None,
-        is_anonymous=bool(flags & _ANONYMOUS),
+        id=_text(id_),
+        door=_text(door),
+        workspace=_text(workspace[:of_workspace]) if known else None,
+        api_key=_text(api_key[:of_key]) if known else None,
+        is_anonymous=known and bool(flags & _ANONYMOUS),
     )
+
+
+def _owner(workspace: str, api_key: str, *, is_anonymous: bool) -> bytes:
+    of_workspace, of_key = workspace.encode()[:_NAME_BYTES_MAX], api_key.encode()[:_NAME_BYTES_MAX]
+    flags = _ANONYMOUS if is_anonymous else 0
+    owner = _OWNER.pack(flags, len(of_workspace), len(of_key), of_workspace, of_key)
+    return zlib.crc32(owner).to_bytes(4, "little") + owner
+
+
+def _text(data: bytes) -> str:
+    return data.rstrip(b"\0").decode("ascii", "replace")

@@ -69,14 +69,12 @@ class Spool:
     def write(self, payload: bytes) -> None:
         """Keep a record: on the disk, else in memory, else in the count of those that were lost."""
         data = segments.frame(Kind.RECORD, payload)
-        if self._why and self._clock.monotonic_s() < self._retry_due_s:
+        waits = bool(self._why) and self._clock.monotonic_s() < self._retry_due_s
+        if waits or not self._flushed() or not self._append(data):
             self._hold(data)
-            return
-        if (self._held or self._dropped) and not self.flush():
-            self._hold(data)
-            return
-        if not self._append(data):
-            self._hold(data)
+
+    def _flushed(self) -> bool:
+        return not self.holds or self.flush()
 
     def flush(self, frames_max: int = FLUSH_FRAMES_MAX) -> bool:
         """Try to write some of what is held; whether nothing is any more."""
