@@ -59,6 +59,10 @@ from control_plane.sync.authenticate import NodeAuthenticator
 from control_plane.sync.enrol import Enrolments
 from control_plane.sync.notices import Notices
 from control_plane.sync.upkeep import Upkeep
+from control_plane.telemetry.clickhouse import ClickHouse
+from control_plane.telemetry.migrate import Engines
+from control_plane.telemetry.retention import Retention
+from control_plane.telemetry.schema import Schema
 from control_plane.virtual_keys.api import VirtualKeys
 from control_plane.web import openapi, reference_page
 from control_plane.web.api import BODY_BYTES_MAX, Api
@@ -91,6 +95,14 @@ class Sync:
 
 
 @dataclass(frozen=True, slots=True)
+class Telemetry:
+    """Records and what is counted of them, and what runs beside it."""
+
+    clickhouse: ClickHouse
+    schema: Schema
+
+
+@dataclass(frozen=True, slots=True)
 class Plane:
     """What a running control plane is made of, as its server needs it."""
 
@@ -101,6 +113,7 @@ class Plane:
     invitations: Invitations
     changes: Changes
     sync: Sync
+    telemetry: Telemetry
     database: Database
     ids: Ids
 
@@ -161,7 +174,8 @@ async def _serve(settings: Settings) -> None:
     async with plane(settings) as parts:
         await _offer_first_run(parts.first_run, settings.state_dir / FIRST_RUN_FILE)
         runner = web.AppRunner(application(parts), access_log=None, handle_signals=False)
-        beside = [asyncio.create_task(parts.sync.notices.run()), asyncio.create_task(parts.sync.upkeep.run())]
+        background = (parts.sync.notices, parts.sync.upkeep, parts.telemetry.schema)
+        beside = [asyncio.create_task(part.run()) for part in background]
         await runner.setup()
         try:
             await _listen(runner, settings)
@@ -186,6 +200,7 @@ async def plane(settings: Settings) -> AsyncIterator[Plane]:
     database = await Database.connect(
         settings.postgres_url.get_secret_value(), connections_max=settings.connections_max
     )
+    telemetry = _telemetry(settings, database)
     try:
         kms = LocalKms(settings.state_dir / settings.kms.removeprefix("local:"))
         data_keys = DataKeys(kms, clock)
@@ -234,9 +249,19 @@ async def plane(settings: Settings) -> AsyncIterator[Plane]:
             Notices(Secret(settings.postgres_url.get_secret_value()), database, reader),
             Upkeep(database),
         )
-        yield Plane(routes, authenticator, first_run, organisations, invitations, changes, sync, database, ids)
+        yield Plane(
+            routes, authenticator, first_run, organisations, invitations, changes, sync, telemetry, database, ids
+        )
     finally:
+        await telemetry.clickhouse.close()
         await database.close()
+
+
+def _telemetry(settings: Settings, database: Database) -> Telemetry:
+    url = settings.clickhouse_url
+    clickhouse = ClickHouse(None if url is None else Secret(url.get_secret_value()))
+    retention = Retention(settings.record_days_max, settings.record_minute_days_max, settings.record_hour_days_max)
+    return Telemetry(clickhouse, Schema(clickhouse, database, retention, Engines(settings.clickhouse_cluster)))
 
 
 def application(parts: Plane) -> web.Application:
@@ -267,7 +292,8 @@ def application(parts: Plane) -> web.Application:
                 await connection.fetchval("select 1")
         except Problem as problem:
             return web.json_response({"status": "not_ready", "code": problem.code}, status=503)
-        return web.json_response({"status": "ready"})
+        # Analytics may be away: everything else is served without them.
+        return web.json_response({"status": "ready", "analytics": await parts.telemetry.clickhouse.state()})
 
     server.router.add_get("/api/openapi.json", openapi_json)
     server.router.add_get("/api", reference)

@@ -9,7 +9,7 @@ Problem
 ├── Conflict          409  it clashes with what is there
 ├── TooLarge          413
 ├── TooMany           429  asked too often; `retry_after_s` says when to come again
-└── Unavailable       503  a part of ours is away
+└── Unavailable       503  a part of ours is away; `retry_after_s` says when to come again, where it is known
 """
 
 
@@ -18,12 +18,16 @@ class Problem(Exception):
 
     status = 500
     code = "internal_error"
+    retry_after_s: int | None = None
+    """When the same may be asked again."""
 
     def __init__(self, detail: str, *, code: str | None = None, pointer: str | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
         self.code = code or type(self).code
         self.pointer = pointer
+        self.extensions: dict[str, int] = {}
+        """Further members of the problem document."""
 
 
 class Invalid(Problem):

@@ -17,6 +17,14 @@ class Settings(BaseSettings):
     """`postgresql://role:password@host/name`; the role owns the database and is no superuser."""
     clickhouse_url: SecretStr | None = None
     """`http://user:password@host:port/database` (or https): where records are kept and counted."""
+    clickhouse_cluster: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")
+    """Name of the ClickHouse cluster whose servers all hold the same; without one the tables are of one server."""
+    record_days_max: int = Field(default=400, ge=1, le=3_650)
+    """How long records are kept."""
+    record_minute_days_max: int = Field(default=30, ge=1, le=3_650)
+    """How long sums by the minute are."""
+    record_hour_days_max: int = Field(default=1_100, ge=1, le=3_650)
+    """How long sums by the hour are."""
     state_dir: Path = Path(".gatehouse/control_plane")
     """The signing key and, with a local KMS, its key file; made 0700."""
     kms: str = "local:kms.json"

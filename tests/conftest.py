@@ -10,4 +10,5 @@ pytest_plugins = (
     "tests.fixtures.people",
     "tests.fixtures.sync",
     "tests.fixtures.recorded",
+    "tests.fixtures.telemetry",
 )

@@ -6,7 +6,7 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from control_plane.errors import Invalid, Problem, TooMany
+from control_plane.errors import Invalid, Problem
 from control_plane.filters.faults import FilterFault
 
 
@@ -42,9 +42,10 @@ def response(problem: Problem, request_id: str) -> web.Response:
         "code": problem.code,
         "pointer": problem.pointer,
         "request_id": request_id,
+        **problem.extensions,
     }
     if isinstance(problem, FilterFault):
         document["position"] = problem.position
-    headers = {"retry-after": str(problem.retry_after_s)} if isinstance(problem, TooMany) else None
+    headers = None if problem.retry_after_s is None else {"retry-after": str(problem.retry_after_s)}
     body = orjson.dumps(document)
     return web.Response(status=problem.status, content_type="application/problem+json", body=body, headers=headers)
