@@ -161,6 +161,8 @@ class ClickHouse:
             database=database,
             client_name="gatehouse",
             tz_mode="aware",
+            form_encode_query_params=True,  # What is asked with may be longer than a line of HTTP.
+            query_retries=0,
             connect_timeout=self._connect_s_max,
             send_receive_timeout=ANSWER_S_MAX + self._connect_s_max,
             connector_limit=CONNECTIONS_MAX,
