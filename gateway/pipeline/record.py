@@ -15,14 +15,21 @@ import orjson
 from gateway.pipeline.exchange import Attempt, Exchange
 from gateway.providers.base import Usage
 from gateway.view.view import Caller, ConfigView
-from shared.models.record import ATTEMPTS_MAX, METADATA_CHARS_MAX, METADATA_KEYS_MAX, Record
+from shared.models.record import (
+    ATTEMPTS_MAX,
+    METADATA_CHARS_MAX,
+    METADATA_KEYS_MAX,
+    MODEL_PATTERN,
+    TRACE_PATTERN,
+    Record,
+)
 
 Row = list[object]
 Pseudonym = Callable[[str], str | None]
 """What an end user is called in records; None: there is no key for it yet."""
 
-_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/@+,=-]{0,199}")
-_TRACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
+_MODEL = re.compile(MODEL_PATTERN)
+_TRACE = re.compile(TRACE_PATTERN)
 _NOTHING = Usage(input_tokens=0, output_tokens=0)
 _NOT_KNOWN = Usage()
 _FREE = (None, None, 0, 0, 0, 0, 0, 0, 0)

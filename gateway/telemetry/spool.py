@@ -73,9 +73,6 @@ class Spool:
         if waits or not self._flushed() or not self._append(data):
             self._hold(data)
 
-    def _flushed(self) -> bool:
-        return not self.holds or self.flush()
-
     def flush(self, frames_max: int = FLUSH_FRAMES_MAX) -> bool:
         """Try to write some of what is held; whether nothing is any more."""
         for _ in range(min(frames_max, len(self._held))):
@@ -99,6 +96,9 @@ class Spool:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+    def _flushed(self) -> bool:
+        return not self.holds or self.flush()
 
     def _append(self, data: bytes) -> bool:
         if self._size >= self._segment_bytes_max or self._file is None:

@@ -24,10 +24,12 @@ Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,49}$")]
 """A name of our own making. A newer gateway may say one that this build does not know."""
 RequestId = Annotated[str, StringConstraints(pattern=r"^lg_[0-9a-f]{32}$")]
 Pseudonym = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
-ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._:/@+,=-]{0,199}$")]
+MODEL_PATTERN = r"^[A-Za-z0-9@*][A-Za-z0-9._:/@*+,=-]{0,199}$"
+TRACE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$"
+ModelName = Annotated[str, StringConstraints(pattern=MODEL_PATTERN)]
 """What does not look like a model's name is not told: it is a text of the caller's."""
 TargetPath = Annotated[str, StringConstraints(pattern=r"^config(\.targets\[[0-9]{1,4}\]){0,16}$")]
-TraceId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$")]
+TraceId = Annotated[str, StringConstraints(pattern=TRACE_PATTERN)]
 MetadataText = Annotated[str, StringConstraints(max_length=METADATA_CHARS_MAX)]
 Status = Annotated[int, Field(ge=100, le=999)]
 
