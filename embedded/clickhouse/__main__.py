@@ -24,6 +24,8 @@ LINE_BYTES_MAX = 256 * 1024
 
 async def serve(port: int, password: Secret, data: Path) -> None:
     engine = Engine(data)
+    for part in engine.taken_back:
+        print(f"part {part} was being inserted when the engine was killed; its insert can be repeated", flush=True)
     # Without handler_cancellation nobody would learn that a caller left.
     runner = web.AppRunner(
         Front(engine, Login(password)).application(),
