@@ -29,6 +29,9 @@ def main(arguments: Sequence[str], clock: Clock) -> int:
         return _with_settings(app.migrate_only)
     if options.command == "organisation":
         return _with_settings(partial(app.make_organisation, name=options.name, email=options.owner))
+    if options.command == "openapi":
+        print(orjson.dumps(app.description(), option=orjson.OPT_INDENT_2).decode())
+        return 0
     if options.command is None:
         return _with_settings(app.run)
     try:
@@ -95,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     signing.add_argument("--signing-key", type=Path, required=True, help="private file; made if it is missing")
     commands.add_parser("fingerprint", parents=[signing], help="print the signing key's fingerprint")
     commands.add_parser("migrate", help="bring the database's schema up to date, and end")
+    commands.add_parser("openapi", help="print the OpenAPI description of the API, and end")
     organisation = commands.add_parser("organisation", help="make a further organisation and invite its owner")
     organisation.add_argument("name")
     organisation.add_argument("--owner", required=True, metavar="EMAIL", help="who gets the invitation")

@@ -15,6 +15,7 @@ import structlog
 import uvloop
 from aiohttp import web
 from argon2 import PasswordHasher
+from pydantic import SecretStr
 
 from control_plane.admin_keys.api import AdminKeys
 from control_plane.api_keys.api import ApiKeys
@@ -69,7 +70,7 @@ from control_plane.web.api import BODY_BYTES_MAX, Api
 from control_plane.web.route import Call, Route
 from control_plane.workspaces.api import Workspaces
 from shared import logs
-from shared.clock import SystemClock
+from shared.clock import Clock, SystemClock
 from shared.crypto import sign
 from shared.crypto.secret import Secret
 
@@ -81,6 +82,19 @@ _WHY_NOT = (BuildError, DatabaseUnfit, MigrationError, Problem, OSError, ValueEr
 """What a person can mend: told in one line, without a traceback."""
 
 log = structlog.get_logger("control_plane")
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What the rooms stand on."""
+
+    database: Database
+    changes: Changes
+    data_keys: DataKeys
+    shard_keys: ShardKeys
+    known: KnownProviders
+    ids: Ids
+    clock: Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,66 +209,82 @@ async def plane(settings: Settings) -> AsyncIterator[Plane]:
 
     Raises Unavailable if the KMS cannot open what this database holds: better now than at somebody's first edit.
     """
-    clock = SystemClock()
-    ids = Ids(clock)
     database = await Database.connect(
         settings.postgres_url.get_secret_value(), connections_max=settings.connections_max
     )
     telemetry = _telemetry(settings, database)
     try:
-        kms = LocalKms(settings.state_dir / settings.kms.removeprefix("local:"))
-        data_keys = DataKeys(kms, clock)
-        shard_keys = ShardKeys(data_keys)
-        changes = Changes(database, shard_keys, ids)
-        known = KnownProviders(read_built_in())
-        await seed(changes, data_keys, shard_keys, catalogue.load(known.built_in))
+        ground = _ground(settings, database)
+        await seed(ground.changes, ground.data_keys, ground.shard_keys, catalogue.load(ground.known.built_in))
         async with database.instance() as connection:
-            await data_keys.require(connection, INSTANCE)
-        passwords, attempts = Passwords(PasswordHasher()), Attempts(clock)
-        organisations = Organisations(database, changes, shard_keys, data_keys, ids)
-        first_run = FirstRun(database, changes, organisations, passwords, attempts, ids)
-        gateway_keys = GatewayKeys(data_keys, shard_keys)
-        invitations = Invitations(database, changes, ids)
+            await ground.data_keys.require(connection, INSTANCE)
         signing_key = state.signing_key(settings.state_dir / "signing.key")
-        fingerprint = sign.fingerprint(sign.public_key(signing_key))
-        public_url = settings.public_url or f"http://{settings.host}:{settings.port}"
-        rooms = (
-            first_run,
-            Logins(database, changes, passwords, attempts),
-            Accounts(database, changes, passwords, attempts),
-            Joining(database, changes, passwords, attempts, ids),
-            organisations,
-            Members(database, changes),
-            invitations,
-            AdminKeys(database, changes, ids, clock),
-            Workspaces(database, changes, shard_keys, ids),
-            ApiKeys(database, changes, HashKeys(data_keys), ids),
-            VirtualKeys(database, changes, data_keys, known, ids),
-            Configs(database, changes, ids),
-            Providers(database, changes, known),
-            Models(database),
-            Gateways(database, changes, gateway_keys, ids),
-            EnrolmentTokens(database, changes, ids, fingerprint=fingerprint, public_url=public_url),
-            Nodes(database, changes),
-            Audit(database),
-        )
-        routes = tuple(route for room in rooms for route in room.routes())
-        authenticator = SessionsAndAdminKeys(database, settings.public_url)
-        reader = ShardReader()
-        nodes = NodeAuthenticator(database, clock)
-        sync = Sync(
-            nodes,
-            Enrolments(database, changes, nodes, signing_key, [public_url]),
-            LeaseIssuer(database, reader, gateway_keys, signing_key, clock),
-            Notices(Secret(settings.postgres_url.get_secret_value()), database, reader),
-            Upkeep(database),
-        )
-        yield Plane(
-            routes, authenticator, first_run, organisations, invitations, changes, sync, telemetry, database, ids
-        )
+        yield _assembled(settings, ground, telemetry, signing_key)
     finally:
         await telemetry.clickhouse.close()
         await database.close()
+
+
+def description() -> dict[str, Any]:
+    """The OpenAPI description as this code serves it. Nothing is opened, written or read: the routes are data."""
+    settings = Settings.model_construct(postgres_url=SecretStr("postgresql://nowhere"))
+    database = Database.unconnected()
+    parts = _assembled(settings, _ground(settings, database), _telemetry(settings, database), sign.new_key())
+    return openapi.describe(parts.routes, VERSION)
+
+
+def _ground(settings: Settings, database: Database) -> Ground:
+    clock = SystemClock()
+    ids = Ids(clock)
+    data_keys = DataKeys(LocalKms(settings.state_dir / settings.kms.removeprefix("local:")), clock)
+    shard_keys = ShardKeys(data_keys)
+    changes = Changes(database, shard_keys, ids)
+    return Ground(database, changes, data_keys, shard_keys, KnownProviders(read_built_in()), ids, clock)
+
+
+def _assembled(settings: Settings, ground: Ground, telemetry: Telemetry, signing_key: Secret) -> Plane:
+    """The rooms on their ground; opens nothing."""
+    database, changes, ids, clock = ground.database, ground.changes, ground.ids, ground.clock
+    data_keys, shard_keys, known = ground.data_keys, ground.shard_keys, ground.known
+    passwords, attempts = Passwords(PasswordHasher()), Attempts(clock)
+    organisations = Organisations(database, changes, shard_keys, data_keys, ids)
+    first_run = FirstRun(database, changes, organisations, passwords, attempts, ids)
+    gateway_keys = GatewayKeys(data_keys, shard_keys)
+    invitations = Invitations(database, changes, ids)
+    fingerprint = sign.fingerprint(sign.public_key(signing_key))
+    public_url = settings.public_url or f"http://{settings.host}:{settings.port}"
+    rooms = (
+        first_run,
+        Logins(database, changes, passwords, attempts),
+        Accounts(database, changes, passwords, attempts),
+        Joining(database, changes, passwords, attempts, ids),
+        organisations,
+        Members(database, changes),
+        invitations,
+        AdminKeys(database, changes, ids, clock),
+        Workspaces(database, changes, shard_keys, ids),
+        ApiKeys(database, changes, HashKeys(data_keys), ids),
+        VirtualKeys(database, changes, data_keys, known, ids),
+        Configs(database, changes, ids),
+        Providers(database, changes, known),
+        Models(database),
+        Gateways(database, changes, gateway_keys, ids),
+        EnrolmentTokens(database, changes, ids, fingerprint=fingerprint, public_url=public_url),
+        Nodes(database, changes),
+        Audit(database),
+    )
+    routes = tuple(route for room in rooms for route in room.routes())
+    authenticator = SessionsAndAdminKeys(database, settings.public_url)
+    reader = ShardReader()
+    nodes = NodeAuthenticator(database, clock)
+    sync = Sync(
+        nodes,
+        Enrolments(database, changes, nodes, signing_key, [public_url]),
+        LeaseIssuer(database, reader, gateway_keys, signing_key, clock),
+        Notices(Secret(settings.postgres_url.get_secret_value()), database, reader),
+        Upkeep(database),
+    )
+    return Plane(routes, authenticator, first_run, organisations, invitations, changes, sync, telemetry, database, ids)
 
 
 def _telemetry(settings: Settings, database: Database) -> Telemetry:

@@ -71,6 +71,11 @@ class Database:
             raise
         return database
 
+    @classmethod
+    def unconnected(cls) -> "Database":
+        """One that nothing can be asked, for whoever wants to know what stands on a database without having one."""
+        return cls(None, 0.0)
+
     def tenant(self, organisation: str) -> AbstractAsyncContextManager[asyncpg.Connection]:
         """A transaction that sees and writes this organisation's rows and no other's."""
         return self._transaction(organisation)

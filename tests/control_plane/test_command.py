@@ -186,3 +186,11 @@ def test_several_builders_at_once_take_turns(desk: Desk) -> None:
 def test_the_real_clock_counts_from_1970() -> None:
     """What the command puts into a lease is what a gateway compares with."""
     assert SystemClock().wall_ms() > 1_700_000_000_000
+
+
+def test_the_description_of_the_api_is_printed_without_a_database(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "control_plane", "openapi"]
+    done = subprocess.run(command, cwd=tmp_path, env={"PATH": os.environ["PATH"]}, capture_output=True, check=True)
+    document = orjson.loads(done.stdout)
+    assert "/api/v1/workspaces/{workspace}/configs" in document["paths"]
+    assert list(tmp_path.iterdir()) == []
