@@ -82,7 +82,9 @@ class StreamReader(Protocol):
     """One stream's translation, fed with bytes as they come."""
 
     @property
-    def usage(self) -> Usage | None: ...
+    def usage(self) -> Usage:
+        """Of the stream so far: as the provider counted it, else estimated from what passed (`estimate.py`)."""
+        ...
 
     @property
     def failed(self) -> bool:
@@ -112,8 +114,11 @@ class Provider(Protocol):
         """Raises Untranslatable."""
         ...
 
-    def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage | None]:
-        """A whole 2xx body in our dialect, and what it cost. Raises BrokenAnswer."""
+    def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage]:
+        """A whole 2xx body in our dialect, and what it used: as the provider counted it, else estimated from it.
+
+        Raises BrokenAnswer.
+        """
         ...
 
     def stream(self, call: Call) -> StreamReader: ...

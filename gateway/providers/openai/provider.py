@@ -6,6 +6,8 @@ from typing import Any
 import orjson
 
 from gateway.providers.base import BrokenAnswer, Call, Door, Place, Translated, Untranslatable, Usage
+from gateway.providers.estimate import settled
+from gateway.providers.openai.content import content_bytes
 from gateway.providers.openai.errors import client_error
 from gateway.providers.openai.stream import OpenAIStream
 from gateway.providers.openai.usage import usage_of
@@ -41,17 +43,20 @@ class OpenAI:
             body=_changed(call.body, changes) if changes else call.raw,
         )
 
-    def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage | None]:  # noqa: ARG002
+    def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage]:
         try:
             parsed = orjson.loads(body)
         except orjson.JSONDecodeError:
             raise BrokenAnswer("the answer is not JSON") from None
         if not isinstance(parsed, dict):
             raise BrokenAnswer("the answer is not a JSON object")
-        return body, usage_of(parsed.get("usage"))
+        said = usage_of(parsed.get("usage"), call.door)
+        if said is None or said.input_tokens is None or said.output_tokens is None:
+            said = settled(said, call, content_bytes(parsed))
+        return body, said
 
     def stream(self, call: Call) -> OpenAIStream:
-        return OpenAIStream(drops_usage=not caller_wants_usage(call.body))
+        return OpenAIStream(call, drops_usage=not caller_wants_usage(call.body))
 
     def error(self, provider: str, status: int, content_type: str, body: bytes) -> bytes:
         return client_error(provider, status, content_type, body)

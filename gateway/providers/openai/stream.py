@@ -1,10 +1,8 @@
 """OpenAI's event stream: whole events pass through as they came; usage is read in passing."""
 
-from typing import Any
-
-import orjson
-
-from gateway.providers.base import BrokenAnswer, Usage
+from gateway.providers.base import BrokenAnswer, Call, Usage
+from gateway.providers.estimate import settled
+from gateway.providers.openai.content import ContentMeter, parsed
 from gateway.providers.openai.usage import usage_of
 from gateway.upstream.events import EventSplitter, EventTooLarge, data_of
 
@@ -14,16 +12,22 @@ _DONE = b"data: [DONE]\n\n"
 class OpenAIStream:
     """Only whole events leave, so an error event can follow a cut without being glued to half of another."""
 
-    __slots__ = ("_drops_usage", "_events", "_finished", "complete", "failed", "usage")
+    __slots__ = ("_call", "_drops_usage", "_events", "_finished", "_meter", "_said", "complete", "failed")
 
-    def __init__(self, *, drops_usage: bool) -> None:
+    def __init__(self, call: Call, *, drops_usage: bool) -> None:
+        self._call = call
         self._drops_usage = drops_usage
         """The caller did not ask for the usage-only chunk; we did."""
         self._events = EventSplitter()
         self._finished = False
-        self.usage: Usage | None = None
+        self._meter = ContentMeter()
+        self._said: Usage | None = None
         self.failed = False
         self.complete = False
+
+    @property
+    def usage(self) -> Usage:
+        return settled(self._said, self._call, self._meter.bytes)
 
     def feed(self, data: bytes) -> bytes:
         try:
@@ -48,20 +52,15 @@ class OpenAIStream:
             return True
         if b'"finish_reason":"' in event or b'"finish_reason": "' in event:
             self._finished = True
-        if b'"error"' in event and isinstance(_parsed(event).get("error"), dict | str):
+        if b'"error"' in event and isinstance(parsed(event).get("error"), dict | str):
             self.failed = True
         if b'"usage":{' not in event and b'"usage": {' not in event:
+            self._meter.see(event)
             return True
-        chunk = _parsed(event)
-        if not isinstance(chunk.get("usage"), dict):
-            return True
-        self.usage = usage_of(chunk["usage"])
-        return not (self._drops_usage and chunk.get("choices") == [])
-
-
-def _parsed(event: bytes) -> dict[str, Any]:
-    try:
-        chunk = orjson.loads(data_of(event) or b"null")
-    except orjson.JSONDecodeError:
-        return {}
-    return chunk if isinstance(chunk, dict) else {}
+        chunk = parsed(event)
+        usage = chunk.get("usage")
+        self._said = usage_of(usage, self._call.door) or self._said
+        if chunk.get("choices") == []:
+            return not (self._drops_usage and isinstance(usage, dict))
+        self._meter.see(event)
+        return True

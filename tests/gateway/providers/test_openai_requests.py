@@ -107,6 +107,13 @@ def test_a_whole_answer_passes_byte_for_byte_with_its_usage_read() -> None:
     assert read == Usage(input_tokens=1, output_tokens=2, reasoning_tokens=1)
 
 
+def test_a_whole_answer_without_usage_is_estimated_from_what_it_says() -> None:
+    asked = b'{"model":"m","messages":[{"role":"user","content":"12345"}]}'
+    said = b'{"choices":[{"message":{"content":"123456789"}}]}'
+    assert OpenAI().answer(call(asked), said)[1] == Usage(input_tokens=2, output_tokens=3, estimated=True)
+    assert OpenAI().answer(call(asked), b"{}")[1] == Usage(input_tokens=2, output_tokens=0, estimated=True)
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"<html>", b"\xff", b'"text"'])
 def test_a_2xx_that_is_no_json_object_is_broken_and_its_content_not_repeated(body: bytes) -> None:
     with pytest.raises(BrokenAnswer) as caught:

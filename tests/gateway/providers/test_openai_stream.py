@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.providers.base import BrokenAnswer, Usage
+from gateway.providers.base import BrokenAnswer, Call, Door, Usage
 from gateway.providers.openai.stream import OpenAIStream
 
 DONE = b"data: [DONE]\n\n"
@@ -27,9 +27,18 @@ def last(**more: Any) -> bytes:
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 2}}
 USAGE_ONLY = event(choices=[], usage=USAGE)
+SEEN = Usage(input_tokens=3, output_tokens=17, estimated=True)
+"""Of WORDS, and of ASKED."""
 READ = Usage(input_tokens=3, output_tokens=5, cache_read_tokens=2)
 WORDS = [content("Grüße 日本 😀", usage=None), content('"finish_reason":"stop" data: [DONE]\n\n"error":{}'), last()]
 ODD = [b": a comment\n\n", b"event: ping\ndata: {}\n\n", b"data:\n\n", b"data: not json\n\n", b"\n"]
+
+
+ASKED = Call(Door.CHAT, b"", {"messages": [{"role": "user", "content": "x" * 12}]}, stream=True)
+
+
+def new_stream(*, drops_usage: bool) -> OpenAIStream:
+    return OpenAIStream(ASKED, drops_usage=drops_usage)
 
 
 def run(stream: OpenAIStream, *pieces: bytes) -> bytes:
@@ -37,7 +46,7 @@ def run(stream: OpenAIStream, *pieces: bytes) -> bytes:
 
 
 def test_events_pass_byte_for_byte_and_the_usage_chunk_nobody_asked_for_does_not() -> None:
-    stream = OpenAIStream(drops_usage=True)
+    stream = new_stream(drops_usage=True)
     assert run(stream, *WORDS, USAGE_ONLY, DONE) == b"".join(WORDS) + DONE
     assert stream.usage == READ
     assert stream.complete
@@ -45,13 +54,13 @@ def test_events_pass_byte_for_byte_and_the_usage_chunk_nobody_asked_for_does_not
 
 
 def test_the_usage_chunk_stays_for_who_asked() -> None:
-    stream = OpenAIStream(drops_usage=False)
+    stream = new_stream(drops_usage=False)
     assert run(stream, *WORDS, USAGE_ONLY, DONE) == b"".join([*WORDS, USAGE_ONLY, DONE])
     assert stream.usage == READ
 
 
 def test_usage_on_a_chunk_with_content_is_read_and_the_chunk_stays() -> None:
-    stream = OpenAIStream(drops_usage=True)
+    stream = new_stream(drops_usage=True)
     whole = [content("a"), last(usage=USAGE), DONE]
     assert run(stream, *whole) == b"".join(whole)
     assert stream.usage == READ
@@ -68,23 +77,23 @@ def test_a_stream_cut_anywhere_gives_the_same_events(data: st.DataObject) -> Non
     cuts = sorted(data.draw(st.sets(st.integers(0, len(whole)), max_size=20)))
     pieces = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
 
-    at_once, cut = OpenAIStream(drops_usage=drops), OpenAIStream(drops_usage=drops)
+    at_once, cut = new_stream(drops_usage=drops), new_stream(drops_usage=drops)
     expected = run(at_once, whole)
     assert run(cut, *pieces) == expected
     assert (cut.usage, cut.complete, cut.failed) == (at_once.usage, at_once.complete, at_once.failed)
-    assert at_once.usage == (READ if usage else None)
+    assert at_once.usage == (READ if usage else SEEN)
     assert (b"prompt_tokens" in expected) == (bool(usage) and not drops)
     assert expected.count(b"data: [DONE]" + ends * 2) + expected.count(DONE) * (ends != b"\n") == 1
 
 
 def test_a_stream_byte_by_byte_gives_the_same_events() -> None:
     whole = b"".join([*WORDS, USAGE_ONLY, DONE])
-    stream = OpenAIStream(drops_usage=True)
+    stream = new_stream(drops_usage=True)
     assert run(stream, *(whole[i : i + 1] for i in range(len(whole)))) == b"".join(WORDS) + DONE
 
 
 def test_only_whole_events_leave() -> None:
-    stream = OpenAIStream(drops_usage=True)
+    stream = new_stream(drops_usage=True)
     first = content("a")
     assert stream.feed(first + first[:-1]) == first
     assert stream.feed(first[-1:]) == first
@@ -92,12 +101,12 @@ def test_only_whole_events_leave() -> None:
 
 @pytest.mark.parametrize("end", [b"", b"data: [DONE]", b"data: [DONE]\n", b"data:[DONE]\r\n"])
 def test_a_missing_last_line_or_event_is_put_right_after_a_finish_reason(end: bytes) -> None:
-    assert run(OpenAIStream(drops_usage=True), content("a"), last(), end) == content("a") + last() + DONE
+    assert run(new_stream(drops_usage=True), content("a"), last(), end) == content("a") + last() + DONE
 
 
 @pytest.mark.parametrize("cut", [b"", content("a"), content("a") + last()[:-1], content("[DONE]"), b": ping\n\n"])
 def test_a_stream_that_ends_before_its_finish_reason_is_broken(cut: bytes) -> None:
-    stream = OpenAIStream(drops_usage=True)
+    stream = new_stream(drops_usage=True)
     passed = stream.feed(cut)
     assert DONE not in passed
     with pytest.raises(BrokenAnswer):
@@ -106,7 +115,7 @@ def test_a_stream_that_ends_before_its_finish_reason_is_broken(cut: bytes) -> No
 
 @pytest.mark.parametrize("error", [{"message": "overloaded"}, "overloaded"])
 def test_the_provider_s_own_error_event_passes_and_no_done_is_added(error: Any) -> None:
-    stream = OpenAIStream(drops_usage=True)
+    stream = new_stream(drops_usage=True)
     sent = content("a") + event(error=error)
     assert run(stream, sent) == sent
     assert stream.failed
@@ -114,25 +123,54 @@ def test_the_provider_s_own_error_event_passes_and_no_done_is_added(error: Any) 
 
 @pytest.mark.parametrize("error", [None, [], 5])
 def test_an_error_field_that_says_nothing_is_no_error(error: Any) -> None:
-    stream = OpenAIStream(drops_usage=True)
+    stream = new_stream(drops_usage=True)
     run(stream, event(choices=[], error=error), last(), DONE)
     assert not stream.failed
 
 
 @pytest.mark.parametrize("tokens", [-1, 1.5, "3", True, None, 2**50])
-def test_usage_that_is_no_count_is_unknown_and_not_zero(tokens: Any) -> None:
-    stream = OpenAIStream(drops_usage=True)
+def test_usage_that_is_no_count_is_estimated_and_not_zero(tokens: Any) -> None:
+    stream = new_stream(drops_usage=True)
     run(stream, last(), event(choices=[], usage={"prompt_tokens": tokens, "completion_tokens": 0}), DONE)
-    assert stream.usage == Usage(input_tokens=None, output_tokens=0)
+    assert stream.usage == Usage(input_tokens=3, output_tokens=0, estimated=True)
 
 
-def test_no_usage_is_unknown() -> None:
-    stream = OpenAIStream(drops_usage=True)
+def test_a_zero_that_was_counted_is_no_gap() -> None:
+    stream = new_stream(drops_usage=True)
+    run(stream, content("a"), last(usage={"prompt_tokens": 0, "completion_tokens": 0}), DONE)
+    assert stream.usage == Usage(input_tokens=0, output_tokens=0)
+
+
+def test_usage_that_says_nothing_leaves_what_was_said_before() -> None:
+    stream = new_stream(drops_usage=True)
+    run(stream, content("a", usage=USAGE), last(usage={}), DONE)
+    assert stream.usage == READ
+
+
+def test_usage_counted_as_the_stream_goes_is_the_last_that_was_said() -> None:
+    stream = new_stream(drops_usage=False)
+    stream.feed(content("a", usage={"prompt_tokens": 3, "completion_tokens": 1}))
+    assert stream.usage == Usage(input_tokens=3, output_tokens=1)
+    stream.feed(content("b", usage={"prompt_tokens": 3, "completion_tokens": 2}))
+    assert stream.usage == Usage(input_tokens=3, output_tokens=2)
+
+
+def test_where_nobody_says_it_is_estimated_from_what_passed() -> None:
+    stream = new_stream(drops_usage=True)
+    assert stream.usage == Usage(input_tokens=3, output_tokens=0, estimated=True)
     run(stream, *WORDS, DONE)
-    assert stream.usage is None
+    assert stream.usage == SEEN
+
+
+@pytest.mark.parametrize("cut_after", range(4))
+def test_a_stream_that_was_cut_is_estimated_up_to_the_cut(cut_after: int) -> None:
+    stream = new_stream(drops_usage=True)
+    for word in ("four", "more", "text")[:cut_after]:
+        stream.feed(content(word))
+    assert stream.usage == Usage(input_tokens=3, output_tokens=cut_after, estimated=True)
 
 
 def test_an_event_without_end_is_broken() -> None:
-    stream = OpenAIStream(drops_usage=True)
+    stream = new_stream(drops_usage=True)
     with pytest.raises(BrokenAnswer):
         stream.feed(b"data: " + b"x" * (9 * 1024 * 1024))

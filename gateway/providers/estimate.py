@@ -1,0 +1,107 @@
+"""What a call used, where its provider never said (pure): tokens from bytes of text, four bytes to a token.
+
+A rough measure, and marked as one. Pictures, sound and files count for nothing here: their bytes say nothing of tokens.
+"""
+
+import re
+from collections.abc import Container, Mapping
+from dataclasses import replace
+from typing import Any
+
+from gateway.providers.base import Call, Usage
+
+BYTES_PER_TOKEN = 4
+NODES_MAX = 100_000
+"""Of a body's text are looked at one by one; of one with more, its bytes count as they came."""
+
+_TEXTS = ("messages", "prompt", "input")
+_TOOLS = ("tools", "functions")
+_NO_TEXT = frozenset(
+    {"audio", "cache_control", "file", "id", "image_url", "input_audio", "role", "tool_call_id", "type"}
+)
+"""Keys in a message whose values are no text: names of the dialect, and what is seen or heard."""
+_DATA_URL = re.compile(r"data:[\w.+/;=-]*,")
+
+
+def tokens_of(text_bytes: int) -> int:
+    return -(-text_bytes // BYTES_PER_TOKEN)
+
+
+def settled(said: Usage | None, call: Call, output_bytes: int) -> Usage:
+    """What the provider said, with what it left out estimated from the call and the bytes of content it sent."""
+    usage = Usage() if said is None else said
+    if usage.input_tokens is not None and usage.output_tokens is not None:
+        return usage
+    return replace(
+        usage,
+        input_tokens=input_tokens(call) if usage.input_tokens is None else usage.input_tokens,
+        output_tokens=tokens_of(output_bytes) if usage.output_tokens is None else usage.output_tokens,
+        estimated=True,
+    )
+
+
+def input_tokens(call: Call) -> int:
+    """Of everything the model is asked to read: the texts, and of tools their names and descriptions too."""
+    texts = _tokens_in([call.body[name] for name in _TEXTS if name in call.body], skip=_NO_TEXT, keys=False)
+    tools = _tokens_in([call.body[name] for name in _TOOLS if name in call.body], skip=frozenset(), keys=True)
+    return tokens_of(len(call.raw)) if texts is None or tools is None else texts + tools
+
+
+def text_bytes(said: Any) -> int:
+    """Bytes of the text in a message or a delta of one: what it says, what it thinks, what it calls tools with."""
+    if not isinstance(said, Mapping):
+        return 0
+    found = 0
+    for name in ("content", "refusal", "text"):
+        if text := said.get(name):
+            found += _length(text)
+    if thought := said.get("reasoning_content") or said.get("reasoning"):  # Some hosts say it twice.
+        found += _length(thought)
+    if isinstance(calls := said.get("tool_calls"), list):
+        found += sum([_called(call.get("function")) for call in calls if isinstance(call, Mapping)])
+    if function := said.get("function_call"):
+        found += _called(function)
+    return found
+
+
+def _called(function: Any) -> int:
+    return _length(function.get("name")) + _length(function.get("arguments")) if isinstance(function, Mapping) else 0
+
+
+def _length(value: Any) -> int:
+    """Of a text, or of the texts of a list of parts."""
+    if isinstance(value, str):
+        return _bytes(value)
+    if isinstance(value, list):
+        texts = [part.get("text") for part in value if isinstance(part, Mapping)]
+        return sum([_bytes(text) for text in texts if isinstance(text, str)])
+    return 0
+
+
+def _tokens_in(waiting: list[Any], *, skip: Container[str], keys: bool) -> int | None:
+    """Of all text in these values; None: they are more than NODES_MAX. Not recursive: callers choose the depth."""
+    seen = found = ready = 0
+    while waiting:
+        value = waiting.pop()
+        seen += 1
+        if isinstance(value, str):
+            found += 0 if _DATA_URL.match(value) else _bytes(value)
+            continue
+        if isinstance(value, list) and value and type(value[0]) is int:
+            ready += len(value)  # A prompt of tokens.
+            continue
+        if not isinstance(value, list | dict):
+            continue
+        if seen + len(waiting) + 2 * len(value) > NODES_MAX:
+            return None
+        if isinstance(value, list):
+            waiting += value
+        else:
+            waiting += [inner for key, inner in value.items() if key not in skip]
+            if keys:
+                waiting += value
+    return tokens_of(found) + ready
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

@@ -1,0 +1,138 @@
+"""Usage as hosts of OpenAI's dialect tell it: each way of counting becomes ours, and junk becomes unknown."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.providers.base import Door, Usage
+from gateway.providers.openai.usage import usage_of
+
+PLAIN = {"prompt_tokens": 12, "completion_tokens": 7, "total_tokens": 19}
+HOSTS: dict[str, tuple[dict[str, Any], Usage]] = {
+    "plain": (PLAIN, Usage(12, 7)),
+    "everything": (
+        {
+            **PLAIN,
+            "prompt_tokens_details": {"cached_tokens": 5, "audio_tokens": 2},
+            "completion_tokens_details": {
+                "reasoning_tokens": 4,
+                "audio_tokens": 1,
+                "accepted_prediction_tokens": 3,
+                "rejected_prediction_tokens": 0,
+            },
+        },
+        Usage(12, 7, 5, None, 4, 2, 1),
+    ),
+    "details that are null": (
+        {**PLAIN, "prompt_tokens_details": None, "completion_tokens_details": None},
+        Usage(12, 7),
+    ),
+    "cache writes": (
+        {**PLAIN, "prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 10}},
+        Usage(12, 7, 0, 10),
+    ),
+    "cache writes by another name": (
+        {**PLAIN, "prompt_tokens_details": {"cached_tokens": 2, "cache_creation_tokens": 10}},
+        Usage(12, 7, 2, 10),
+    ),
+    "cache hits beside the prompt": (
+        {**PLAIN, "prompt_cache_hit_tokens": 8, "prompt_cache_miss_tokens": 4},
+        Usage(12, 7, 8),
+    ),
+    "cached tokens without details": ({**PLAIN, "cached_tokens": 8}, Usage(12, 7, 8)),
+    "thoughts beside the output": (
+        {
+            "prompt_tokens": 12,
+            "completion_tokens": 1,
+            "total_tokens": 399,
+            "completion_tokens_details": {"reasoning_tokens": 386},
+        },
+        Usage(12, 387, reasoning_tokens=386),
+    ),
+    "only thoughts": (
+        {
+            "prompt_tokens": 21,
+            "completion_tokens": 0,
+            "total_tokens": 81,
+            "completion_tokens_details": {"reasoning_tokens": 60},
+        },
+        Usage(21, 60, reasoning_tokens=60),
+    ),
+    "thoughts in the total alone": (
+        {"prompt_tokens": 20, "completion_tokens": 198, "total_tokens": 623},
+        Usage(20, 603),
+    ),
+    "cached tokens beside the input": (
+        {
+            "prompt_tokens": 10,
+            "completion_tokens": 7,
+            "total_tokens": 22,
+            "prompt_tokens_details": {"cached_tokens": 5},
+        },
+        Usage(15, 7, 5),
+    ),
+    "a total that is too small": ({**PLAIN, "total_tokens": 3}, Usage(12, 7)),
+    "no completion": ({"prompt_tokens": 12, "total_tokens": 19}, Usage(12, 7)),
+    "no prompt": ({"completion_tokens": 7, "total_tokens": 19}, Usage(12, 7)),
+    "only a prompt": ({"prompt_tokens": 12}, Usage(input_tokens=12)),
+    "nothing": ({}, Usage()),
+}
+
+
+@pytest.mark.parametrize("host", [host for host in HOSTS if host != "nothing"])
+def test_every_host_s_way_of_counting_becomes_ours(host: str) -> None:
+    told, usage = HOSTS[host]
+    assert usage_of(told, Door.CHAT) == usage
+
+
+@pytest.mark.parametrize("nothing", [None, {}, [], 7, "12", True, {"total_tokens": 19}, {"prompt_tokens": None}])
+def test_a_provider_that_says_nothing_has_said_nothing(nothing: Any) -> None:
+    assert usage_of(nothing, Door.CHAT) is None
+
+
+def test_embeddings_put_out_no_tokens() -> None:
+    assert usage_of({"prompt_tokens": 12, "total_tokens": 12}, Door.EMBEDDINGS) == Usage(12, 0)
+    assert usage_of({"prompt_tokens": 12}, Door.EMBEDDINGS) == Usage(12, 0)
+    assert usage_of({"total_tokens": 12}, Door.EMBEDDINGS) == Usage(12, 0)
+    assert usage_of({"prompt_tokens": 12, "completion_tokens": 0}, Door.EMBEDDINGS) == Usage(12, 0)
+
+
+@pytest.mark.parametrize("junk", [-1, 1.5, 12.0, "12", True, None, 2**41, [], {}])
+def test_what_is_no_count_is_unknown_and_never_zero(junk: Any) -> None:
+    details = {"cached_tokens": junk, "audio_tokens": junk, "cache_write_tokens": junk, "reasoning_tokens": junk}
+    told = {**PLAIN, "prompt_tokens_details": details, "completion_tokens_details": details}
+    assert usage_of(told, Door.CHAT) == Usage(12, 7)
+    assert usage_of({"prompt_tokens": 12, "completion_tokens": junk}, Door.CHAT) == Usage(input_tokens=12)
+    assert usage_of({"prompt_tokens": junk, "completion_tokens": 7}, Door.CHAT) == Usage(output_tokens=7)
+    assert usage_of({"prompt_tokens": junk, "completion_tokens": junk}, Door.CHAT) is None
+
+
+NAMES = st.sampled_from(
+    "prompt_tokens completion_tokens total_tokens prompt_tokens_details completion_tokens_details cached_tokens "
+    "cache_write_tokens audio_tokens reasoning_tokens prompt_cache_hit_tokens x".split()
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 2**64) | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(NAMES, JSON), st.sampled_from(Door))
+def test_whatever_is_told_each_count_is_a_count_or_unknown(told: dict[str, Any], door: Door) -> None:
+    usage = usage_of(told, door)
+    if usage is None:
+        return
+    counts = (
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+        usage.reasoning_tokens,
+        usage.audio_input_tokens,
+        usage.audio_output_tokens,
+    )
+    assert all(count is None or (type(count) is int and 0 <= count < 2**42) for count in counts)
+    assert not usage.estimated
