@@ -54,6 +54,11 @@ class Frame:
     end: int
     """Where in the file it ends."""
 
+    @property
+    def start(self) -> int:
+        """Where in the file it begins: behind the frame before, unless there is damage between."""
+        return self.end - _FRAME.size - len(self.payload)
+
 
 @dataclass(frozen=True, slots=True)
 class Read:
