@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import partial
 from importlib.metadata import version
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 import structlog
@@ -22,6 +23,7 @@ from gateway.pipeline.attempt import Attempts, Waits
 from gateway.pipeline.pipeline import Pipeline
 from gateway.pipeline.record import Row
 from gateway.providers.registry import adapters, built_in_rows
+from gateway.serve.admin import AdminApi
 from gateway.serve.http import ColdFront, ColdServer
 from gateway.serve.lane import Limits as ServeLimits
 from gateway.serve.probes import Probes
@@ -68,6 +70,7 @@ SUPERVISOR_GRACE_S = 5.0
 DISTRIBUTION = "gatehouse-llm"
 SLOTS_SPARE = 64
 """Beyond the requests a worker may run: for those that are refused while it runs so many."""
+EVERYWHERE = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
 ENROLLED_POLL_S = 0.2
 """How often a worker of a node that is being enrolled looks whether it is."""
 
@@ -133,7 +136,9 @@ async def _worker(settings: Settings, node_keys: NodeKeys, sock: socket.socket, 
     followed = _Followed()
     following = asyncio.create_task(_follow(settings, node_keys, clock, _applier(settings, name, views), followed))
     new_id = RequestIds(clock, random.Random().getrandbits)
-    front = ColdFront(pipeline, Probes(views, followed.status), clock, new_id)
+    control_plane = _control_plane_client(settings, clock) if settings.admin_forward else None
+    admin_api = AdminApi(lambda: followed.control_plane, control_plane)
+    front = ColdFront(pipeline, Probes(views, followed.status), admin_api, clock, new_id)
     limits = ServeLimits(
         body_bytes_max=settings.body_bytes_max,
         body_wait_s=settings.body_wait_s,
@@ -149,6 +154,8 @@ async def _worker(settings: Settings, node_keys: NodeKeys, sock: socket.socket, 
     await server.close(settings.drain_s)
     await _end(following)
     await client.close()
+    if control_plane is not None:
+        await control_plane.close()
     await _end(flushing)
     recorder.close()
 
@@ -158,6 +165,8 @@ class _Followed:
     """What a worker's probes say of its follower, which is there as soon as it is known whose node this is."""
 
     follower: Follower | None = None
+    control_plane: str | None = None
+    """Where it is; None for a node that lives on a file."""
     first: asyncio.Event = field(default_factory=asyncio.Event)
     """The stores were looked at once."""
 
@@ -170,6 +179,7 @@ async def _follow(settings: Settings, node_keys: NodeKeys, clock: Clock, apply: 
     # The agent is another process, and what it learns is in a file: there is no event to wait for.
     while (identity := _identity(settings)) is None:  # noqa: ASYNC110
         await asyncio.sleep(ENROLLED_POLL_S)
+    followed.control_plane = next(iter(_endpoints(settings, identity)), None)
     async with AsyncExitStack() as stack:
         followed.follower = Follower(
             stores=_stores(settings, identity, clock, stack),
@@ -283,6 +293,12 @@ def _endpoints(settings: Settings, identity: Identity) -> list[str]:
         return []
     first = [] if settings.control_plane_url is None else [settings.control_plane_url]
     return list(dict.fromkeys([*first, *identity.endpoints]))
+
+
+def _control_plane_client(settings: Settings, clock: Clock) -> Client:
+    """What forwards the admin API. Where it goes is the operator's own word, so that may be any address."""
+    tls = client_context(settings.upstream_ca_file)
+    return Client(Limits(), allow_cidrs=EVERYWHERE, tls=tls, resolver=SystemResolver(clock), clock=clock)
 
 
 def _leader(settings: Settings, identity: Identity, node_keys: NodeKeys) -> Leader:

@@ -38,6 +38,8 @@ class Settings(BaseSettings):
     """Processes that carry calls."""
     log_level: LogLevel = "info"
     """`debug` also tells the record of each call."""
+    admin_forward: bool = False
+    """Requests to the admin API's `/v1` paths go on to the control plane; else callers are told where it is."""
 
     upstream_allow_cidrs: Annotated[tuple[Network, ...], NoDecode] = ()
     """Private networks providers may be reached in, comma separated. Everything else private is refused."""

@@ -15,6 +15,7 @@ from control_plane.ids import Ids
 from control_plane.permissions import STRANGER, TABLE, Principal, may
 from control_plane.web import problem, session_cookie
 from control_plane.web.route import Call, Client, M, Route, SessionReply
+from shared.paths import Server, who_serves
 
 BODY_BYTES_MAX = 1024 * 1024
 REQUEST_ID = "x-gatehouse-request-id"
@@ -57,6 +58,8 @@ class Api:
         try:
             return await handler(request)
         except (web.HTTPNotFound, web.HTTPMethodNotAllowed) as error:
+            if request.path.startswith("/v1/"):
+                return await self.guarded(request, lambda _: self._not_here(request))
             if not request.path.startswith(PREFIX):
                 raise
             refused: web.HTTPException = error
@@ -70,6 +73,13 @@ class Api:
         if isinstance(refused, web.HTTPMethodNotAllowed):
             raise MethodNotAllowed(f"no {request.method} here")
         raise NotFound(f"nothing is at {request.path!r}")
+
+    async def _not_here(self, request: web.Request) -> web.StreamResponse:
+        """Calls that were sent to the wrong plane are told so."""
+        path = request.raw_path.partition("?")[0]
+        if who_serves(path) in (Server.GATEWAY, Server.PROVIDER):
+            raise NotFound(f"{path} is served by the gateway, not by the control plane", code="gateway_api_elsewhere")
+        raise NotFound(f"nothing is at {path!r}")
 
     def _handler(self, route: Route) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:

@@ -8,12 +8,9 @@ from http import HTTPStatus
 from gateway.errors import Code, GatewayError
 from gateway.pipeline.exchange import Headers
 from gateway.providers.base import Door
+from shared.paths import DIALECT_DOORS
 
-DOORS = {
-    "/v1/chat/completions": Door.CHAT,
-    "/v1/completions": Door.COMPLETIONS,
-    "/v1/embeddings": Door.EMBEDDINGS,
-}
+DOORS = {path: Door(word) for path, word in DIALECT_DOORS.items() if word in set(Door)}
 HEADERS_MAX = 100
 HEAD_BYTES_MAX = 16 * 1024
 NOT_HTTP = "this is not HTTP as this gateway accepts it"

@@ -18,6 +18,7 @@ from gateway.pipeline.exchange import Headers
 from gateway.pipeline.models import list_models, one_model
 from gateway.pipeline.pipeline import Pipeline
 from gateway.pipeline.relay import refusal
+from gateway.serve.admin import AdminApi
 from gateway.serve.head import DOORS, HEAD_BYTES_MAX, HEADERS_MAX, NOT_HTTP, read_headers
 from gateway.serve.probes import Probes
 from shared.clock import Clock
@@ -31,9 +32,12 @@ WAIT_S = 10.0
 class ColdFront:
     """Probes, the model list, and paths that are not ours. A hot door comes here only by a wrong method or spelling."""
 
-    def __init__(self, pipeline: Pipeline, probes: Probes, clock: Clock, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self, pipeline: Pipeline, probes: Probes, admin_api: AdminApi, clock: Clock, new_id: Callable[[], str]
+    ) -> None:
         self._pipeline = pipeline
         self._probes = probes
+        self._admin_api = admin_api
         self._clock = clock
         self.new_id = new_id
 
@@ -44,16 +48,23 @@ class ColdFront:
                 return _json(*probe, request_id)
             if request.path == "/v1/models" or request.path.startswith("/v1/models/"):
                 return _json(200, self._models(request), request_id)
-            if request.path in DOORS:
+            path = request.raw_path.partition("?")[0]
+            if path in DOORS:
                 _check_method(request, "POST")
-            raise _not_here(request.raw_path)
+            if who_serves(path) is Plane.CONTROL_PLANE:
+                return await self._admin(request, request_id)
+            raise _not_here(path)
         except GatewayError as error:
             return _refusal(error, request_id)
 
+    async def _admin(self, request: web.BaseRequest, request_id: str) -> web.Response:
+        headers = _headers(request)
+        answer = await self._admin_api.forward(request.method, request.raw_path, headers, await request.read())
+        return _response(answer.status, [*answer.headers, ("x-portkey-request-id", request_id)], answer.body)
+
     def _models(self, request: web.BaseRequest) -> dict[str, Any]:
         _check_method(request, "GET")
-        headers = read_headers(request.raw_headers, http_1_1=request.version >= HttpVersion11)
-        caller = authenticate(headers, self._pipeline.view(), self._clock.wall_ms())
+        caller = authenticate(_headers(request), self._pipeline.view(), self._clock.wall_ms())
         id_ = request.path.removeprefix("/v1/models").removeprefix("/")
         return one_model(caller, id_) if id_ else list_models(caller)
 
@@ -63,14 +74,13 @@ def _check_method(request: web.BaseRequest, method: str) -> None:
         raise GatewayError(Code.METHOD_NOT_ALLOWED, f"{request.path} takes {method}, not {request.method}")
 
 
+def _headers(request: web.BaseRequest) -> dict[str, str]:
+    return read_headers(request.raw_headers, http_1_1=request.version >= HttpVersion11)
+
+
 def _not_here(path: str) -> GatewayError:
-    match who_serves(path):
-        case Plane.CONTROL_PLANE:
-            message = f"{path} belongs to the admin API, which the control plane serves, not the gateway"
-            return GatewayError(Code.ADMIN_API_ELSEWHERE, message)
-        case _:
-            known = ", ".join(sorted([*DOORS, "/v1/models"]))
-            return GatewayError(Code.PATH_UNKNOWN, f"nothing answers at {path}; this gateway serves {known}")
+    known = ", ".join(sorted([*DOORS, "/v1/models"]))
+    return GatewayError(Code.PATH_UNKNOWN, f"nothing answers at {path}; this gateway serves {known}")
 
 
 def _json(status: int, body: dict[str, Any], request_id: str) -> web.Response:

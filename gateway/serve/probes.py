@@ -17,8 +17,8 @@ class Probes:
         """What the configuration's follower says of itself: sequence, last refusal."""
 
     def answer(self, path: str) -> tuple[int, dict[str, Any]] | None:
-        """Status and body of `/livez` and `/readyz`; None for any other path."""
-        if path == "/livez":
+        """Status and body of `/livez` (the original calls it `/v1/health`) and `/readyz`; None for any other path."""
+        if path in ("/livez", "/v1/health"):
             return 200, {"status": "alive"}
         if path != "/readyz":
             return None

@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.pipeline.attempt import Attempts, Waits
 from gateway.pipeline.pipeline import Pipeline
+from gateway.serve.admin import AdminApi
 from gateway.serve.http import ColdFront, ColdServer
 from gateway.serve.lane import Limits
 from gateway.serve.probes import Probes
@@ -25,6 +26,7 @@ from tests.fixtures.wire import Reply, Wire, request
 BODY_BYTES_MAX = 1_000
 CHAT = "/v1/chat/completions"
 BODY = {"model": "sim-chat"}
+ADMIN_URL = "https://control.test:8443"
 LIMITS = Limits(BODY_BYTES_MAX, body_wait_s=20.0, running_requests_max=100, sweep_s=0.02)
 
 
@@ -50,6 +52,7 @@ def front(
     world: World | None = None,
     client: Any = None,
     ready: bool = True,
+    forwards: bool = False,
     clock: Clock | None = None,
     **limits: Any,
 ) -> Front:
@@ -67,7 +70,8 @@ def front(
 
     pipeline = Pipeline(views, Attempts(client, Waits(Deadlines(), Deadlines()), 100_000, clock), clock, records)
     probes = Probes(views, lambda: {"sequence": 7})
-    cold = ColdServer(ColdFront(pipeline, probes, clock, new_id), asyncio.get_running_loop())
+    admin_api = AdminApi(lambda: ADMIN_URL, client if forwards else None)
+    cold = ColdServer(ColdFront(pipeline, probes, admin_api, clock, new_id), asyncio.get_running_loop())
     server = Server(pipeline, cold, records, clock, new_id, replace(LIMITS, **limits))
     return Front(server, client, {"authorization": f"Bearer {world.key}"}, records)
 

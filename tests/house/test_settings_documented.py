@@ -38,6 +38,8 @@ def written(field: FieldInfo) -> str:
     if default is None or default == ():
         return ""
     assert not isinstance(default, SecretStr)
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
     return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
 
 
@@ -49,5 +51,6 @@ def test_every_setting_is_documented_with_its_default(plane: str) -> None:
 @pytest.mark.parametrize("plane", PLANES)
 def test_a_unit_is_in_the_name_of_whatever_is_counted(plane: str) -> None:
     units = re.compile(r"(_s|_ms|_bytes_max|_max)$")
-    counted = {name for name, field in PLANES[plane].model_fields.items() if isinstance(field.default, int | float)}
+    defaults = {name: field.default for name, field in PLANES[plane].model_fields.items()}
+    counted = {name for name, value in defaults.items() if isinstance(value, int | float) and value is not False}
     assert {name for name in counted if not units.search(name)} <= {"port", "workers"}
