@@ -3,6 +3,7 @@
 import asyncio
 import random
 import signal
+import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -67,6 +68,7 @@ from control_plane.telemetry.schema import Schema
 from control_plane.virtual_keys.api import VirtualKeys
 from control_plane.web import openapi, reference_page
 from control_plane.web.api import BODY_BYTES_MAX, Api
+from control_plane.web.certificate import Certificate
 from control_plane.web.route import Call, Route
 from control_plane.workspaces.api import Workspaces
 from shared import logs
@@ -192,7 +194,10 @@ async def _serve(settings: Settings) -> None:
         beside = [asyncio.create_task(part.run()) for part in background]
         await runner.setup()
         try:
-            await _listen(runner, settings)
+            certificate = _certificate(settings)
+            if certificate is not None:
+                beside.append(asyncio.create_task(certificate.follow()))
+            await _listen(runner, settings, certificate.context if certificate is not None else None)
             log.info("control_plane_ready", host=settings.host, port=settings.port)
             await stop.wait()
         finally:
@@ -252,7 +257,7 @@ def _assembled(settings: Settings, ground: Ground, telemetry: Telemetry, signing
     gateway_keys = GatewayKeys(data_keys, shard_keys)
     invitations = Invitations(database, changes, ids)
     fingerprint = sign.fingerprint(sign.public_key(signing_key))
-    public_url = settings.public_url or f"http://{settings.host}:{settings.port}"
+    public_url = settings.public_url or _own_url(settings)
     rooms = (
         first_run,
         Logins(database, changes, passwords, attempts),
@@ -332,10 +337,22 @@ def application(parts: Plane) -> web.Application:
     return server
 
 
-async def _listen(runner: web.AppRunner, settings: Settings) -> None:
+def _own_url(settings: Settings) -> str:
+    return f"{'http' if settings.tls_cert_file is None else 'https'}://{settings.host}:{settings.port}"
+
+
+def _certificate(settings: Settings) -> Certificate | None:
+    """What browsers and gateways are shown. Raises ValueError."""
+    if settings.tls_cert_file is None or settings.tls_key_file is None:
+        return None
+    return Certificate(settings.tls_cert_file, settings.tls_key_file)
+
+
+async def _listen(runner: web.AppRunner, settings: Settings, tls: ssl.SSLContext | None) -> None:
     """Raises ValueError."""
     try:
-        await web.TCPSite(runner, settings.host, settings.port, shutdown_timeout=settings.drain_s).start()
+        site = web.TCPSite(runner, settings.host, settings.port, ssl_context=tls, shutdown_timeout=settings.drain_s)
+        await site.start()
     except OSError as error:
         where = f"port {settings.port} of {settings.host}"
         raise ValueError(

@@ -2,9 +2,10 @@
 
 import re
 from pathlib import Path
+from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.settings import PREFIX, LogLevel, Origin, Seconds
@@ -33,6 +34,10 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     """Address to listen on; `0.0.0.0` is every one this machine has."""
     port: int = Field(default=8080, ge=1, le=65535)
+    tls_cert_file: Path | None = None
+    """PEM: the certificate of the port, and its chain. With it the port speaks TLS; a renewed file is taken up."""
+    tls_key_file: Path | None = None
+    """PEM: its private key, without a password."""
     public_url: Origin | None = None
     """How browsers and gateways reach this control plane, where that is not host and port."""
     log_level: LogLevel = "info"
@@ -54,6 +59,12 @@ class Settings(BaseSettings):
         if value is not None and not _is_clickhouse(value.get_secret_value()):
             raise ValueError("not of the form http://user:password@host:port/database (or https://)")
         return value
+
+    @model_validator(mode="after")
+    def _certificate_and_its_key(self) -> Self:
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("GATEHOUSE_TLS_CERT_FILE and GATEHOUSE_TLS_KEY_FILE are set together or not at all")
+        return self
 
 
 def _is_clickhouse(url: str) -> bool:

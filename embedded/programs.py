@@ -26,8 +26,10 @@ INHERITED = (
 """What parts get of the environment `up` was called in; both planes get their settings (GATEHOUSE_…) too."""
 NOT_PASSED_ON = frozenset(
     {"GATEHOUSE_POSTGRES_URL", "GATEHOUSE_REDIS_URL", "GATEHOUSE_CLICKHOUSE_URL", "GATEHOUSE_ENROLMENT_TOKEN"}
+    # Parts of this stack look for each other on loopback, by number and without TLS.
+    | {"GATEHOUSE_TLS_CERT_FILE", "GATEHOUSE_TLS_KEY_FILE"}
 )
-"""Each holds a secret, and is for one plane alone."""
+"""What holds a secret and is for one plane alone, and what would keep the parts from each other."""
 READY_PROBES = 8
 
 

@@ -24,6 +24,7 @@ from gateway.pipeline.pipeline import Pipeline
 from gateway.pipeline.record import Row
 from gateway.providers.registry import adapters, built_in_rows
 from gateway.serve.admin import AdminApi
+from gateway.serve.certificate import Certificate
 from gateway.serve.http import ColdFront, ColdServer
 from gateway.serve.lane import Limits as ServeLimits
 from gateway.serve.probes import Probes
@@ -97,6 +98,7 @@ def run(settings: Settings, role: Role) -> int:
             recovery.everybody()
         sockets = [] if role is Role.AGENT else _listen(settings)
         client_context(settings.upstream_ca_file)  # Workers make their own; what is wrong with it is said here.
+        _certificate(settings)
     except (NodeKeysError, IdentityError, OSError, ValueError) as error:
         print(f"the gateway cannot start: {error}", file=sys.stderr)
         return 1
@@ -147,7 +149,9 @@ async def _worker(settings: Settings, node_keys: NodeKeys, sock: socket.socket, 
     server = Server(pipeline, ColdServer(front, loop), recorder, clock, new_id, limits)
     if _identity(settings) is not None:
         await _first(following, followed.first)
-    listener = await loop.create_server(server, sock=sock)
+    certificate = _certificate(settings)
+    listener = await loop.create_server(server, sock=sock, ssl=certificate.context if certificate is not None else None)
+    beside = [flushing] if certificate is None else [flushing, asyncio.create_task(certificate.follow())]
     await _first(following, stop)
 
     listener.close()
@@ -156,7 +160,8 @@ async def _worker(settings: Settings, node_keys: NodeKeys, sock: socket.socket, 
     await client.close()
     if control_plane is not None:
         await control_plane.close()
-    await _end(flushing)
+    for task in beside:
+        await _end(task)
     recorder.close()
 
 
@@ -366,6 +371,13 @@ def _waits(settings: Settings) -> Waits:
         return Deadlines(settings.connect_s, first_byte_s, settings.between_bytes_s, settings.total_s)
 
     return Waits(plain=deadlines(settings.plain_answer_s), stream=deadlines(settings.first_byte_s))
+
+
+def _certificate(settings: Settings) -> Certificate | None:
+    """What callers are shown. Raises ValueError."""
+    if settings.tls_cert_file is None or settings.tls_key_file is None:
+        return None
+    return Certificate(settings.tls_cert_file, settings.tls_key_file)
 
 
 def _recorder(settings: Settings, worker: str, clock: Clock) -> Recorder:

@@ -34,6 +34,10 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     """Address that callers reach; `0.0.0.0` is every one this machine has."""
     port: int = Field(default=8787, ge=1, le=65535)
+    tls_cert_file: Path | None = None
+    """PEM: the certificate callers see, and its chain. With it the port speaks TLS; a renewed file is taken up."""
+    tls_key_file: Path | None = None
+    """PEM: its private key, without a password."""
     workers: int = Field(default=2, ge=1, le=256)
     """Processes that carry calls."""
     log_level: LogLevel = "info"
@@ -80,6 +84,12 @@ class Settings(BaseSettings):
         if value is not None and not _is_redis(value.get_secret_value()):
             raise ValueError("not of the form redis://:password@host:port/number (or rediss://, or unix://)")
         return value
+
+    @model_validator(mode="after")
+    def _certificate_and_its_key(self) -> Self:
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("GATEHOUSE_TLS_CERT_FILE and GATEHOUSE_TLS_KEY_FILE are set together or not at all")
+        return self
 
     @model_validator(mode="after")
     def _file_and_its_signer(self) -> Self:

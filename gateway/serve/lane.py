@@ -160,6 +160,7 @@ class Lane(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._lent: Lent | None = None
         self._holds_place = False
+        self._http_1_1 = True
         self._parser: Any = None
         self._exchange: Exchange | None = None
         self._body: Body | None = None
@@ -485,10 +486,11 @@ class Lane(asyncio.Protocol):
         if self._reading_paused:
             self._reading_paused = False
             transport.resume_reading()
-        if self.draining:
+        if self.draining or not (transport.can_write_eof() or self._http_1_1):
             transport.close()
-        else:
+        elif transport.can_write_eof():
             transport.write_eof()
+        # Else it is TLS, which knows no half-closed connection: the answer says where it ends and that none follows.
 
     def _release(self) -> None:
         """Give back the request's place among those that run, if it has one."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -102,10 +103,10 @@ class Door:
 
 
 @asynccontextmanager
-async def opened(*script: Step, **options: Any) -> AsyncIterator[Door]:
+async def opened(*script: Step, tls: ssl.SSLContext | None = None, **options: Any) -> AsyncIterator[Door]:
     """`options` as for `front`."""
     behind = front(*script, **options)
-    listener = await asyncio.get_running_loop().create_server(behind.server, "127.0.0.1", 0)
+    listener = await asyncio.get_running_loop().create_server(behind.server, "127.0.0.1", 0, ssl=tls)
     try:
         yield Door(listener.sockets[0].getsockname()[1], behind)
     finally:

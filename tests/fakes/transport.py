@@ -82,6 +82,9 @@ class MemoryTransport(asyncio.Transport):
                 self._protocol.pause_writing()
         self.moved.set()
 
+    def can_write_eof(self) -> bool:
+        return True
+
     def write_eof(self) -> None:
         self.half_closed = True
         self.moved.set()
