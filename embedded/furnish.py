@@ -40,7 +40,9 @@ class Furnisher:
         self._api_key_file = state.secrets / "api_key"
         self._sent_file = state.secrets / "virtual_keys.json"
 
-    async def furnish(self, simulator_url: str, simulator_key: Secret, found: Sequence[ProviderKey]) -> Furniture:
+    async def furnish(
+        self, simulator_url: str, simulator_key: Secret, found: Sequence[ProviderKey], gateway_url: str
+    ) -> Furniture:
         row = await self._kept("/api/v1/workspaces", "slug", {"slug": WORKSPACE, "name": "Local"})
         workspace = f"/api/v1/workspaces/{row['id']}"
         await self._provider(f"{simulator_url}/v1")
@@ -49,8 +51,7 @@ class Furnisher:
         config = {"slug": CONFIG, "name": "Default", "body": {"virtual_key": SIMULATOR}}
         await self._kept(f"{workspace}/configs", "slug", config)
         api_key = await self._api_key(f"{workspace}/api-keys")
-        gateway = await self._kept("/api/v1/gateways", "name", {"name": GATEWAY})
-        return Furniture(api_key, gateway["id"])
+        return Furniture(api_key, await self._gateway(gateway_url))
 
     async def enrolment_token(self, gateway: str) -> Secret:
         made = await self._api.post(f"/api/v1/gateways/{gateway}/enrolment-tokens")
@@ -67,6 +68,14 @@ class Furnisher:
             if row[named_by] == body[named_by]:
                 return row
         return await self._api.post(path, body)
+
+    async def _gateway(self, url: str) -> str:
+        """Its id. Where it is reached is put right: it may have moved to other ports."""
+        row = await self._kept("/api/v1/gateways", "name", {"name": GATEWAY, "url": url})
+        if row["url"] != url:
+            await self._api.patch(f"/api/v1/gateways/{row['id']}", {"url": url})
+        id_: str = row["id"]
+        return id_
 
     async def _provider(self, base_url: str) -> None:
         wanted = {"base_url": base_url, "models": list(LISTED)}

@@ -97,7 +97,9 @@ class Stack:
         )
         async with connected(programs.control_plane_url) as api:
             furnisher = Furnisher(api.sending(owner.bearer(admin_key)), self._state, self._report)
-            furniture = await furnisher.furnish(programs.simulator_url, simulator_key, self._found.keys)
+            furniture = await furnisher.furnish(
+                programs.simulator_url, simulator_key, self._found.keys, programs.gateway_url
+            )
             await self._gateway(furnisher, furniture, redis_url)
         return Running(
             control_plane_url=programs.control_plane_url,

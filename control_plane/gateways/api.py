@@ -16,6 +16,7 @@ from control_plane.snapshots.gateway_keys import GatewayKeys
 from control_plane.web.listing import Page
 from control_plane.web.route import Body, Call, Route, View
 from shared.models.noun import Id
+from shared.settings import Origin
 
 PATH = "/api/v1/gateways"
 
@@ -29,19 +30,23 @@ class GatewayCreate(Body):
     name: Name
     workspaces: Workspaces | None = None
     """Ids of the workspaces it may serve; null: all, also those made later."""
+    url: Origin | None = None
+    """Where callers reach it, for those who read about it here. The control plane never connects to it."""
 
 
 class GatewayUpdate(Body):
-    """What is left out stays as it is; `workspaces` null: all."""
+    """What is left out stays as it is; `workspaces` null: all; `url` null: not told."""
 
     name: Name | None = None
     workspaces: Workspaces | None = None
+    url: Origin | None = None
 
 
 class GatewayView(View):
     id: str
     name: str
     workspaces: tuple[str, ...] | None
+    url: str | None
     nodes: int
     """Enrolled and not revoked."""
     nodes_connected: int
@@ -107,7 +112,12 @@ class Gateways:
             before = await found(change.connection, call, lock=True)
             if given.get("workspaces") is not None:
                 await require_workspaces(change.connection, organisation, given["workspaces"], "/workspaces")
-            fields = {"workspaces": before.workspaces, **given, "name": given.get("name") or before.name}
+            fields = {
+                "workspaces": before.workspaces,
+                "url": before.url,
+                **given,
+                "name": given.get("name") or before.name,
+            }
             view = GatewayView(**await store.update(change.connection, organisation, before.id, fields))
             await store.notify(change.connection, organisation)
             change.record("gateways.update", "gateway", view.id, before=_told(before), after=_told(view))
@@ -130,4 +140,4 @@ async def found(connection: asyncpg.Connection, call: Call, *, lock: bool = Fals
 
 
 def _told(view: GatewayView) -> dict[str, Any]:
-    return view.model_dump(mode="json", include={"name", "workspaces"})
+    return view.model_dump(mode="json", include={"name", "workspaces", "url"})

@@ -22,8 +22,8 @@ GATEWAYS = Listing(
     f" count(*) filter (where {_CONNECTED}) as nodes_connected, max(seen_at) as seen_at from node"
     " where node.organisation = gateway.organisation and node.gateway = gateway.id and node.revoked_at is null)"
     " as fleet on true",
-    columns="gateway.id, gateway.name, gateway.workspaces, gateway.created_by, gateway.created_at, gateway.updated_at,"
-    " fleet.nodes, fleet.nodes_connected, fleet.seen_at",
+    columns="gateway.id, gateway.name, gateway.workspaces, gateway.url, gateway.created_by, gateway.created_at,"
+    " gateway.updated_at, fleet.nodes, fleet.nodes_connected, fleet.seen_at",
     text={"name": "gateway.name"},
     exact={"id": "gateway.id", "created_by": "gateway.created_by"},
     sort={"created_at": "gateway.created_at", "updated_at": "gateway.updated_at", "name": "gateway.name"},
@@ -82,13 +82,14 @@ async def find(
 async def insert(
     connection: asyncpg.Connection, organisation: str, id_: str, fields: Mapping[str, Any], created_by: str
 ) -> asyncpg.Record:
-    """`fields`: name, workspaces."""
+    """`fields`: name, workspaces, url."""
     await connection.execute(
-        "insert into gateway (id, organisation, name, workspaces, created_by) values ($1, $2, $3, $4, $5)",
+        "insert into gateway (id, organisation, name, workspaces, url, created_by) values ($1, $2, $3, $4, $5, $6)",
         id_,
         organisation,
         fields["name"],
         fields["workspaces"],
+        fields["url"],
         created_by,
     )
     return await find(connection, organisation, id_)
@@ -97,13 +98,15 @@ async def insert(
 async def update(
     connection: asyncpg.Connection, organisation: str, id_: str, fields: Mapping[str, Any]
 ) -> asyncpg.Record:
-    """`fields`: name, workspaces, both of them."""
+    """`fields`: name, workspaces, url, all of them."""
     await connection.execute(
-        "update gateway set name = $3, workspaces = $4, updated_at = now() where organisation = $1 and id = $2",
+        "update gateway set name = $3, workspaces = $4, url = $5, updated_at = now()"
+        " where organisation = $1 and id = $2",
         organisation,
         id_,
         fields["name"],
         fields["workspaces"],
+        fields["url"],
     )
     return await find(connection, organisation, id_)
 

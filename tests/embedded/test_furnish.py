@@ -57,8 +57,13 @@ class Home:
     api: ApiClient
     furnisher: Furnisher
 
-    async def furnish(self, *keys: ProviderKey, simulator_url: str = "http://127.0.0.1:1") -> Furniture:
-        return await self.furnisher.furnish(simulator_url, SIMULATOR_KEY, keys)
+    async def furnish(
+        self,
+        *keys: ProviderKey,
+        simulator_url: str = "http://127.0.0.1:1",
+        gateway_url: str = "http://127.0.0.1:3",
+    ) -> Furniture:
+        return await self.furnisher.furnish(simulator_url, SIMULATOR_KEY, keys, gateway_url)
 
     async def workspace(self) -> str:
         (row,) = [row async for row in self.api.rows("/api/v1/workspaces", filter="slug:local")]
@@ -138,6 +143,15 @@ async def test_what_is_missing_is_made_once(home: Home) -> None:
     second = await home.furnish(*found())
     assert (second.gateway, second.api_key.reveal()) == (first.gateway, first.api_key.reveal())
     assert await home.actions() == before
+
+
+async def test_where_callers_reach_the_gateway_follows_its_port(home: Home) -> None:
+    first = await home.furnish()
+    before = await home.actions()
+    await home.furnish(gateway_url="http://127.0.0.1:4")
+    gateway = await home.api.get(f"/api/v1/gateways/{first.gateway}")
+    assert gateway["url"] == "http://127.0.0.1:4"
+    assert (await home.actions())[len(before) :] == [("gateways.update", first.gateway)]
 
 
 async def test_the_simulator_s_address_follows_it_and_its_models_are_listed(home: Home) -> None:

@@ -183,3 +183,20 @@ async def test_a_token_says_what_became_of_it(gateways: Gateways, tokens: Enrolm
     assert {view.node for view in page.data if view.id == used.id} == {node.node}
     found = await tokens.list(plane.call(query={"filter": "state:used_again"}, gateway=gateway.id))
     assert [view.id for view in found.data] == [stolen.id]
+
+
+async def test_a_gateway_says_where_callers_reach_it(gateways: Gateways, plane: Plane) -> None:
+    view = await made(gateways, plane, url="https://gateway.internal:8787/")
+    assert view.url == "https://gateway.internal:8787"
+    renamed = await gateways.update(plane.call(GatewayUpdate(name="Berlin"), gateway=view.id))
+    assert (renamed.name, renamed.url) == ("Berlin", view.url)
+    untold = await gateways.update(plane.call(GatewayUpdate(url=None), gateway=view.id))
+    assert untold.url is None
+
+
+@pytest.mark.parametrize(
+    "url", ["gateway.internal", "javascript:alert(1)", "https://user@gateway.internal", "https://g/v1"]
+)
+async def test_where_callers_reach_a_gateway_is_an_origin(url: str) -> None:
+    with pytest.raises(ValidationError):
+        GatewayCreate.model_validate({"name": "Frankfurt", "url": url})

@@ -1,0 +1,61 @@
+/** How each noun's list is read, in one place. */
+
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { answer, api } from "@/api/client";
+import { everyRow, type ListQuery } from "@/app/queries";
+import { useRights } from "@/app/workspace";
+
+const inWorkspace = (workspace: string, query: ListQuery) => ({ params: { path: { workspace }, query } });
+
+export const lists = {
+  apiKeys: (workspace: string) => (query: ListQuery) =>
+    answer(api.GET("/api/v1/workspaces/{workspace}/api-keys", inWorkspace(workspace, query))),
+  virtualKeys: (workspace: string) => (query: ListQuery) =>
+    answer(api.GET("/api/v1/workspaces/{workspace}/virtual-keys", inWorkspace(workspace, query))),
+  configs: (workspace: string) => (query: ListQuery) =>
+    answer(api.GET("/api/v1/workspaces/{workspace}/configs", inWorkspace(workspace, query))),
+  workspaceMembers: (workspace: string) => (query: ListQuery) =>
+    answer(api.GET("/api/v1/workspaces/{workspace}/members", inWorkspace(workspace, query))),
+  workspaces: (query: ListQuery) => answer(api.GET("/api/v1/workspaces", { params: { query } })),
+  providers: (query: ListQuery) => answer(api.GET("/api/v1/providers", { params: { query } })),
+  models: (query: ListQuery) => answer(api.GET("/api/v1/models", { params: { query } })),
+  gateways: (query: ListQuery) => answer(api.GET("/api/v1/gateways", { params: { query } })),
+  nodes: (gateway: string) => (query: ListQuery) =>
+    answer(api.GET("/api/v1/gateways/{gateway}/nodes", { params: { path: { gateway }, query } })),
+  tokens: (gateway: string) => (query: ListQuery) =>
+    answer(api.GET("/api/v1/gateways/{gateway}/enrolment-tokens", { params: { path: { gateway }, query } })),
+  members: (query: ListQuery) => answer(api.GET("/api/v1/members", { params: { query } })),
+  invitations: (query: ListQuery) => answer(api.GET("/api/v1/invitations", { params: { query } })),
+  adminKeys: (query: ListQuery) => answer(api.GET("/api/v1/admin-keys", { params: { query } })),
+  audit: (query: ListQuery) => answer(api.GET("/api/v1/audit-logs", { params: { query } })),
+};
+
+const CHOICES_STALE_MS = 15_000;
+
+/** All rows to choose from; empty until they are there. */
+export function useChoices<Row>(
+  key: readonly string[],
+  load: (query: ListQuery) => Promise<{ data: Row[]; next_cursor: string | null }>,
+  enabled = true,
+): Row[] {
+  return (
+    useQuery({ queryKey: [...key, "choices"], queryFn: () => everyRow(load), enabled, staleTime: CHOICES_STALE_MS })
+      .data ?? []
+  );
+}
+
+/** After a change: every list and object of these nouns is read anew. */
+export function useChanged(): (...nouns: string[]) => Promise<void> {
+  const queries = useQueryClient();
+  return async (...nouns) => {
+    await Promise.all([...nouns, "audit"].map((noun) => queries.invalidateQueries({ queryKey: [noun] })));
+  };
+}
+
+/** Where callers reach the gateway: as its row says, else its usual port on this host. */
+export function useGatewayUrl(): string {
+  const { admin } = useRights();
+  const gateways = useChoices(["gateways"], lists.gateways, admin);
+  const told = gateways.map((gateway) => gateway.url).find((url) => url);
+  return told ?? `${location.protocol}//${location.hostname}:8787`;
+}

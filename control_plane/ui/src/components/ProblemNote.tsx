@@ -1,0 +1,47 @@
+import { Alert, Button, Group, Text } from "@mantine/core";
+import { IconAlertTriangle } from "@tabler/icons-react";
+import { advice, asProblem } from "@/api/problem";
+import { Copy } from "@/components/Copy";
+import { spoken } from "@/lib/format";
+
+/** What happened, what to do, and the id by which whoever runs the control plane finds it. */
+export function ProblemNote({ error, retry }: { error: unknown; retry?: () => void }) {
+  if (!error) return null;
+  const problem = asProblem(error);
+  const what = advice(problem);
+  return (
+    <Alert
+      color="red"
+      variant="light"
+      icon={<IconAlertTriangle size={18} />}
+      role="alert"
+      title={sentence(problem.message)}
+    >
+      {what && <Text size="sm">{what}</Text>}
+      <Group gap="md" mt={6}>
+        <Text size="xs" c="dimmed">
+          {problem.pointer ? `at ${problem.pointer} · ` : ""}
+          {spoken(problem.code)}
+          {problem.status ? ` · ${problem.status}` : ""}
+        </Text>
+        {problem.requestId && (
+          <Group gap={4}>
+            <Text size="xs" c="dimmed">
+              request <span className="mono">{problem.requestId}</span>
+            </Text>
+            <Copy text={problem.requestId} label="Copy request id" />
+          </Group>
+        )}
+        {retry && (
+          <Button size="compact-xs" variant="default" onClick={retry}>
+            Try again
+          </Button>
+        )}
+      </Group>
+    </Alert>
+  );
+}
+
+function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

@@ -1,0 +1,76 @@
+import { MultiSelect, TextInput } from "@mantine/core";
+import { useMutation } from "@tanstack/react-query";
+import { useState } from "react";
+import { answer, api, type Schemas } from "@/api/client";
+import { useChanged } from "@/app/nouns";
+import { useWorkspace } from "@/app/workspace";
+import { FormDialog, faultAt } from "@/components/Dialog";
+
+type Gateway = Schemas["GatewayView"];
+
+export function GatewayForm({
+  gateway,
+  onClose,
+  onMade,
+}: {
+  gateway: Gateway | null;
+  onClose: () => void;
+  onMade?: (made: Gateway) => void;
+}) {
+  const { all } = useWorkspace();
+  const changed = useChanged();
+  const [name, setName] = useState(gateway?.name ?? "");
+  const [url, setUrl] = useState(gateway?.url ?? "");
+  const [workspaces, setWorkspaces] = useState<string[]>([...(gateway?.workspaces ?? [])]);
+  const save = useMutation({
+    mutationFn: () => {
+      const body = { name, url: url || null, workspaces: workspaces.length > 0 ? workspaces : null };
+      if (!gateway) return answer(api.POST("/api/v1/gateways", { body }));
+      return answer(api.PATCH("/api/v1/gateways/{gateway}", { params: { path: { gateway: gateway.id } }, body }));
+    },
+    onSuccess: async (saved) => {
+      await changed("gateways");
+      onClose();
+      onMade?.(saved);
+    },
+  });
+  return (
+    <FormDialog
+      title={gateway ? `Edit “${gateway.name}”` : "Register a gateway"}
+      submit={gateway ? "Save" : "Register"}
+      busy={save.isPending}
+      error={save.error}
+      placed={["/name", "/url", "/workspaces"]}
+      onSubmit={() => save.mutate()}
+      onClose={onClose}
+    >
+      <TextInput
+        label="Name"
+        description="Where it stands: prod-eu, say"
+        required
+        data-autofocus
+        maxLength={200}
+        value={name}
+        error={faultAt(save.error, "/name")}
+        onChange={(event) => setName(event.currentTarget.value)}
+      />
+      <TextInput
+        label="Address"
+        description="Where applications reach it, for the examples on these pages. Nothing here ever connects to it."
+        placeholder="https://gateway.internal:8787"
+        value={url}
+        error={faultAt(save.error, "/url")}
+        onChange={(event) => setUrl(event.currentTarget.value)}
+      />
+      <MultiSelect
+        label="Workspaces it may serve"
+        description="Empty: all, also those made later"
+        placeholder={workspaces.length ? "" : "All"}
+        data={all.map((one) => ({ value: one.id, label: one.name }))}
+        value={workspaces}
+        error={faultAt(save.error, "/workspaces")}
+        onChange={setWorkspaces}
+      />
+    </FormDialog>
+  );
+}

@@ -1,0 +1,505 @@
+import {
+  ActionIcon,
+  Button,
+  Group,
+  Menu,
+  MultiSelect,
+  SegmentedControl,
+  Select,
+  Stack,
+  Switch,
+  Tabs,
+  TagsInput,
+  TextInput,
+} from "@mantine/core";
+import { IconTrash } from "@tabler/icons-react";
+import { useMutation, useQuery } from "@tanstack/react-query";
+import { Link, useNavigate, useParams } from "@tanstack/react-router";
+import { useState } from "react";
+import { answer, api, type Schemas } from "@/api/client";
+import { lists, useChanged, useChoices } from "@/app/nouns";
+import { useRows } from "@/app/queries";
+import { useAddress } from "@/app/search";
+import { useRights, useSession } from "@/app/workspace";
+import type { Column } from "@/components/DataTable";
+import { ConfirmDialog, FormDialog, faultAt } from "@/components/Dialog";
+import { EmptyState } from "@/components/EmptyState";
+import { Section } from "@/components/Facts";
+import { ListView } from "@/components/ListView";
+import { tell } from "@/components/notice";
+import { Page } from "@/components/Page";
+import { ProblemNote } from "@/components/ProblemNote";
+import { onlyFields } from "@/lib/filter";
+
+type Workspace = Schemas["WorkspaceView"];
+type Member = Schemas["WorkspaceMemberView"];
+
+export function WorkspacePage() {
+  const { workspace: id = "" } = useParams({ strict: false }) as { workspace?: string };
+  const [search, change] = useAddress();
+  const rights = useRights();
+  const session = useSession();
+  const [deleting, setDeleting] = useState(false);
+  const found = useQuery({
+    queryKey: ["workspaces", "one", id],
+    queryFn: () => answer(api.GET("/api/v1/workspaces/{workspace}", { params: { path: { workspace: id } } })),
+  });
+  const workspace = found.data;
+  if (!workspace)
+    return (
+      <Page title="Workspace">
+        {found.error ? <ProblemNote error={found.error} retry={() => void found.refetch()} /> : null}
+      </Page>
+    );
+  const heads = rights.admin || session?.workspaces[id] === "admin";
+  const tab = search.tab ?? "settings";
+  return (
+    <Page
+      filling={tab === "members"}
+      title={workspace.name}
+      lead={
+        <>
+          <Link to="/workspaces">Workspaces</Link> · <span className="mono">{workspace.id}</span>
+        </>
+      }
+      acts={
+        rights.admin && (
+          <Menu position="bottom-end">
+            <Menu.Target>
+              <Button variant="default">More</Button>
+            </Menu.Target>
+            <Menu.Dropdown>
+              <Menu.Item color="red" onClick={() => setDeleting(true)}>
+                Delete…
+              </Menu.Item>
+            </Menu.Dropdown>
+          </Menu>
+        )
+      }
+    >
+      <Tabs
+        value={tab}
+        onChange={(next) =>
+          change({ tab: next === "settings" ? undefined : (next ?? undefined), filter: undefined, sort: undefined })
+        }
+      >
+        <Tabs.List>
+          <Tabs.Tab value="settings">Settings</Tabs.Tab>
+          <Tabs.Tab value="members">Members</Tabs.Tab>
+        </Tabs.List>
+      </Tabs>
+      {tab === "members" ? (
+        <Members workspace={workspace} heads={heads} />
+      ) : (
+        <SettingsForm key={workspace.updated_at} workspace={workspace} heads={heads} />
+      )}
+      {deleting && <Delete workspace={workspace} onClose={() => setDeleting(false)} />}
+    </Page>
+  );
+}
+
+interface AliasRow {
+  name: string;
+  virtual_key: string;
+  model: string;
+}
+
+function SettingsForm({ workspace, heads }: { workspace: Workspace; heads: boolean }) {
+  const changed = useChanged();
+  const settings = workspace.settings;
+  const [name, setName] = useState(workspace.name);
+  const [slug, setSlug] = useState(workspace.slug);
+  const [config, setConfig] = useState(settings.default_config ?? "");
+  const [providers, setProviders] = useState<string[]>([...(settings.allowed_providers ?? [])]);
+  const [inline, setInline] = useState({ keys: true, configs: true, hosts: true, ...settings.inline });
+  const [metadata, setMetadata] = useState<string[]>([...(settings.metadata_keys ?? [])]);
+  const [mode, setMode] = useState<string>(settings.record_mode ?? "standard");
+  const [aliases, setAliases] = useState<AliasRow[]>(
+    Object.entries(settings.model_aliases ?? {}).map(([alias, target]) => ({ name: alias, ...target })),
+  );
+  const configs = useChoices(["configs", workspace.id], lists.configs(workspace.id));
+  const known = useChoices(["providers"], lists.providers);
+  const keys = useChoices(["virtual-keys", workspace.id], lists.virtualKeys(workspace.id));
+  const save = useMutation({
+    mutationFn: () =>
+      answer(
+        api.PATCH("/api/v1/workspaces/{workspace}", {
+          params: { path: { workspace: workspace.id } },
+          body: {
+            name,
+            slug,
+            settings: {
+              ...settings,
+              default_config: config || null,
+              allowed_providers: providers.length > 0 ? providers : null,
+              inline,
+              metadata_keys: metadata,
+              record_mode: mode as "standard" | "anonymous",
+              model_aliases: Object.fromEntries(
+                aliases.filter((alias) => alias.name).map(({ name: alias, ...target }) => [alias, target]),
+              ),
+            },
+          },
+        }),
+      ),
+    onSuccess: async () => {
+      await changed("workspaces");
+      tell("Saved. Gateways have it in about a second.");
+    },
+  });
+  const setAlias = (index: number, patch: Partial<AliasRow>) =>
+    setAliases(aliases.map((alias, at) => (at === index ? { ...alias, ...patch } : alias)));
+  const placed = [
+    "/name",
+    "/slug",
+    "/settings/default_config",
+    "/settings/allowed_providers",
+    "/settings/metadata_keys",
+  ];
+  const atField = placed.some((pointer) => faultAt(save.error, pointer));
+  return (
+    <form
+      onSubmit={(event) => {
+        event.preventDefault();
+        save.mutate();
+      }}
+    >
+      <fieldset disabled={!heads} style={{ border: 0, margin: 0, padding: 0 }}>
+        <Stack gap="xl" maw={640}>
+          <Section title="Name">
+            <Group grow align="flex-start">
+              <TextInput
+                label="Name"
+                required
+                maxLength={200}
+                value={name}
+                error={faultAt(save.error, "/name")}
+                onChange={(event) => setName(event.currentTarget.value)}
+              />
+              <TextInput
+                label="Slug"
+                required
+                maxLength={100}
+                value={slug}
+                error={faultAt(save.error, "/slug")}
+                onChange={(event) => setSlug(event.currentTarget.value)}
+              />
+            </Group>
+          </Section>
+          <Section title="Where calls go">
+            <Select
+              label="Default config"
+              description="For calls that name no target, with keys that have no default of their own"
+              disabled={!heads}
+              data={[
+                { value: "", label: "None" },
+                ...configs.map((one) => ({ value: one.slug, label: `${one.name} (${one.slug})` })),
+              ]}
+              value={config}
+              error={faultAt(save.error, "/settings/default_config")}
+              onChange={(next) => setConfig(next ?? "")}
+            />
+            <MultiSelect
+              label="Providers"
+              description="Empty: all"
+              searchable
+              disabled={!heads}
+              placeholder={providers.length ? "" : "All"}
+              data={known.map((one) => ({ value: one.id, label: one.name }))}
+              value={providers}
+              error={faultAt(save.error, "/settings/allowed_providers")}
+              onChange={setProviders}
+            />
+            <div>
+              <div className="dim" style={{ fontSize: 13, marginBottom: 6 }}>
+                Model aliases: names that callers use, and what stands behind each
+              </div>
+              <Stack gap={6}>
+                {aliases.map((alias, index) => (
+                  <Group key={index} gap={6} wrap="nowrap">
+                    <TextInput
+                      aria-label="Alias"
+                      placeholder="fast"
+                      value={alias.name}
+                      onChange={(event) => setAlias(index, { name: event.currentTarget.value })}
+                    />
+                    <Select
+                      aria-label="Virtual key"
+                      placeholder="virtual key"
+                      data={keys.map((key) => key.slug)}
+                      value={alias.virtual_key || null}
+                      onChange={(slug_) => setAlias(index, { virtual_key: slug_ ?? "" })}
+                    />
+                    <TextInput
+                      aria-label="Model"
+                      placeholder="gpt-4o-mini"
+                      value={alias.model}
+                      onChange={(event) => setAlias(index, { model: event.currentTarget.value })}
+                    />
+                    <ActionIcon
+                      variant="subtle"
+                      color="gray"
+                      aria-label="Remove alias"
+                      onClick={() => setAliases(aliases.filter((_, at) => at !== index))}
+                    >
+                      <IconTrash size={16} />
+                    </ActionIcon>
+                  </Group>
+                ))}
+                <Button
+                  variant="default"
+                  size="xs"
+                  w="fit-content"
+                  onClick={() => setAliases([...aliases, { name: "", virtual_key: "", model: "" }])}
+                >
+                  Add an alias
+                </Button>
+              </Stack>
+            </div>
+          </Section>
+          <Section title="What calls may bring along">
+            <Switch
+              label="A provider's key of their own"
+              checked={inline.keys}
+              onChange={(event) => setInline({ ...inline, keys: event.currentTarget.checked })}
+            />
+            <Switch
+              label="An inline config"
+              checked={inline.configs}
+              onChange={(event) => setInline({ ...inline, configs: event.currentTarget.checked })}
+            />
+            <Switch
+              label="A host of their own"
+              checked={inline.hosts}
+              onChange={(event) => setInline({ ...inline, hosts: event.currentTarget.checked })}
+            />
+          </Section>
+          <Section title="What is told about calls">
+            <div>
+              <SegmentedControl
+                aria-label="How much is told"
+                disabled={!heads}
+                value={mode}
+                onChange={setMode}
+                data={[
+                  { value: "standard", label: "Standard" },
+                  { value: "anonymous", label: "Anonymous" },
+                ]}
+              />
+              <p className="dim" style={{ fontSize: 12.5, margin: "6px 0 0" }}>
+                Never what was asked or answered. Anonymous leaves out what points at people or keys.
+              </p>
+            </div>
+            <TagsInput
+              label="Metadata that may leave with the record"
+              description="Names of request metadata, team or feature, say; the values of others stay in your network"
+              value={metadata}
+              error={faultAt(save.error, "/settings/metadata_keys")}
+              onChange={setMetadata}
+            />
+          </Section>
+          {!atField && <ProblemNote error={save.error} />}
+          {heads && (
+            <Button type="submit" w="fit-content" loading={save.isPending}>
+              Save
+            </Button>
+          )}
+        </Stack>
+      </fieldset>
+    </form>
+  );
+}
+
+const FIELDS = [
+  { name: "email", description: "part of the address" },
+  { name: "name", description: "part of the name" },
+  { name: "role", values: ["admin", "manager", "member"] },
+];
+const ROLES = [
+  { value: "admin", label: "Admin" },
+  { value: "manager", label: "Manager" },
+  { value: "member", label: "Member" },
+];
+type Role = Schemas["WorkspaceRole"];
+
+function Members({ workspace, heads }: { workspace: Workspace; heads: boolean }) {
+  const [search] = useAddress();
+  const rights = useRights();
+  const changed = useChanged();
+  const [adding, setAdding] = useState(false);
+  const [removing, setRemoving] = useState<Member | null>(null);
+  const table = useRows(["workspace-members", workspace.id], lists.workspaceMembers(workspace.id), {
+    filter: onlyFields(search.filter ?? "", "email"),
+    sort: search.sort,
+  });
+  const path = { workspace: workspace.id };
+  const give = useMutation({
+    mutationFn: ({ member, role }: { member: string; role: Role }) =>
+      answer(
+        api.PUT("/api/v1/workspaces/{workspace}/members/{member}", {
+          params: { path: { ...path, member } },
+          body: { role },
+        }),
+      ),
+    onSuccess: () => changed("workspace-members"),
+  });
+  const remove = useMutation({
+    mutationFn: (member: string) =>
+      answer(api.DELETE("/api/v1/workspaces/{workspace}/members/{member}", { params: { path: { ...path, member } } })),
+    onSuccess: async () => {
+      await changed("workspace-members");
+      setRemoving(null);
+    },
+  });
+  const columns: Column<Member>[] = [
+    {
+      id: "name",
+      header: "Name",
+      sort: "name",
+      width: 160,
+      grow: 200,
+      cell: (one) => <span className="clip">{one.name}</span>,
+    },
+    {
+      id: "email",
+      header: "E-mail",
+      sort: "email",
+      width: 200,
+      grow: 260,
+      cell: (one) => <span className="clip">{one.email}</span>,
+    },
+    {
+      id: "role",
+      header: "Role here",
+      sort: "role",
+      width: 150,
+      cell: (one) =>
+        heads ? (
+          <Select
+            size="xs"
+            aria-label={`Role of ${one.name}`}
+            data={ROLES}
+            value={one.role}
+            onChange={(role) => role && give.mutate({ member: one.id, role: role as Role })}
+          />
+        ) : (
+          one.role
+        ),
+    },
+    ...(heads
+      ? [
+          {
+            id: "acts",
+            header: "",
+            width: 100,
+            cell: (one: Member) => (
+              <Button size="compact-xs" variant="default" onClick={() => setRemoving(one)}>
+                Take out
+              </Button>
+            ),
+          },
+        ]
+      : []),
+  ];
+  return (
+    <>
+      <ProblemNote error={give.error} />
+      <ListView
+        label="Members of the workspace"
+        columns={columns}
+        fields={FIELDS}
+        placeholder="E-mail address, or role:…"
+        table={table}
+        rowId={(one) => one.id}
+        sort="email"
+        beside={heads && rights.admin ? <Button onClick={() => setAdding(true)}>Add a member</Button> : undefined}
+        empty={
+          <EmptyState title="Nobody has a role here">
+            Owners and administrators of the organisation see every workspace; others need a role.
+          </EmptyState>
+        }
+      />
+      {adding && <AddMember workspace={workspace.id} onClose={() => setAdding(false)} />}
+      {removing && (
+        <ConfirmDialog
+          title={`Take ${removing.name} out?`}
+          act="Take out"
+          busy={remove.isPending}
+          error={remove.error}
+          onConfirm={() => remove.mutate(removing.id)}
+          onClose={() => setRemoving(null)}
+        >
+          They see nothing of this workspace any more. Keys they made go on working.
+        </ConfirmDialog>
+      )}
+    </>
+  );
+}
+
+function AddMember({ workspace, onClose }: { workspace: string; onClose: () => void }) {
+  const changed = useChanged();
+  const members = useChoices(["members"], lists.members);
+  const [member, setMember] = useState<string | null>(null);
+  const [role, setRole] = useState<Role>("member");
+  const give = useMutation({
+    mutationFn: () =>
+      answer(
+        api.PUT("/api/v1/workspaces/{workspace}/members/{member}", {
+          params: { path: { workspace, member: member ?? "" } },
+          body: { role },
+        }),
+      ),
+    onSuccess: async () => {
+      await changed("workspace-members");
+      onClose();
+    },
+  });
+  return (
+    <FormDialog
+      title="Add a member"
+      submit="Give the role"
+      busy={give.isPending}
+      error={give.error}
+      onSubmit={() => member && give.mutate()}
+      onClose={onClose}
+    >
+      <Select
+        label="Member"
+        description="Of your organisation; invite others on the page Members"
+        required
+        searchable
+        data-autofocus
+        data={members.map((one) => ({ value: one.id, label: `${one.name} · ${one.email}` }))}
+        value={member}
+        onChange={setMember}
+      />
+      <Select label="Role" data={ROLES} value={role} onChange={(next) => setRole((next ?? "member") as Role)} />
+    </FormDialog>
+  );
+}
+
+function Delete({ workspace, onClose }: { workspace: Workspace; onClose: () => void }) {
+  const navigate = useNavigate();
+  const changed = useChanged();
+  const remove = useMutation({
+    mutationFn: () =>
+      answer(api.DELETE("/api/v1/workspaces/{workspace}", { params: { path: { workspace: workspace.id } } })),
+    onSuccess: async () => {
+      await navigate({ to: "/workspaces", search: {} });
+      await changed("workspaces");
+    },
+  });
+  return (
+    <ConfirmDialog
+      title={`Delete “${workspace.name}”?`}
+      act="Delete"
+      typed={workspace.slug}
+      busy={remove.isPending}
+      error={remove.error}
+      onConfirm={() => remove.mutate()}
+      onClose={onClose}
+    >
+      Only an empty workspace can be deleted: its keys, virtual keys and configs first.
+    </ConfirmDialog>
+  );
+}

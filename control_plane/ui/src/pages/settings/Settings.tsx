@@ -1,0 +1,159 @@
+import { Button, PasswordInput, SegmentedControl, Stack, TextInput, useMantineColorScheme } from "@mantine/core";
+import { useMutation, useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+import { answer, api } from "@/api/client";
+import { enter, queryClient, sessionQuery } from "@/app/queries";
+import { useRights, useSession } from "@/app/workspace";
+import { faultAt } from "@/components/Dialog";
+import { Facts, Section } from "@/components/Facts";
+import { tell } from "@/components/notice";
+import { Page } from "@/components/Page";
+import { ProblemNote } from "@/components/ProblemNote";
+import { Moment } from "@/components/When";
+
+export function Settings() {
+  const session = useSession();
+  const { colorScheme, setColorScheme } = useMantineColorScheme();
+  return (
+    <Page title="Settings">
+      <Stack gap={32} maw={560}>
+        <Organisation />
+        <Section title="Your account">
+          <Facts
+            facts={[
+              ["Name", session?.account.name],
+              ["E-mail address", session?.account.email],
+              ["Role", session?.organisation.role],
+              ["This session ends", <Moment key="ends" at={session?.expires_at} />],
+            ]}
+          />
+        </Section>
+        <Section title="Colours">
+          <SegmentedControl
+            w="fit-content"
+            aria-label="Colours"
+            value={colorScheme}
+            onChange={(next) => setColorScheme(next as "auto" | "light" | "dark")}
+            data={[
+              { value: "auto", label: "As this computer" },
+              { value: "light", label: "Light" },
+              { value: "dark", label: "Dark" },
+            ]}
+          />
+        </Section>
+        <Password />
+      </Stack>
+    </Page>
+  );
+}
+
+function Organisation() {
+  const { owner } = useRights();
+  const found = useQuery({ queryKey: ["organisation"], queryFn: () => answer(api.GET("/api/v1/organisation")) });
+  const [name, setName] = useState<string | null>(null);
+  const rename = useMutation({
+    mutationFn: () => answer(api.PATCH("/api/v1/organisation", { body: { name: name ?? "" } })),
+    onSuccess: async () => {
+      await Promise.all([found.refetch(), queryClient.invalidateQueries({ queryKey: sessionQuery.queryKey })]);
+      setName(null);
+      tell("The organisation is renamed");
+    },
+  });
+  return (
+    <Section title="Organisation">
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          rename.mutate();
+        }}
+      >
+        <Stack gap="sm">
+          <TextInput
+            label="Name"
+            required
+            maxLength={200}
+            readOnly={!owner}
+            value={name ?? found.data?.name ?? ""}
+            error={faultAt(rename.error, "/name")}
+            onChange={(event) => setName(event.currentTarget.value)}
+          />
+          {found.data && (
+            <Facts
+              facts={[
+                [
+                  "Id",
+                  <span key="id" className="mono">
+                    {found.data.id}
+                  </span>,
+                ],
+                ["Made", <Moment key="made" at={found.data.created_at} />],
+              ]}
+            />
+          )}
+          {!faultAt(rename.error, "/name") && <ProblemNote error={rename.error ?? found.error} />}
+          {owner && (
+            <Button
+              type="submit"
+              variant="default"
+              w="fit-content"
+              loading={rename.isPending}
+              disabled={name === null || name === found.data?.name}
+            >
+              Rename
+            </Button>
+          )}
+        </Stack>
+      </form>
+    </Section>
+  );
+}
+
+function Password() {
+  const [now, setNow] = useState("");
+  const [next, setNext] = useState("");
+  const change = useMutation({
+    mutationFn: () =>
+      answer(api.POST("/api/v1/account/password", { body: { current_password: now, new_password: next } })),
+    onSuccess: (session) => {
+      enter(session);
+      setNow("");
+      setNext("");
+      tell("Your password is changed; your other sessions ended");
+    },
+  });
+  const placed = faultAt(change.error, "/current_password") ?? faultAt(change.error, "/new_password");
+  return (
+    <Section title="Password">
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          change.mutate();
+        }}
+      >
+        <Stack gap="sm">
+          <PasswordInput
+            label="Password now"
+            autoComplete="current-password"
+            required
+            value={now}
+            error={faultAt(change.error, "/current_password")}
+            onChange={(event) => setNow(event.currentTarget.value)}
+          />
+          <PasswordInput
+            label="New password"
+            description="At least 12 characters. All your other sessions end."
+            autoComplete="new-password"
+            required
+            value={next}
+            error={faultAt(change.error, "/new_password")}
+            onChange={(event) => setNext(event.currentTarget.value)}
+          />
+          {!placed && <ProblemNote error={change.error} />}
+          <Button type="submit" variant="default" w="fit-content" loading={change.isPending}>
+            Change the password
+          </Button>
+        </Stack>
+      </form>
+    </Section>
+  );
+}

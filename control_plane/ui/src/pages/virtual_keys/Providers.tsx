@@ -1,0 +1,256 @@
+import { Badge, Button, Menu, MultiSelect, Switch, TagsInput, TextInput } from "@mantine/core";
+import { IconPlus } from "@tabler/icons-react";
+import { useMutation } from "@tanstack/react-query";
+import { useState } from "react";
+import { answer, api, type Schemas } from "@/api/client";
+import { lists, useChanged } from "@/app/nouns";
+import { useRows } from "@/app/queries";
+import { useAddress } from "@/app/search";
+import { useRights } from "@/app/workspace";
+import type { Column } from "@/components/DataTable";
+import { ConfirmDialog, FormDialog, faultAt } from "@/components/Dialog";
+import { EmptyState } from "@/components/EmptyState";
+import { Facts } from "@/components/Facts";
+import { ListView } from "@/components/ListView";
+import { tell } from "@/components/notice";
+import { Page } from "@/components/Page";
+import { PeekPanel } from "@/components/PeekPanel";
+import { onlyFields } from "@/lib/filter";
+
+type Provider = Schemas["ProviderView"];
+
+const FIELDS = [
+  { name: "name", description: "part of the name" },
+  { name: "id", description: "part of the id" },
+  { name: "built_in", description: "part of every build", values: ["true", "false"] },
+];
+
+const COLUMNS: Column<Provider>[] = [
+  {
+    id: "name",
+    header: "Name",
+    sort: "name",
+    width: 140,
+    grow: 200,
+    cell: (one) => <span className="clip">{one.name}</span>,
+  },
+  { id: "id", header: "Id", sort: "id", width: 130, cell: (one) => <span className="mono clip">{one.id}</span> },
+  {
+    id: "base_url",
+    header: "Base URL",
+    width: 220,
+    grow: 320,
+    cell: (one) => <span className="mono clip">{one.base_url}</span>,
+  },
+  { id: "doors", header: "Serves", width: 210, cell: (one) => <span className="clip">{one.doors.join(", ")}</span> },
+  {
+    id: "built_in",
+    header: "From",
+    width: 90,
+    cell: (one) => (one.built_in ? <span className="dim">built in</span> : <Badge>your own</Badge>),
+  },
+];
+
+export function Providers() {
+  const [search] = useAddress();
+  const { admin } = useRights();
+  const [form, setForm] = useState<Provider | "new" | null>(null);
+  const [deleting, setDeleting] = useState<Provider | null>(null);
+  const table = useRows(["providers"], lists.providers, {
+    filter: onlyFields(search.filter ?? "", "name"),
+    sort: search.sort,
+  });
+  return (
+    <Page
+      filling
+      title="Providers"
+      lead="Where models are served. Those built in are ready for a virtual key; your own speaks OpenAI's format: a vLLM, an Ollama, a proxy."
+      acts={
+        admin && (
+          <Button leftSection={<IconPlus size={16} />} onClick={() => setForm("new")}>
+            Add your own
+          </Button>
+        )
+      }
+    >
+      <ListView
+        label="Providers"
+        columns={COLUMNS}
+        fields={FIELDS}
+        placeholder="Name, or built_in:false"
+        table={table}
+        rowId={(one) => one.id}
+        sort="id"
+        empty={<EmptyState title="No provider" />}
+        peek={(open, close) => (
+          <PeekPanel
+            title={open.name}
+            note={<span className="mono">{open.id}</span>}
+            onClose={close}
+            acts={
+              admin &&
+              !open.built_in && (
+                <Menu position="bottom-end">
+                  <Menu.Target>
+                    <Button size="compact-sm" variant="default">
+                      Change
+                    </Button>
+                  </Menu.Target>
+                  <Menu.Dropdown>
+                    <Menu.Item onClick={() => setForm(open)}>Edit</Menu.Item>
+                    <Menu.Item color="red" onClick={() => setDeleting(open)}>
+                      Delete…
+                    </Menu.Item>
+                  </Menu.Dropdown>
+                </Menu>
+              )
+            }
+          >
+            <Facts
+              facts={[
+                [
+                  "Base URL",
+                  <span key="url" className="mono">
+                    {open.base_url}
+                  </span>,
+                ],
+                ["Format", open.dialect],
+                ["Serves", open.doors.join(", ")],
+                [
+                  "Key goes into",
+                  <span key="header" className="mono">{`${open.auth_header}: ${open.auth_prefix}…`}</span>,
+                ],
+                ["Tells usage of streams", open.stream_usage ? "yes" : "no"],
+                ["Listed models", open.models.length > 0 ? open.models.join(", ") : "those of the catalogue"],
+                ["From", open.built_in ? "built in" : "your organisation"],
+              ]}
+            />
+          </PeekPanel>
+        )}
+      />
+      {form && <ProviderForm provider={form === "new" ? null : form} onClose={() => setForm(null)} />}
+      {deleting && <Delete provider={deleting} onClose={() => setDeleting(null)} />}
+    </Page>
+  );
+}
+
+const DOORS = ["chat", "completions", "embeddings"];
+const PLACED = ["/id", "/name", "/base_url", "/auth_header", "/auth_prefix", "/doors", "/models"];
+
+function ProviderForm({ provider, onClose }: { provider: Provider | null; onClose: () => void }) {
+  const changed = useChanged();
+  const [fields, setFields] = useState({
+    id: provider?.id ?? "",
+    name: provider?.name ?? "",
+    base_url: provider?.base_url ?? "",
+    auth_header: provider?.auth_header ?? "authorization",
+    auth_prefix: provider?.auth_prefix ?? "Bearer ",
+  });
+  const [doors, setDoors] = useState<string[]>([...(provider?.doors ?? DOORS)]);
+  const [models, setModels] = useState<string[]>([...(provider?.models ?? [])]);
+  const [streamUsage, setStreamUsage] = useState(provider?.stream_usage ?? true);
+  const save = useMutation({
+    mutationFn: async () => {
+      const { id, ...rest } = fields;
+      const body = { ...rest, models, stream_usage: streamUsage, doors: doors as Schemas["ProviderCreate"]["doors"] };
+      if (!provider)
+        await answer(api.POST("/api/v1/providers", { body: { id, ...body } as Schemas["ProviderCreate"] }));
+      else
+        await answer(
+          api.PATCH("/api/v1/providers/{provider}", {
+            params: { path: { provider: provider.id } },
+            body: body as Schemas["ProviderUpdate"],
+          }),
+        );
+    },
+    onSuccess: async () => {
+      await changed("providers");
+      tell(`“${fields.name}” is saved`);
+      onClose();
+    },
+  });
+  const field = (name: keyof typeof fields) => ({
+    value: fields[name],
+    error: faultAt(save.error, `/${name}`),
+    onChange: (event: { currentTarget: { value: string } }) => {
+      const { value } = event.currentTarget;
+      setFields((before) => ({ ...before, [name]: value }));
+    },
+  });
+  return (
+    <FormDialog
+      title={provider ? `Edit “${provider.name}”` : "Add a provider of your own"}
+      submit="Save"
+      busy={save.isPending}
+      error={save.error}
+      placed={PLACED}
+      onSubmit={() => save.mutate()}
+      onClose={onClose}
+    >
+      <TextInput
+        label="Id"
+        description="What callers name: small letters, digits, dashes"
+        required
+        data-autofocus
+        disabled={provider !== null}
+        {...field("id")}
+      />
+      <TextInput label="Name" required {...field("name")} />
+      <TextInput
+        label="Base URL"
+        description="Scheme, host and path, up to /v1"
+        placeholder="https://llm.internal/v1"
+        required
+        {...field("base_url")}
+      />
+      <TextInput label="Header for the key" required {...field("auth_header")} />
+      <TextInput label="Before the key" description="A space at the end counts" {...field("auth_prefix")} />
+      <MultiSelect
+        label="Serves"
+        data={DOORS}
+        value={doors}
+        error={faultAt(save.error, "/doors")}
+        onChange={setDoors}
+      />
+      <TagsInput
+        label="Models"
+        description="What it is listed with; others can be called too"
+        value={models}
+        error={faultAt(save.error, "/models")}
+        onChange={setModels}
+      />
+      <Switch
+        label="Tells the usage of streams when asked (stream_options)"
+        checked={streamUsage}
+        onChange={(event) => setStreamUsage(event.currentTarget.checked)}
+      />
+    </FormDialog>
+  );
+}
+
+function Delete({ provider, onClose }: { provider: Provider; onClose: () => void }) {
+  const changed = useChanged();
+  const [, change] = useAddress();
+  const remove = useMutation({
+    mutationFn: () =>
+      answer(api.DELETE("/api/v1/providers/{provider}", { params: { path: { provider: provider.id } } })),
+    onSuccess: async () => {
+      change({ open: undefined });
+      await changed("providers");
+      onClose();
+    },
+  });
+  return (
+    <ConfirmDialog
+      title={`Delete “${provider.name}”?`}
+      act="Delete"
+      busy={remove.isPending}
+      error={remove.error}
+      onConfirm={() => remove.mutate()}
+      onClose={onClose}
+    >
+      Calls that name <span className="mono">{provider.id}</span> fail from then on. Virtual keys of it must be deleted
+      first.
+    </ConfirmDialog>
+  );
+}

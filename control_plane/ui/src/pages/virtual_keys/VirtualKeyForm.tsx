@@ -1,0 +1,143 @@
+import { Select, TagsInput, TextInput } from "@mantine/core";
+import { useMutation, useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+import { answer, api, type Schemas } from "@/api/client";
+import { asProblem } from "@/api/problem";
+import { lists, useChanged, useChoices } from "@/app/nouns";
+import type { Workspace } from "@/app/workspace";
+import { FormDialog, faultAt } from "@/components/Dialog";
+import { tell } from "@/components/notice";
+import { SchemaForm, type Values } from "@/components/SchemaForm";
+import type { Schema } from "@/lib/json";
+
+type VirtualKey = Schemas["VirtualKeyView"];
+
+interface VirtualKeyFormProps {
+  workspace: Workspace;
+  /** Null: a new one. */
+  virtualKey: VirtualKey | null;
+  onClose: () => void;
+}
+
+export function VirtualKeyForm({ workspace, virtualKey, onClose }: VirtualKeyFormProps) {
+  const providers = useChoices(["providers"], lists.providers);
+  const changed = useChanged();
+  const [provider, setProvider] = useState(virtualKey?.provider ?? "");
+  const [slug, setSlug] = useState(virtualKey?.slug ?? "");
+  const [name, setName] = useState(virtualKey?.name ?? "");
+  const [baseUrl, setBaseUrl] = useState(virtualKey?.base_url ?? "");
+  const [models, setModels] = useState<string[]>([...(virtualKey?.models ?? [])]);
+  const [credential, setCredential] = useState<Values>({});
+  const form = useQuery({
+    queryKey: ["credential-schema", provider],
+    enabled: provider !== "",
+    queryFn: () =>
+      answer(api.GET("/api/v1/providers/{provider}/credential-schema", { params: { path: { provider } } })),
+  });
+  const given = Object.values(credential).some((value) => value !== undefined);
+  const save = useMutation({
+    mutationFn: async () => {
+      const body = { slug, name: name || slug, base_url: baseUrl || null, models: models.length > 0 ? models : null };
+      const path = { workspace: workspace.id };
+      if (!virtualKey) {
+        await answer(
+          api.POST("/api/v1/workspaces/{workspace}/virtual-keys", {
+            params: { path },
+            body: { ...body, provider, credential: credential as never },
+          }),
+        );
+      } else {
+        await answer(
+          api.PATCH("/api/v1/workspaces/{workspace}/virtual-keys/{virtual_key}", {
+            params: { path: { ...path, virtual_key: virtualKey.id } },
+            body: { ...body, ...(given ? { credential: credential as never } : {}) },
+          }),
+        );
+      }
+    },
+    onSuccess: async () => {
+      await changed("virtual-keys");
+      tell(`“${slug}” is saved; gateways have it in about a second`);
+      onClose();
+    },
+  });
+  const schema = form.data?.json_schema as Schema | undefined;
+  const shown = schema && virtualKey ? { ...schema, required: [] } : schema;
+  const fields = Object.keys(schema?.properties ?? {});
+  const faults: Record<string, string> = {};
+  for (const field of fields) {
+    const fault = faultAt(save.error, `/credential/${field}`);
+    if (fault) faults[field] = fault;
+  }
+  return (
+    <FormDialog
+      title={virtualKey ? `Edit “${virtualKey.slug}”` : "Add a virtual key"}
+      submit={virtualKey ? "Save" : "Store the key"}
+      busy={save.isPending}
+      error={save.error ?? form.error}
+      placed={["/slug", "/name", "/base_url", "/models", "/provider", ...fields.map((field) => `/credential/${field}`)]}
+      onSubmit={() => save.mutate()}
+      onClose={onClose}
+    >
+      <Select
+        label="Provider"
+        required
+        searchable
+        data-autofocus
+        placeholder="Choose one"
+        disabled={virtualKey !== null}
+        data={providers.map((one) => ({
+          value: one.id,
+          label: one.name === one.id ? one.id : `${one.name} (${one.id})`,
+        }))}
+        value={provider || null}
+        error={faultAt(save.error, "/provider")}
+        onChange={(id) => {
+          setProvider(id ?? "");
+          if (!slug || slug === provider) setSlug(id ?? "");
+          setCredential({});
+        }}
+      />
+      {shown && <SchemaForm schema={shown} values={credential} onChange={setCredential} faults={faults} />}
+      <TextInput
+        label="Slug"
+        description="What calls and configs name"
+        required
+        maxLength={100}
+        value={slug}
+        error={faultAt(save.error, "/slug")}
+        onChange={(event) => setSlug(event.currentTarget.value)}
+      />
+      <TextInput
+        label="Name"
+        description="For people"
+        maxLength={200}
+        value={name}
+        error={faultAt(save.error, "/name")}
+        onChange={(event) => setName(event.currentTarget.value)}
+      />
+      <TextInput
+        label="Base URL"
+        description={
+          virtualKey ? "Empty: the provider's own. Another one needs the secret with it." : "Empty: the provider's own"
+        }
+        placeholder={providers.find((one) => one.id === provider)?.base_url}
+        value={baseUrl}
+        error={
+          faultAt(save.error, "/base_url") ??
+          (save.error && asProblem(save.error).code === "credential_required"
+            ? asProblem(save.error).message
+            : undefined)
+        }
+        onChange={(event) => setBaseUrl(event.currentTarget.value)}
+      />
+      <TagsInput
+        label="Models"
+        description="Empty: what the catalogue lists for the provider"
+        value={models}
+        error={faultAt(save.error, "/models")}
+        onChange={setModels}
+      />
+    </FormDialog>
+  );
+}
