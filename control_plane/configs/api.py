@@ -14,11 +14,12 @@ from control_plane.references import check_config, key_in, require_unused_config
 from control_plane.snapshots.change import Changes
 from control_plane.web.listing import Page
 from control_plane.web.route import Body, Call, Route, View
-from shared.models.config import Config, ConfigError, parse_config, pointer
+from shared.models.config import Config, ConfigBody, ConfigError, parse_config, pointer
 from shared.models.noun import Kind, Slug
 from shared.protocol.resource import workspace_shard
 
 _PATH = "/api/v1/workspaces/{workspace}/configs"
+_SCHEMA_PATH = "/api/v1/workspaces/{workspace}/config-schema"
 
 
 class ConfigCreate(Body):
@@ -51,6 +52,11 @@ class ConfigPage(Page[ConfigView]):
     """One page of configs."""
 
 
+class ConfigSchema(View):
+    json_schema: dict[str, Any]
+    """JSON schema of a saved config's `body`. It cannot say all: some of what fits it is refused all the same."""
+
+
 class Configs:
     def __init__(self, database: Database, changes: Changes, ids: Ids) -> None:
         self._database = database
@@ -67,6 +73,15 @@ class Configs:
             Route("GET", one, "configs.read", self.read, "Read a config, by id or slug", answer=ConfigView),
             Route("PATCH", one, "configs.update", self.update, "Change a config", ConfigUpdate, ConfigView),
             Route("DELETE", one, "configs.delete", self.delete, "Delete a config"),
+            Route(
+                "GET",
+                _SCHEMA_PATH,
+                "configs.read",
+                self.read_schema,
+                "Read the form of a config",
+                answer=ConfigSchema,
+                tag="config_schema",
+            ),
         ]
 
     async def list(self, call: Call) -> ConfigPage:
@@ -79,6 +94,12 @@ class Configs:
     async def read(self, call: Call) -> ConfigView:
         async with self._database.tenant(call.principal.organisation) as connection:
             return _view(await _found(connection, call))
+
+    async def read_schema(self, call: Call) -> ConfigSchema:
+        organisation = call.principal.organisation
+        async with self._database.tenant(organisation) as connection:
+            await require_workspace(connection, organisation, call.path["workspace"])
+        return ConfigSchema(json_schema=_SCHEMA)
 
     async def create(self, call: Call) -> ConfigView:
         body = call.parsed(ConfigCreate)
@@ -140,6 +161,15 @@ async def _found(connection: asyncpg.Connection, call: Call, *, lock: bool = Fal
     if row is None:
         raise NotFound(f"no config {call.path['config']!r} in this workspace")
     return row
+
+
+def _schema() -> dict[str, Any]:
+    schema = ConfigBody.model_json_schema()
+    del schema["$defs"]["ConfigBody"]["properties"]["api_key"]  # An inline config may have one, a saved config not.
+    return schema
+
+
+_SCHEMA = _schema()
 
 
 def _check_body(body: dict[str, Any]) -> None:

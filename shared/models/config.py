@@ -9,7 +9,15 @@ from enum import StrEnum
 from typing import Annotated, Any, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from shared.crypto.secret import Secret
 from shared.models.noun import Id, Noun, Slug
@@ -66,7 +74,7 @@ class ConfigBody(_Strict):
     targets: tuple["ConfigBody", ...] | None = None
     provider: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     virtual_key: Slug | None = None
-    api_key: Annotated[Secret | None, Field(repr=False)] = None
+    api_key: Annotated[Secret | None, Field(repr=False), WithJsonSchema({"type": "string"})] = None
     custom_host: Annotated[str, Field(min_length=1, max_length=2_000)] | None = None
     override_params: dict[str, Any] | None = None
 
