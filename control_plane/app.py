@@ -47,6 +47,7 @@ from control_plane.known_providers import KnownProviders, read_built_in
 from control_plane.members.api import Members
 from control_plane.models.api import Models
 from control_plane.organisations.api import Organisations
+from control_plane.panel.pages import Pages
 from control_plane.permissions import ActorKind, OrganisationRole, Principal
 from control_plane.providers.api import Providers
 from control_plane.settings import Settings
@@ -300,7 +301,7 @@ def _telemetry(settings: Settings, database: Database) -> Telemetry:
 
 
 def application(parts: Plane) -> web.Application:
-    """The server: the API's routes, its description, and the probes."""
+    """The server: the API's routes, its description, the probes, and the panel."""
     server = web.Application(client_max_size=BODY_BYTES_MAX)
     api = Api(parts.authenticator, parts.ids)
     api.add(server, parts.routes)
@@ -334,6 +335,7 @@ def application(parts: Plane) -> web.Application:
     server.router.add_get("/api", reference)
     server.router.add_get("/livez", alive)
     server.router.add_get("/readyz", ready)
+    Pages().add(server)
     return server
 
 

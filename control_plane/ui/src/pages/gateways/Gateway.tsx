@@ -262,19 +262,26 @@ function NodeCard({ node }: { node: Node }) {
 function ShardName({ shard }: { shard: string }) {
   const { all } = useWorkspace();
   const workspace = all.find((one) => shard.endsWith(one.id));
-  return <span title={shard}>{workspace ? `workspace ${workspace.slug}` : shard.replace(/[/:].*/, "")}</span>;
+  return (
+    <span title={shard}>
+      {workspace
+        ? `workspace ${workspace.slug}`
+        : shard.startsWith("org")
+          ? "organisation"
+          : shard.replace(/[/:].*/, "")}
+    </span>
+  );
 }
 
 function Stores({ stores }: { stores: Record<string, boolean> }) {
   return (
-    <>
+    <span style={{ display: "flex", gap: 16 }}>
       {Object.entries(stores).map(([name, works]) => (
         <span key={name} className={works ? "good" : "bad"}>
           {name} {works ? "works" : "is away"}
-          {"  "}
         </span>
       ))}
-    </>
+    </span>
   );
 }
 
