@@ -9,16 +9,17 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from embedded.simulator import embeddings, errors, models
+from embedded.simulator import errors
 from embedded.simulator.calls import Call, Calls, State
-from embedded.simulator.chat import Chat
-from embedded.simulator.checks import Body
-from embedded.simulator.completions import Completion
-from embedded.simulator.misbehaviour import EMBED, PROPER, Behaviour, behaviour_of
-from embedded.simulator.wire import DONE, event
+from embedded.simulator.doors import Doors
+from embedded.simulator.misbehaviour import PROPER, Behaviour
+from embedded.simulator.replies import Events, Pieces, Whole
+from embedded.simulator.upload import Upload
+from embedded.simulator.wire import event
 from shared.crypto.secret import Secret
 
-BODY_BYTES_MAX = 64 * 1024 * 1024
+UPLOAD_BYTES_MAX = 1024 * 1024 * 1024
+EVENT_STREAM = "text/event-stream; charset=utf-8"
 WAIT_S_MAX = 60.0
 
 HEADERS: Final = {
@@ -36,9 +37,6 @@ HEADERS: Final = {
     "set-cookie": "__cf_bm=simulator-cookie; path=/; HttpOnly; Secure; SameSite=None",
 }
 HTML = b"<html><head><title>Bad gateway</title></head><body><h1>Bad gateway</h1></body></html>\n"
-ERROR_EVENT = errors.error_body(
-    "The server had an error while processing your request. Sorry about that!", type_="server_error"
-)
 
 
 class Simulator:
@@ -47,9 +45,11 @@ class Simulator:
     def __init__(self, key: Secret | None) -> None:
         self._key = key
         self._calls = Calls()
+        self._doors = Doors()
 
     def application(self) -> web.Application:
-        app = web.Application(client_max_size=BODY_BYTES_MAX)
+        app = web.Application()
+        app.on_cleanup.append(self._close)
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/simulator/calls", self._list_calls)
         app.router.add_get("/simulator/wait", self._wait)
@@ -59,33 +59,38 @@ class Simulator:
 
     async def _call(self, request: web.Request) -> web.StreamResponse:
         call = self._calls.begin(request.method, request.path, request.raw_headers)
+        upload = Upload()
         try:
             try:
-                body = await request.read()
-                call.received(body)
-                return await self._answer(request, call, body)
+                self._authenticate(request)
+                await upload.receive(request.content.iter_any(), UPLOAD_BYTES_MAX)
+                call.received(upload)
+                return await self._answer(request, call, upload)
             except errors.Refused as refused:
-                return await self._send(request, call, refused.body, status=refused.status)
+                return await self._send(request, call, Whole(refused.body), status=refused.status)
         except (asyncio.CancelledError, ConnectionError):
             if call.state is State.STARTED:
                 self._calls.end(call, State.CLIENT_LEFT)
             raise
+        finally:
+            upload.close()
 
-    async def _answer(self, request: web.Request, call: Call, raw: bytes) -> web.StreamResponse:
-        self._authenticate(request)
-        match request.method, request.path:
-            case "GET", "/v1/models":
-                return await self._send(request, call, models.listing())
-            case "GET", path if path.startswith("/v1/models/"):
-                return await self._send(request, call, models.single(path.removeprefix("/v1/models/")))
-            case "POST", "/v1/chat/completions" | "/v1/completions" | "/v1/embeddings" as path:
-                body = _parse(raw)
-                call.model = body["model"]
-                behaviour = behaviour_of(body["model"])
-                if behaviour is None:
-                    raise errors.no_model(body["model"])
-                return await self._misbehave(request, call, _build(path, body, behaviour), behaviour)
-        raise errors.no_such_url(request.method, request.path)
+    async def _answer(self, request: web.Request, call: Call, upload: Upload) -> web.StreamResponse:
+        content_type = request.headers.get("content-type", "")
+        asked = self._doors.asked(request.method, request.path, dict(request.query), content_type, upload)
+        call.model = asked.model
+        reply, behaviour = asked.reply(), asked.behaviour
+        if behaviour.silent:
+            await _silence()
+        if behaviour.slow:
+            await asyncio.sleep(behaviour.slow / 1000)
+        if behaviour.error is not None:
+            raise errors.asked_for(behaviour.error)
+        if behaviour.html is not None:
+            return await self._send(request, call, Whole(HTML, "text/html"), status=behaviour.html)
+        if isinstance(reply, Whole):
+            return await self._send(request, call, reply, behaviour=behaviour)
+        return await self._stream(request, call, reply, behaviour)
 
     def _authenticate(self, request: web.Request) -> None:
         shown = request.headers.get("authorization", "")
@@ -94,34 +99,11 @@ class Simulator:
         if self._key is not None and not self._key.matches(shown.removeprefix("Bearer ").encode()):
             raise errors.wrong_key()
 
-    async def _misbehave(
-        self, request: web.Request, call: Call, answer: bytes | Iterator[bytes], behaviour: Behaviour
-    ) -> web.StreamResponse:
-        if behaviour.silent:
-            await _silence()
-        if behaviour.slow:
-            await asyncio.sleep(behaviour.slow / 1000)
-        if behaviour.error is not None:
-            raise errors.asked_for(behaviour.error)
-        if behaviour.html is not None:
-            return await self._send(request, call, HTML, status=behaviour.html, content_type="text/html")
-        if isinstance(answer, bytes):
-            return await self._send(request, call, answer, behaviour=behaviour)
-        return await self._stream(request, call, answer, behaviour)
-
     async def _send(
-        self,
-        request: web.Request,
-        call: Call,
-        body: bytes,
-        *,
-        status: int = 200,
-        content_type: str = "application/json",
-        behaviour: Behaviour = PROPER,
+        self, request: web.Request, call: Call, whole: Whole, *, status: int = 200, behaviour: Behaviour = PROPER
     ) -> web.StreamResponse:
-        if behaviour.badjson:
-            body = _broken(body)
-        response = _response(call, status, content_type)
+        body = _broken(whole.body) if behaviour.badjson else whole.body
+        response = _response(call, status, whole.content_type)
         response.content_length = len(body)
         await response.prepare(request)
         call.chunks = 1
@@ -134,19 +116,21 @@ class Simulator:
         return response
 
     async def _stream(
-        self, request: web.Request, call: Call, chunks: Iterator[bytes], behaviour: Behaviour
+        self, request: web.Request, call: Call, reply: Events | Pieces, behaviour: Behaviour
     ) -> web.StreamResponse:
-        response = _response(call, 200, "text/event-stream; charset=utf-8")
+        content_type = EVENT_STREAM if isinstance(reply, Events) else reply.content_type
+        response = _response(call, 200, content_type)
         await response.prepare(request)
         limits = [n for n in (behaviour.cut, behaviour.stall, behaviour.errorevent) if n is not None]
-        for chunk in islice(chunks, min(limits, default=None)):
+        for chunk in islice(_chunks(reply, behaviour), min(limits, default=None)):
             if behaviour.drip and call.chunks:
                 await asyncio.sleep(behaviour.drip / 1000)
-            await _write(response, event(_broken(chunk) if behaviour.badjson else chunk), behaviour)
+            await _write(response, chunk, behaviour)
             call.chunks += 1
         if behaviour.cut is not None or behaviour.stall is not None:
             return await self._break_off(request, call, response, behaviour)
-        await _write(response, DONE if behaviour.errorevent is None else event(ERROR_EVENT), behaviour)
+        if isinstance(reply, Events):
+            await _write(response, reply.done if behaviour.errorevent is None else reply.error, behaviour)
         await response.write_eof()
         self._calls.end(call, State.ANSWERED)
         return response
@@ -161,6 +145,9 @@ class Simulator:
             # Not abort(): what was written before must arrive, or the place of the cut would be chance.
             request.transport.close()
         return response
+
+    async def _close(self, _: web.Application) -> None:
+        self._doors.close()
 
     async def _livez(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -184,29 +171,10 @@ class Simulator:
         return _json(call.as_json(), status=200 if call.state == state else 409)
 
 
-def _build(path: str, body: Body, behaviour: Behaviour) -> bytes | Iterator[bytes]:
-    """The whole answer, or of a stream its chunks."""
-    if path == "/v1/embeddings":
-        return embeddings.answer(body)
-    if body["model"] == EMBED:
-        raise errors.not_a_chat_model(body["model"])
-    said = Chat(body, behaviour.long) if path == "/v1/chat/completions" else Completion(body, behaviour.long)
-    return said.chunks() if body.get("stream") else said.whole()
-
-
-def _parse(raw: bytes) -> Body:
-    """A JSON object with a model's name; what else it must be depends on the door."""
-    try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        raise errors.not_json() from None
-    if not isinstance(body, dict):
-        raise errors.not_json()
-    if not body.get("model"):
-        raise errors.invalid("you must provide a model parameter")
-    if not isinstance(body["model"], str):
-        raise errors.wrong_type("model", "a string", body["model"])
-    return body
+def _chunks(reply: Events | Pieces, behaviour: Behaviour) -> Iterator[bytes]:
+    if isinstance(reply, Pieces):
+        return reply.pieces
+    return (event(_broken(data) if behaviour.badjson else data, name) for name, data in reply.events)
 
 
 def _response(call: Call, status: int, content_type: str) -> web.StreamResponse:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
+from embedded.simulator.upload import Upload
+
 CALLS_MAX = 10_000
 
 
@@ -34,9 +36,9 @@ class Call:
         """Chunks of the answer's body given to the socket; a plain answer is one."""
         self.state = State.STARTED
 
-    def received(self, body: bytes) -> None:
-        self.body_sha256 = hashlib.sha256(body).hexdigest()
-        self.body_bytes = len(body)
+    def received(self, upload: Upload) -> None:
+        self.body_sha256 = upload.digest
+        self.body_bytes = upload.bytes
 
     def as_json(self) -> dict[str, Any]:
         return {

@@ -94,6 +94,10 @@ class Chat:
             }
         )
 
+    def said(self) -> tuple[Choice, dict[str, Any]]:
+        """The first choice and the usage, for a door that says the same in another shape."""
+        return self._choices[0], self._usage
+
     def chunks(self) -> Iterator[bytes]:
         """The JSON of each chunk, the choices taking turns."""
         turns = [self._deltas(choice) for choice in self._choices]

@@ -20,6 +20,6 @@ def sentence(prompt: str, index: int, words: int | None) -> str:
     return f"This is a simulated answer{choice}. You said: {prompt[:ECHO_CHARACTERS]}"
 
 
-def event(data: bytes) -> bytes:
+def event(data: bytes, name: str | None = None) -> bytes:
     """One server-sent event, framed as OpenAI does."""
-    return b"data: " + data + b"\n\n"
+    return (b"" if name is None else b"event: %b\n" % name.encode()) + b"data: " + data + b"\n\n"
