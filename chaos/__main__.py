@@ -22,6 +22,7 @@ from chaos.program import ProgramFailed
 from chaos.stack import standing
 from chaos.writers import Ledger, reckon, write
 from embedded.api_client import ApiError
+from embedded.clickhouse_server import NoClickhouse
 from embedded.keeper import PartFailed
 from embedded.postgres_programs import NoPostgres
 from embedded.redis_server import NoRedis
@@ -100,7 +101,7 @@ async def _main(options: argparse.Namespace) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="gatehouse-chaos-") as folder:
             return 0 if await COMMANDS[options.command](Path(folder), options) else 1
-    except (ProgramFailed, PartFailed, NoPostgres, NoRedis, ApiError) as failure:
+    except (ProgramFailed, PartFailed, NoClickhouse, NoPostgres, NoRedis, ApiError) as failure:
         print(f"chaos: {failure}", file=sys.stderr)
         return 1
 

@@ -1,5 +1,5 @@
-"""Both planes and what they stand on, as processes on free ports: PostgreSQL, Redis, the provider simulator, a control
-plane, and any number of gateways with any number of nodes. Gone when it is left.
+"""Both planes and what they stand on, as processes on free ports: PostgreSQL, ClickHouse, Redis, provider simulator,
+control plane, and any number of gateways with any number of nodes. Gone when it is left.
 """
 
 import json
@@ -21,7 +21,7 @@ from aiohttp import ClientSession, CookieJar
 
 from chaos import kernel
 from chaos.program import Program
-from embedded import postgres, postgres_programs, redis_server
+from embedded import clickhouse_server, postgres, postgres_programs, redis_server
 from embedded.api_client import ApiClient, Row, connected
 from embedded.part import Part, get
 from embedded.ports import LOOPBACK
@@ -110,6 +110,7 @@ class Stack:
     ports: "Ports"
     postgres_url: Secret
     superuser_url: Secret
+    clickhouse_password: Secret
     redis_password: Secret
     simulator_key: Secret
     programs: dict[str, Program] = field(default_factory=dict)
@@ -136,6 +137,15 @@ class Stack:
     @property
     def control_plane(self) -> Program:
         return self.programs["control_plane"]
+
+    @property
+    def clickhouse(self) -> Program:
+        return self.programs["clickhouse"]
+
+    @property
+    def clickhouse_url(self) -> Secret:
+        """The control plane's."""
+        return clickhouse_server.url(self.ports.clickhouse, self.clickhouse_password)
 
     @property
     def redis(self) -> Program:
@@ -237,6 +247,7 @@ class Stack:
 @dataclass(frozen=True, slots=True)
 class Ports:
     postgres: int
+    clickhouse: int
     redis: int
     simulator: int
     control_plane: int
@@ -256,7 +267,7 @@ async def standing(
     control_plane_port: int | None = None,
 ) -> AsyncIterator[Stack]:
     """Everything ready to take calls; `nodes` of each gateway. Raises ProgramFailed."""
-    ports = Ports(*free_ports(4))
+    ports = Ports(*free_ports(5))
     if control_plane_port is not None:
         ports = replace(ports, control_plane=control_plane_port)
     superuser, password = _secret(), _secret()
@@ -267,6 +278,7 @@ async def standing(
         superuser_url=Secret(
             f"postgresql://{postgres.SUPERUSER}:{superuser.reveal_text()}@{LOOPBACK}:{ports.postgres}/{postgres.NAME}"
         ),
+        clickhouse_password=_secret(),
         redis_password=_secret(),
         simulator_key=Secret(f"sk-simulator-{secrets.token_hex(16)}"),
         workers=workers,
@@ -291,18 +303,20 @@ async def standing(
 
 
 async def _start_ground(stack: Stack, superuser: Secret, password: Secret, settings: Settings) -> None:
-    """PostgreSQL, Redis, simulator and control plane."""
+    """PostgreSQL, ClickHouse, Redis, simulator and control plane."""
     folder, ports = stack.folder, stack.ports
     server = postgres_programs.find(os.environ.get("PATH"), folder / "postgres")
     await postgres.initialise(server, superuser, fsync=False)
     make_postgres = partial(postgres.part, server, ports.postgres, superuser, fsync=False)
-    redis_folder, key_file = folder / "redis", folder / "simulator.key"
-    redis_folder.mkdir(mode=0o700)
+    clickhouse_folder, redis_folder, key_file = folder / "clickhouse", folder / "redis", folder / "simulator.key"
+    for made in (clickhouse_folder, redis_folder):
+        made.mkdir(mode=0o700)
     key_file.write_bytes(stack.simulator_key.reveal())
     binary = redis_server.binary(os.environ.get("PATH"))
     make_redis = partial(redis_server.part, binary, redis_folder, ports.redis, stack.redis_password)
     control_plane = {
         "postgres_url": stack.postgres_url.reveal_text(),
+        "clickhouse_url": stack.clickhouse_url.reveal_text(),
         "state_dir": folder / "control_plane",
         "port": ports.control_plane,
         "drain_s": 2,
@@ -310,6 +324,7 @@ async def _start_ground(stack: Stack, superuser: Secret, password: Secret, setti
     }
     makers = {
         "postgres": make_postgres,
+        "clickhouse": partial(clickhouse_server.part, clickhouse_folder, ports.clickhouse, stack.clickhouse_password),
         "redis": make_redis,
         "simulator": partial(
             _python,
@@ -325,11 +340,12 @@ async def _start_ground(stack: Stack, superuser: Secret, password: Secret, setti
         ),
     }
     stack.programs.update({name: Program(make, folder / f"{name}.log") for name, make in makers.items()})
+    stack.clickhouse.launch()
     await stack.postgres.start()
     await postgres.settle(ports.postgres, superuser, password)
     for name in ("redis", "simulator", "control_plane"):
         stack.programs[name].launch()
-    for name in ("redis", "simulator", "control_plane"):
+    for name in ("clickhouse", "redis", "simulator", "control_plane"):
         await stack.programs[name].ready()
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from embedded import control, greeting, provider_keys
 from embedded.api_client import ApiError
 from embedded.background import run_detached
+from embedded.clickhouse_server import NoClickhouse
 from embedded.control import NotRunning
 from embedded.keeper import PartFailed
 from embedded.owner import NoWayIn
@@ -23,7 +24,7 @@ from embedded.supervisor import Supervisor, clear_up
 from shared.clock import SystemClock
 
 STATE_DIR = Path(".gatehouse")
-WHY_NOT = (AlreadyRunning, FolderUnfit, PartFailed, PortTaken, NoRedis, NoPostgres, NoWayIn, ApiError)
+WHY_NOT = (AlreadyRunning, FolderUnfit, PartFailed, PortTaken, NoClickhouse, NoRedis, NoPostgres, NoWayIn, ApiError)
 """What a person can mend: told without a traceback."""
 
 

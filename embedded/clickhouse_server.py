@@ -1,5 +1,6 @@
 """The embedded ClickHouse: how the process that holds the engine is started, and its address."""
 
+import importlib.util
 import sys
 from pathlib import Path
 from urllib.parse import quote
@@ -14,8 +15,19 @@ DATABASE = "gatehouse"
 """In the address. The control plane makes it."""
 
 
+class NoClickhouse(Exception):
+    """There is no engine to start."""
+
+
 def part(folder: Path, port: int, password: Secret) -> Part:
-    """Loopback only, with a password, which stands in a private file and not on the command line."""
+    """Loopback only, with a password, which stands in a private file and not on the command line. Raises NoClickhouse.
+
+    Here the package is looked for and not loaded: a process that has loaded it must not fork.
+    """
+    if importlib.util.find_spec("chdb") is None:
+        raise NoClickhouse(
+            "the package `chdb-core` is not installed; install it, or name a server in GATEHOUSE_CLICKHOUSE_URL"
+        )
     password_file = folder / "password"
     write_private(password_file, password.reveal())
     options = (f"--port={port}", f"--password-file={password_file}", f"--data={folder / 'data'}")

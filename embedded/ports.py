@@ -62,9 +62,9 @@ class Ports:
 
     def listed(self, host: str) -> Iterator[tuple[str, str, int]]:
         """Part, address, port. Only the two planes may be reached from outside."""
-        yield "clickhouse", LOOPBACK, self.clickhouse
         yield "control_plane", host, self.control_plane
         yield "gateway", host, self.gateway
+        yield "clickhouse", LOOPBACK, self.clickhouse
         yield "postgres", LOOPBACK, self.postgres
         yield "redis", LOOPBACK, self.redis
         yield "simulator", LOOPBACK, self.simulator

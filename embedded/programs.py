@@ -59,12 +59,13 @@ class Programs:
         ready = partial(_is_ok, LOOPBACK, self.ports.simulator, "/livez")
         return Part("simulator", _python("embedded.simulator", *command), self._inherited(), ready)
 
-    def control_plane(self, postgres_url: Secret) -> Part:
+    def control_plane(self, postgres_url: Secret, clickhouse_url: Secret) -> Part:
         environment = {
             **self._inherited(),
             "GATEHOUSE_PUBLIC_URL": self.control_plane_url,
             **self._settings(),
             "GATEHOUSE_POSTGRES_URL": postgres_url.reveal_text(),
+            "GATEHOUSE_CLICKHOUSE_URL": clickhouse_url.reveal_text(),
             "GATEHOUSE_STATE_DIR": str(self.state.control_plane),
             "GATEHOUSE_KMS": "local:kms.json",
             "GATEHOUSE_HOST": self.host,

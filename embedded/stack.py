@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from embedded import owner, postgres, postgres_programs, redis_server
+from embedded import clickhouse_server, owner, postgres, postgres_programs, redis_server
 from embedded.api_client import connected
 from embedded.furnish import WORKSPACE, Furnisher, Furniture
 from embedded.owner import Owner
@@ -49,7 +49,7 @@ class Running:
 
 
 class Stack:
-    """`environment` is the one `up` was called in; a Redis or PostgreSQL named there takes the place of our own."""
+    """`environment` is the one `up` was called in; a store named there takes the place of our own."""
 
     def __init__(
         self,
@@ -74,16 +74,20 @@ class Stack:
     async def start(self) -> Running:
         """Start every part and wait until calls work.
 
-        Raises PartFailed, PortTaken, NoRedis, NoPostgres, NoWayIn, ApiError.
+        Raises PartFailed, PortTaken, NoClickhouse, NoRedis, NoPostgres, NoWayIn, ApiError.
         """
         supervisor, programs = self._supervisor, self._programs
         self._check_ports()
         simulator_key = self._secret("simulator_key", lambda: f"sk-simulator-{secrets.token_urlsafe(24)}")
+        # Takes longest, so it is launched first; the control plane does not wait for it either.
+        clickhouse_url = self._given("GATEHOUSE_CLICKHOUSE_URL") or self._launch_clickhouse()
         redis_url = self._given("GATEHOUSE_REDIS_URL") or await self._redis()
         postgres_url = self._given("GATEHOUSE_POSTGRES_URL") or await self._postgres()
         supervisor.launch(programs.simulator())
-        supervisor.launch(programs.control_plane(postgres_url))
+        supervisor.launch(programs.control_plane(postgres_url, clickhouse_url))
         await supervisor.ready("simulator")
+        if not self._given("GATEHOUSE_CLICKHOUSE_URL"):
+            await supervisor.ready("clickhouse")
         await supervisor.ready("control_plane")
 
         for note in self._found.notes:
@@ -111,9 +115,20 @@ class Stack:
         )
 
     def _check_ports(self) -> None:
-        given = {"redis": "GATEHOUSE_REDIS_URL", "postgres": "GATEHOUSE_POSTGRES_URL"}
+        given = {
+            "clickhouse": "GATEHOUSE_CLICKHOUSE_URL",
+            "redis": "GATEHOUSE_REDIS_URL",
+            "postgres": "GATEHOUSE_POSTGRES_URL",
+        }
         ours = {part for part, setting in given.items() if not self._environment.get(setting)}
         self._ports.check(self._host, {"control_plane", "gateway", "simulator", *ours})
+
+    def _launch_clickhouse(self) -> Secret:
+        """Start an engine of our own without waiting for it, and return its address."""
+        password = self._secret("clickhouse_password", lambda: secrets.token_hex(24))
+        part = clickhouse_server.part(self._state.clickhouse, self._ports.clickhouse, password)
+        self._supervisor.launch(part)
+        return clickhouse_server.url(self._ports.clickhouse, password)
 
     async def _redis(self) -> Secret:
         """Start a Redis of our own, and return its address."""

@@ -30,7 +30,15 @@ class StateFolder:
 
     def prepare(self) -> None:
         """Raises FolderUnfit."""
-        for folder in (self.root, self.logs, self.secrets, self.redis, self.gateway, self.control_plane):
+        for folder in (
+            self.root,
+            self.logs,
+            self.secrets,
+            self.clickhouse,
+            self.redis,
+            self.gateway,
+            self.control_plane,
+        ):
             try:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 folder.chmod(0o700)
@@ -49,6 +57,10 @@ class StateFolder:
     @property
     def secrets(self) -> Path:
         return self.root / "secrets"
+
+    @property
+    def clickhouse(self) -> Path:
+        return self.root / "clickhouse"
 
     @property
     def redis(self) -> Path:

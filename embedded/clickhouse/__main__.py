@@ -12,14 +12,10 @@ from aiohttp import web
 
 from embedded.clickhouse.engine import Engine, EngineFailed
 from embedded.clickhouse.front import Front
+from embedded.clickhouse.limits import DRAIN_S, LINE_BYTES_MAX
 from embedded.clickhouse.login import Login
 from embedded.ports import LOOPBACK
 from shared.crypto.secret import Secret
-
-DRAIN_S = 10.0
-"""How long running statements may go on after a stop was asked for."""
-LINE_BYTES_MAX = 256 * 1024
-"""Of a request's first line: parameters and settings stand in it."""
 
 
 async def serve(port: int, password: Secret, data: Path) -> None:

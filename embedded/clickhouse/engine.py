@@ -14,23 +14,20 @@ from uuid import uuid4
 
 from chdb import _chdb
 
+from embedded.clickhouse.limits import (
+    ANSWER_BYTES_MAX,
+    MARK_CACHE_BYTES_MAX,
+    MEMORY_BYTES_MAX,
+    READERS,
+    STATEMENT_BYTES_MAX,
+    STATEMENT_S_MAX,
+    THREADS_MAX,
+    WRITERS,
+)
 from embedded.clickhouse.recovery import take_back_lost_parts
 from embedded.clickhouse.refusal import EngineError, Refusal, not_supported
 from embedded.clickhouse.request import TAB_SEPARATED, Asked, identifier, quoted, set_clause
 from embedded.clickhouse.statement import Insert, first_word, insert_with_data, is_insert
-
-READERS = 4
-WRITERS = 2
-"""Statements that run at once. INSERTs have threads of their own: they never wait behind slow questions."""
-ANSWER_BYTES_MAX = 64 * 1024 * 1024
-STATEMENT_S_MAX = 300
-"""Unless its own settings say otherwise; as long as the client waits by itself."""
-MEMORY_BYTES_MAX = 1024 * 1024 * 1024
-"""Of all statements together, as the engine counts; the process needs about 250 MB besides."""
-STATEMENT_BYTES_MAX = 512 * 1024 * 1024
-MARK_CACHE_BYTES_MAX = 64 * 1024 * 1024
-THREADS_MAX = 2
-"""For one statement."""
 
 SERVER_OPTIONS = {
     "max_server_memory_usage": MEMORY_BYTES_MAX,

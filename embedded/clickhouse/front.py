@@ -9,6 +9,13 @@ from aiohttp import BodyPartReader, StreamReader, web
 
 from embedded.clickhouse import encodings, request
 from embedded.clickhouse.engine import Answer, Engine
+from embedded.clickhouse.limits import (
+    BODIES_BYTES_MAX,
+    BODY_BYTES_MAX,
+    BODY_S_MAX,
+    FORM_FIELDS_MAX,
+    REQUESTS_MAX,
+)
 from embedded.clickhouse.login import Login
 from embedded.clickhouse.refusal import (
     EngineError,
@@ -20,16 +27,6 @@ from embedded.clickhouse.refusal import (
     unauthorised,
 )
 from embedded.clickhouse.request import Asked
-
-BODY_BYTES_MAX = 64 * 1024 * 1024
-"""Of one request, as sent and when decompressed."""
-BODIES_BYTES_MAX = 256 * 1024 * 1024
-"""Of all requests that are being read, wait or run."""
-REQUESTS_MAX = 256
-"""Being read, waiting or running."""
-BODY_S_MAX = 60.0
-"""How long a caller may take to send its body."""
-FORM_FIELDS_MAX = 1_000
 
 
 class Front:

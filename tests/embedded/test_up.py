@@ -26,7 +26,7 @@ from shared.crypto.secret import Secret
 from tests.fixtures.markers import is_in, shapes_of
 
 HANG_S = 120
-PARTS = ["redis", "postgres", "simulator", "control_plane", "gateway"]
+PARTS = ["clickhouse", "redis", "postgres", "simulator", "control_plane", "gateway"]
 MARKER = "sk-marker-7f3a91c2"
 BARE = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
 
@@ -149,7 +149,7 @@ def test_up_ends_with_a_curl_that_works_and_down_leaves_nothing(
 ) -> None:
     said = embedded.up()
     assert said.returncode == 0, said.stdout
-    assert re.findall(r"^(\w+) … ready \(", said.stdout, re.MULTILINE) == PARTS
+    assert sorted(re.findall(r"^(\w+) … ready \(", said.stdout, re.MULTILINE)) == sorted(PARTS)
     assert list(embedded.processes) == PARTS
     run = embedded.run
     assert list(run) == [
@@ -265,6 +265,7 @@ def test_calls_go_on_while_control_plane_and_database_are_away_and_edits_work_wh
     assert works(run)
     status = embedded("status").stdout.splitlines()
     assert [line.split()[:2] for line in status] == [
+        ["clickhouse", "running"],
         ["redis", "running"],
         ["postgres", "held"],
         ["simulator", "running"],
@@ -311,7 +312,7 @@ async def test_provider_key_comes_and_goes_with_the_environment_and_is_nowhere_i
 def test_given_redis_takes_the_place_of_our_own_and_the_gateway_waits_for_neither(embedded: Commands) -> None:
     said = embedded.up(GATEHOUSE_REDIS_URL="redis://:never-told@127.0.0.1:1/0")
     assert said.returncode == 0, said.stdout
-    assert list(embedded.processes) == PARTS[1:]
+    assert list(embedded.processes) == [part for part in PARTS if part != "redis"]
     assert "never-told" not in said.stdout
     assert smoke.call(embedded.run, "simulator", "sim-chat")[0] == 200
 
@@ -325,6 +326,31 @@ def test_given_database_takes_the_place_of_our_own(database_url: str, embedded: 
     assert database_url.encode() in environment_of(embedded.processes["control_plane"])
     assert database_url.encode() not in environment_of(embedded.processes["gateway"])
     embedded("down")
+
+
+def test_given_clickhouse_takes_the_place_of_our_own_and_one_plane_alone_is_told(embedded: Commands) -> None:
+    url = "http://somebody:never-told@127.0.0.1:1/elsewhere"
+    said = embedded.up(GATEHOUSE_CLICKHOUSE_URL=url)
+    assert said.returncode == 0, said.stdout
+    assert list(embedded.processes) == [part for part in PARTS if part != "clickhouse"]
+    assert "never-told" not in said.stdout
+    assert url.encode() in environment_of(embedded.processes["control_plane"])
+    assert b"never-told" not in environment_of(embedded.processes["gateway"])
+    assert works(embedded.run)
+
+
+def test_clickhouse_is_held_killed_and_back_while_calls_go_on(embedded: Commands) -> None:
+    assert embedded.up().returncode == 0
+    run, first = embedded.run, embedded.processes["clickhouse"]
+    os.kill(first, signal.SIGKILL)
+    assert works(run)
+    wait_until(lambda: embedded.processes.get("clickhouse", first) != first)
+    assert embedded("hold", "clickhouse").returncode == 0
+    assert "clickhouse" not in embedded.processes
+    assert works(run)
+    assert ask_ready(run["control_plane_url"])
+    assert embedded("release", "clickhouse").returncode == 0
+    wait_until(lambda: ask(run["control_plane_url"], "/readyz")[1]["analytics"] == "ready")
 
 
 def test_database_of_somebody_else_is_left_alone(database_url: str, embedded: Commands, tmp_path: Path) -> None:

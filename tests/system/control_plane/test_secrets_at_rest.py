@@ -31,7 +31,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 VISIBLE = f"visible-{secrets.token_hex(12)}"
 """The control: a name, which nobody has to hide."""
-PRIVATE_FILES = {"kms.json", "signing.key", "node.key.json", "redis.conf", "simulator.key", "first-run-code"}
+PRIVATE_FILES = set("kms.json signing.key node.key.json redis.conf password simulator.key first-run-code".split())
 """Where a secret has to stand, for its owner alone."""
 
 
@@ -111,6 +111,7 @@ async def walk_every_road(stack: Stack, spoken: Mapping[str, str]) -> dict[str, 
         "simulator's key": stack.simulator_key.reveal(),
         "password of the database": (urlsplit(stack.postgres_url.reveal_text()).password or "").encode(),
         "password of Redis": stack.redis_password.reveal(),
+        "password of ClickHouse": stack.clickhouse_password.reveal(),
     }
 
 
