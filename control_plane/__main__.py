@@ -32,6 +32,8 @@ def main(arguments: Sequence[str], clock: Clock) -> int:
     if options.command == "openapi":
         print(orjson.dumps(app.description(), option=orjson.OPT_INDENT_2).decode())
         return 0
+    if options.command == "reconcile":
+        return _with_settings(partial(app.reconcile_records, days=options.days))
     if options.command is None:
         return _with_settings(app.run)
     try:
@@ -90,6 +92,13 @@ def _hours(text: str) -> float:
     return hours
 
 
+def _days(text: str) -> int:
+    days = int(text)
+    if days < 1:
+        raise argparse.ArgumentTypeError("one day at least")
+    return days
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m control_plane", description=__doc__)
     parser.add_argument("--role", choices=["all"], default="all", help="the roles this process has (without a command)")
@@ -99,6 +108,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("fingerprint", parents=[signing], help="print the signing key's fingerprint")
     commands.add_parser("migrate", help="bring the database's schema up to date, and end")
     commands.add_parser("openapi", help="print the OpenAPI description of the API, and end")
+    reconciling = commands.add_parser("reconcile", help="compare the ledger of records with ClickHouse, and end")
+    reconciling.add_argument("--days", type=_days, help="the last so many days; without it all that are kept")
     organisation = commands.add_parser("organisation", help="make a further organisation and invite its owner")
     organisation.add_argument("name")
     organisation.add_argument("--owner", required=True, metavar="EMAIL", help="who gets the invitation")

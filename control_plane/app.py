@@ -62,8 +62,13 @@ from control_plane.sync.authenticate import NodeAuthenticator
 from control_plane.sync.enrol import Enrolments
 from control_plane.sync.notices import Notices
 from control_plane.sync.upkeep import Upkeep
+from control_plane.telemetry import ledger
+from control_plane.telemetry.arrivals import Arrivals
 from control_plane.telemetry.clickhouse import ClickHouse
+from control_plane.telemetry.ingest import Ingest
 from control_plane.telemetry.migrate import Engines
+from control_plane.telemetry.reconcile import reconcile, told
+from control_plane.telemetry.reconciling import Reconciling
 from control_plane.telemetry.retention import Retention
 from control_plane.telemetry.schema import Schema
 from control_plane.virtual_keys.api import VirtualKeys
@@ -85,6 +90,10 @@ _WHY_NOT = (BuildError, DatabaseUnfit, MigrationError, Problem, OSError, ValueEr
 """What a person can mend: told in one line, without a traceback."""
 
 log = structlog.get_logger("control_plane")
+
+
+class Differs(Exception):
+    """What a command compared is not the same. The text tells it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +125,11 @@ class Telemetry:
     """Records and what is counted of them, and what runs beside it."""
 
     clickhouse: ClickHouse
+    retention: Retention
     schema: Schema
+    ingest: Ingest
+    arrivals: Arrivals
+    reconciling: Reconciling
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +184,32 @@ def make_organisation(settings: Settings, name: str, email: str) -> int:
     return _command(act)
 
 
+def reconcile_records(settings: Settings, days: int | None) -> int:
+    """Compare the ledger with ClickHouse. 1 where they differ, or where one of them is away."""
+
+    async def act() -> str:
+        database = await Database.connect(settings.postgres_url.get_secret_value(), connections_max=2)
+        telemetry = _telemetry(settings, _ground(settings, database))
+        try:
+            await telemetry.schema.bring_up()
+            result = await reconcile(database, telemetry.clickhouse, telemetry.retention, SystemClock(), days=days)
+        finally:
+            await telemetry.clickhouse.close()
+            await database.close()
+        lines = "\n".join(told(result))
+        if not result.equal:
+            raise Differs(lines)
+        return lines
+
+    return _command(act)
+
+
 def _command(act: Callable[[], Coroutine[Any, Any, str]]) -> int:
     try:
         print(uvloop.run(act()))
+    except Differs as differs:
+        print(differs)
+        return 1
     except _WHY_NOT as error:
         print(f"not done: {error}", file=sys.stderr)
         return 1
@@ -191,7 +227,8 @@ async def _serve(settings: Settings) -> None:
     async with plane(settings) as parts:
         await _offer_first_run(parts.first_run, settings.state_dir / FIRST_RUN_FILE)
         runner = web.AppRunner(application(parts), access_log=None, handle_signals=False)
-        background = (parts.sync.notices, parts.sync.upkeep, parts.telemetry.schema)
+        telemetry = parts.telemetry
+        background = (parts.sync.notices, parts.sync.upkeep, telemetry.schema, telemetry.reconciling)
         beside = [asyncio.create_task(part.run()) for part in background]
         await runner.setup()
         try:
@@ -218,9 +255,9 @@ async def plane(settings: Settings) -> AsyncIterator[Plane]:
     database = await Database.connect(
         settings.postgres_url.get_secret_value(), connections_max=settings.connections_max
     )
-    telemetry = _telemetry(settings, database)
+    ground = _ground(settings, database)
+    telemetry = _telemetry(settings, ground)
     try:
-        ground = _ground(settings, database)
         await seed(ground.changes, ground.data_keys, ground.shard_keys, catalogue.load(ground.known.built_in))
         async with database.instance() as connection:
             await ground.data_keys.require(connection, INSTANCE)
@@ -234,8 +271,8 @@ async def plane(settings: Settings) -> AsyncIterator[Plane]:
 def description() -> dict[str, Any]:
     """The OpenAPI description as this code serves it. Nothing is opened, written or read: the routes are data."""
     settings = Settings.model_construct(postgres_url=SecretStr("postgresql://nowhere"))
-    database = Database.unconnected()
-    parts = _assembled(settings, _ground(settings, database), _telemetry(settings, database), sign.new_key())
+    ground = _ground(settings, Database.unconnected())
+    parts = _assembled(settings, ground, _telemetry(settings, ground), sign.new_key())
     return openapi.describe(parts.routes, VERSION)
 
 
@@ -287,17 +324,29 @@ def _assembled(settings: Settings, ground: Ground, telemetry: Telemetry, signing
         nodes,
         Enrolments(database, changes, nodes, signing_key, [public_url]),
         LeaseIssuer(database, reader, gateway_keys, signing_key, clock),
-        Notices(Secret(settings.postgres_url.get_secret_value()), database, reader),
+        Notices(
+            Secret(settings.postgres_url.get_secret_value()),
+            database,
+            reader,
+            others={ledger.CHANNEL: telemetry.arrivals},
+        ),
         Upkeep(database),
     )
     return Plane(routes, authenticator, first_run, organisations, invitations, changes, sync, telemetry, database, ids)
 
 
-def _telemetry(settings: Settings, database: Database) -> Telemetry:
-    url = settings.clickhouse_url
+def _telemetry(settings: Settings, ground: Ground) -> Telemetry:
+    database, clock, url = ground.database, ground.clock, settings.clickhouse_url
     clickhouse = ClickHouse(None if url is None else Secret(url.get_secret_value()))
     retention = Retention(settings.record_days_max, settings.record_minute_days_max, settings.record_hour_days_max)
-    return Telemetry(clickhouse, Schema(clickhouse, database, retention, Engines(settings.clickhouse_cluster)))
+    return Telemetry(
+        clickhouse,
+        retention,
+        Schema(clickhouse, database, retention, Engines(settings.clickhouse_cluster)),
+        Ingest(database, clickhouse, clock, retention.record_days),
+        Arrivals(),
+        Reconciling(database, clickhouse, retention, clock),
+    )
 
 
 def application(parts: Plane) -> web.Application:
@@ -306,9 +355,17 @@ def application(parts: Plane) -> web.Application:
     api = Api(parts.authenticator, parts.ids)
     api.add(server, parts.routes)
     sync = parts.sync
-    SyncApi(api, parts.database, sync.authenticator, sync.enrolments, sync.issuer, sync.notices, random.Random()).add(
-        server
+    door = SyncApi(
+        api,
+        parts.database,
+        sync.authenticator,
+        sync.enrolments,
+        sync.issuer,
+        sync.notices,
+        parts.telemetry.ingest,
+        random.Random(),
     )
+    door.add(server)
     description = openapi.describe(parts.routes, VERSION)
     document, page = orjson.dumps(description), reference_page.render(description)
 

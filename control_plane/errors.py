@@ -8,8 +8,9 @@ Problem
 ├── MethodNotAllowed  405  the path is there, and takes other methods
 ├── Conflict          409  it clashes with what is there
 ├── TooLarge          413
+├── Unprocessable     422  it contradicts what was said before
 ├── TooMany           429  asked too often; `retry_after_s` says when to come again
-└── Unavailable       503  a part of ours is away; `retry_after_s` says when to come again, where it is known
+└── Unavailable       503  a part of ours is away
 """
 
 
@@ -65,6 +66,11 @@ class TooLarge(Problem):
     code = "too_large"
 
 
+class Unprocessable(Problem):
+    status = 422
+    code = "unprocessable"
+
+
 class TooMany(Problem):
     status = 429
     code = "too_many_requests"
@@ -77,3 +83,4 @@ class TooMany(Problem):
 class Unavailable(Problem):
     status = 503
     code = "unavailable"
+    retry_after_s = 5

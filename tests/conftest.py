@@ -11,4 +11,5 @@ pytest_plugins = (
     "tests.fixtures.sync",
     "tests.fixtures.recorded",
     "tests.fixtures.telemetry",
+    "tests.fixtures.delivery",
 )

@@ -98,9 +98,11 @@ async def insert(
 async def update(
     connection: asyncpg.Connection, organisation: str, id_: str, fields: Mapping[str, Any]
 ) -> asyncpg.Record:
-    """`fields`: name, workspaces, url, all of them."""
+    """`fields`: name, workspaces, url, all of them. What it might serve until now is remembered: its records may come."""
     await connection.execute(
-        "update gateway set name = $3, workspaces = $4, url = $5, updated_at = now()"
+        "update gateway set name = $3, workspaces = $4, url = $5, updated_at = now(), served = array("
+        "select unnest(served) union select unnest(workspaces)"
+        " union select id from workspace where organisation = $1 and workspaces is null)"
         " where organisation = $1 and id = $2",
         organisation,
         id_,

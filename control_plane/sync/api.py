@@ -14,8 +14,10 @@ from control_plane.sync import store
 from control_plane.sync.authenticate import Node, NodeAuthenticator, Signed
 from control_plane.sync.enrol import Enrolments, require_common_protocol
 from control_plane.sync.notices import Notices
+from control_plane.telemetry.ingest import Ingest
 from control_plane.web.api import Api, parse_body
 from shared.protocol import answer as answers
+from shared.protocol.batch import PATH as RECORDS_PATH
 from shared.protocol.enrolment import PATH as ENROL_PATH
 from shared.protocol.heartbeat import HEARTBEAT_PATH, WATCH_PATH, Heartbeat, Question, Watch
 
@@ -35,6 +37,7 @@ class SyncApi:
         enrolments: Enrolments,
         issuer: LeaseIssuer,
         notices: Notices,
+        ingest: Ingest,
         chance: random.Random,
     ) -> None:
         """`notices` runs beside it."""
@@ -44,10 +47,17 @@ class SyncApi:
         self._enrolments = enrolments
         self._issuer = issuer
         self._notices = notices
+        self._ingest = ingest
         self._chance = chance
 
     def add(self, application: web.Application) -> None:
-        for path, serve in ((ENROL_PATH, self._enrol), (HEARTBEAT_PATH, self._heartbeat), (WATCH_PATH, self._watch)):
+        served = {
+            ENROL_PATH: self._enrol,
+            HEARTBEAT_PATH: self._heartbeat,
+            WATCH_PATH: self._watch,
+            RECORDS_PATH: self._records,
+        }
+        for path, serve in served.items():
             application.router.add_post(path, self._handler(serve))
 
     def _handler(
@@ -83,6 +93,11 @@ class SyncApi:
         await self._news(node, watch)
         await self._authenticator.require_still(node)
         return await self._answer(node, watch)
+
+    async def _records(self, signed: Signed, _: str) -> bytes:
+        node = await self._authenticator.node(signed)
+        told = await self._ingest.deliver(node.organisation, node.gateway, node.id, signed.body)
+        return told.model_dump_json().encode()
 
     async def _news(self, node: Node, watch: Watch) -> None:
         """Return when the node's state is not the newest any more, or the wait is over (GHS/1 15.2)."""

@@ -5,9 +5,10 @@ database's timeline is compared with that of the shards: after a failover that l
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Iterator, Set
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Set
+from contextlib import AbstractContextManager, suppress
+from types import MappingProxyType
+from typing import Protocol
 
 import asyncpg
 import structlog
@@ -18,6 +19,7 @@ from control_plane.db.pool import CONNECT_S_MAX, Database
 from control_plane.errors import Unavailable
 from control_plane.snapshots.change import CHANNEL
 from control_plane.snapshots.read import ShardReader
+from control_plane.sync.waiting import Waiting
 from shared.crypto.secret import Secret
 
 POLL_S = 5.0
@@ -28,14 +30,33 @@ READY_S_MAX = 5.0
 log = structlog.get_logger("sync.notices")
 
 
+class Listener(Protocol):
+    """Another room's, on a channel of its own."""
+
+    def heard(self, payload: str) -> None: ...
+
+    def back(self) -> None:
+        """There is a connection again: of what was said meanwhile nothing was heard."""
+        ...
+
+
 class Notices:
-    def __init__(self, url: Secret, database: Database, reader: ShardReader, *, poll_s: float = POLL_S) -> None:
-        """`url` of the primary, past any pooler: a pooled connection hears nothing."""
+    def __init__(
+        self,
+        url: Secret,
+        database: Database,
+        reader: ShardReader,
+        *,
+        others: Mapping[str, Listener] = MappingProxyType({}),
+        poll_s: float = POLL_S,
+    ) -> None:
+        """`url` of the primary, past any pooler: a pooled connection hears nothing. `others`: by channel."""
         self._url = url
         self._database = database
         self._reader = reader
+        self._others = others
         self._poll_s = poll_s
-        self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._waiting = Waiting()
         self._owners: dict[str, str] = {}
         self._places: dict[str, tuple[int, int]] = {}
         self._ready = asyncio.Event()
@@ -58,7 +79,7 @@ class Notices:
         finally:
             self.ended = True
             self._ready.clear()
-            self._wake_all()
+            self._waiting.wake_all()
 
     async def require_ready(self) -> None:
         """Raises Unavailable while the database's timeline is not known to be the shards'."""
@@ -71,19 +92,11 @@ class Notices:
     @property
     def waiting_for(self) -> Set[str]:
         """Organisations that somebody waits for news of."""
-        return self._waiting.keys()
+        return self._waiting.organisations
 
-    @contextmanager
-    def waiting(self, organisation: str) -> Iterator[asyncio.Event]:
+    def waiting(self, organisation: str) -> AbstractContextManager[asyncio.Event]:
         """An event that is set by whatever may concern this organisation from now on; also by what turns out not to."""
-        event = asyncio.Event()
-        self._waiting[organisation].add(event)
-        try:
-            yield event
-        finally:
-            self._waiting[organisation].discard(event)
-            if not self._waiting[organisation]:
-                del self._waiting[organisation]
+        return self._waiting.event(organisation)
 
     async def _listen(self) -> None:
         with renamed_while_connecting():
@@ -99,6 +112,10 @@ class Notices:
         try:
             with renamed(connection):
                 await connection.add_listener(CHANNEL, self._heard)
+                for channel in self._others:
+                    await connection.add_listener(channel, self._heard_by_another)
+            for other in self._others.values():
+                other.back()
             while not lost.is_set():
                 await self._compare()
                 self._said = ""
@@ -112,9 +129,12 @@ class Notices:
     def _heard(self, _connection: object, _pid: int, _channel: str, shard: object) -> None:
         owner = self._owners.get(str(shard))
         if owner is None:  # New since the last look: nobody knows yet whom it concerns.
-            self._wake_all()
+            self._waiting.wake_all()
         else:
             self._wake(owner)
+
+    def _heard_by_another(self, _connection: object, _pid: int, channel: str, payload: object) -> None:
+        self._others[channel].heard(str(payload))
 
     async def _compare(self) -> None:
         """Wake whom a shard concerns that is not where it was at the last look."""
@@ -135,15 +155,9 @@ class Notices:
 
     def _wake(self, owner: str) -> None:
         if owner == INSTANCE:
-            self._wake_all()
-            return
-        for event in self._waiting.get(owner, ()):
-            event.set()
-
-    def _wake_all(self) -> None:
-        for events in self._waiting.values():
-            for event in events:
-                event.set()
+            self._waiting.wake_all()
+        else:
+            self._waiting.wake(owner)
 
 
 async def _follow_timeline(connection: asyncpg.Connection) -> None:

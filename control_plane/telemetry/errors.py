@@ -14,8 +14,6 @@ from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from control_plane.errors import Unavailable
 
-RETRY_AFTER_S = 5
-
 _AWAY = frozenset(
     {
         60,  # UNKNOWN_TABLE and
@@ -59,7 +57,6 @@ class AnalyticsUnavailable(Unavailable):
     def __init__(self, detail: str, *, without_tables: bool = False) -> None:
         """`without_tables`: it answers, and has not what the migrations made."""
         super().__init__(detail)
-        self.retry_after_s = RETRY_AFTER_S
         self.without_tables = without_tables
 
 

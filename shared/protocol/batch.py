@@ -64,6 +64,13 @@ class Drop(WirePart):
     """When the last was."""
 
 
+class Acknowledgement(WirePart):
+    """The answer: every batch of the stream up to this one counts, and may be forgotten (GHS/1 17.5)."""
+
+    stream: str
+    acknowledged: Annotated[int, Field(ge=0, le=2**53 - 1)]
+
+
 @dataclass(frozen=True, slots=True)
 class Refused:
     """A row that is no record, by its place in the batch and where the fault stands."""
