@@ -160,10 +160,13 @@ def run(settings: Settings) -> int:
 
 
 def migrate_only(settings: Settings) -> int:
-    """Bring the schema up to date, as a step of its own before new processes start."""
+    """Bring the schemas up to date, as a step of its own before new processes start."""
 
     async def act() -> str:
         names = await migrate(settings.postgres_url.get_secret_value())
+        if settings.clickhouse_url is not None:
+            async with _ground_of_records(settings) as (_, telemetry):
+                names += await telemetry.schema.bring_up()
         return f"applied {', '.join(names)}" if names else "the schema is up to date"
 
     return _command(act)
@@ -188,14 +191,11 @@ def reconcile_records(settings: Settings, days: int | None) -> int:
     """Compare the ledger with ClickHouse. 1 where they differ, or where one of them is away."""
 
     async def act() -> str:
-        database = await Database.connect(settings.postgres_url.get_secret_value(), connections_max=2)
-        telemetry = _telemetry(settings, _ground(settings, database))
-        try:
-            await telemetry.schema.bring_up()
-            result = await reconcile(database, telemetry.clickhouse, telemetry.retention, SystemClock(), days=days)
-        finally:
-            await telemetry.clickhouse.close()
-            await database.close()
+        async with _ground_of_records(settings) as (ground, telemetry):
+            telemetry.clickhouse.open()
+            result = await reconcile(
+                ground.database, telemetry.clickhouse, telemetry.retention, ground.clock, days=days
+            )
         lines = "\n".join(told(result))
         if not result.equal:
             raise Differs(lines)
@@ -333,6 +333,20 @@ def _assembled(settings: Settings, ground: Ground, telemetry: Telemetry, signing
         Upkeep(database),
     )
     return Plane(routes, authenticator, first_run, organisations, invitations, changes, sync, telemetry, database, ids)
+
+
+@asynccontextmanager
+async def _ground_of_records(settings: Settings) -> AsyncIterator[tuple[Ground, Telemetry]]:
+    """For a command about records. Ends what it opened."""
+    logs.set_up(settings.log_level, sys.stderr)
+    database = await Database.connect(settings.postgres_url.get_secret_value(), connections_max=2)
+    ground = _ground(settings, database)
+    telemetry = _telemetry(settings, ground)
+    try:
+        yield ground, telemetry
+    finally:
+        await telemetry.clickhouse.close()
+        await database.close()
 
 
 def _telemetry(settings: Settings, ground: Ground) -> Telemetry:

@@ -40,14 +40,16 @@ class Schema:
                 await self._clickhouse.shut()
             await asyncio.sleep(RETRY_S)
 
-    async def bring_up(self) -> None:
-        """The tables are there when this returns. Raises Unavailable, MigrationError."""
-        for name in await migrate(self._clickhouse, self._database, self._engines):
+    async def bring_up(self) -> list[str]:
+        """The tables are there when this returns what had to be applied. Raises Unavailable, MigrationError."""
+        applied = await migrate(self._clickhouse, self._database, self._engines)
+        for name in applied:
             log.info("analytics_migration_applied", name=name)
         for name in await hold(self._clickhouse, self._retention, self._engines):
             log.info("analytics_retention_changed", table=name)
         self._clickhouse.open()
         log.info("analytics_ready")
+        return applied
 
     def _say(self, detail: str) -> bool:
         """Once, until it was well; whether it was said now."""
