@@ -9,7 +9,7 @@ import pytest
 
 from shared.crypto import api_keys, hpke, sign
 from shared.crypto.secret import Secret
-from shared.protocol import canonical, enrolment, envelope, key_chain, lease, request
+from shared.protocol import batch, canonical, enrolment, envelope, key_chain, lease, request
 from shared.protocol.digest import ShardPosition, shard_digest, state_digest
 from shared.protocol.envelope import Subject, Suite
 from shared.protocol.key_chain import DataPlaneKey
@@ -135,3 +135,21 @@ def test_api_key(case: dict[str, Any]) -> None:
 def test_what_is_no_api_key(case: dict[str, Any]) -> None:
     """GHS/1 9.1."""
     assert not api_keys.well_formed(case["key"])
+
+
+@pytest.mark.parametrize("case", cases("batch", "valid"))
+def test_batch(case: dict[str, Any]) -> None:
+    """GHS/1 17.1, 17.2, 17.4, 17.7. A compressed payload depends on the compressor, so only reading must agree."""
+    head, payload = batch.split(unpack(case["body"]))
+    assert head.model_dump() == case["head"]
+    assert batch.payload_hash(payload) == case["payload_hash"]
+    parsed, content = batch.parse(payload), case["content"]
+    assert [drop.model_dump() for drop in parsed.drops] == content["drops"]
+    assert [refused.row for refused in parsed.refused] == ([1] if content["rows"] else [])
+    for record, row in zip(parsed.records, content["rows"], strict=False):
+        told = dict(zip(content["fields"], row, strict=True))
+        told.pop("of_a_newer_gateway")
+        told["attempts"] = [tuple(attempt) for attempt in told["attempts"]]
+        known = record._asdict()
+        assert {name: known.pop(name) for name in told} == told
+        assert set(known.values()) == {None}

@@ -252,6 +252,46 @@ def request() -> dict[str, Any]:
     return {"valid": cases}
 
 
+def batch() -> dict[str, Any]:
+    """The payloads are zstd frames (RFC 8878) whose one block is stored as it is: no compressor has a say in them."""
+    fields = ["id", "started_at_ms", "mode", "door", "stream", "ending", "cache", "usage", "attempts", "metadata"]
+    counts = ["attempt_count", "retry_count", "fallback_count", "unsettled_count", "request_bytes", "response_bytes"]
+    row = ["lg_" + fixed("record", 16).hex(), 1_795_255_579_808, "standard", "chat", False, "complete", "disabled"]
+    whole = [*row, "provider", [["config", "acme", "acme-large", None, 200, None, 350, 412000]], {"team": "a"}]
+    drop = {"reason": "spool_full", "count": 12, "from_ms": 1_795_255_570_000, "to_ms": 1_795_255_579_000}
+    cases = []
+    for name, content in (
+        ("nothing", {"fields": [], "rows": [], "drops": []}),
+        (
+            "a record by its known fields, one that is none, a drop",
+            {
+                "fields": [*fields, *counts, "cost_picousd", "of_a_newer_gateway"],
+                "rows": [[*whole, 1, 0, 0, 0, 5400, 640, 213000000, "?"], ["lg_short"]],
+                "drops": [drop],
+            },
+        ),
+    ):
+        head = {"seq": 7, "stream": "0123456789abcdef"}
+        payload = _zstd_stored(plain(content))
+        text = plain(head)
+        cases.append(
+            {
+                "name": name,
+                "head": head,
+                "content": content,
+                "payload_hash": hashlib.sha256(payload).hexdigest(),
+                "body": b64(b"GHB1" + len(text).to_bytes(4, "big") + text + payload),
+            }
+        )
+    return {"valid": cases}
+
+
+def _zstd_stored(content: bytes) -> bytes:
+    """RFC 8878: one segment whose size takes two bytes, or one; one raw block, the last."""
+    size = bytes([0x20, len(content)]) if len(content) < 256 else b"\x60" + (len(content) - 256).to_bytes(2, "little")
+    return b"\x28\xb5\x2f\xfd" + size + (len(content) << 3 | 1).to_bytes(3, "little") + content
+
+
 def enrolment() -> dict[str, Any]:
     key = fixed("control plane signing key")
     private = Ed25519PrivateKey.from_private_bytes(key)
@@ -369,7 +409,7 @@ def _key(prefix: str, label: str) -> str:
 
 
 def main() -> None:
-    for make in (canonical, envelope, digest, lease, request, enrolment, hpke, api_key):
+    for make in (canonical, envelope, digest, lease, request, batch, enrolment, hpke, api_key):
         path = FOLDER / make.__name__ / "vectors.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(make(), indent=1, ensure_ascii=True) + "\n")

@@ -193,6 +193,7 @@ async def test_what_was_served_before_a_workspace_was_taken_away_or_deleted_coun
 
 
 async def test_a_time_that_cannot_be_is_that_of_reception(sender: Sender) -> None:
+    """GHS/1 17.11."""
     fits = [
         some(1, first=1, started_at_ms=NOW_MS - 400 * DAY_MS)[0],
         some(1, first=2, started_at_ms=NOW_MS + HOUR_MS)[0],

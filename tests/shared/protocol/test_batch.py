@@ -39,6 +39,7 @@ def test_drops_come_along() -> None:
 
 
 def test_a_field_of_a_newer_gateway_is_left_out_and_one_an_older_lacks_is_none() -> None:
+    """GHS/1 17.2."""
     fields = ("mood", *(name for name in reversed(FIELDS) if name != "span_id"))
     record = a_record(3)
     values = [record._asdict().get(name, "sunny") for name in fields]
