@@ -98,7 +98,7 @@ async def insert(
 async def update(
     connection: asyncpg.Connection, organisation: str, id_: str, fields: Mapping[str, Any]
 ) -> asyncpg.Record:
-    """`fields`: name, workspaces, url, all of them. What it might serve until now is remembered: its records may come."""
+    """`fields`: name, workspaces, url, all of them. What it might serve until now is remembered: records may come."""
     await connection.execute(
         "update gateway set name = $3, workspaces = $4, url = $5, updated_at = now(), served = array("
         "select unnest(served) union select unnest(workspaces)"

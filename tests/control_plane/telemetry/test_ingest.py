@@ -183,7 +183,7 @@ async def test_what_was_served_before_a_workspace_was_taken_away_or_deleted_coun
     both = await sender.in_new_gateway([sender.plane.workspace, second.workspace])
     async with sender.plane.database.tenant(sender.plane.organisation) as connection:
         for gateway in (both.gateway, sender.gateway):
-            fields = {"name": "x", "workspaces": [sender.plane.workspace]}
+            fields = {"name": "x", "workspaces": [sender.plane.workspace], "url": None}
             await store.update(connection, sender.plane.organisation, gateway, fields)
     await sender.execute("delete from workspace where id = $1", second.workspace)
     sent = some(2, workspace=second.workspace)
