@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import random
+import secrets
 import signal
 import socket
 import sys
@@ -48,11 +49,16 @@ from gateway.sync.reports import Report
 from gateway.sync.state import VerifiedState
 from gateway.sync.store import Store
 from gateway.telemetry import segments, slots
+from gateway.telemetry.ballast import Ballast
+from gateway.telemetry.batcher import Batcher, Room
+from gateway.telemetry.outbox import Outbox
 from gateway.telemetry.pseudonyms import Pseudonyms
 from gateway.telemetry.recorder import Recorder
 from gateway.telemetry.recover import Recovery
+from gateway.telemetry.ship import Shipper
 from gateway.telemetry.slots import SlotTable
 from gateway.telemetry.spool import RETRY_S, Spool
+from gateway.telemetry.way_out import WayOut
 from gateway.upstream.client import Client, Limits
 from gateway.upstream.messages import Deadlines
 from gateway.upstream.resolve import SystemResolver
@@ -109,7 +115,9 @@ def run(settings: Settings, role: Role) -> int:
         for index, sock in enumerate(sockets)
     ]
     if role is not Role.PROXY:
-        children.append(Child("agent", partial(_in_loop, partial(_agent, settings, node_keys))))
+        agent = Child("agent", partial(_in_loop, partial(_agent, settings, node_keys)))
+        agent.ends_last_s = settings.ship_drain_s + SUPERVISOR_GRACE_S
+        children.append(agent)
     Supervisor(children, settings.drain_s + SUPERVISOR_GRACE_S, recovery).run()
     return 0
 
@@ -220,21 +228,35 @@ async def _work(settings: Settings, node_keys: NodeKeys, clock: Clock) -> None:
             node_keys=node_keys,
             clock=clock,
         )
-        running = [agent.run()]
-        if endpoints := _endpoints(settings, identity):
-            control_plane = ControlPlaneClient(endpoints, node_keys, clock)
+        endpoints = _endpoints(settings, identity)
+        control_plane = ControlPlaneClient(endpoints, node_keys, clock) if endpoints else None
+        records = _way_out(settings, control_plane, clock, chance)
+        running = [agent.run(), records.run(settings.ship_drain_s)]
+        if control_plane is not None:
             stack.push_async_callback(control_plane.close)
             link = Link(
                 control_plane=control_plane,
                 agent=agent,
                 leader=_leader(settings, identity, node_keys),
                 state_dir=settings.state_dir,
+                records=records.health,
                 build=version(DISTRIBUTION),
                 clock=clock,
                 chance=chance,
             )
             running.append(link.run())
         await asyncio.gather(*running)
+
+
+def _way_out(
+    settings: Settings, control_plane: ControlPlaneClient | None, clock: Clock, chance: random.Random
+) -> WayOut:
+    ballast = Ballast(settings.state_dir)
+    outbox = Outbox(settings.state_dir, ballast, clock, partial(secrets.token_hex, 8), keep=control_plane is not None)
+    room = Room(settings.spool_bytes_max, settings.spool_disk_share_max)
+    batcher = Batcher(settings.state_dir, outbox, ballast, room, clock, lambda *_: None)
+    shipper = None if control_plane is None else Shipper(outbox, control_plane, batcher.made, clock, chance)
+    return WayOut(outbox, batcher, shipper)
 
 
 async def _enrol(settings: Settings, node_keys: NodeKeys, clock: Clock, chance: random.Random) -> Identity:

@@ -71,6 +71,13 @@ class Settings(BaseSettings):
     drain_s: Seconds = 30.0
     """How long running requests may go on after a stop was asked for."""
 
+    spool_bytes_max: Bytes = 8 * 1024**3
+    """Of records that wait for the control plane; beyond, the oldest are dropped and counted."""
+    spool_disk_share_max: float = Field(default=0.2, gt=0, le=1)
+    """They take up no more than this share of the disk either."""
+    ship_drain_s: Seconds = 5.0
+    """How long the agent goes on sending records after a stop was asked for and the workers have ended."""
+
     @field_validator("upstream_allow_cidrs", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:

@@ -38,6 +38,8 @@ class Child:
     run: Callable[[], None]
     listens_on: socket.socket | None = None
     """Held by itself and the supervisor, by no other child."""
+    ends_last_s: float | None = None
+    """Asked to end after the others have, and given so many seconds; None: with the others."""
     pid: int | None = None
     born_s: float = 0.0
     wait_s: float = RESTART_WAIT_S_MIN
@@ -148,16 +150,22 @@ class Supervisor:
             self._inherit(child)
 
     def _end_all(self) -> None:
-        deadline = time.monotonic() + self._drain_s
+        self._end([child for child in self._children if child.ends_last_s is None], self._drain_s)
         for child in self._children:
+            if child.ends_last_s is not None:
+                self._end([child], child.ends_last_s)
+
+    def _end(self, children: list[Child], drain_s: float) -> None:
+        deadline = time.monotonic() + drain_s
+        for child in children:
             # With its child's own end this was the last one: who calls now is refused at once, not left waiting.
             if child.listens_on is not None:
                 child.listens_on.close()
             if child.pid is not None:
                 os.kill(child.pid, signal.SIGTERM)
-        while any(child.pid is not None for child in self._children):
+        while any(child.pid is not None for child in children):
             late = time.monotonic() >= deadline
-            for child in self._children:
+            for child in children:
                 if child.pid is None:
                     continue
                 if late:

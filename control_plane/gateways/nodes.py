@@ -1,7 +1,7 @@
 """`/api/v1/gateways/{gateway}/nodes`: how each node is, how far it has come, and what it could not use."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import asyncpg
@@ -59,6 +59,18 @@ class ProtocolView(View):
     max: int
 
 
+class RecordsView(View):
+    """How the node's records come along."""
+
+    waiting: int
+    """Not acknowledged yet."""
+    waiting_bytes: int
+    oldest_at: datetime | None
+    """When the oldest of them began."""
+    dropped: dict[str, int]
+    """Records that were lost at the node, by reason, since its outbox was made."""
+
+
 class HealthView(View):
     """What the node said in its last heartbeat."""
 
@@ -77,6 +89,8 @@ class HealthView(View):
     disk_free_bytes: int
     clock_ahead_ms: int
     """How far the node's clock was ahead of the control plane's when the heartbeat came; behind is negative."""
+    records: RecordsView | None = None
+    """Null: an older build, or it could not say."""
 
 
 class NodeView(View):
@@ -234,4 +248,9 @@ def _shard(
 
 def _health(heartbeat: Mapping[str, Any], seen_at: datetime) -> HealthView:
     ahead_ms = heartbeat["clock_ms"] - round(seen_at.timestamp() * 1000)
-    return HealthView.model_validate({**heartbeat, "clock_ahead_ms": ahead_ms})
+    records = heartbeat.get("records")
+    if records is not None:
+        oldest_ms = records["oldest_ms"]
+        oldest_at = None if oldest_ms is None else datetime.fromtimestamp((oldest_ms - ahead_ms) / 1000, UTC)
+        records = {**records, "oldest_at": oldest_at}
+    return HealthView.model_validate({**heartbeat, "clock_ahead_ms": ahead_ms, "records": records})

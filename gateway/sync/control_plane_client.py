@@ -21,21 +21,36 @@ CONNECT_S_MAX = 5.0
 ANSWER_S_MAX = 30.0
 """Until the answer begins, and between its parts; a watch waits longer by what it asks for."""
 TOTAL_S_MAX = 300.0
+JSON = "application/json"
+BYTES = "application/octet-stream"
 _REFUSAL_BYTES_MAX = 64 * 1024
 
 
 class CallFailed(Exception):
     """No answer, or none of status 200. `code` is the problem document's, or `unreachable`, or `http_…`."""
 
-    def __init__(self, code: str, detail: str) -> None:
+    def __init__(self, code: str, detail: str, retry_after_s: float = 0.0) -> None:
+        """`retry_after_s`: how long whoever answered asks to wait."""
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail
+        self.retry_after_s = retry_after_s
 
 
 class ControlPlane(Protocol):
-    async def post(self, path: str, body: bytes, *, wait_s: float = 0.0) -> bytes:
-        """The body of a 200. `wait_s`: how long the answer may take beyond what any may. Raises CallFailed."""
+    async def post(
+        self,
+        path: str,
+        body: bytes,
+        *,
+        wait_s: float = 0.0,
+        media_type: str = JSON,
+        answer_bytes_max: int = DOCUMENT_BYTES_MAX,
+    ) -> bytes:
+        """The body of a 200, cut behind `answer_bytes_max` and one. Raises CallFailed.
+
+        `wait_s`: how long the answer may take beyond what any may.
+        """
         ...
 
 
@@ -50,7 +65,15 @@ class ControlPlaneClient:
         self._at = 0
         self._session = aiohttp.ClientSession(trust_env=True, cookie_jar=aiohttp.DummyCookieJar())
 
-    async def post(self, path: str, body: bytes, *, wait_s: float = 0.0) -> bytes:
+    async def post(
+        self,
+        path: str,
+        body: bytes,
+        *,
+        wait_s: float = 0.0,
+        media_type: str = JSON,
+        answer_bytes_max: int = DOCUMENT_BYTES_MAX,
+    ) -> bytes:
         at = self._at
         endpoint = self._endpoints[at % len(self._endpoints)]
         stamp = request.stamp(
@@ -65,14 +88,14 @@ class ControlPlaneClient:
         timeout = aiohttp.ClientTimeout(
             total=TOTAL_S_MAX + wait_s, sock_connect=CONNECT_S_MAX, sock_read=ANSWER_S_MAX + wait_s
         )
-        headers = {**stamp, "content-type": "application/json"}
+        headers = {**stamp, "content-type": media_type}
         try:
             async with self._session.post(
                 endpoint + path, data=BytesIO(body), headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
                 if response.status != 200:
-                    raise _refusal(response.status, await _read(response, _REFUSAL_BYTES_MAX))
-                return await _read(response, DOCUMENT_BYTES_MAX)
+                    raise _refusal(response, await _read(response, _REFUSAL_BYTES_MAX))
+                return await _read(response, answer_bytes_max)
         except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
             # ValueError is how aiohttp names an address it cannot use.
             if self._at == at:
@@ -93,13 +116,15 @@ async def _read(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
     return bytes(body)
 
 
-def _refusal(status: int, body: bytes) -> CallFailed:
+def _refusal(response: aiohttp.ClientResponse, body: bytes) -> CallFailed:
     """What a problem document says; of any other page only the status (GHS/1 12.5)."""
+    wait = response.headers.get("retry-after", "")
+    wait_s = float(wait) if wait.isascii() and wait.isdecimal() and len(wait) < 9 else 0.0
     try:
         told = orjson.loads(body)
         code, detail = told["code"], told["detail"]
         if isinstance(code, str) and isinstance(detail, str):
-            return CallFailed(code[:100], detail[:500])
+            return CallFailed(code[:100], detail[:500], wait_s)
     except (orjson.JSONDecodeError, KeyError, TypeError):
         pass
-    return CallFailed(f"http_{status}", "not an answer of a control plane")
+    return CallFailed(f"http_{response.status}", "not an answer of a control plane", wait_s)

@@ -26,6 +26,7 @@ from shared.protocol.heartbeat import (
     WATCH_PATH,
     Heartbeat,
     Question,
+    RecordsHealth,
     Watch,
     WorkerHealth,
 )
@@ -46,14 +47,17 @@ class Link:
         agent: Agent,
         leader: Leader,
         state_dir: Path,
+        records: Callable[[], RecordsHealth | None],
         build: str,
         clock: Clock,
         chance: Random,
     ) -> None:
+        """`records` blocks: it is called in a thread."""
         self._control_plane = control_plane
         self._agent = agent
         self._leader = leader
         self._state_dir = state_dir
+        self._records = records
         self._build = build
         self._clock = clock
         self._chance = chance
@@ -176,4 +180,5 @@ class Link:
             stores=dict(status.stores),
             disk_free_bytes=usage.free,
             clock_ms=self._clock.wall_ms(),
+            records=await asyncio.to_thread(self._records),
         )

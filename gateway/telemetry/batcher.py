@@ -8,11 +8,11 @@ import asyncio
 import os
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -35,10 +35,8 @@ ROOM_SHARE_LEFT = 0.95
 """Of the bytes that may wait, once the oldest had to go: so that it is not done for each batch anew."""
 
 
-class Observer(Protocol):
-    def batched(self, fields: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """Records that are in a batch now. Called in the batcher's thread, once for each of them."""
-        ...
+Observer = Callable[[Sequence[str], Sequence[Sequence[Any]]], None]
+"""Hears of each record once, when it is in a batch: the fields, and values of several. In the batcher's thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +64,8 @@ class Batcher:
         """Made, and to be taken by the outbox before anything else is."""
         self._untold_due_s = clock.monotonic_s()
         self._unreadable: set[Segment] = set()
+        self._kept = 0
+        """How many batches this process made."""
         self._said = ""
         self._lock = threading.Lock()
         self._log = structlog.get_logger("telemetry.batcher")
@@ -76,10 +76,13 @@ class Batcher:
         """Look until cancelled."""
         while True:
             more = False
+            before = self._kept
             try:
                 more = await asyncio.to_thread(self.look)
             except Exception:  # noqa: BLE001 - the node's only batcher: what broke this look may not break the next
                 self._log.error("batcher_failed", exc_info=True)
+            if self._kept != before:
+                self.made.set()
             await asyncio.sleep(0 if more else LOOK_S)
 
     def look(self, *, last: bool = False) -> bool:
@@ -198,8 +201,9 @@ class Batcher:
         payload = batch.payload(draft.fields, draft.rows, drops)
         self._outbox.add(Made(payload, len(draft.rows), tuple(drops), first_ms, last_ms), draft.cursors, told)
         self._draft = None
+        self._kept += 1
         draft.apply()
-        self._observer.batched(draft.fields, draft.values)
+        self._observer(draft.fields, draft.values)
 
     def _remove_finished(self, tails_: Sequence[Tail]) -> None:
         """Their cursors are on disk; after the files are gone for good, the cursors go too."""

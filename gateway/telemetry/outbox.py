@@ -41,6 +41,8 @@ BUSY_S = 1.0
 FREE_PAGES_MAX = 4_096
 """16 MiB of free pages are kept for the batches to come; beyond, they go back to the disk where that is cheap."""
 VACUUM_PAGES = 2_048
+SPARED_MAX = 32
+"""Streams, the oldest ones, whose first batch is not dropped."""
 UNTOLD_MAX = batch.DROPS_MAX // 2
 """Drops that waited and are told by one batch; the other half is for those it brings itself."""
 
@@ -139,7 +141,6 @@ class Outbox:
         self._inode = 0
         self._live: int | None = None
         """Base of the stream that new batches go to; None: the next one opens it."""
-        self._under_way: int | None = None
         self._done: set[int] = set()
         """Acknowledged, and not removed yet: the disk would not take it."""
         self._newest = self._records = self._bytes = 0
@@ -187,23 +188,10 @@ class Outbox:
 
     def streams(self) -> list[Stream]:
         """Those in which something waits, oldest first."""
-
-        def act(db: sqlite3.Connection) -> list[Stream]:
-            found = []
-            for base, end in _ranges(db):
-                first, last = db.execute(
-                    "SELECT min(id), max(id) FROM batch WHERE id > ? AND id <= ?", (base, end)
-                ).fetchone()
-                while first in self._done:
-                    first += 1  # There is no gap within a stream.
-                if first is not None and first <= last:
-                    found.append(Stream(base, first, last, base == self._live))
-            return found
-
-        return self._read(act)
+        return self._read(self._streams)
 
     def take(self, stream: Stream) -> Parcel | None:
-        """The batch whose turn it is, under way from now on; None if it was dropped meanwhile, or is damaged now."""
+        """The batch whose turn it is; None if it is damaged, and dropped."""
 
         def look(db: sqlite3.Connection) -> tuple[str, str, int, bytes | None] | None:
             found: tuple[str, str, int, bytes | None] | None = db.execute(
@@ -215,7 +203,7 @@ class Outbox:
 
         def lose(db: sqlite3.Connection) -> None:
             self._drop(db, stream.first, DAMAGED)
-            self._rename_from(db, stream.first + 1)
+            self._close_gap(db, stream.first)
 
         with self._lock:
             row = self._read(look)
@@ -226,12 +214,7 @@ class Outbox:
                 self._log.error("batch_damaged", records=records)
                 self._write(lose)
                 return None
-            self._under_way = stream.first
             return Parcel(stream.first, Head(stream=name, seq=stream.first - stream.base), body, records)
-
-    def put_back(self) -> None:
-        """What was under way came to nothing."""
-        self._under_way = None
 
     def forget(self, id_: int) -> None:
         """A batch that is acknowledged. This process does not send it again, whether or not the disk takes that."""
@@ -242,7 +225,6 @@ class Outbox:
             _sweep_streams(db, self._live)
 
         with self._lock:
-            self._under_way = None
             self._done.add(id_)
             self._write(act)
             self._done.clear()
@@ -259,7 +241,6 @@ class Outbox:
             self._rename_from(db, id_)
             _sweep_streams(db, self._live)
 
-        self._under_way = None
         self._write(act)
 
     def set_aside(self, id_: int) -> None:
@@ -269,7 +250,6 @@ class Outbox:
             self._rename_from(db, id_)
             self._rename_from(db, id_ + 1)
 
-        self._under_way = None
         self._write(act)
 
     # What is lost.
@@ -277,22 +257,24 @@ class Outbox:
     def make_room(self, bytes_max: int, share_left: float) -> int:
         """If more than `bytes_max` wait, drop the oldest until a share of it is left; how many records that were.
 
-        Room that is not needed any more goes back to the disk here too, a part at each call.
+        The first of a stream may have been sent, and then it may count already: it is spared. Room that is not needed
+        any more goes back to the disk here too, a part at each call.
         """
 
         def act(db: sqlite3.Connection) -> int:
             lost = 0
             last: int | None = None
+            streams = self._streams(db)
+            spared = {stream.first for stream in [*streams[:SPARED_MAX], *streams[-1:]]} | self._done
             for id_, records in db.execute("SELECT id, records FROM batch ORDER BY id").fetchall():
                 if self._bytes <= bytes_max * share_left:
                     break
-                if id_ != self._under_way and id_ not in self._done:
+                if id_ not in spared:
                     self._drop(db, id_, FULL)
                     lost += records
                     last = id_
             if last is not None:
-                self._rename_from(db, last + 1)
-                _sweep_streams(db, self._live)
+                self._close_gap(db, last)
             return lost
 
         with self._lock:
@@ -314,6 +296,18 @@ class Outbox:
             self._disconnect()
 
     # Rows.
+
+    def _streams(self, db: sqlite3.Connection) -> list[Stream]:
+        found = []
+        for base, end in _ranges(db):
+            first, last = db.execute(
+                "SELECT min(id), max(id) FROM batch WHERE id > ? AND id <= ?", (base, end)
+            ).fetchone()
+            while first in self._done:
+                first += 1  # There is no gap within a stream.
+            if first is not None and first <= last:
+                found.append(Stream(base, first, last, base == self._live))
+        return found
 
     def _insert(self, db: sqlite3.Connection, made: Made, made_ms: int) -> None:
         drops = orjson.dumps([drop.model_dump(mode="json") for drop in made.drops]).decode()
@@ -345,6 +339,12 @@ class Outbox:
             _keep_untold(db, Drop(reason=reason, count=records, from_ms=first_ms, to_ms=last_ms))
             _count(db, reason, records)
         self._remove(db, id_)
+
+    def _close_gap(self, db: sqlite3.Connection, last: int) -> None:
+        """Batches up to this one were dropped: what is left of its stream needs other numbers."""
+        if db.execute("SELECT 1 FROM stream WHERE base = ?", (last,)).fetchone() is None:
+            self._rename_from(db, last + 1)
+        _sweep_streams(db, self._live)
 
     def _rename_from(self, db: sqlite3.Connection, id_: int) -> None:
         """Batches from this id on, up to the end of its stream, are a stream of a new name."""
@@ -382,14 +382,14 @@ class Outbox:
                 raise OutboxUnavailable(f"{type(error).__name__}: {error}") from error
 
     def _try(self, begin: str, act: Callable[[sqlite3.Connection], T]) -> T:
-        before = self._live, self._under_way, self._records, self._bytes
+        before = self._live, self._records, self._bytes
         try:
             db = self._open()
-            before = self._live, self._under_way, self._records, self._bytes
+            before = self._live, self._records, self._bytes
             with _transaction(db, begin):
                 return act(db)
         except (sqlite3.Error, OSError) as error:
-            self._live, self._under_way, self._records, self._bytes = before
+            self._live, self._records, self._bytes = before
             if getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE in _DAMAGED_CODES:
                 self._move_aside()
             raise
@@ -440,7 +440,7 @@ class Outbox:
             self._log.error("outbox_mended", lost=lost, damaged=str(aside) if mark else None)
         if mark:
             _rename_all(aside, self._path.with_name(self._path.name + ".damaged"))
-        self._live, self._under_way = None, None
+        self._live = None
         self._done.clear()
         self._records, self._bytes = db.execute(
             "SELECT coalesce(sum(records), 0), coalesce(sum(bytes), 0) FROM batch"

@@ -17,6 +17,7 @@ REFUSED_MAX = 1_000
 """Refused resources told in one heartbeat; `refused_count` says how many there are."""
 WORKERS_MAX = 256
 KINDS_MAX = 200
+DROP_REASONS_MAX = 100
 
 TEXT_CHARS_MAX = 500
 
@@ -75,6 +76,19 @@ class WorkerHealth(WirePart):
     """Sequence of the lease it serves by; None: nothing to serve yet."""
 
 
+class RecordsHealth(WirePart):
+    """How the records of a node come along (GHS/1 17)."""
+
+    waiting: Count
+    """In batches that are not acknowledged."""
+    waiting_bytes: Count
+    """Of these batches, and of what is in no batch yet."""
+    oldest_ms: Count | None
+    """When the oldest of them began, by the node's clock; None: none waits."""
+    dropped: Annotated[dict[Name, Count], Field(max_length=DROP_REASONS_MAX)]
+    """Records that were lost, by reason, since the node's outbox was made."""
+
+
 class Heartbeat(Question):
     build: Name
     """Version of the gateway's program."""
@@ -98,3 +112,5 @@ class Heartbeat(Question):
     """Of the disk that holds the node's state."""
     clock_ms: Count
     """The node's own clock."""
+    records: RecordsHealth | None = None
+    """None: an older build, or its outbox cannot be used just now."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from gateway.sync.control_plane_client import CallFailed
+from gateway.sync.control_plane_client import JSON, CallFailed
 
 Reply = bytes | CallFailed
 
@@ -14,7 +14,9 @@ class FakeControlPlane:
         self.replies: list[Reply | Callable[[bytes], Reply]] = []
         self.asked: list[tuple[str, bytes]] = []
 
-    async def post(self, path: str, body: bytes, *, wait_s: float = 0.0) -> bytes:
+    async def post(
+        self, path: str, body: bytes, *, wait_s: float = 0.0, media_type: str = JSON, answer_bytes_max: int = 2**28
+    ) -> bytes:
         self.asked.append((path, body))
         reply = self.replies.pop(0) if self.replies else CallFailed("unreachable", "scripted")
         if callable(reply):

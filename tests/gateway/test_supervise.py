@@ -1,6 +1,7 @@
 """The parent of a node's processes, tried on real ones: what dies comes back, and no waiting connection is lost."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ HANG_S = 30.0
 
 NODE = """
 import os, signal, socket, sys, time
+from contextlib import suppress
 from gateway.supervise import Child, Supervisor, listen
 
 class Asked(Exception): ...
@@ -54,6 +56,20 @@ if sys.argv[3] == "newborn":  # Stands in a worker's first moment until whoever 
     os.register_at_fork(after_in_child=lambda: (os.write(1, b"born\\n"), time.sleep(0.5)))
 sockets = listen("127.0.0.1", port, 2)
 children = [Child(f"w{i}", lambda sock=sock: serve(sock, stubborn)) for i, sock in enumerate(sockets)]
+if sys.argv[3] in ("clerk", "stubborn clerk"):
+    def clerk():
+        def asked(*_):
+            os.write(1, b"clerk asked\\n")
+            if sys.argv[3] == "clerk":
+                raise Asked
+        signal.signal(signal.SIGTERM, asked)
+        with suppress(Asked):
+            while True:
+                signal.pause()
+    children = [Child("clerk", clerk, ends_last_s=drain_s)] + [
+        Child(f"w{i}", lambda sock=sock: (serve(sock, False), os.write(1, b"worker done\\n"))[0])
+        for i, sock in enumerate(sockets)
+    ]
 print("listening", flush=True)
 Supervisor(children, drain_s).run()
 """
@@ -224,6 +240,28 @@ def test_a_worker_that_does_not_stop_is_ended(nodes: list[Node]) -> None:
     assert node.process.wait(HANG_S) == 0
     assert [sock.recv(1) for sock in held.values()] == [b"", b""]
     close(held)
+
+
+def test_a_child_that_ends_last_is_asked_when_the_others_are_gone(nodes: list[Node]) -> None:
+    nodes.append(node := Node(mode="clerk"))
+    with node.connect(b"slow") as sock:
+        assert sock.recv(64) == b"begun"
+        node.process.terminate()
+        assert sock.recv(64) == b"asked"
+        sock.sendall(b"go")
+        assert node.said(sock) > 0
+    said: list[bytes] = []
+    while len(said) < 3:  # Its log is among it.
+        said += re.findall(rb"worker done|clerk asked", node.line())
+    assert said == [b"worker done", b"worker done", b"clerk asked"]
+    assert node.process.wait(HANG_S) == 0
+
+
+def test_one_that_ends_last_and_does_not_stop_is_ended(nodes: list[Node]) -> None:
+    nodes.append(node := Node(drain_s=0.2, mode="stubborn clerk"))
+    close(node.hold_both())
+    node.process.terminate()
+    assert node.process.wait(HANG_S) == 0
 
 
 @pytest.mark.parametrize("sharing", [False, True])

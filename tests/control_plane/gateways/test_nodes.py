@@ -16,7 +16,7 @@ from control_plane.sync import store as sync
 from shared.crypto import sign
 from shared.models.provider import Provider
 from shared.protocol.enrolment import ProtocolRange, node_id
-from shared.protocol.heartbeat import Applied, Heartbeat, RefusedResource, WorkerHealth
+from shared.protocol.heartbeat import Applied, Heartbeat, RecordsHealth, RefusedResource, WorkerHealth
 from shared.protocol.lease import VectorEntry
 from shared.protocol.node import NodePublic
 from shared.protocol.resource import GLOBAL_SHARD, organisation_shard, workspace_shard
@@ -61,6 +61,7 @@ async def beat(plane: Plane, node: str, applied: dict[str, tuple[int, int]], **f
         stores={"disk": True, "redis": False},
         disk_free_bytes=5_000_000,
         clock_ms=fields.get("clock_ms", round(datetime.now(UTC).timestamp() * 1000)),
+        records=fields.get("records"),
     )
     async with plane.database.tenant(plane.organisation) as connection:
         await sync.save_heartbeat(
@@ -112,8 +113,28 @@ async def test_a_node_says_what_it_is_and_how_it_is(nodes: Nodes, plane: Plane, 
         "workers": ({"worker": "w1", "lease": 7}, {"worker": "w2", "lease": None}),
         "stores": {"disk": True, "redis": False},
         "disk_free_bytes": 5_000_000,
+        "records": None,
     }
     assert 500_000 < view.health.clock_ahead_ms <= 600_000
+
+
+async def test_a_node_says_which_records_wait_and_which_were_lost(nodes: Nodes, plane: Plane, gateway: str) -> None:
+    """GHS/1 13.3: times by the node's clock are told by this plane's."""
+    node = await enrolled(plane, gateway)
+    ahead_ms = 600_000
+    clock_ms = round(datetime.now(UTC).timestamp() * 1000) + ahead_ms
+    told = RecordsHealth(waiting=5, waiting_bytes=900, oldest_ms=clock_ms - 60_000, dropped={"spool_full": 2})
+    await beat(plane, node, {}, records=told, clock_ms=clock_ms)
+    health = (await read(nodes, plane, gateway, node)).health
+    assert health is not None
+    assert health.records is not None
+    assert health.records.model_dump(exclude={"oldest_at"}) == {
+        "waiting": 5,
+        "waiting_bytes": 900,
+        "dropped": {"spool_full": 2},
+    }
+    assert health.records.oldest_at is not None
+    assert timedelta(seconds=55) < datetime.now(UTC) - health.records.oldest_at < timedelta(seconds=300)
 
 
 async def test_lag_is_counted_in_revisions_and_since_the_first_change_it_lacks(

@@ -22,13 +22,14 @@ from gateway.sync.store import MemoryStore
 from shared.clock import FakeClock, SystemClock
 from shared.protocol import answer as answers
 from shared.protocol.answer import Answer, Delta, Unchanged, Whole
-from shared.protocol.heartbeat import Applied, Heartbeat, RefusedResource
+from shared.protocol.heartbeat import Applied, Heartbeat, RecordsHealth, RefusedResource
 from shared.protocol.snapshot import Snapshot
 from tests.fakes.control_plane import FakeControlPlane
 from tests.fixtures.house import GATEWAY, WORKSPACE, House
 from tests.fixtures.sync import SyncNode, SyncPlane
 
 HANG_S = 30
+RECORDS = RecordsHealth(waiting=3, waiting_bytes=900, oldest_ms=1, dropped={"spool_full": 2})
 
 
 def everything(snapshot: Snapshot) -> Answer:
@@ -73,6 +74,7 @@ def new_link(control_plane: ControlPlane, agent: Agent, folder: Path, clock: Fak
         agent=agent,
         leader=Alone(),
         state_dir=folder,
+        records=lambda: RECORDS,
         build="test",
         clock=clock,
         chance=Random(1),
@@ -224,6 +226,7 @@ async def test_what_workers_say_is_told(scene: Scene) -> None:
     assert [(worker.worker, worker.lease) for worker in told.workers] == [("worker-0", 8), ("worker-1", 7)]
     assert told.stores == {"disk": True}
     assert told.disk_free_bytes > 0
+    assert told.records == RECORDS
 
 
 async def test_of_very_many_refusals_the_first_are_told_and_all_counted(scene: Scene) -> None:

@@ -10,7 +10,6 @@ import random
 import secrets
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from types import BuiltinFunctionType, FrameType
 from typing import Any
@@ -25,11 +24,6 @@ from tests.fixtures.spool import SpoolWriter
 
 EFFECTS = {"execute", "executemany", "executescript", "unlink", "replace", "write", "fsync", "fdatasync"}
 ROOM = Room(8 * 1024**3, 1.0)
-
-
-class Nobody:
-    def batched(self, fields: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        return None
 
 
 class Sink:
@@ -55,7 +49,7 @@ class Sink:
 def batcher(folder: Path, clock: Clock) -> tuple[Batcher, Outbox]:
     ballast = Ballast(folder, 64 * 1024)
     outbox = Outbox(folder, ballast, clock, lambda: secrets.token_hex(8), keep=True)
-    return Batcher(folder, outbox, ballast, ROOM, clock, Nobody()), outbox
+    return Batcher(folder, outbox, ballast, ROOM, clock, lambda *_: None), outbox
 
 
 def send(outbox: Outbox, sink: Sink, at_most: int = 1_000) -> None:

@@ -31,7 +31,7 @@ class Seen:
     def __init__(self) -> None:
         self.ids: list[str] = []
 
-    def batched(self, fields: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    def __call__(self, fields: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         self.ids += [row[fields.index("id")] for row in rows]
 
 
@@ -288,8 +288,8 @@ class Failing(Seen):
         super().__init__()
         self.called = Queue[int]()
 
-    def batched(self, fields: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        super().batched(fields, rows)
+    def __call__(self, fields: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        super().__call__(fields, rows)
         self.called.put(len(self.ids))
         if len(self.ids) == 1:
             raise RuntimeError("a fault nobody foresaw")

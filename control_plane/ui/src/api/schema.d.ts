@@ -1509,6 +1509,8 @@ export interface components {
                 [key: string]: number;
             };
             protocol: components["schemas"]["ProtocolView"];
+            /** @default null */
+            records?: components["schemas"]["RecordsView"] | null;
             /** Refusal */
             refusal: string | null;
             /** Refused */
@@ -1980,6 +1982,22 @@ export interface components {
             stream_usage: boolean;
             /** Updated At */
             updated_at: string | null;
+        };
+        /**
+         * RecordsView
+         * @description How the node's records come along.
+         */
+        RecordsView: {
+            /** Dropped */
+            dropped: {
+                [key: string]: number;
+            };
+            /** Oldest At */
+            oldest_at: string | null;
+            /** Waiting */
+            waiting: number;
+            /** Waiting Bytes */
+            waiting_bytes: number;
         };
         /**
          * RefusedView
