@@ -49,6 +49,7 @@ from control_plane.models.api import Models
 from control_plane.organisations.api import Organisations
 from control_plane.panel.pages import Pages
 from control_plane.permissions import ActorKind, OrganisationRole, Principal
+from control_plane.prices.api import Prices
 from control_plane.providers.api import Providers
 from control_plane.settings import Settings
 from control_plane.snapshots import files, state
@@ -311,6 +312,7 @@ def _assembled(settings: Settings, ground: Ground, telemetry: Telemetry, signing
         Configs(database, changes, ids),
         Providers(database, changes, known),
         Models(database),
+        Prices(database, changes, known, ids),
         Gateways(database, changes, gateway_keys, ids),
         EnrolmentTokens(database, changes, ids, fingerprint=fingerprint, public_url=public_url),
         Nodes(database, changes),

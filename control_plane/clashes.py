@@ -8,6 +8,7 @@ _TABLE = {
     "virtual_key_workspace_slug_key": ("/slug", "a virtual key with this slug is there already"),
     "workspace_organisation_slug_key": ("/slug", "a workspace with this slug is there already"),
     "provider_pkey": ("/id", "a provider with this id is there already"),
+    "own_price_day_key": ("/valid_from", "a price for the same provider and model from this day is there already"),
     "account_email_key": ("/email", "somebody with this e-mail address is there already"),
     "config_organisation_workspace_fkey": (None, "no such workspace"),
     "virtual_key_organisation_workspace_fkey": (None, "no such workspace"),

@@ -5,12 +5,10 @@ whole picodollars. What is not known stays unknown (None); it is never 0.
 """
 
 import hashlib
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from fractions import Fraction
 from typing import NamedTuple, Protocol, TypeVar
 
 from shared.models.price import Amounts, OwnPrice, Price
@@ -18,8 +16,8 @@ from shared.models.price import Amounts, OwnPrice, Price
 COST_PICOUSD_MAX = 10**18 - 1
 """Just under a million dollars, which is also what a column of money holds. More for one call is a junk count."""
 
-_PICOUSD_PER_TOKEN = 10**6
-"""A dollar for a million tokens, in picodollars for one."""
+_PICOUSD_DIGITS = 6
+"""A dollar for a million tokens is 10^6 picodollars for one."""
 _DAY_MS = 86_400_000
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}")
@@ -161,6 +159,12 @@ def price_id(provider: str, model: str, valid_from: date) -> str:
     return f"{provider[:_PROVIDER_CHARS_MAX]}/sha256:{digest}@{valid_from}"
 
 
+def multiplied(amounts: Amounts, multiplier: str | None) -> dict[str, str]:
+    """The known amounts by name, exact, with the multiplier in them."""
+    known = amounts.model_dump(exclude_none=True)
+    return {name: _product(amount, multiplier) for name, amount in known.items()} if multiplier else known
+
+
 def start_ms(day: date) -> int:
     """Midnight UTC, at which a row begins to hold."""
     return (day.toordinal() - _EPOCH_DAY) * _DAY_MS
@@ -174,6 +178,15 @@ def _compile(
         _period(key, day, _newest(prices, day), _newest(of_model, day) or _newest(of_provider, day))
         for day in sorted(days, reverse=True)
     )
+
+
+def _product(one: str, other: str) -> str:
+    """Of two decimal numbers, with every digit and no zero too many."""
+    (left, left_places), (right, right_places) = _decimal(one), _decimal(other)
+    places = left_places + right_places
+    digits = str(left * right).rjust(places + 1, "0")
+    whole, decimals = digits[: len(digits) - places], digits[len(digits) - places :].rstrip("0")
+    return f"{whole}.{decimals}" if decimals else whole
 
 
 def _newest(rows: Sequence[Row], day: date) -> Row | None:
@@ -218,14 +231,23 @@ def _batch(held: Held) -> _Rates | None:
 
 def _rates(multiplier: str | None, *amounts: str | None) -> _Rates | None:
     """None: not one of these amounts is known, so nothing can be charged, not even no tokens."""
-    factor = Fraction(multiplier or "1") * _PICOUSD_PER_TOKEN
-    exact = [None if amount is None else Fraction(amount) * factor for amount in amounts]
-    known = [rate for rate in exact if rate is not None]
+    factor, places = _decimal(multiplier or "1")
+    exact = [None if amount is None else _decimal(amount) for amount in amounts]
+    known = [decimals for decimals in exact if decimals is not None]
     if not known:
         return None
-    divisor = math.lcm(*(rate.denominator for rate in known))
-    rates = [_UNKNOWN if rate is None else int(rate * divisor) for rate in exact]
-    return _Rates(divisor, _UNKNOWN not in rates[:5], *rates)
+    shift = max(_PICOUSD_DIGITS, places + max(decimals for _, decimals in known))
+    rates = [
+        _UNKNOWN if number is None else number[0] * factor * 10 ** (shift - places - number[1]) for number in exact
+    ]
+    return _Rates(10 ** (shift - _PICOUSD_DIGITS), _UNKNOWN not in rates[:5], *rates)
+
+
+def _decimal(text: str) -> tuple[int, int]:
+    """`0.150` is 15 and 2: a whole number, and how many of its digits stand behind the point."""
+    whole, _, decimals = text.partition(".")
+    decimals = decimals.rstrip("0")
+    return int(whole + decimals), len(decimals)
 
 
 def _charge(held: Held, rates: _Rates, usage: Counts) -> Cost | None:

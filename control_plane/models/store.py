@@ -1,10 +1,14 @@
-"""Models in the database. The catalogue belongs to the instance: these rows are everybody's."""
+"""Models in the database. The catalogue belongs to the instance: these rows are everybody's. What an organisation pays
+for them is its own.
+"""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from datetime import datetime
 
 import asyncpg
 
 from control_plane.web.listing import Listing
+from shared.models.price import OwnPrice
 
 LISTING = Listing(
     table="model left join price on price.provider = model.provider and price.model = model.name"
@@ -28,3 +32,19 @@ async def find(connection: asyncpg.Connection, id_: str) -> asyncpg.Record | Non
         f"select {LISTING.columns} from {LISTING.table} where {LISTING.id} = $1",  # noqa: S608
         id_,
     )
+
+
+async def own_prices(connection: asyncpg.Connection, organisation: str, providers: Collection[str]) -> list[OwnPrice]:
+    """The organisation's own rows for these providers."""
+    rows = await connection.fetch(
+        "select id, provider, model, valid_from, amounts, multiplier from own_price"
+        " where organisation = $1 and provider = any($2)",
+        organisation,
+        list(providers),
+    )
+    return [OwnPrice.model_validate(dict(row)) for row in rows]
+
+
+async def now(connection: asyncpg.Connection) -> datetime:
+    moment: datetime = await connection.fetchval("select now()")
+    return moment

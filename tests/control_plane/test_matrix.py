@@ -18,7 +18,8 @@ from tests.fixtures.tenants import HOUR_S, Asked, Headers, Tenant, World, standi
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LEVELS = {
-    "everybody": "organisation.read workspaces.list providers.list providers.read models.list models.read",
+    "everybody": """organisation.read workspaces.list providers.list providers.read models.list models.read
+        prices.list prices.read""",
     "people": "session.read session.update session.delete account.update",
     "there member": """workspaces.read workspace_users.list api_keys.list api_keys.read virtual_keys.list
         virtual_keys.read configs.list configs.read""",
@@ -28,7 +29,8 @@ LEVELS = {
     "admin": """organisation_users.list organisation_users.read organisation_users.update organisation_users.delete
         invitations.list invitations.create invitations.delete admin_keys.list admin_keys.create admin_keys.delete
         workspaces.create workspaces.delete providers.create providers.update providers.delete gateways.list
-        gateways.read gateways.create gateways.update gateways.delete gateways.enrol enrolment_tokens.list nodes.list
+        prices.create prices.update prices.delete gateways.read gateways.create gateways.update gateways.delete
+        gateways.enrol enrolment_tokens.list nodes.list
         nodes.read nodes.delete audit_logs.list""",
     "owner": "organisation.update",
 }

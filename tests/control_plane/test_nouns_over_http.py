@@ -20,6 +20,7 @@ from control_plane.hash_keys import HashKeys
 from control_plane.known_providers import KnownProviders
 from control_plane.models.api import Models
 from control_plane.permissions import Principal
+from control_plane.prices.api import Prices
 from control_plane.providers.api import Providers
 from control_plane.snapshots.gateway_keys import GatewayKeys
 from control_plane.virtual_keys.api import VirtualKeys
@@ -56,6 +57,7 @@ def all_routes(plane: Plane) -> list[Route]:
         *Providers(database, changes, known).routes(),
         *Configs(database, changes, ids).routes(),
         *Models(database).routes(),
+        *Prices(database, changes, known, ids).routes(),
         *Gateways(database, changes, GatewayKeys(data_keys, plane.shard_keys), ids).routes(),
         *EnrolmentTokens(
             database, changes, ids, fingerprint="sha256:" + "0" * 64, public_url="https://house.test"

@@ -1,5 +1,6 @@
 """What a call costs: each rule by its name, and every sum once more by fractions."""
 
+import re
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
@@ -11,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from shared.models.noun import Id
 from shared.models.price import Amounts, OwnPrice, Price
-from shared.pricing import COST_PICOUSD_MAX, Cost, PriceTable, price_id, start_ms
+from shared.pricing import COST_PICOUSD_MAX, Cost, PriceTable, multiplied, price_id, start_ms
 
 DAY = date(2026, 11, 21)
 NOW = start_ms(DAY) + 1
@@ -30,6 +31,8 @@ class Counted:
     batch: bool = False
 
 
+AMOUNT_TEXT = st.from_regex(r"(0|[1-9][0-9]{0,3})(\.[0-9]{1,20})?", fullmatch=True)
+MULTIPLIER_TEXT = st.from_regex(r"(0|[1-9][0-9]{0,3})(\.[0-9]{1,12})?", fullmatch=True)
 PLAIN = Counted(input_tokens=1_000, output_tokens=10)
 
 
@@ -294,11 +297,19 @@ def test_names_that_fit_no_id_stay_apart() -> None:
     assert price_id("openai", "gpt-4o-mini", DAY) == "openai/gpt-4o-mini@2026-11-21"
 
 
+@given(AMOUNT_TEXT, MULTIPLIER_TEXT)
+def test_a_multiplied_amount_is_exact_and_has_no_zero_too_many(amount: str, multiplier: str) -> None:
+    shown = multiplied(Amounts(input_usd_per_mtok=amount), multiplier)["input_usd_per_mtok"]
+    assert Fraction(shown) == Fraction(amount) * Fraction(multiplier)
+    assert re.fullmatch(r"(0|[1-9][0-9]*)(\.[0-9]*[1-9])?", shown)
+    assert multiplied(Amounts(input_usd_per_mtok=amount), None) == {"input_usd_per_mtok": amount}
+
+
 # Everything once more -----------------------------------------------------------------------------------------------
 
-AMOUNT = st.none() | st.from_regex(r"(0|[1-9][0-9]{0,3})(\.[0-9]{1,20})?", fullmatch=True)
+AMOUNT = st.none() | AMOUNT_TEXT
 AMOUNTS = st.builds(Amounts, **dict.fromkeys(Amounts.model_fields, AMOUNT))
-MULTIPLIER = st.none() | st.from_regex(r"(0|[1-9][0-9]{0,3})(\.[0-9]{1,12})?", fullmatch=True)
+MULTIPLIER = st.none() | MULTIPLIER_TEXT
 COUNT = st.integers(0, 10**7)
 
 

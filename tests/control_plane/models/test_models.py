@@ -7,8 +7,11 @@ import pytest
 from control_plane.catalogue.catalogue import Catalogue, Entry
 from control_plane.catalogue.seed import seed
 from control_plane.errors import NotFound
+from control_plane.known_providers import KnownProviders
 from control_plane.models.api import Models
+from control_plane.prices.api import PriceAmounts, PriceCreate, Prices
 from shared.models.price import Amounts, Price
+from shared.models.provider import Provider
 from tests.fixtures.control_plane import Plane
 
 PAST = Price(valid_from=date(2020, 1, 1), amounts=Amounts(input_usd_per_mtok="9"))
@@ -35,13 +38,18 @@ async def models(plane: Plane) -> Models:
     return Models(plane.database)
 
 
+def own_prices(plane: Plane) -> Prices:
+    acme = Provider(id="acme", name="Acme", base_url="https://acme.test")
+    return Prices(plane.database, plane.changes, KnownProviders({"acme": acme}), plane.ids)
+
+
 async def ids(models: Models, plane: Plane, **query: str) -> list[str]:
     return [model.id for model in (await models.list(plane.call(query=query))).data]
 
 
 async def test_a_model_is_read_by_id_with_its_facts_and_the_price_of_now(models: Models, plane: Plane) -> None:
     view = await models.read(plane.call(model="acme/team/large"))
-    assert view.model_dump(exclude={"price"}) == {
+    assert view.model_dump(exclude={"price", "effective_price"}) == {
         "id": "acme/team/large",
         "provider": "acme",
         "name": "team/large",
@@ -57,6 +65,54 @@ async def test_a_model_is_read_by_id_with_its_facts_and_the_price_of_now(models:
         datetime(2021, 1, 1, tzinfo=UTC),
         datetime(2999, 1, 1, tzinfo=UTC),
     )
+    assert view.price.id == "acme/team/large@2021-01-01"
+
+
+async def test_without_prices_of_one_s_own_the_catalogue_s_is_what_is_charged(models: Models, plane: Plane) -> None:
+    view = await models.read(plane.call(model="acme/team/large"))
+    assert view.effective_price is not None
+    assert view.effective_price.model_dump() == {
+        "price": "acme/team/large@2021-01-01",
+        "adjustment": None,
+        "valid_from": date(2021, 1, 1),
+        "multiplier": None,
+        "amounts": {"input_usd_per_mtok": "0.25", "output_usd_per_mtok": "1"},
+    }
+
+
+async def test_own_prices_show_beside_the_catalogue_s(models: Models, plane: Plane) -> None:
+    made = {
+        body["model"]: (await own_prices(plane).create(plane.call(PriceCreate.model_validate(body)))).id
+        for body in (
+            {"provider": "acme", "model": None, "valid_from": "2026-01-01", "multiplier": "0.85"},
+            {"provider": "acme", "model": "small", "valid_from": "2026-01-02", "amounts": {"input_usd_per_mtok": "3"}},
+            {"provider": "acme", "model": "team/large", "valid_from": "2199-12-31", "multiplier": "9"},
+        )
+    }
+    found = {view.id: view for view in (await models.list(plane.call())).data}
+    large, small, zeta = found["acme/team/large"], found["acme/small"], found["zeta/large"]
+    assert large.price is not None
+    assert large.price.amounts == NOW.amounts
+    assert large.effective_price is not None
+    assert large.effective_price.model_dump() == {
+        "price": "acme/team/large@2021-01-01",
+        "adjustment": made[None],
+        "valid_from": date(2026, 1, 1),
+        "multiplier": "0.85",
+        "amounts": {"input_usd_per_mtok": "0.2125", "output_usd_per_mtok": "0.85"},
+    }
+    assert (small.price, zeta.price, zeta.effective_price) == (None, None, None)
+    assert small.effective_price is not None
+    assert (small.effective_price.price, small.effective_price.adjustment) == (made["small"], None)
+    assert small.effective_price.amounts == {"input_usd_per_mtok": "3"}
+    assert (await models.read(plane.call(model="acme/small"))).effective_price == small.effective_price
+
+
+async def test_another_organisation_s_own_prices_do_not_show(models: Models, plane: Plane) -> None:
+    body = PriceCreate(provider="acme", model="small", amounts=PriceAmounts(input_usd_per_mtok="3"))
+    await own_prices(plane).create(plane.call(body))
+    other = await plane.in_another_organisation()
+    assert (await models.read(other.call(model="acme/small"))).effective_price is None
 
 
 async def test_an_unknown_price_is_null(models: Models, plane: Plane) -> None:

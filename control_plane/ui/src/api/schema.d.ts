@@ -448,6 +448,58 @@ export interface paths {
         patch: operations["organisation_update"];
         trace?: never;
     };
+    "/api/v1/prices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List prices
+         * @description Needs the permission `prices.list`.
+         */
+        get: operations["prices_list"];
+        put?: never;
+        /**
+         * Add a price
+         * @description Needs the permission `prices.create`.
+         */
+        post: operations["prices_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/prices/{price}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a price
+         * @description Needs the permission `prices.read`.
+         */
+        get: operations["prices_read"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a price
+         * @description Needs the permission `prices.delete`.
+         */
+        delete: operations["prices_delete"];
+        options?: never;
+        head?: never;
+        /**
+         * Change a price
+         * @description Needs the permission `prices.update`.
+         */
+        patch: operations["prices_update"];
+        trace?: never;
+    };
     "/api/v1/providers": {
         parameters: {
             query?: never;
@@ -855,7 +907,7 @@ export interface components {
             /** Name */
             name: string;
             /** Scopes */
-            scopes: ("admin_keys.create" | "admin_keys.delete" | "admin_keys.list" | "api_keys.create" | "api_keys.delete" | "api_keys.list" | "api_keys.read" | "api_keys.update" | "audit_logs.list" | "configs.create" | "configs.delete" | "configs.list" | "configs.read" | "configs.update" | "enrolment_tokens.list" | "gateways.create" | "gateways.delete" | "gateways.enrol" | "gateways.list" | "gateways.read" | "gateways.update" | "invitations.create" | "invitations.delete" | "invitations.list" | "models.list" | "models.read" | "nodes.delete" | "nodes.list" | "nodes.read" | "organisation.read" | "organisation.update" | "organisation_users.delete" | "organisation_users.list" | "organisation_users.read" | "organisation_users.update" | "providers.create" | "providers.delete" | "providers.list" | "providers.read" | "providers.update" | "virtual_keys.create" | "virtual_keys.delete" | "virtual_keys.list" | "virtual_keys.read" | "virtual_keys.update" | "workspace_users.delete" | "workspace_users.list" | "workspace_users.update" | "workspaces.create" | "workspaces.delete" | "workspaces.list" | "workspaces.read" | "workspaces.update")[];
+            scopes: ("admin_keys.create" | "admin_keys.delete" | "admin_keys.list" | "api_keys.create" | "api_keys.delete" | "api_keys.list" | "api_keys.read" | "api_keys.update" | "audit_logs.list" | "configs.create" | "configs.delete" | "configs.list" | "configs.read" | "configs.update" | "enrolment_tokens.list" | "gateways.create" | "gateways.delete" | "gateways.enrol" | "gateways.list" | "gateways.read" | "gateways.update" | "invitations.create" | "invitations.delete" | "invitations.list" | "models.list" | "models.read" | "nodes.delete" | "nodes.list" | "nodes.read" | "organisation.read" | "organisation.update" | "organisation_users.delete" | "organisation_users.list" | "organisation_users.read" | "organisation_users.update" | "prices.create" | "prices.delete" | "prices.list" | "prices.read" | "prices.update" | "providers.create" | "providers.delete" | "providers.list" | "providers.read" | "providers.update" | "virtual_keys.create" | "virtual_keys.delete" | "virtual_keys.list" | "virtual_keys.read" | "virtual_keys.update" | "workspace_users.delete" | "workspace_users.list" | "workspace_users.update" | "workspaces.create" | "workspaces.delete" | "workspaces.list" | "workspaces.read" | "workspaces.update")[];
         };
         /** AdminKeyCreated */
         AdminKeyCreated: {
@@ -1185,6 +1237,19 @@ export interface components {
             /** Workspace */
             workspace: string | null;
         };
+        /** CataloguePriceView */
+        CataloguePriceView: {
+            amounts: components["schemas"]["Amounts"];
+            /** Id */
+            id: string;
+            /**
+             * Valid From
+             * Format: date-time
+             */
+            valid_from: string;
+            /** Valid To */
+            valid_to: string | null;
+        };
         /** ConfigCreate */
         ConfigCreate: {
             /** Body */
@@ -1313,6 +1378,27 @@ export interface components {
             };
             /** Provider */
             provider: string;
+        };
+        /**
+         * EffectivePriceView
+         * @description What a call that begins now is charged by.
+         */
+        EffectivePriceView: {
+            /** Adjustment */
+            adjustment: string | null;
+            /** Amounts */
+            amounts: {
+                [key: string]: string;
+            };
+            /** Multiplier */
+            multiplier: string | null;
+            /** Price */
+            price: string;
+            /**
+             * Valid From
+             * Format: date
+             */
+            valid_from: string;
         };
         /** EnrolmentTokenCreated */
         EnrolmentTokenCreated: {
@@ -1710,13 +1796,14 @@ export interface components {
             abilities: string[];
             /** Context Tokens */
             context_tokens: number | null;
+            effective_price: components["schemas"]["EffectivePriceView"] | null;
             /** Id */
             id: string;
             /** Name */
             name: string;
             /** Output Tokens Max */
             output_tokens_max: number | null;
-            price: components["schemas"]["PriceView"] | null;
+            price: components["schemas"]["CataloguePriceView"] | null;
             /** Provider */
             provider: string;
             /** Retires On */
@@ -1810,16 +1897,145 @@ export interface components {
             /** Revision */
             revision: number;
         };
-        /** PriceView */
-        PriceView: {
-            amounts: components["schemas"]["Amounts"];
+        /**
+         * PriceAmounts
+         * @description US dollars, decimal numbers in quotes. What is left out is not known; docs/money.md has what is charged then.
+         */
+        PriceAmounts: {
+            /**
+             * Audio In Usd Per Mtok
+             * @default null
+             */
+            audio_in_usd_per_mtok?: string | null;
+            /**
+             * Audio Out Usd Per Mtok
+             * @default null
+             */
+            audio_out_usd_per_mtok?: string | null;
+            /**
+             * Audio Usd Per Second
+             * @default null
+             */
+            audio_usd_per_second?: string | null;
+            /**
+             * Batch Input Usd Per Mtok
+             * @default null
+             */
+            batch_input_usd_per_mtok?: string | null;
+            /**
+             * Batch Output Usd Per Mtok
+             * @default null
+             */
+            batch_output_usd_per_mtok?: string | null;
+            /**
+             * Cache Read Usd Per Mtok
+             * @default null
+             */
+            cache_read_usd_per_mtok?: string | null;
+            /**
+             * Cache Write Usd Per Mtok
+             * @default null
+             */
+            cache_write_usd_per_mtok?: string | null;
+            /**
+             * Image Usd Each
+             * @default null
+             */
+            image_usd_each?: string | null;
+            /**
+             * Input Usd Per Mtok
+             * @default null
+             */
+            input_usd_per_mtok?: string | null;
+            /**
+             * Output Usd Per Mtok
+             * @default null
+             */
+            output_usd_per_mtok?: string | null;
+            /**
+             * Reasoning Usd Per Mtok
+             * @default null
+             */
+            reasoning_usd_per_mtok?: string | null;
+        };
+        /** PriceCreate */
+        PriceCreate: {
+            /** @default null */
+            amounts?: components["schemas"]["PriceAmounts"] | null;
+            /**
+             * Model
+             * @default null
+             */
+            model?: string | null;
+            /**
+             * Multiplier
+             * @default null
+             */
+            multiplier?: string | null;
+            /** Provider */
+            provider: string;
             /**
              * Valid From
+             * @default null
+             */
+            valid_from?: string | null;
+        };
+        /**
+         * PricePage
+         * @description One page of prices.
+         */
+        PricePage: {
+            /** Data */
+            data: components["schemas"]["PriceView"][];
+            /** Next Cursor */
+            next_cursor: string | null;
+        };
+        /**
+         * PriceUpdate
+         * @description What is left out stays as it is; null clears `amounts` or `multiplier`. For another model, make another price.
+         */
+        PriceUpdate: {
+            /** @default null */
+            amounts?: components["schemas"]["PriceAmounts"] | null;
+            /**
+             * Multiplier
+             * @default null
+             */
+            multiplier?: string | null;
+            /**
+             * Valid From
+             * @default null
+             */
+            valid_from?: string | null;
+        };
+        /** PriceView */
+        PriceView: {
+            amounts: components["schemas"]["Amounts"] | null;
+            /**
+             * Created At
              * Format: date-time
              */
+            created_at: string;
+            /** Created By */
+            created_by: string;
+            /** Id */
+            id: string;
+            /** Model */
+            model: string | null;
+            /** Multiplier */
+            multiplier: string | null;
+            /** Provider */
+            provider: string;
+            /**
+             * Updated At
+             * Format: date-time
+             */
+            updated_at: string;
+            /**
+             * Valid From
+             * Format: date
+             */
             valid_from: string;
-            /** Valid To */
-            valid_to: string | null;
         };
         /**
          * ProblemDocument
@@ -3322,6 +3538,172 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OrganisationView"];
+                };
+            };
+            /** @description Refused */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    prices_list: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before */
+                cursor?: string;
+                /** @description Conditions `field:value`, all of which must hold; `-field:value` must not; text matches by part. Fields: `model` (text), `id` (word), `provider` (word), `created_by` (word), `valid_from` (time), `created_at` (time), `updated_at` (time). docs/analytics.md has the language */
+                filter?: string;
+                /** @description Rows on a page, 1 to 200; 50 by default */
+                limit?: string;
+                /** @description A field, `-field` for descending: `valid_from`, `provider`, `model`, `created_at`, `updated_at`; `-created_at` by default */
+                sort?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description List prices */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PricePage"];
+                };
+            };
+            /** @description Refused */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    prices_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PriceCreate"];
+            };
+        };
+        responses: {
+            /** @description Add a price */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PriceView"];
+                };
+            };
+            /** @description Refused */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    prices_read: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                price: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Read a price */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PriceView"];
+                };
+            };
+            /** @description Refused */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    prices_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                price: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Delete a price */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    prices_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                price: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PriceUpdate"];
+            };
+        };
+        responses: {
+            /** @description Change a price */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PriceView"];
                 };
             };
             /** @description Refused */
