@@ -1,4 +1,4 @@
-"""Furnishes the control plane for the local stack: workspace, provider, virtual keys, config, API key, gateway.
+"""Furnishes the control plane for the local stack: workspace, provider, prices, virtual keys, config, API key, gateway.
 
 Everything is looked up by name first. What belongs to the stack is put right where it differs: the simulator's address,
 and the keys that were found. What people may have changed since (the default config, say) is left as they want it.
@@ -12,6 +12,7 @@ import orjson
 
 from embedded.api_client import ApiClient, ApiError, Row
 from embedded.provider_keys import ProviderKey
+from embedded.simulator.misbehaviour import CHAT
 from embedded.simulator.models import LISTED
 from embedded.state import MADE_BY, StateFolder, kept, write_private
 from shared.crypto.secret import Secret
@@ -20,6 +21,14 @@ WORKSPACE = "local"
 GATEWAY = "local"
 SIMULATOR = "simulator"
 CONFIG = "default"
+PRICED_FROM = "2026-01-01"
+PRICE_OF_CHAT = {
+    "input_usd_per_mtok": "0.15",
+    "output_usd_per_mtok": "0.6",
+    "cache_read_usd_per_mtok": "0.075",
+    "batch_input_usd_per_mtok": "0.075",
+    "batch_output_usd_per_mtok": "0.3",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,7 @@ class Furnisher:
         row = await self._kept("/api/v1/workspaces", "slug", {"slug": WORKSPACE, "name": "Local"})
         workspace = f"/api/v1/workspaces/{row['id']}"
         await self._provider(f"{simulator_url}/v1")
+        await self._prices()
         keys = {SIMULATOR: simulator_key} | {key.provider: key.key for key in found}
         await self._virtual_keys(f"{workspace}/virtual-keys", keys)
         config = {"slug": CONFIG, "name": "Default", "body": {"virtual_key": SIMULATOR}}
@@ -84,6 +94,13 @@ class Furnisher:
             await self._api.post("/api/v1/providers", {"id": SIMULATOR, "name": "Simulator", **wanted})
         elif any(row[name] != value for name, value in wanted.items()):
             await self._api.patch(f"/api/v1/providers/{SIMULATOR}", wanted)
+
+    async def _prices(self) -> None:
+        """Of the simulator's chat. Its other models have none, so that a price that is not known can be seen too."""
+        async for _ in self._api.rows("/api/v1/prices", filter=f"provider:{SIMULATOR}"):
+            return
+        chat = {"provider": SIMULATOR, "model": CHAT, "valid_from": PRICED_FROM, "amounts": PRICE_OF_CHAT}
+        await self._api.post("/api/v1/prices", chat)
 
     async def _virtual_keys(self, path: str, wanted: Mapping[str, Secret]) -> None:
         """Those of our making become `wanted`, by slug, which is also the provider; others are left alone."""

@@ -164,6 +164,26 @@ async def test_the_simulator_s_address_follows_it_and_its_models_are_listed(home
     assert (await home.actions())[len(before) :] == [("providers.update", "simulator")]
 
 
+async def test_the_simulator_s_chat_has_a_price_and_its_embeddings_show_what_has_none(home: Home) -> None:
+    await home.furnish()
+    (price,) = [row async for row in home.api.rows("/api/v1/prices")]
+    assert (price["provider"], price["model"], price["amounts"]["output_usd_per_mtok"]) == (
+        "simulator",
+        "sim-chat",
+        "0.6",
+    )
+
+
+async def test_a_price_that_a_person_changed_stays(home: Home) -> None:
+    await home.furnish()
+    (price,) = [row async for row in home.api.rows("/api/v1/prices")]
+    await home.api.post("/api/v1/prices", {"provider": "simulator", "model": "sim-embed", "multiplier": "2"})
+    await home.api.patch(f"/api/v1/prices/{price['id']}", {"multiplier": "0.5"})
+    before = await home.actions()
+    await home.furnish()
+    assert await home.actions() == before
+
+
 async def test_provider_keys_come_change_and_go(home: Home) -> None:
     await home.furnish()
     for keys, slugs, action in (

@@ -1,0 +1,71 @@
+"""Every model of the catalogue as it is shipped: with a price for tokens it has a cost, without one it has none."""
+
+from collections import Counter
+from dataclasses import dataclass
+from fractions import Fraction
+
+from pydantic import TypeAdapter
+
+from control_plane.catalogue.catalogue import FILE, Entry, parse
+from shared.models.noun import Id
+from shared.pricing import Cost, PriceTable, start_ms
+
+ENTRIES = parse(FILE.read_bytes())
+TABLE = PriceTable({(entry.provider, entry.name): entry.prices for entry in ENTRIES})
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    input_tokens: int = 1_234
+    output_tokens: int = 56
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+    batch: bool = False
+
+
+def used(entry: Entry) -> Counted:
+    return Counted(output_tokens=0) if entry.type == "embedding" else Counted()
+
+
+def cost(entry: Entry) -> Cost | None:
+    """Of a call on the last price's first day."""
+    at_ms = start_ms(entry.prices[-1].valid_from) if entry.prices else 2**42
+    return TABLE.cost(entry.provider, entry.name, used(entry), at_ms)
+
+
+def by_hand(entry: Entry) -> int | None:
+    """In picodollars, from the definition of a price per million tokens."""
+    amounts, usage = entry.prices[-1].amounts, used(entry)
+    rates = (amounts.input_usd_per_mtok, amounts.output_usd_per_mtok)
+    parts = list(zip((usage.input_tokens, usage.output_tokens), rates, strict=True))
+    if any(count and rate is None for count, rate in parts):
+        return None
+    return sum(round(count * Fraction(rate or 0) * 10**6) for count, rate in parts)
+
+
+def test_each_priced_model_has_its_cost_and_each_other_has_none() -> None:
+    priced = [entry for entry in ENTRIES if entry.prices]
+    assert len(priced) > 2_500
+    wrong = {entry.name: found for entry in priced if (found := cost(entry)) and found.total != by_hand(entry)}
+    assert wrong == {}
+    assert [entry.name for entry in priced if (cost(entry) is None) != (by_hand(entry) is None)] == []
+    assert [entry.name for entry in ENTRIES if not entry.prices and cost(entry) is not None] == []
+
+
+def test_a_chat_without_a_cost_is_sold_by_something_else_than_its_tokens() -> None:
+    """By the second, or by output tokens alone."""
+    unknown = [entry for entry in ENTRIES if entry.type == "chat" and entry.prices and cost(entry) is None]
+    assert {entry.prices[-1].amounts.input_usd_per_mtok for entry in unknown} == {None}
+    doors = Counter(entry.type for entry in ENTRIES if entry.prices and cost(entry) is not None)
+    assert doors["chat"] > 2_000
+    assert doors["embedding"] > 100
+
+
+def test_the_id_of_every_price_fits_a_record_and_is_its_own() -> None:
+    ids = [found.price for entry in ENTRIES if (found := cost(entry)) is not None]
+    assert len(set(ids)) == len(ids)
+    adapter = TypeAdapter(Id)
+    assert [id_ for id_ in ids if adapter.validate_python(id_) != id_] == []
