@@ -58,6 +58,8 @@ from gateway.telemetry.recover import Recovery
 from gateway.telemetry.ship import Shipper
 from gateway.telemetry.slots import SlotTable
 from gateway.telemetry.spool import RETRY_S, Spool
+from gateway.telemetry.user_key import UserKeys
+from gateway.telemetry.user_key_board import Board, RedisBoard
 from gateway.telemetry.way_out import WayOut
 from gateway.upstream.client import Client, Limits
 from gateway.upstream.messages import Deadlines
@@ -231,7 +233,10 @@ async def _work(settings: Settings, node_keys: NodeKeys, clock: Clock) -> None:
         endpoints = _endpoints(settings, identity)
         control_plane = ControlPlaneClient(endpoints, node_keys, clock) if endpoints else None
         records = _way_out(settings, control_plane, clock, chance)
-        running = [agent.run(), records.run(settings.ship_drain_s)]
+        user_keys = UserKeys(
+            settings.state_dir, _board(settings, identity, stack), node_keys, lambda: agent.held, clock
+        )
+        running = [agent.run(), records.run(settings.ship_drain_s), user_keys.run()]
         if control_plane is not None:
             stack.push_async_callback(control_plane.close)
             link = Link(
@@ -246,6 +251,15 @@ async def _work(settings: Settings, node_keys: NodeKeys, clock: Clock) -> None:
             )
             running.append(link.run())
         await asyncio.gather(*running)
+
+
+def _board(settings: Settings, identity: Identity, stack: AsyncExitStack) -> Board | None:
+    """Closed with the stack."""
+    if settings.redis_url is None:
+        return None
+    board = RedisBoard(settings.redis_url.get_secret_value(), identity.gateway)
+    stack.push_async_callback(board.close)
+    return board
 
 
 def _way_out(

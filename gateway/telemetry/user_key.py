@@ -1,0 +1,185 @@
+"""How a node comes to the gateway's user key: born in one, given to the others over their Redis (GHS/1 17.14 to 17.16).
+
+The key is in a file that workers read (`pseudonyms.py`). Whoever has it says so in a claim that others see, and gives
+it to the nodes that ask, sealed to each. A node that has another key than the one that is claimed, since there was no
+Redis when it was made or nobody else was there for long, takes the claimed one in its place.
+"""
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from gateway.sync import private_files
+from gateway.sync.node_keys import NodeKeys
+from gateway.sync.trust import Verified
+from gateway.telemetry import user_key_words as words
+from gateway.telemetry.pseudonyms import FILE, KEY_BYTES
+from gateway.telemetry.user_key_board import Board, BoardUnavailable
+from gateway.telemetry.user_key_words import Answer, Circle, Claim, Request
+from shared.clock import Clock
+from shared.crypto.secret import Secret
+from shared.protocol import key_chain
+
+LOOK_S = 2.0
+"""How often a node sees to it."""
+RENEW_S = 60.0
+BIRTH_S = 10.0
+"""How long a node that is not the only one waits for somebody with a key, before it makes one."""
+
+log = structlog.get_logger("telemetry.user_key")
+
+
+class UserKeys:
+    def __init__(
+        self,
+        state_dir: Path,
+        board: Board | None,
+        node_keys: NodeKeys,
+        held: Callable[[], Verified | None],
+        clock: Clock,
+    ) -> None:
+        """`board`: None for a node that shares no Redis. `held`: the newest verified state."""
+        self._path = state_dir / FILE
+        self._board = board
+        self._node_keys = node_keys
+        self._held = held
+        self._clock = clock
+        self._circle: tuple[bytes, Circle] | None = None
+        """With the payload of the lease it is of."""
+        self._unclaimed_since_s: float | None = None
+        self._renew_due_s = 0.0
+        self._said = ""
+
+    async def run(self) -> None:
+        """See to it until cancelled."""
+        while True:
+            try:
+                await self.turn()
+            except Exception:  # What broke this turn may not keep the node without a key for good.
+                log.exception("user_key_failed")
+            await asyncio.sleep(LOOK_S)
+
+    async def turn(self) -> None:
+        own = await asyncio.to_thread(self._own)
+        if self._board is None:
+            if own is None:
+                await self._keep(_new_key())
+            return
+        circle = await asyncio.to_thread(self._nodes)
+        if circle is None:
+            return
+        try:
+            await self._turn(self._board, circle, own)
+        except BoardUnavailable as error:
+            if not self._said:
+                self._said = str(error)
+                log.warning("user_key_board_away", detail=self._said)
+        else:
+            self._said = ""
+
+    async def _turn(self, board: Board, circle: Circle, own: Secret | None) -> None:
+        seen = await board.claim()
+        claim = words.hear(Claim, seen, circle)
+        if claim is not None and claim.node == self._node_keys.node and not _is(own, claim):
+            claim = None  # We died before we had it.
+        if claim is not None:
+            self._unclaimed_since_s = None
+        if own is not None and (claim is None or _is(own, claim)):
+            if await self._claimed(board, circle, own, seen, claim):
+                await self._give(board, circle, own)
+        elif claim is not None:
+            await self._ask(board, circle, claim)
+        elif self._may_make_one(circle):
+            fresh = _new_key()
+            if await board.move_claim(seen, self._claim(circle, fresh)):
+                await self._keep(fresh)
+
+    def _may_make_one(self, circle: Circle) -> bool:
+        """Whether there can be nobody who has it: no other node, or none that says so for a while."""
+        if set(circle.nodes) == {self._node_keys.node}:
+            return True
+        now_s = self._clock.monotonic_s()
+        if self._unclaimed_since_s is None:
+            self._unclaimed_since_s = now_s
+        return now_s - self._unclaimed_since_s >= BIRTH_S
+
+    async def _claimed(
+        self, board: Board, circle: Circle, own: Secret, seen: bytes | None, claim: Claim | None
+    ) -> bool:
+        """See to it that others know of the key; whether they do."""
+        now_s = self._clock.monotonic_s()
+        if claim is not None and now_s < self._renew_due_s:
+            return True
+        mine = self._claim(circle, own) if claim is None or seen is None else seen
+        if not await board.move_claim(seen, mine):
+            return False
+        self._renew_due_s = now_s + RENEW_S
+        return True
+
+    async def _give(self, board: Board, circle: Circle, own: Secret) -> None:
+        """Answer every node of this gateway that asks."""
+        others = [node for node in circle.nodes if node != self._node_keys.node]
+        for data in await board.requests(others):
+            request = words.hear(Request, data, circle)
+            if request is None:
+                continue
+            answer = words.seal(own, _fingerprint(own), request, circle, self._node_keys)
+            if answer is not None:
+                await board.answer(request.node, answer)
+                log.info("user_key_given", node=request.node)
+
+    async def _ask(self, board: Board, circle: Circle, claim: Claim) -> None:
+        """Take what was given; as long as nothing was, ask for it."""
+        node = self._node_keys.node
+        answer = words.hear(Answer, await board.answer_to(node), circle)
+        if answer is not None and answer.to == node and answer.fingerprint == claim.fingerprint:
+            key = words.open_(answer, circle, self._node_keys)
+            if key is not None and len(key.reveal()) == KEY_BYTES and _is(key, claim):
+                await self._keep(key)
+                await board.done(node)
+                log.info("user_key_received", by=answer.node)
+                return
+        request = Request(gateway=circle.gateway, node=node, open=self._node_keys.public.open)
+        await board.ask(node, words.say(request, self._node_keys))
+
+    def _claim(self, circle: Circle, key: Secret) -> bytes:
+        claim = Claim(gateway=circle.gateway, node=self._node_keys.node, fingerprint=_fingerprint(key))
+        return words.say(claim, self._node_keys)
+
+    def _nodes(self) -> Circle | None:
+        """The gateway's nodes, as the control plane signed them; None: nothing is known yet."""
+        held = self._held()
+        if held is None:
+            return None
+        payload = held.snapshot.lease.payload
+        if self._circle is None or self._circle[0] != payload:
+            chain = key_chain.parse(held.snapshot.key_chain)
+            nodes = frozenset(entry.node for entry in chain.data_plane_keys)
+            self._circle = payload, Circle(held.lease.organisation, held.lease.gateway, nodes)
+        return self._circle[1]
+
+    def _own(self) -> Secret | None:
+        try:
+            data = self._path.read_bytes()
+        except FileNotFoundError:
+            return None
+        return Secret(data) if len(data) == KEY_BYTES else None
+
+    async def _keep(self, key: Secret) -> None:
+        await asyncio.to_thread(private_files.write, self._path, key.reveal())
+
+
+def _new_key() -> Secret:
+    return Secret(secrets.token_bytes(KEY_BYTES))
+
+
+def _fingerprint(key: Secret) -> str:
+    return hashlib.sha256(key.reveal()).hexdigest()
+
+
+def _is(key: Secret | None, claim: Claim | None) -> bool:
+    return key is not None and claim is not None and _fingerprint(key) == claim.fingerprint
