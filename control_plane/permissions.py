@@ -118,6 +118,7 @@ TABLE: Mapping[str, Rule] = {
     "nodes.list": _ADMIN,
     "nodes.read": _ADMIN,
     "nodes.delete": _ADMIN,
+    "node_drops.list": _ADMIN,
     "audit_logs.list": _ADMIN,
 }
 """Every action of the API. A route whose action is not here does not start."""

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict
 from control_plane.db.pool import Database
 from control_plane.errors import NotFound
 from control_plane.gateways import store
-from control_plane.gateways.api import PATH, found
+from control_plane.gateways.api import PATH, GatewayView, found
+from control_plane.gateways.records import CountedView, DropPage, DropView, record_views
 from control_plane.snapshots.change import Changes
 from control_plane.web.listing import Page
 from control_plane.web.route import Call, Route, View
@@ -104,6 +105,7 @@ class NodeView(View):
     health: HealthView | None
     """Null before the first heartbeat."""
     shards: tuple[ShardView, ...]
+    records: CountedView
 
 
 class NodePage(Page[NodeView]):
@@ -145,6 +147,15 @@ class Nodes:
                 query=store.NODES.query,
             ),
             Route("GET", one, "nodes.read", self.read, "Read a node", answer=NodeView),
+            Route(
+                "GET",
+                one + "/drops",
+                "node_drops.list",
+                self.list_drops,
+                "List what a node lost of its records, hour by hour",
+                answer=DropPage,
+                query=store.DROPS.query,
+            ),
             Route("DELETE", one, "nodes.delete", self.revoke, "Revoke a node: it is told nothing any more"),
         ]
 
@@ -153,7 +164,7 @@ class Nodes:
         async with self._database.snapshot(organisation) as connection:
             gateway = await found(connection, call)
             rows, cursor = await store.node_page(connection, organisation, gateway.id, call.query)
-            views = await _views(connection, organisation, gateway.workspaces, rows)
+            views = await _views(connection, organisation, gateway, rows)
         return NodePage(data=views, next_cursor=cursor)
 
     async def read(self, call: Call) -> NodeView:
@@ -161,8 +172,16 @@ class Nodes:
         async with self._database.snapshot(organisation) as connection:
             gateway = await found(connection, call)
             row = await _found_node(connection, call)
-            (view,) = await _views(connection, organisation, gateway.workspaces, [row])
+            (view,) = await _views(connection, organisation, gateway, [row])
         return view
+
+    async def list_drops(self, call: Call) -> DropPage:
+        organisation = call.principal.organisation
+        async with self._database.tenant(organisation) as connection:
+            gateway = await found(connection, call)
+            node = await _found_node(connection, call)
+            rows, cursor = await store.drop_page(connection, organisation, gateway.id, node["id"], call.query)
+        return DropPage(data=tuple(DropView(**row) for row in rows), next_cursor=cursor)
 
     async def revoke(self, call: Call) -> None:
         """It comes back only with a new token. Revoking again is no change."""
@@ -187,10 +206,10 @@ async def _found_node(connection: asyncpg.Connection, call: Call, *, lock: bool 
 async def _views(
     connection: asyncpg.Connection,
     organisation: str,
-    workspaces: Sequence[str] | None,
+    gateway: GatewayView,
     rows: Sequence[asyncpg.Record],
 ) -> tuple[NodeView, ...]:
-    heads = await store.heads(connection, organisation, workspaces)
+    heads = await store.heads(connection, organisation, gateway.workspaces)
     places = {row["id"]: _Places.model_validate(row["heartbeat"] or {}) for row in rows}
     applied = {(node, at.shard): at for node, place in places.items() for at in place.applied}
     positions = []
@@ -200,7 +219,8 @@ async def _views(
             if at.epoch == epoch and at.revision < revision:
                 positions.append((node, shard, at.revision))
     since = await store.behind_since(connection, organisation, positions)
-    return tuple(_view(row, places[row["id"]], heads, since) for row in rows)
+    records = await record_views(connection, organisation, gateway.id, list(places))
+    return tuple(_view(row, places[row["id"]], heads, since, records[row["id"]]) for row in rows)
 
 
 def _view(
@@ -208,6 +228,7 @@ def _view(
     places: _Places,
     heads: Sequence[asyncpg.Record],
     since: Mapping[tuple[str, str], datetime],
+    records: CountedView,
 ) -> NodeView:
     have = {at.shard: Position(epoch=at.epoch, revision=at.revision) for at in places.have}
     applied = {at.shard: Position(epoch=at.epoch, revision=at.revision) for at in places.applied}
@@ -229,6 +250,7 @@ def _view(
             )
             for head in heads
         ),
+        records=records,
     )
 
 

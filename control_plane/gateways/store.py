@@ -62,6 +62,20 @@ NODES = Listing(
 )
 
 
+DROPS = Listing(
+    table="record_drop",
+    columns="reason, count, from_at, to_at, hour",
+    text={},
+    exact={"reason": "reason"},
+    sort={"hour": "hour"},
+    time={"hour": "hour", "from_at": "from_at", "to_at": "to_at"},
+    id="reason",
+    default_sort="-hour",
+)
+REASONS_MAX = 50
+"""Of a node, told at once: the words are the node's own."""
+
+
 async def page(
     connection: asyncpg.Connection, organisation: str, query: Mapping[str, str]
 ) -> tuple[list[asyncpg.Record], str | None]:
@@ -206,3 +220,56 @@ async def behind_since(
         revisions,
     )
     return {(row["node"], row["shard"]): row["since"] for row in rows}
+
+
+async def record_streams(
+    connection: asyncpg.Connection, organisation: str, gateway: str, nodes: Sequence[str]
+) -> list[asyncpg.Record]:
+    rows: list[asyncpg.Record] = await connection.fetch(
+        "select node, sum(records)::bigint as counted, sum(clamped)::bigint as clamped, max(last_at) as received_at,"
+        " count(*) as streams, count(*) filter (where pending_hash is not null and not pending_counted)"
+        " as streams_waiting from record_stream"
+        " where organisation = $1 and gateway = $2 and node = any($3) group by node",
+        organisation,
+        gateway,
+        nodes,
+    )
+    return rows
+
+
+async def record_refused(
+    connection: asyncpg.Connection, organisation: str, gateway: str, nodes: Sequence[str]
+) -> list[asyncpg.Record]:
+    rows: list[asyncpg.Record] = await connection.fetch(
+        "select node, reason, count, detail, last_at from record_refused"
+        " where organisation = $1 and gateway = $2 and node = any($3) order by node, reason",
+        organisation,
+        gateway,
+        nodes,
+    )
+    return rows
+
+
+async def record_dropped(
+    connection: asyncpg.Connection, organisation: str, gateway: str, nodes: Sequence[str]
+) -> list[asyncpg.Record]:
+    """Of each node the REASONS_MAX that took most."""
+    rows: list[asyncpg.Record] = await connection.fetch(
+        "select node, reason, count, from_at, to_at from (select node, reason, sum(count) as count,"
+        " min(from_at) as from_at, max(to_at) as to_at,"
+        " row_number() over (partition by node order by sum(count) desc, reason) as place from record_drop"
+        " where organisation = $1 and gateway = $2 and node = any($3) group by node, reason) as dropped"
+        " where place <= $4 order by node, reason",
+        organisation,
+        gateway,
+        nodes,
+        REASONS_MAX,
+    )
+    return rows
+
+
+async def drop_page(
+    connection: asyncpg.Connection, organisation: str, gateway: str, node: str, query: Mapping[str, str]
+) -> tuple[list[asyncpg.Record], str | None]:
+    where = "organisation = $1 and gateway = $2 and node = $3"
+    return await DROPS.page(connection, query, where, (organisation, gateway, node))

@@ -41,6 +41,9 @@ class Amount:
     def __add__(self, other: "Amount") -> "Amount":
         return Amount(self.records + other.records, self.cost_usd + other.cost_usd)
 
+    def __str__(self) -> str:
+        return f"{self.records} records, {self.cost_usd:f} US dollars"
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -50,10 +53,7 @@ class Difference:
     found: Amount
 
     def __str__(self) -> str:
-        return (
-            f"{self.what}: {self.found.records} records and {self.found.cost_usd} US dollars"
-            f" where the ledger has {self.ledger.records} and {self.ledger.cost_usd}"
-        )
+        return f"{self.what}: {self.found}; by the ledger {self.ledger}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +213,5 @@ def told(result: Reconciliation) -> Sequence[str]:
     """Lines for people; the last one says how it came out."""
     lines = [str(difference) for difference in result.differences]
     lines += [f"record {where}: {count} records more than ids" for where, count in result.twice.items()]
-    counted = f"{result.streams} streams, {result.counted.records} records, {result.counted.cost_usd} US dollars"
     waiting = f"; {result.under_way} nodes have a batch under way" if result.under_way else ""
-    return [*lines, f"{'equal' if result.equal else 'DIFFERS'}: {counted}{waiting}"]
+    return [*lines, f"{'equal' if result.equal else 'DIFFERS'}: {result.streams} streams, {result.counted}{waiting}"]

@@ -31,7 +31,7 @@ LEVELS = {
         workspaces.create workspaces.delete providers.create providers.update providers.delete gateways.list
         prices.create prices.update prices.delete gateways.read gateways.create gateways.update gateways.delete
         gateways.enrol enrolment_tokens.list nodes.list
-        nodes.read nodes.delete audit_logs.list""",
+        nodes.read nodes.delete node_drops.list audit_logs.list""",
     "owner": "organisation.update",
 }
 """From which level on an action may be done."""

@@ -232,6 +232,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/gateways/{gateway}/nodes/{node}/drops": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what a node lost of its records, hour by hour
+         * @description Needs the permission `node_drops.list`.
+         */
+        get: operations["node_drops_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/invitations": {
         parameters: {
             query?: never;
@@ -907,7 +927,7 @@ export interface components {
             /** Name */
             name: string;
             /** Scopes */
-            scopes: ("admin_keys.create" | "admin_keys.delete" | "admin_keys.list" | "api_keys.create" | "api_keys.delete" | "api_keys.list" | "api_keys.read" | "api_keys.update" | "audit_logs.list" | "configs.create" | "configs.delete" | "configs.list" | "configs.read" | "configs.update" | "enrolment_tokens.list" | "gateways.create" | "gateways.delete" | "gateways.enrol" | "gateways.list" | "gateways.read" | "gateways.update" | "invitations.create" | "invitations.delete" | "invitations.list" | "models.list" | "models.read" | "nodes.delete" | "nodes.list" | "nodes.read" | "organisation.read" | "organisation.update" | "organisation_users.delete" | "organisation_users.list" | "organisation_users.read" | "organisation_users.update" | "prices.create" | "prices.delete" | "prices.list" | "prices.read" | "prices.update" | "providers.create" | "providers.delete" | "providers.list" | "providers.read" | "providers.update" | "virtual_keys.create" | "virtual_keys.delete" | "virtual_keys.list" | "virtual_keys.read" | "virtual_keys.update" | "workspace_users.delete" | "workspace_users.list" | "workspace_users.update" | "workspaces.create" | "workspaces.delete" | "workspaces.list" | "workspaces.read" | "workspaces.update")[];
+            scopes: ("admin_keys.create" | "admin_keys.delete" | "admin_keys.list" | "api_keys.create" | "api_keys.delete" | "api_keys.list" | "api_keys.read" | "api_keys.update" | "audit_logs.list" | "configs.create" | "configs.delete" | "configs.list" | "configs.read" | "configs.update" | "enrolment_tokens.list" | "gateways.create" | "gateways.delete" | "gateways.enrol" | "gateways.list" | "gateways.read" | "gateways.update" | "invitations.create" | "invitations.delete" | "invitations.list" | "models.list" | "models.read" | "node_drops.list" | "nodes.delete" | "nodes.list" | "nodes.read" | "organisation.read" | "organisation.update" | "organisation_users.delete" | "organisation_users.list" | "organisation_users.read" | "organisation_users.update" | "prices.create" | "prices.delete" | "prices.list" | "prices.read" | "prices.update" | "providers.create" | "providers.delete" | "providers.list" | "providers.read" | "providers.update" | "virtual_keys.create" | "virtual_keys.delete" | "virtual_keys.list" | "virtual_keys.read" | "virtual_keys.update" | "workspace_users.delete" | "workspace_users.list" | "workspace_users.update" | "workspaces.create" | "workspaces.delete" | "workspaces.list" | "workspaces.read" | "workspaces.update")[];
         };
         /** AdminKeyCreated */
         AdminKeyCreated: {
@@ -1370,6 +1390,26 @@ export interface components {
              */
             keys?: boolean;
         };
+        /**
+         * CountedView
+         * @description As the control plane counts; `health.records` is what still waits at the node.
+         */
+        CountedView: {
+            /** Clamped */
+            clamped: number;
+            /** Counted */
+            counted: number;
+            /** Dropped */
+            dropped: components["schemas"]["DroppedView"][];
+            /** Received At */
+            received_at: string | null;
+            /** Refused */
+            refused: components["schemas"]["RefusedRowsView"][];
+            /** Streams */
+            streams: number;
+            /** Streams Waiting */
+            streams_waiting: number;
+        };
         /** CredentialSchema */
         CredentialSchema: {
             /** Json Schema */
@@ -1378,6 +1418,61 @@ export interface components {
             };
             /** Provider */
             provider: string;
+        };
+        /**
+         * DropPage
+         * @description One page of hours in which a node lost records.
+         */
+        DropPage: {
+            /** Data */
+            data: components["schemas"]["DropView"][];
+            /** Next Cursor */
+            next_cursor: string | null;
+        };
+        /**
+         * DroppedView
+         * @description Records that the node lost.
+         */
+        DroppedView: {
+            /** Count */
+            count: number;
+            /**
+             * From At
+             * Format: date-time
+             */
+            from_at: string;
+            /** Reason */
+            reason: string;
+            /**
+             * To At
+             * Format: date-time
+             */
+            to_at: string;
+        };
+        /**
+         * DropView
+         * @description Of one hour.
+         */
+        DropView: {
+            /** Count */
+            count: number;
+            /**
+             * From At
+             * Format: date-time
+             */
+            from_at: string;
+            /**
+             * Hour
+             * Format: date-time
+             */
+            hour: string;
+            /** Reason */
+            reason: string;
+            /**
+             * To At
+             * Format: date-time
+             */
+            to_at: string;
         };
         /**
          * EffectivePriceView
@@ -1833,6 +1928,7 @@ export interface components {
             health: components["schemas"]["HealthView"] | null;
             /** Id */
             id: string;
+            records: components["schemas"]["CountedView"];
             /** Revoked At */
             revoked_at: string | null;
             /** Seen At */
@@ -2214,6 +2310,20 @@ export interface components {
             waiting: number;
             /** Waiting Bytes */
             waiting_bytes: number;
+        };
+        /** RefusedRowsView */
+        RefusedRowsView: {
+            /** Count */
+            count: number;
+            /** Detail */
+            detail: string;
+            /**
+             * Last At
+             * Format: date-time
+             */
+            last_at: string;
+            /** Reason */
+            reason: string;
         };
         /**
          * RefusedView
@@ -3082,6 +3192,47 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Refused */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    node_drops_list: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before */
+                cursor?: string;
+                /** @description Conditions `field:value`, all of which must hold; `-field:value` must not; text matches by part. Fields: `reason` (word), `hour` (time), `from_at` (time), `to_at` (time). docs/analytics.md has the language */
+                filter?: string;
+                /** @description Rows on a page, 1 to 200; 50 by default */
+                limit?: string;
+                /** @description A field, `-field` for descending: `hour`; `-hour` by default */
+                sort?: string;
+            };
+            header?: never;
+            path: {
+                gateway: string;
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description List what a node lost of its records, hour by hour */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DropPage"];
+                };
             };
             /** @description Refused */
             default: {
