@@ -174,10 +174,19 @@ def _compile(
     key: tuple[str, str], prices: Sequence[Price], of_model: Sequence[OwnPrice], of_provider: Sequence[OwnPrice]
 ) -> tuple[_Period, ...]:
     days = {row.valid_from for rows in (prices, of_model, of_provider) for row in rows}
-    return tuple(
-        _period(key, day, _newest(prices, day), _newest(of_model, day) or _newest(of_provider, day))
-        for day in sorted(days, reverse=True)
-    )
+    periods: list[_Period] = []
+    for day in sorted(days):
+        held = _held(key, day, _newest(prices, day), _newest(of_model, day) or _newest(of_provider, day))
+        if periods and _same(held, periods[-1].held):
+            continue  # What begins here does not count.
+        periods.append(_Period(start_ms(day), held, held and _plain(held), held and _batch(held)))
+    return tuple(reversed(periods))
+
+
+def _same(one: Held | None, other: Held | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return one == other._replace(valid_from=one.valid_from)
 
 
 def _product(one: str, other: str) -> str:
@@ -194,7 +203,7 @@ def _newest(rows: Sequence[Row], day: date) -> Row | None:
     return max(begun, key=lambda row: row.valid_from) if begun else None
 
 
-def _period(key: tuple[str, str], day: date, price: Price | None, own: OwnPrice | None) -> _Period:
+def _held(key: tuple[str, str], day: date, price: Price | None, own: OwnPrice | None) -> Held | None:
     """One row of the organisation's counts, whole: the model's own before the provider's, the newest of these."""
     multiplier = None if own is None else own.multiplier
     adjustment = own.id if own is not None and multiplier is not None else None
@@ -203,10 +212,8 @@ def _period(key: tuple[str, str], day: date, price: Price | None, own: OwnPrice 
     elif price is not None:
         held = Held(day, price_id(*key, price.valid_from), adjustment, price.amounts, multiplier)
     else:
-        return _Period(start_ms(day), None, None, None)
-    if held.amounts == Amounts():
-        return _Period(start_ms(day), None, None, None)
-    return _Period(start_ms(day), held, _plain(held), _batch(held))
+        return None
+    return None if held.amounts == Amounts() else held
 
 
 def _plain(held: Held) -> _Rates | None:

@@ -1,10 +1,11 @@
 """`/api/v1/prices`: the organisation's own prices, instead of the catalogue's or as a multiple of them."""
 
+import re
 from datetime import date, datetime
 from typing import Annotated, Any
 
 import asyncpg
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, StringConstraints, field_validator, model_validator
 
 from control_plane.db.pool import Database
 from control_plane.errors import Invalid, NotFound
@@ -15,7 +16,7 @@ from control_plane.snapshots.change import Changes
 from control_plane.web.listing import Page
 from control_plane.web.route import Body, Call, Route, View
 from shared.models.noun import Id, Kind
-from shared.models.price import Amounts, Multiplier, OwnPrice
+from shared.models.price import AMOUNT, MULTIPLIER, Amounts, Multiplier, OwnPrice
 from shared.protocol.resource import organisation_shard
 
 _PATH = "/api/v1/prices"
@@ -24,8 +25,20 @@ _YEAR_MAX = 2200
 
 def _written_out(value: object) -> object:
     """Numbers and times of day could be taken for a day too, and would not be the one that was meant."""
-    if not isinstance(value, str) or len(value) != len("2026-11-21"):
+    if value is not None and not (isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value)):
         raise ValueError("a day is wanted here, such as `2026-11-21`")
+    return value
+
+
+def _is_amount(value: object) -> object:
+    if value is not None and not (isinstance(value, str) and re.fullmatch(AMOUNT, value)):
+        raise ValueError('US dollars as a decimal number in quotes are wanted here, such as "0.15"')
+    return value
+
+
+def _is_multiplier(value: object) -> object:
+    if value is not None and not (isinstance(value, str) and re.fullmatch(MULTIPLIER, value)):
+        raise ValueError('a decimal number in quotes is wanted here, such as "0.85", below 10,000')
     return value
 
 
@@ -36,6 +49,7 @@ def _in_range(value: date) -> date:
 
 
 Day = Annotated[date, BeforeValidator(_written_out), AfterValidator(_in_range)]
+Factor = Annotated[Multiplier, BeforeValidator(_is_multiplier)]
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 
 
@@ -43,6 +57,8 @@ class PriceAmounts(Amounts):
     """US dollars, decimal numbers in quotes. What is left out is not known; docs/money.md has what is charged then."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    _amounts = field_validator("*", mode="before")(_is_amount)
 
 
 class PriceCreate(Body):
@@ -53,7 +69,7 @@ class PriceCreate(Body):
     """From midnight UTC; null: today."""
     amounts: PriceAmounts | None = None
     """In place of the catalogue's, all of them; null: the catalogue's go on."""
-    multiplier: Multiplier | None = None
+    multiplier: Factor | None = None
     """Of whichever amounts hold: `0.85` is 15 % off."""
 
     @model_validator(mode="after")
@@ -68,7 +84,7 @@ class PriceUpdate(Body):
 
     valid_from: Day | None = None
     amounts: PriceAmounts | None = None
-    multiplier: Multiplier | None = None
+    multiplier: Factor | None = None
 
 
 class PriceView(View):

@@ -7,9 +7,12 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from shared.models.noun import Id, Noun
 
-Amount = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,8})(\.[0-9]{1,20})?$")]
+AMOUNT = r"^(0|[1-9][0-9]{0,8})(\.[0-9]{1,20})?$"
+MULTIPLIER = r"^(0|[1-9][0-9]{0,3})(\.[0-9]{1,12})?$"
+
+Amount = Annotated[str, StringConstraints(pattern=AMOUNT)]
 """A decimal number of US dollars, without sign and exponent."""
-Multiplier = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,3})(\.[0-9]{1,12})?$")]
+Multiplier = Annotated[str, StringConstraints(pattern=MULTIPLIER)]
 """A decimal number: `0.85` is 15 % off."""
 
 

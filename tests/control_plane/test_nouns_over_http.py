@@ -139,6 +139,23 @@ async def test_a_gateway_is_registered_and_a_token_made_without_a_body(http: Htt
     assert (await http("GET", f"/gateways/{gateway['id']}/nodes"))[1] == {"data": [], "next_cursor": None}
 
 
+async def test_an_amount_that_is_no_text_is_refused_in_words_that_help(http: Http) -> None:
+    for body, pointer, word in (
+        ({"provider": "acme", "amounts": {"input_usd_per_mtok": 0.15}}, "/amounts/input_usd_per_mtok", '"0.15"'),
+        ({"provider": "acme", "multiplier": 0.85}, "/multiplier", '"0.85"'),
+        ({"provider": "acme", "multiplier": "1", "valid_from": "21.11.2026"}, "/valid_from", "2026-11-21"),
+        ({"provider": "acme"}, "", "amounts, a multiplier, or both"),
+        ({"provider": "nobody", "multiplier": "1"}, "/provider", "nobody"),
+    ):
+        status, problem = await http("POST", "/prices", body)
+        assert (status, problem["pointer"]) == (400, pointer)
+        assert word in problem["detail"]
+    body = {"provider": "acme", "multiplier": "1", "valid_from": "2026-11-21"}
+    assert (await http("POST", "/prices", body))[0] == 201
+    status, problem = await http("POST", "/prices", body)
+    assert (status, problem["pointer"]) == (409, "/valid_from")
+
+
 def test_the_description_is_whole_and_names_each_operation_once(bare_plane: Plane) -> None:
     description = describe(all_routes(bare_plane), "1")
     operations = [operation for path in description["paths"].values() for operation in path.values()]

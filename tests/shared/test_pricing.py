@@ -275,6 +275,16 @@ def test_a_providers_row_prices_models_that_no_list_names_and_keeps_nothing_of_t
     assert len(table._rest) == 1
 
 
+def test_what_holds_says_since_when_whatever_began_in_between_without_counting() -> None:
+    rates = {"input_usd_per_mtok": "1", "output_usd_per_mtok": "1"}
+    mine = own("pr_1", model="gpt", multiplier="2", valid_from=DAY - timedelta(days=9))
+    beside = [own("pr_2", multiplier="3"), own("pr_3", multiplier="4", valid_from=DAY - timedelta(days=5))]
+    table = PriceTable(catalogue(row(DAY - timedelta(days=20), **rates)), [mine, *beside])
+    held = table.held("openai", "gpt", NOW)
+    assert held is not None
+    assert (held.valid_from, held.adjustment) == (DAY - timedelta(days=9), "pr_1")
+
+
 def test_a_row_of_the_organisation_says_something() -> None:
     with pytest.raises(ValidationError, match="amounts, a multiplier, or both"):
         own("pr_1")
