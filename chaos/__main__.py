@@ -1,10 +1,12 @@
 """`scripts/chaos`: provokes a stack of its own and counts what was lost. Exits 1 if anything was, never for slowness.
 
-sync     kill -9 of control plane, agent, workers, Redis and PostgreSQL at random, under edits and calls
-writers  16 writers and three gateways: nothing lost, no gap, nothing out of order
-edits    how long 100 edits take to be in effect on every worker, with watches and with watches blocked
-size     50,000 resources: cold start, and edits applied under load
-openapi  the API against its own description, by schemathesis: no 5xx, no answer unlike it
+sync       kill -9 of control plane, agent, workers, Redis and PostgreSQL at random, under edits and calls
+telemetry  kill -9 of workers, agents, control plane, ClickHouse and PostgreSQL, under calls: one record for each
+backlog    a day's 8.64 million records drained beside live traffic: how fast, and is all of it there
+writers    16 writers and three gateways: nothing lost, no gap, nothing out of order
+edits      how long 100 edits take to be in effect on every worker, with watches and with watches blocked
+size       50,000 resources: cold start, and edits applied under load
+openapi    the API against its own description, by schemathesis: no 5xx, no answer unlike it
 """
 
 import argparse
@@ -17,7 +19,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from chaos import kills, latency, openapi, size
+from chaos import backlog, kills, latency, openapi, size, telemetry
 from chaos.program import ProgramFailed
 from chaos.stack import standing
 from chaos.writers import Ledger, reckon, write
@@ -66,6 +68,27 @@ async def edits(folder: Path, options: argparse.Namespace) -> bool:
     return True
 
 
+async def records(folder: Path, options: argparse.Namespace) -> bool:
+    seed, kills_wanted = _seed(options), options.kills or (8 if options.short else 40)
+    async with standing(folder) as stack:
+        gateway = stack.nodes[0].gateway
+        twice = await stack.node(gateway, module="chaos.twice")
+        await twice.program.ready()
+        print(f"everything is up; seed {seed}; {twice.name} sends each batch twice", flush=True)
+        found = await telemetry.provoke(stack, kills_wanted, random.Random(seed))
+    print(*telemetry.lines(found), sep="\n")
+    return found.good
+
+
+async def day(folder: Path, options: argparse.Namespace) -> bool:
+    records = options.records or (50_000 if options.short else 8_640_000)
+    async with standing(folder, workers=1) as stack:
+        print("everything is up", flush=True)
+        drained = await backlog.drain(stack, records)
+    print(*backlog.lines(drained), sep="\n")
+    return drained.good
+
+
 async def many(folder: Path, options: argparse.Namespace) -> bool:
     async with size.standing_stack(folder) as stack:
         return await size.measure(stack, 2_000 if options.short else 50_000)
@@ -76,7 +99,15 @@ async def api(folder: Path, options: argparse.Namespace) -> bool:
         return await openapi.check(stack, folder, 30 if options.short else 900, _seed(options))
 
 
-COMMANDS = {"sync": sync, "writers": writers, "edits": edits, "size": many, "openapi": api}
+COMMANDS = {
+    "sync": sync,
+    "writers": writers,
+    "edits": edits,
+    "size": many,
+    "telemetry": records,
+    "backlog": day,
+    "openapi": api,
+}
 
 
 def _seed(options: argparse.Namespace) -> int:
@@ -89,6 +120,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--short", action="store_true", help="well under a minute")
+    parser.add_argument("--kills", type=int, help="how many, where kills are counted (telemetry: 40)")
+    parser.add_argument("--records", type=int, help="how many, where they are counted (backlog: 8,640,000)")
     parser.add_argument("--seed", type=int, help="of what is left to chance")
     return parser.parse_args(arguments)
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
+from itertools import cycle
 
 import orjson
 
@@ -30,6 +31,21 @@ class Ended:
     what: str
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    body: bytes
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A call to make again and again, and how it is to end."""
+
+    request: bytes
+    status: int = HTTPStatus.OK
+
+
 class Line:
     """One kept connection to a gateway; a call at a time."""
 
@@ -43,15 +59,23 @@ class Line:
         """Raises OSError."""
         return cls(*await asyncio.open_connection(LOOPBACK, port))
 
-    async def ask(self, request: bytes) -> tuple[int, bytes]:
-        """Status and body of the answer. Raises Broken."""
+    async def ask(self, request: bytes) -> Answer:
+        """The whole answer. Raises Broken."""
         try:
             self._writer.write(request)
             head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
-            length = int(head.partition(b"\ncontent-length:")[2].partition(b"\r\n")[0])
-            return int(head.split(b" ", 2)[1]), await self._reader.readexactly(length)
+            length = _header(head, b"content-length")
+            body = await self._reader.readexactly(int(length)) if length else await self._chunks()
         except (ConnectionError, asyncio.IncompleteReadError) as error:
             raise Broken(str(error)) from None
+        return Answer(int(head.split(b" ", 2)[1]), body, _header(head, b"x-portkey-request-id").decode())
+
+    async def _chunks(self) -> bytes:
+        whole = b""
+        while size := int(await self._reader.readuntil(b"\r\n"), 16):
+            whole += (await self._reader.readexactly(size + 2))[:-2]
+        await self._reader.readexactly(2)
+        return whole
 
     async def close(self) -> None:
         self._writer.close()
@@ -67,16 +91,23 @@ def post(api_key: str, body: object, **headers: str) -> bytes:
     return f"{head}authorization: Bearer {api_key}\r\ncontent-length: {len(payload)}\r\n\r\n".encode() + payload
 
 
+def _header(head: bytes, name: bytes) -> bytes:
+    """Its value; empty if it is not there."""
+    return head.partition(b"\n%b:" % name)[2].partition(b"\r\n")[0].strip()
+
+
 class Load:
-    """`calls` counts all that ended; `failed` remembers those that ended badly."""
+    """`calls` counts all that ended; `answered` has the ids of whole answers, `failed` those that ended badly."""
 
     def __init__(self) -> None:
         self.calls = 0
+        self.answered: list[str] = []
         self.failed: list[Ended] = []
         self.stopping = False
 
-    async def caller(self, node: Node, request: bytes) -> None:
-        """Call until told to stop; a connection that broke is replaced at once."""
+    async def caller(self, node: Node, asks: Sequence[Ask]) -> None:
+        """Make the calls in turn until told to stop; a connection that broke is replaced at once."""
+        turns = cycle(asks)
         while not self.stopping:
             try:
                 line = await Line.open(node.port)
@@ -86,10 +117,13 @@ class Load:
                 continue
             try:
                 while not self.stopping:
-                    status, body = await line.ask(request)
+                    ask = next(turns)
+                    answer = await line.ask(ask.request)
                     self.calls += 1
-                    if status != HTTPStatus.OK:
-                        self._failed(line.port, f"status {status}: {body[:200].decode(errors='replace')}", counted=True)
+                    self.answered.append(answer.request_id)
+                    if answer.status != ask.status:
+                        body = answer.body[:200].decode(errors="replace")
+                        self._failed(line.port, f"status {answer.status}: {body}", counted=True)
             except Broken:
                 self._failed(line.port, "the connection broke")
             finally:
@@ -108,14 +142,14 @@ class Load:
 
 @asynccontextmanager
 async def calling(
-    nodes: Sequence[Node], api_key: str, *, callers: int, model: str = "sim-slow-20"
+    nodes: Sequence[Node], api_key: str, *, callers: int, model: str = "sim-slow-20", asks: Sequence[Ask] = ()
 ) -> AsyncIterator[Load]:
-    """`callers` at each node, while inside; each ends with the call it is in."""
-    load, request = Load(), post(api_key, chat(model=model))
+    """`callers` at each node, while inside; each ends with the call it is in. What they ask, else a chat of `model`."""
+    load, asks = Load(), asks or [Ask(post(api_key, chat(model=model)))]
     async with asyncio.TaskGroup() as group:
         for node in nodes:
-            for _ in range(callers):
-                group.create_task(load.caller(node, request))
+            for number in range(callers):
+                group.create_task(load.caller(node, [*asks[number % len(asks) :], *asks[: number % len(asks)]]))
         try:
             yield load
         finally:

@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chaos import kernel
@@ -19,6 +19,7 @@ CALLERS = 10
 """At each node."""
 PAUSE_S = 0.3, 2.0
 """Between two kills: at least, at most."""
+SYNC_VICTIMS = ("agent", "control_plane", "postgres", "redis", "worker")
 AWAY_S_MAX = 2.0
 """How long what nobody restarts by itself stays away."""
 
@@ -58,17 +59,20 @@ class Killer:
         self.kills: list[Kill] = []
 
     async def run(self, duration_s: float) -> None:
-        """Kill, one after the other, and leave everything running. Each victim is as likely as any other."""
-        victims: dict[str, Callable[[], Awaitable[None]]] = {
-            "control_plane": lambda: self._program("control_plane"),
-            "postgres": lambda: self._program("postgres"),
-            "redis": lambda: self._program("redis"),
-            "worker": self._worker,
-            "agent": self._agent,
-        }
+        """Kill for so long, one after the other, and leave everything running. Each victim is equally likely."""
         while time.monotonic() < self._began_s + duration_s:
-            await asyncio.sleep(self._chance.uniform(*PAUSE_S))
-            await victims[self._chance.choice(sorted(victims))]()
+            await self.kill_one(SYNC_VICTIMS)
+
+    async def kill_one(self, victims: Sequence[str]) -> None:
+        """`worker`, `agent`, or the name of a program of the stack."""
+        await asyncio.sleep(self._chance.uniform(*PAUSE_S))
+        victim = self._chance.choice(victims)
+        if victim == "worker":
+            await self._worker()
+        elif victim == "agent":
+            await self._agent()
+        else:
+            await self._program(victim)
 
     async def _program(self, name: str) -> None:
         program: Program = self._stack.programs[name]
@@ -124,6 +128,15 @@ async def provoke(stack: Stack, duration_s: float, chance: random.Random) -> Out
     )
 
 
+def in_flight_line(kills: Sequence[Kill], in_flight: Sequence[Ended]) -> str:
+    workers = ", ".join(
+        f"{kill.what} at {kill.at_s:.1f} s: {sum(ended.connection in kill.connections for ended in in_flight)}"
+        for kill in kills
+        if kill.connections
+    )
+    return f"{len(in_flight)} calls were in flight on killed workers ({workers or 'none was killed'})"
+
+
 def lines(outcome: Outcome) -> list[str]:
     """What a person reads: what went wrong, then the two lines that every provocation ends with."""
     reckoning = outcome.reckoning
@@ -131,12 +144,7 @@ def lines(outcome: Outcome) -> list[str]:
     told += [*(f"lost: {text}" for text in (*reckoning.lost, *reckoning.unordered))]
     told += [*(f"twice: {text}" for text in reckoning.twice)]
     told.append(f"{outcome.edits} edits were acknowledged, {outcome.calls} calls ended")
-    workers = ", ".join(
-        f"{kill.what} at {kill.at_s:.1f} s: {sum(ended.connection in kill.connections for ended in outcome.in_flight)}"
-        for kill in outcome.kills
-        if kill.connections
-    )
-    told.append(f"{len(outcome.in_flight)} calls were in flight on killed workers ({workers or 'none was killed'})")
+    told.append(in_flight_line(outcome.kills, outcome.in_flight))
     lost, twice = len(reckoning.lost) + len(reckoning.unordered), len(reckoning.twice)
     told.append(f"{len(outcome.kills)} kills: {lost} lost, {twice} twice, {len(outcome.failed)} failed")
     return told

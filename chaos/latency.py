@@ -187,5 +187,5 @@ def _status(number: int) -> int:
 
 
 async def _until(line: Line, call: bytes, status: int) -> None:
-    while (await line.ask(call))[0] != status:  # noqa: ASYNC110 - what is waited for shows only to who calls
+    while (await line.ask(call)).status != status:  # noqa: ASYNC110 - what is waited for shows only to who calls
         await asyncio.sleep(LOOK_S)

@@ -160,14 +160,18 @@ class Stack:
         made = await self.api.post("/api/v1/gateways", {"name": name, "workspaces": workspaces})
         return str(made["id"])
 
-    async def node(self, gateway: str, **settings: object) -> Node:
-        """A new node of the gateway, launched with a token of its own; it may not be ready yet."""
+    async def node(self, gateway: str, *, module: str | None = None, **settings: object) -> Node:
+        """A new node of the gateway, launched with a token of its own; it may not be ready yet.
+
+        `module`: what runs in place of `gateway`.
+        """
         made = await self.api.post(f"/api/v1/gateways/{gateway}/enrolment-tokens")
         name = f"node-{len(self.nodes)}"
         (port,) = free_ports(1)
         folder = self.folder / name
         folder.mkdir(mode=0o700)
-        part = partial(self._gateway_part, len(self.nodes), {**self.gateway_settings, **settings})
+        given = {**self.gateway_settings, **settings}
+        part = partial(self._gateway_part, len(self.nodes), module or self.gateway_module, given)
         program = Program(part, self.folder / f"{name}.log")
         self.nodes.append(Node(name, gateway, port, folder, program, self.workers, made["token"]))
         self.programs[name] = program
@@ -228,7 +232,7 @@ class Stack:
         for node in self.nodes:
             await node.program.until(partial(self.serves_all, node), REST_S_MAX)
 
-    def _gateway_part(self, number: int, settings: Settings) -> Part:
+    def _gateway_part(self, number: int, module: str, settings: Settings) -> Part:
         node = self.nodes[number]
         given = {
             "state_dir": node.folder,
@@ -241,7 +245,7 @@ class Stack:
             "enrolment_token": node.token,
             **settings,
         }
-        return _python(self.gateway_module, node.port, "/readyz", given, "--role", "all")
+        return _python(module, node.port, "/readyz", given, "--role", "all")
 
 
 @dataclass(frozen=True, slots=True)
