@@ -79,6 +79,7 @@ async def standing(folder: Path, place: Placement) -> AsyncIterator[Stack]:
             "GATEHOUSE_SNAPSHOT": str(build.output),
             "GATEHOUSE_SIGNING_FINGERPRINT": await build.fingerprint(),
             "GATEHOUSE_PORT": str(gateway_port),
+            "GATEHOUSE_METRICS_PORT": "0",
             "GATEHOUSE_WORKERS": "1",
             "GATEHOUSE_UPSTREAM_ALLOW_CIDRS": "127.0.0.0/8",
         }

@@ -19,11 +19,6 @@ from argon2 import PasswordHasher
 from pydantic import SecretStr
 
 from control_plane.admin_keys.api import AdminKeys
-from control_plane.analytics.answer import Analyst
-from control_plane.analytics.api import Analytics
-from control_plane.analytics.engine import Engine
-from control_plane.analytics.filters_api import FilterHelp
-from control_plane.analytics.portkey import PortkeyAnalytics
 from control_plane.api_keys.api import ApiKeys
 from control_plane.audit.api import Audit
 from control_plane.auth.account import Accounts
@@ -50,14 +45,13 @@ from control_plane.invitations.api import InvitationCreate, Invitations
 from control_plane.kms.local import LocalKms
 from control_plane.known_providers import KnownProviders, read_built_in
 from control_plane.members.api import Members
+from control_plane.metrics import Metrics
 from control_plane.models.api import Models
 from control_plane.organisations.api import Organisations
 from control_plane.panel.pages import Pages
 from control_plane.permissions import ActorKind, OrganisationRole, Principal
 from control_plane.prices.api import Prices
 from control_plane.providers.api import Providers
-from control_plane.records.api import Records
-from control_plane.records.feed import Feed
 from control_plane.settings import Settings
 from control_plane.snapshots import files, state
 from control_plane.snapshots.change import Changes, ShardKeys
@@ -152,6 +146,7 @@ class Plane:
     changes: Changes
     sync: Sync
     telemetry: Telemetry
+    metrics: Metrics
     database: Database
     ids: Ids
 
@@ -238,6 +233,8 @@ async def _serve(settings: Settings) -> None:
         telemetry = parts.telemetry
         background = (parts.sync.notices, parts.sync.upkeep, telemetry.schema, telemetry.reconciling)
         beside = [asyncio.create_task(part.run()) for part in background]
+        if settings.metrics_port:
+            beside.append(asyncio.create_task(parts.metrics.serve(settings.metrics_host, settings.metrics_port)))
         await runner.setup()
         try:
             certificate = _certificate(settings)
@@ -304,8 +301,6 @@ def _assembled(settings: Settings, ground: Ground, telemetry: Telemetry, signing
     invitations = Invitations(database, changes, ids)
     fingerprint = sign.fingerprint(sign.public_key(signing_key))
     public_url = settings.public_url or _own_url(settings)
-    engine = Engine(telemetry.clickhouse)
-    analyst = Analyst(engine, clock, minute_days=telemetry.retention.minute_days)
     rooms = (
         first_run,
         Logins(database, changes, passwords, attempts),
@@ -326,10 +321,6 @@ def _assembled(settings: Settings, ground: Ground, telemetry: Telemetry, signing
         EnrolmentTokens(database, changes, ids, fingerprint=fingerprint, public_url=public_url),
         Nodes(database, changes),
         Audit(database),
-        Analytics(database, analyst, clock),
-        FilterHelp(database, engine, analyst, clock),
-        PortkeyAnalytics(database, analyst, clock),
-        Records(database, engine, Feed(database, engine, telemetry.arrivals, clock), clock),
     )
     routes = tuple(route for room in rooms for route in room.routes())
     authenticator = SessionsAndAdminKeys(database, settings.public_url)
@@ -347,7 +338,10 @@ def _assembled(settings: Settings, ground: Ground, telemetry: Telemetry, signing
         ),
         Upkeep(database),
     )
-    return Plane(routes, authenticator, first_run, organisations, invitations, changes, sync, telemetry, database, ids)
+    metrics = Metrics(database, telemetry.clickhouse, telemetry.ingest, clock)
+    return Plane(
+        routes, authenticator, first_run, organisations, invitations, changes, sync, telemetry, metrics, database, ids
+    )
 
 
 @asynccontextmanager
@@ -380,7 +374,7 @@ def _telemetry(settings: Settings, ground: Ground) -> Telemetry:
 
 def application(parts: Plane) -> web.Application:
     """The server: the API's routes, its description, the probes, and the panel."""
-    server = web.Application(client_max_size=BODY_BYTES_MAX)
+    server = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[parts.metrics.middleware])
     api = Api(parts.authenticator, parts.ids)
     api.add(server, parts.routes)
     sync = parts.sync

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.settings import PREFIX, LogLevel, Origin, Seconds
+from shared.settings import PREFIX, LogLevel, OptionalPort, Origin, Seconds
 
 
 class Settings(BaseSettings):
@@ -45,6 +45,10 @@ class Settings(BaseSettings):
     """To PostgreSQL."""
     drain_s: Seconds = 10.0
     """How long running requests may go on after a stop was asked for."""
+    metrics_host: str = "127.0.0.1"
+    """Address of `/metrics`, for Prometheus."""
+    metrics_port: OptionalPort = 8081
+    """Its port; 0 or empty: it is not served."""
 
     @field_validator("kms")
     @classmethod

@@ -10,7 +10,9 @@ from pathlib import Path
 LOOPBACK = "127.0.0.1"
 CLICKHOUSE = 18123
 CONTROL_PLANE = 8080
+CONTROL_PLANE_METRICS = 8081
 GATEWAY = 8787
+GATEWAY_METRICS = 8788
 POSTGRES = 15432
 REDIS = 16379
 SIMULATOR = 18787
@@ -36,8 +38,16 @@ class Ports:
         return CONTROL_PLANE + self.offset
 
     @property
+    def control_plane_metrics(self) -> int:
+        return CONTROL_PLANE_METRICS + self.offset
+
+    @property
     def gateway(self) -> int:
         return GATEWAY + self.offset
+
+    @property
+    def gateway_metrics(self) -> int:
+        return GATEWAY_METRICS + self.offset
 
     @property
     def postgres(self) -> int:
@@ -63,7 +73,9 @@ class Ports:
     def listed(self, host: str) -> Iterator[tuple[str, str, int]]:
         """Part, address, port. Only the two planes may be reached from outside."""
         yield "control_plane", host, self.control_plane
+        yield "control_plane_metrics", LOOPBACK, self.control_plane_metrics
         yield "gateway", host, self.gateway
+        yield "gateway_metrics", LOOPBACK, self.gateway_metrics
         yield "clickhouse", LOOPBACK, self.clickhouse
         yield "postgres", LOOPBACK, self.postgres
         yield "redis", LOOPBACK, self.redis

@@ -70,6 +70,7 @@ class Programs:
             "GATEHOUSE_KMS": "local:kms.json",
             "GATEHOUSE_HOST": self.host,
             "GATEHOUSE_PORT": str(self.ports.control_plane),
+            "GATEHOUSE_METRICS_PORT": str(self.ports.control_plane_metrics),
         }
         command = _python("control_plane", "--role", "all")
         ready = partial(_is_ok, self._reached_at, self.ports.control_plane, "/readyz")
@@ -88,6 +89,7 @@ class Programs:
             "GATEHOUSE_REDIS_URL": redis_url.reveal_text(),
             "GATEHOUSE_HOST": self.host,
             "GATEHOUSE_PORT": str(self.ports.gateway),
+            "GATEHOUSE_METRICS_PORT": str(self.ports.gateway_metrics),
             "GATEHOUSE_UPSTREAM_ALLOW_CIDRS": ",".join(filter(None, (given, "127.0.0.0/8", "::1/128"))),
         }
         command = _python("gateway", "--role", "all")

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import random
 import secrets
 import signal
@@ -18,6 +19,8 @@ from typing import Any
 
 import structlog
 import uvloop
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.registry import Collector
 
 from gateway.ids import RequestIds
 from gateway.pipeline.attempt import Attempts, Waits
@@ -51,10 +54,13 @@ from gateway.sync.store import Store
 from gateway.telemetry import segments, slots
 from gateway.telemetry.ballast import Ballast
 from gateway.telemetry.batcher import Batcher, Room
+from gateway.telemetry.metrics_server import MetricsServer
+from gateway.telemetry.node_metrics import AgentMetrics, FileMetrics
 from gateway.telemetry.outbox import Outbox
 from gateway.telemetry.pseudonyms import Pseudonyms
 from gateway.telemetry.recorder import Recorder
 from gateway.telemetry.recover import Recovery
+from gateway.telemetry.request_metrics import RequestMetrics
 from gateway.telemetry.ship import Shipper
 from gateway.telemetry.slots import SlotTable
 from gateway.telemetry.spool import RETRY_S, Spool
@@ -120,6 +126,8 @@ def run(settings: Settings, role: Role) -> int:
         agent = Child("agent", partial(_in_loop, partial(_agent, settings, node_keys)))
         agent.ends_last_s = settings.ship_drain_s + SUPERVISOR_GRACE_S
         children.append(agent)
+    elif settings.metrics_port:
+        children.append(Child("metrics", partial(_in_loop, partial(_tell_files, settings, os.getpid()))))
     Supervisor(children, settings.drain_s + SUPERVISOR_GRACE_S, recovery).run()
     return 0
 
@@ -219,6 +227,7 @@ async def _agent(settings: Settings, node_keys: NodeKeys) -> None:
 
 async def _work(settings: Settings, node_keys: NodeKeys, clock: Clock) -> None:
     """Enrol if need be, then run the agent and its line to the control plane until cancelled."""
+    _freeze_collector()
     chance = random.Random()
     async with AsyncExitStack() as stack:
         identity = _identity(settings) or await _enrol(settings, node_keys, clock, chance)
@@ -232,11 +241,13 @@ async def _work(settings: Settings, node_keys: NodeKeys, clock: Clock) -> None:
         )
         endpoints = _endpoints(settings, identity)
         control_plane = ControlPlaneClient(endpoints, node_keys, clock) if endpoints else None
-        records = _way_out(settings, control_plane, clock, chance)
+        requests = RequestMetrics()
+        records = _way_out(settings, control_plane, requests, clock, chance)
         user_keys = UserKeys(
             settings.state_dir, _board(settings, identity, stack), node_keys, lambda: agent.held, clock
         )
         running = [agent.run(), records.run(settings.ship_drain_s), user_keys.run()]
+        beat_age_s: Callable[[], float | None] = lambda: None  # noqa: E731 - until there is a link
         if control_plane is not None:
             stack.push_async_callback(control_plane.close)
             link = Link(
@@ -250,7 +261,28 @@ async def _work(settings: Settings, node_keys: NodeKeys, clock: Clock) -> None:
                 chance=chance,
             )
             running.append(link.run())
+            beat_age_s = link.beat_age_s
+        if settings.metrics_port:
+            known = AgentMetrics(records.health, records.shipped, agent.status, beat_age_s)
+            running.append(_metrics_server(settings, os.getppid(), requests, known).run())
         await asyncio.gather(*running)
+
+
+async def _tell_files(settings: Settings, parent: int) -> None:
+    """Serve what can be read of a node whose agent is elsewhere, until SIGTERM."""
+    stop = _stop_signal()
+    serving = asyncio.create_task(_metrics_server(settings, parent).run())
+    await _first(serving, stop)
+    await _end(serving)
+
+
+def _metrics_server(settings: Settings, parent: int, *more: Collector) -> MetricsServer:
+    """`parent` of the node's processes."""
+    registry = CollectorRegistry()
+    for collector in (FileMetrics(settings.state_dir, parent), *more):
+        registry.register(collector)
+    ProcessCollector(registry=registry)
+    return MetricsServer(registry, settings.metrics_host, settings.metrics_port)
 
 
 def _board(settings: Settings, identity: Identity, stack: AsyncExitStack) -> Board | None:
@@ -263,12 +295,16 @@ def _board(settings: Settings, identity: Identity, stack: AsyncExitStack) -> Boa
 
 
 def _way_out(
-    settings: Settings, control_plane: ControlPlaneClient | None, clock: Clock, chance: random.Random
+    settings: Settings,
+    control_plane: ControlPlaneClient | None,
+    requests: RequestMetrics,
+    clock: Clock,
+    chance: random.Random,
 ) -> WayOut:
     ballast = Ballast(settings.state_dir)
     outbox = Outbox(settings.state_dir, ballast, clock, partial(secrets.token_hex, 8), keep=control_plane is not None)
     room = Room(settings.spool_bytes_max, settings.spool_disk_share_max)
-    batcher = Batcher(settings.state_dir, outbox, ballast, room, clock, lambda *_: None)
+    batcher = Batcher(settings.state_dir, outbox, ballast, room, clock, requests.counter)
     shipper = None if control_plane is None else Shipper(outbox, control_plane, batcher.made, clock, chance)
     return WayOut(outbox, batcher, shipper)
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from shared.settings import PREFIX, Bytes, LogLevel, Origin, Seconds
+from shared.settings import PREFIX, Bytes, LogLevel, OptionalPort, Origin, Seconds
 
 Network = IPv4Network | IPv6Network
 
@@ -77,6 +77,11 @@ class Settings(BaseSettings):
     """They take up no more than this share of the disk either."""
     ship_drain_s: Seconds = 5.0
     """How long the agent goes on sending records after a stop was asked for and the workers have ended."""
+
+    metrics_host: str = "127.0.0.1"
+    """Address of `/metrics`, for Prometheus."""
+    metrics_port: OptionalPort = 8788
+    """Its port; 0 or empty: it is not served."""
 
     @field_validator("upstream_allow_cidrs", mode="before")
     @classmethod

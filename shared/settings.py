@@ -18,6 +18,10 @@ def _lower(value: object) -> object:
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
 
 
+OptionalPort = Annotated[int, BeforeValidator(lambda value: 0 if value == "" else value), Field(ge=0, le=65535)]
+"""0, or an empty text: none."""
+
+
 def _origin(value: str) -> str:
     try:
         parts = urlsplit(value)

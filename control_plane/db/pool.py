@@ -93,6 +93,11 @@ class Database:
         """
         return self._transaction(organisation, isolation="repeatable_read", readonly=readonly)
 
+    @property
+    def connections(self) -> tuple[int, int, int]:
+        """How many there are, how many of them are idle, and how many there may be."""
+        return self._pool.get_size(), self._pool.get_idle_size(), self._pool.get_max_size()
+
     async def close(self) -> None:
         """Wait for running transactions, CLOSE_S_MAX at most, and end all connections."""
         try:

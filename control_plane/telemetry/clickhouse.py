@@ -38,6 +38,8 @@ class ClickHouse:
         self._connecting = asyncio.Lock()
         self._open = False
         self._shut = asyncio.Event()
+        self.failed_count = 0
+        """Questions and inserts it did not do."""
 
     @property
     def is_set(self) -> bool:
@@ -134,6 +136,7 @@ class ClickHouse:
         try:
             return await act
         except AnalyticsUnavailable as error:
+            self.failed_count += 1
             if error.without_tables:
                 self._open = False
                 self._shut.set()

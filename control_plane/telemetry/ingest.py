@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import asyncpg
@@ -55,6 +56,16 @@ class Store(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class Counted:
+    """What this process brought to count since it began; the ledger knows it of all and for ever."""
+
+    batches: int = 0
+    records: int = 0
+    refused: int = 0
+    dropped: int = 0
+
+
 class Ingest:
     def __init__(self, database: Database, store: Store, clock: Clock, kept_days: int) -> None:
         """`kept_days`: how long records are kept."""
@@ -63,6 +74,7 @@ class Ingest:
         self._clock = clock
         self._kept_days = kept_days
         self._turns = asyncio.Semaphore(BATCHES_MAX)
+        self.counted = Counted()
 
     async def deliver(self, organisation: str, gateway: str, node: str, body: bytes) -> Acknowledgement:
         """Raises Invalid, TooLarge, Conflict (`batch_gap`), Unprocessable (`batch_conflict`), Unavailable."""
@@ -93,9 +105,13 @@ class Ingest:
         if made.records:
             await self._store.insert(TABLE, COLUMNS, made.block, {**INSERT, "insert_deduplication_token": token(place)})
         last_seq = await self._advance(place, (made, parsed.drops))
+        refused = {reason: refusal.count for reason, refusal in made.refused.items()}
+        dropped = sum(drop.count for drop in parsed.drops)
+        self.counted.batches += 1
+        self.counted.records += made.records
+        self.counted.refused += sum(refused.values())
+        self.counted.dropped += dropped
         if made.refused or parsed.drops:
-            refused = {reason: refusal.count for reason, refusal in made.refused.items()}
-            dropped = sum(drop.count for drop in parsed.drops)
             log.warning("records_missing", gateway=place.gateway, node=place.node, refused=refused, dropped=dropped)
         return last_seq
 

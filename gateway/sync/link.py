@@ -62,6 +62,7 @@ class Link:
         self._clock = clock
         self._chance = chance
         self._leading = asyncio.Event()
+        self._beaten_s: float | None = None
         self._said: dict[str, str] = {}
         self._log = structlog.get_logger("sync.link")
 
@@ -75,9 +76,15 @@ class Link:
         finally:
             await self._leader.resign()
 
+    def beat_age_s(self) -> float | None:
+        """How long ago the last heartbeat was answered well; None: none was yet."""
+        return None if self._beaten_s is None else self._clock.monotonic_s() - self._beaten_s
+
     async def beat(self) -> float | None:
         """One heartbeat; how many seconds until the next, or None if it brought nothing good."""
         answer = await self._exchange(HEARTBEAT_PATH, self._heartbeat)
+        if answer is not None:
+            self._beaten_s = self._clock.monotonic_s()
         return None if answer is None else min(max(answer.next_ms / 1000, NEXT_S_MIN), NEXT_S_MAX)
 
     async def watch(self, wait_s: int = WAIT_S_MAX) -> bool:

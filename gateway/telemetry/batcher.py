@@ -35,8 +35,8 @@ ROOM_SHARE_LEFT = 0.95
 """Of the bytes that may wait, once the oldest had to go: so that it is not done for each batch anew."""
 
 
-Observer = Callable[[Sequence[str], Sequence[Sequence[Any]]], None]
-"""Hears of each record once, when it is in a batch: the fields, and values of several. In the batcher's thread."""
+Observer = Callable[[tuple[str, ...]], Callable[[Sequence[Any]], None]]
+"""Whom to tell of records with these fields: it hears the values of each of them once, in the batcher's thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ class Batcher:
 
     def _keep_due(self, tails_: Sequence[Tail], *, last: bool) -> None:
         while group := batches.due(tails_, self._clock.monotonic_s(), last=last):
-            self._keep(batches.draft(group, self._clock.wall_ms()))
+            self._keep(batches.draft(group, self._clock.wall_ms(), self._observer(group[0].fields or ())))
 
     def _tell_drops(self, last: bool) -> None:
         now_s = self._clock.monotonic_s()
@@ -203,7 +203,6 @@ class Batcher:
         self._draft = None
         self._kept += 1
         draft.apply()
-        self._observer(draft.fields, draft.values)
 
     def _remove_finished(self, tails_: Sequence[Tail]) -> None:
         """Their cursors are on disk; after the files are gone for good, the cursors go too."""

@@ -4,14 +4,14 @@ Damage is counted as one lost record for each place that holds none: how many th
 was one at least.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 from pydantic import ValidationError
 
-from gateway.telemetry.segments import Kind
+from gateway.telemetry.segments import FRAME_BYTES, Kind
 from gateway.telemetry.tails import Tail
 from shared.models.record import FIELDS
 from shared.protocol.batch import ROWS_BYTES_MAX, ROWS_MAX, Drop
@@ -29,8 +29,6 @@ class Draft:
 
     fields: tuple[str, ...]
     rows: list[bytes] = field(default_factory=list)
-    values: list[list[Any]] = field(default_factory=list)
-    """The rows, decoded."""
     drops: list[Drop] = field(default_factory=list)
     cursors: dict[str, int] = field(default_factory=dict)
     """Where each segment is when this is kept, by its file's name."""
@@ -61,10 +59,15 @@ def due(tails: Sequence[Tail], now_s: float, *, last: bool) -> list[Tail] | None
     return None
 
 
-def draft(group: Sequence[Tail], now_ms: int) -> Draft:
-    """A batch of what the tails hold, as far as one batch goes. They stay as they are."""
+def draft(group: Sequence[Tail], now_ms: int, seen: Callable[[Sequence[Any]], None]) -> Draft:
+    """A batch of what the tails hold, as far as one batch goes. They stay as they are.
+
+    `seen` is called with the values of each record. They are not kept: some thousands of lists at a time would cost the
+    agent more than all it does with them.
+    """
     fields = group[0].fields or ()
     made = Draft(fields=fields or FIELDS)
+    rows, width = made.rows, len(fields)
     damaged = size = 0
     time = fields.index(_TIME) if _TIME in fields else None
     times: list[int] = []
@@ -72,15 +75,17 @@ def draft(group: Sequence[Tail], now_ms: int) -> Draft:
         at = tail.at
         count = 0
         for frame in tail.frames:
-            if len(made.rows) >= ROWS_MAX or size >= ROWS_BYTES_MAX:
+            if len(rows) >= ROWS_MAX or size >= ROWS_BYTES_MAX:
                 break
-            damaged += frame.start > at
+            payload = frame.payload
+            length = len(payload)
+            damaged += frame.end - FRAME_BYTES - length > at
             at = frame.end
             count += 1
-            if frame.kind == Kind.RECORD and (values := _values(frame.payload, len(fields))) is not None:
-                made.rows.append(frame.payload)
-                made.values.append(values)
-                size += len(frame.payload)
+            if frame.kind == Kind.RECORD and (values := _values(payload, width)) is not None:
+                rows.append(payload)
+                size += length
+                seen(values)
                 if time is not None and _is_time(values[time]):
                     times.append(values[time])
             elif frame.kind == Kind.DROP and (drop := _drop(frame.payload)) is not None:

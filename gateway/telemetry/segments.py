@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+from typing import NamedTuple
 
 import orjson
 
@@ -25,6 +26,8 @@ PAYLOAD_BYTES_MAX = 64 * 1024
 _MAGIC = b"GHSPOOL1"
 _FRAME_MAGIC = b"\xf7GHR"
 _FRAME = struct.Struct("<4sIIB")
+FRAME_BYTES = _FRAME.size
+"""Of a frame, besides its payload."""
 _HEAD_BYTES_MAX = 64 * 1024
 
 
@@ -47,8 +50,9 @@ class Segment:
         return f"{self.worker}.{self.number:010d}{SUFFIX}"
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
+    """A tuple, since there is one for each record."""
+
     kind: int
     payload: bytes
     end: int
@@ -57,7 +61,7 @@ class Frame:
     @property
     def start(self) -> int:
         """Where in the file it begins: behind the frame before, unless there is damage between."""
-        return self.end - _FRAME.size - len(self.payload)
+        return self.end - FRAME_BYTES - len(self.payload)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +122,12 @@ def read(data: bytes, start: int, *, sealed: bool) -> Read:
     """
     frames: list[Frame] = []
     at = damaged = 0
-    while at < len(data):
-        found = _frame_at(data, at)
+    size = len(data)
+    while at < size:
+        found = _frame_at(data, at, start)
         if isinstance(found, Frame):
-            at = found.end
-            frames.append(Frame(found.kind, found.payload, start + at))
+            at = found.end - start
+            frames.append(found)
             continue
         if found and not sealed:
             break
@@ -136,20 +141,24 @@ def read(data: bytes, start: int, *, sealed: bool) -> Read:
     return Read(tuple(frames), start + at, damaged)
 
 
-def _frame_at(data: bytes, at: int) -> Frame | bool:
-    """The whole frame that begins here; True: one may, and the rest is missing; False: none does."""
+def _frame_at(data: bytes, at: int, start: int = 0) -> Frame | bool:
+    """The whole frame that begins here; True: one may, and the rest is missing; False: none does.
+
+    `start`: where in the file `data` begins.
+    """
     have = len(data) - at
-    if have < _FRAME.size:
+    if have < FRAME_BYTES:
         return _FRAME_MAGIC.startswith(data[at : at + 4]) or data[at : at + 4] == _FRAME_MAGIC
     magic, length, check, kind = _FRAME.unpack_from(data, at)
     if magic != _FRAME_MAGIC or length > PAYLOAD_BYTES_MAX:
         return False
-    if have < _FRAME.size + length:
+    if have < FRAME_BYTES + length:
         return True
-    payload = data[at + _FRAME.size : at + _FRAME.size + length]
+    end = at + FRAME_BYTES + length
+    payload = data[at + FRAME_BYTES : end]
     if zlib.crc32(payload, kind) != check:
         return False
-    return Frame(kind, payload, at + _FRAME.size + length)
+    return Frame(kind, payload, start + end)
 
 
 def _next_frame(data: bytes, at: int) -> int | None:

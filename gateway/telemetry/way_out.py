@@ -6,7 +6,7 @@ import structlog
 
 from gateway.telemetry.batcher import Batcher
 from gateway.telemetry.outbox import Outbox, OutboxUnavailable
-from gateway.telemetry.ship import Shipper
+from gateway.telemetry.ship import Shipped, Shipper
 from shared.protocol.heartbeat import DROP_REASONS_MAX, RecordsHealth
 
 log = structlog.get_logger("telemetry.way_out")
@@ -28,6 +28,11 @@ class WayOut:
                     group.create_task(self._shipper.run())
         finally:
             await self._finish(drain_s)
+
+    @property
+    def shipped(self) -> Shipped | None:
+        """What was sent so far; None where there is nobody to send to."""
+        return None if self._shipper is None else self._shipper.shipped
 
     def health(self) -> RecordsHealth | None:
         """What waits, and what was lost; None while nobody can say. Blocks."""

@@ -53,4 +53,4 @@ def test_a_unit_is_in_the_name_of_whatever_is_counted(plane: str) -> None:
     units = re.compile(r"(_s|_ms|_bytes_max|_max)$")
     defaults = {name: field.default for name, field in PLANES[plane].model_fields.items()}
     counted = {name for name, value in defaults.items() if isinstance(value, int | float) and value is not False}
-    assert {name for name in counted if not units.search(name)} <= {"port", "workers"}
+    assert {name for name in counted if not units.search(name)} <= {"port", "metrics_port", "workers"}

@@ -1,7 +1,7 @@
 """The batcher: every frame that a worker wrote is in exactly one batch, and only then its segment goes."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from queue import Queue
@@ -31,8 +31,11 @@ class Seen:
     def __init__(self) -> None:
         self.ids: list[str] = []
 
-    def __call__(self, fields: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        self.ids += [row[fields.index("id")] for row in rows]
+    def __call__(self, fields: Sequence[str]) -> Callable[[Sequence[Any]], None]:
+        return lambda values: self.see(values[fields.index("id")])
+
+    def see(self, id_: str) -> None:
+        self.ids.append(id_)
 
 
 class Bench:
@@ -288,8 +291,8 @@ class Failing(Seen):
         super().__init__()
         self.called = Queue[int]()
 
-    def __call__(self, fields: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        super().__call__(fields, rows)
+    def see(self, id_: str) -> None:
+        super().see(id_)
         self.called.put(len(self.ids))
         if len(self.ids) == 1:
             raise RuntimeError("a fault nobody foresaw")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.telemetry import batches, segments
-from gateway.telemetry.batches import WAIT_S
+from gateway.telemetry.batches import WAIT_S, Draft
 from gateway.telemetry.segments import Frame, Kind, Segment
 from gateway.telemetry.tails import Tail
 from shared.models.record import FIELDS
@@ -32,6 +32,10 @@ def tail(
         frames=deque(found.frames),
         frame_bytes=sum(map(len, payloads)),
     )
+
+
+def drafted(group: list[Tail], now_ms: int) -> Draft:
+    return batches.draft(group, now_ms, lambda _: None)
 
 
 def row(number: int, started_at_ms: int = NOW_MS) -> bytes:
@@ -58,7 +62,7 @@ def test_many_or_large_ones_do_not_wait() -> None:
 def test_a_batch_ends_with_the_row_that_fills_it(sizes: list[int]) -> None:
     one = tail([orjson.dumps(["x" * size, 1]) for size in sizes] or [row(1)])
     lengths = [len(frame.payload) for frame in one.frames]
-    made = batches.draft([one], NOW_MS)
+    made = drafted([one], NOW_MS)
     taken = [len(text) for text in made.rows]
     assert taken == lengths[: len(taken)]
     assert sum(taken[:-1]) < ROWS_BYTES_MAX
@@ -67,7 +71,7 @@ def test_a_batch_ends_with_the_row_that_fills_it(sizes: list[int]) -> None:
 
 def test_a_batch_has_at_most_so_many_rows_and_the_rest_stays() -> None:
     one = tail([row(number) for number in range(ROWS_MAX + 7)])
-    made = batches.draft([one], NOW_MS)
+    made = drafted([one], NOW_MS)
     assert len(made.rows) == ROWS_MAX
     made.apply()
     assert [frame.payload for frame in one.frames] == [row(number) for number in range(ROWS_MAX, ROWS_MAX + 7)]
@@ -80,17 +84,24 @@ def test_rows_of_other_fields_are_another_batch_and_the_longest_wait_is_first() 
     one.since_s, other.since_s = 2.0, 1.0
     group = batches.due([one, other], 9.0, last=False)
     assert group == [other]
-    made = batches.draft(group, NOW_MS)
+    made = drafted(group, NOW_MS)
     assert (made.fields, made.rows) == (("status",), [b"[1]"])
     made.apply()
     assert batches.due([one, other], 9.0, last=False) == [one]
 
 
 def test_a_batch_says_when_its_records_began() -> None:
-    made = batches.draft([tail([row(1, 30), row(2, 10)]), tail([row(3, 20)], worker="worker-1")], NOW_MS)
+    made = drafted([tail([row(1, 30), row(2, 10)]), tail([row(3, 20)], worker="worker-1")], NOW_MS)
     assert (made.first_ms, made.last_ms) == (10, 30)
     nonsense = tail([orjson.dumps(["lg", time]) for time in (None, "x", -1, True, 2**60)])
-    assert batches.draft([nonsense], NOW_MS).first_ms == NOW_MS
+    assert drafted([nonsense], NOW_MS).first_ms == NOW_MS
+
+
+def test_each_record_is_seen_once_and_nothing_that_is_none() -> None:
+    seen: list[list[object]] = []
+    one = tail([row(1), b"junk", row(2), b"[1]"])
+    batches.draft([one], NOW_MS, lambda values: seen.append(list(values)))
+    assert seen == [["lg_1", NOW_MS], ["lg_2", NOW_MS]]
 
 
 def test_drops_that_workers_tell_are_summed_by_reason() -> None:
@@ -101,7 +112,7 @@ def test_drops_that_workers_tell_are_summed_by_reason() -> None:
         Drop(reason="other", count=INTEGER_MAX, from_ms=1, to_ms=1),
         Drop(reason="other", count=1, from_ms=2, to_ms=2),
     ]
-    made = batches.draft([tail([drop.model_dump_json().encode() for drop in told], kind=Kind.DROP)], NOW_MS)
+    made = drafted([tail([drop.model_dump_json().encode() for drop in told], kind=Kind.DROP)], NOW_MS)
     assert made.rows == []
     assert made.drops == [
         Drop(reason="disk_full", count=5, from_ms=5, to_ms=20),
@@ -112,7 +123,7 @@ def test_drops_that_workers_tell_are_summed_by_reason() -> None:
 @pytest.mark.parametrize("payload", [b"", b"{}", b"[1", b"[1]", b"null", b'["a", 1, 2]'])
 def test_what_is_whole_and_yet_no_record_is_counted_as_damaged(payload: bytes) -> None:
     """GHS/1 17.8."""
-    made = batches.draft([tail([row(1), payload, row(2)])], NOW_MS)
+    made = drafted([tail([row(1), payload, row(2)])], NOW_MS)
     assert made.rows == [row(1), row(2)]
     assert made.drops == [Drop(reason="damaged", count=1, from_ms=NOW_MS, to_ms=NOW_MS)]
 
@@ -120,10 +131,10 @@ def test_what_is_whole_and_yet_no_record_is_counted_as_damaged(payload: bytes) -
 def test_a_drop_that_is_none_and_a_kind_nobody_knows_are_counted_as_damaged() -> None:
     for frame in (Frame(Kind.DROP, b"{}", 200), Frame(99, b"[]", 200)):
         one = Tail(Segment("worker-0", 1), at=frame.start, fields=FEW, frames=deque([frame]), frame_bytes=2)
-        assert [drop.count for drop in batches.draft([one], NOW_MS).drops] == [1]
+        assert [drop.count for drop in drafted([one], NOW_MS).drops] == [1]
 
 
 def test_records_below_a_damaged_head_are_counted_one_by_one() -> None:
-    made = batches.draft([tail([row(1), row(2)], fields=())], NOW_MS)
+    made = drafted([tail([row(1), row(2)], fields=())], NOW_MS)
     assert (made.rows, made.fields) == ([], FIELDS)
     assert [drop.count for drop in made.drops] == [2]

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.telemetry import batches, segments, tails
+from gateway.telemetry.batches import Draft
 from gateway.telemetry.segments import Kind, Segment
 from gateway.telemetry.tails import SLICE_BYTES, Tail
 
@@ -26,6 +27,10 @@ def read_all(tail: Tail, folder: Path) -> list[bytes]:
     while tails.grow(tail, folder, 0.0):
         pass
     return [each.payload for each in tail.frames]
+
+
+def drafted(group: list[Tail], now_ms: int) -> Draft:
+    return batches.draft(group, now_ms, lambda _: None)
 
 
 def on(folder: Path, data: bytes, *, at: int = 0, sealed: bool = True) -> Tail:
@@ -70,7 +75,7 @@ def test_damage_is_counted_by_place_once_wherever_batches_are_cut(
             tail.frames.pop()
             tail.read_to = tail.frames[-1].end
             tail.ended = False
-        made = batches.draft([tail], 0)
+        made = drafted([tail], 0)
         rows += made.rows
         damaged += sum(drop.count for drop in made.drops)
         at = made.cursors[SEGMENT.name]
@@ -92,14 +97,14 @@ def test_more_than_a_slice_is_read_in_slices(tmp_path: Path) -> None:
 def test_damage_longer_than_a_slice_is_passed(tmp_path: Path) -> None:
     tail = on(tmp_path, HEAD + frame(b"[1]") + b"\0" * (3 * SLICE_BYTES) + frame(b"[2]"), sealed=False)
     assert read_all(tail, tmp_path) == [b"[1]", b"[2]"]
-    made = batches.draft([tail], 0)
+    made = drafted([tail], 0)
     assert [drop.count for drop in made.drops] == [1]
 
 
 def test_a_head_that_is_damaged_costs_the_segment_and_is_counted(tmp_path: Path) -> None:
     tail = on(tmp_path, b"x" + HEAD[1:] + frame(b"[1]") + frame(b"[2]"))
     read_all(tail, tmp_path)
-    made = batches.draft([tail], 0)
+    made = drafted([tail], 0)
     assert (made.rows, [drop.count for drop in made.drops]) == ([], [2])
     made.apply()
     assert tail.finished
@@ -109,7 +114,7 @@ def test_a_head_that_is_damaged_costs_the_segment_and_is_counted(tmp_path: Path)
 def test_a_sealed_segment_without_a_head_or_a_frame_is_one_loss(tmp_path: Path, data: bytes) -> None:
     tail = on(tmp_path, data)
     read_all(tail, tmp_path)
-    made = batches.draft([tail], 0)
+    made = drafted([tail], 0)
     assert [drop.count for drop in made.drops] == [1]
     made.apply()
     assert tail.finished
