@@ -73,7 +73,8 @@ class Relay:
             if reply.reader.complete:
                 await _read_out(reply.response)
         finally:
-            exchange.usage = reply.reader.usage
+            if exchange.usage is None:
+                exchange.usage = reply.reader.usage
             reply.response.abort()
 
     async def _events(self, reply: Stream, exchange: Exchange, answer: Answer) -> bytes:
