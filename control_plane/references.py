@@ -11,7 +11,7 @@ import asyncpg
 
 from control_plane.errors import Conflict, Forbidden, Invalid, NotFound
 from control_plane.permissions import ActorKind, Principal
-from shared.models.config import pointer
+from shared.models.config import pointer, slug_in
 
 Path = tuple[str | int, ...]
 
@@ -84,18 +84,24 @@ def key_in(node: Any, path: Path = ()) -> Path | None:
     return next((place for place in found if place is not None), None)
 
 
-def _virtual_keys(node: Any, path: Path) -> Iterator[tuple[Path, str]]:
-    """Where a config names virtual keys: `virtual_key`, and `provider` beginning with `@`."""
+def _virtual_keys(node: Any, path: Path, model: Any = None) -> Iterator[tuple[Path, str]]:
+    """Where a config names virtual keys: `virtual_key`, and `provider` beginning with `@`; where neither stands, the
+    model that is put in the place of the caller's.
+    """
     if not isinstance(node, dict):
         return
     slug, provider, targets = node.get("virtual_key"), node.get("provider"), node.get("targets")
+    overrides = node.get("override_params")
+    model = overrides["model"] if isinstance(overrides, dict) and "model" in overrides else model
     if isinstance(slug, str):
         yield (*path, "virtual_key"), slug
     if isinstance(provider, str) and provider.startswith("@"):
         yield (*path, "provider"), provider[1:]
     if isinstance(targets, list):
         for index, target in enumerate(targets):
-            yield from _virtual_keys(target, (*path, "targets", index))
+            yield from _virtual_keys(target, (*path, "targets", index), model)
+    elif slug is None and provider is None and path and not node.get("passthrough") and (named := slug_in(model)):
+        yield (*path, "override_params", "model"), named
 
 
 async def require_virtual_key(

@@ -24,6 +24,7 @@ from prometheus_client.registry import Collector
 
 from gateway.ids import RequestIds
 from gateway.pipeline.attempt import Attempts, Waits
+from gateway.pipeline.breaker import Breakers
 from gateway.pipeline.pipeline import Pipeline
 from gateway.pipeline.record import Row
 from gateway.providers.registry import adapters, built_in_rows
@@ -150,12 +151,21 @@ async def _worker(settings: Settings, node_keys: NodeKeys, sock: socket.socket, 
         clock=clock,
     )
     recorder = _recorder(settings, name, clock)
-    attempts = Attempts(client, _waits(settings), settings.answer_bytes_max, clock)
-    pipeline = Pipeline(views, attempts, clock, recorder)
+    chance = random.Random()
+    attempts = Attempts(
+        client,
+        _waits(settings),
+        settings.answer_bytes_max,
+        clock,
+        breakers=Breakers(),
+        chance=chance,
+        sleep=asyncio.sleep,
+    )
+    pipeline = Pipeline(views, attempts, clock, recorder, chance)
     flushing = asyncio.create_task(_flush(recorder))
     followed = _Followed()
     following = asyncio.create_task(_follow(settings, node_keys, clock, _applier(settings, name, views), followed))
-    new_id = RequestIds(clock, random.Random().getrandbits)
+    new_id = RequestIds(clock, chance.getrandbits)
     control_plane = _control_plane_client(settings, clock) if settings.admin_forward else None
     admin_api = AdminApi(lambda: followed.control_plane, control_plane)
     front = ColdFront(pipeline, Probes(views, followed.status), admin_api, clock, new_id)

@@ -26,6 +26,7 @@ class Code(StrEnum):
     INLINE_CONFIG_BLOCKED = "inline_config_blocked"
     INLINE_PROVIDER_BLOCKED = "inline_provider_blocked"
     INLINE_CUSTOM_HOST_BLOCKED = "inline_custom_host_blocked"
+    INLINE_FORWARD_HEADERS_BLOCKED = "inline_forward_headers_blocked"
     CUSTOM_HOST_FORBIDDEN = "custom_host_forbidden"
     API_KEY_MISSING = "api_key_missing"
     API_KEY_INVALID = "invalid_api_key"
@@ -38,6 +39,7 @@ class Code(StrEnum):
     ADMIN_API_ELSEWHERE = "admin_api_elsewhere"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     BODY_TIMEOUT = "body_timeout"
+    REQUEST_TIMEOUT = "request_timeout"
     BODY_TOO_LARGE = "body_too_large"
     UPSTREAM_UNREACHABLE = "upstream_unreachable"
     UPSTREAM_BROKEN = "upstream_broken"
@@ -45,6 +47,7 @@ class Code(StrEnum):
     NOT_READY = "not_ready"
     OVERLOADED = "overloaded"
     CREDENTIAL_UNAVAILABLE = "credential_unavailable"
+    LOOP_DETECTED = "loop_detected"
     INTERNAL = "internal_error"
 
 
@@ -77,6 +80,7 @@ TABLE: dict[Code, Row] = {
     Code.INLINE_CONFIG_BLOCKED: _INVALID,
     Code.INLINE_PROVIDER_BLOCKED: _INVALID,
     Code.INLINE_CUSTOM_HOST_BLOCKED: _INVALID,
+    Code.INLINE_FORWARD_HEADERS_BLOCKED: _INVALID,
     Code.CUSTOM_HOST_FORBIDDEN: _INVALID,
     Code.API_KEY_MISSING: Row(401, "authentication_error"),
     Code.API_KEY_INVALID: Row(401, "authentication_error"),
@@ -89,6 +93,7 @@ TABLE: dict[Code, Row] = {
     Code.ADMIN_API_ELSEWHERE: Row(404, "invalid_request_error"),
     Code.METHOD_NOT_ALLOWED: Row(405, "invalid_request_error"),
     Code.BODY_TIMEOUT: Row(408, "timeout_error", retry_helps=True),
+    Code.REQUEST_TIMEOUT: Row(408, "timeout_error", retry_helps=True),
     Code.BODY_TOO_LARGE: Row(413, "invalid_request_error"),
     Code.UPSTREAM_UNREACHABLE: Row(502, "upstream_error", retry_helps=True),
     Code.UPSTREAM_BROKEN: Row(502, "upstream_error", retry_helps=True),
@@ -96,6 +101,7 @@ TABLE: dict[Code, Row] = {
     Code.NOT_READY: Row(503, "server_error", retry_helps=True),
     Code.OVERLOADED: Row(503, "server_error", retry_helps=True),
     Code.CREDENTIAL_UNAVAILABLE: Row(503, "server_error", retry_helps=True),
+    Code.LOOP_DETECTED: Row(508, "invalid_request_error"),
     Code.INTERNAL: Row(500, "server_error", retry_helps=True),
 }
 

@@ -28,7 +28,6 @@ Path = tuple[str | int, ...]
 Fault = tuple[Path, str]
 
 _NUMBER = re.compile(r"\s*([+-]?(?:Infinity|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?))")
-_KEYS = "a condition is about `metadata.name`, `params.name` or `url.pathname`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Key:
     """What a condition looks at."""
 
     source: str
-    """`metadata`, `params` or `url`."""
+    """`metadata`, `params`, `url`, or `headers`."""
     path: FieldPath
     """Of metadata one name, dots and all: it is flat."""
 
@@ -102,14 +101,20 @@ def comparisons_of(query: Query) -> Iterator[Comparison]:
             yield from comparisons_of(part)
 
 
-def parse_key(text: str) -> Key:
-    """Raises ValueError with a sentence that names what is wrong."""
+def parse_key(text: str, *, headers: bool = False) -> Key:
+    """`headers`: those of the request may be named too. Raises ValueError with a sentence that names what is wrong."""
     if text == PATHNAME:
         return Key("url", ("pathname",))
     source, _, name = text.partition(".")
-    if not name or source not in ("metadata", "params"):
-        raise ValueError(f"{_KEYS}; {text!r} is none of them")
-    return Key(source, (name,) if source == "metadata" else parse_path(name))
+    if name and source == "params":
+        return Key(source, parse_path(name))
+    if name and source == "headers" and headers:
+        return Key(source, (name.lower(),))
+    if not name or source != "metadata":
+        raise ValueError(
+            f"{text!r} is none of `metadata.name`, `params.name`, `url.pathname`" + ", `headers.name`" * headers
+        )
+    return Key(source, (name,))
 
 
 def parse_query(data: Any) -> Query:
@@ -274,3 +279,31 @@ _OPERATORS: Mapping[str, Callable[[Any], Callable[[Any], bool]]] = {
     "$nin": _not_among,
     "$regex": _matching,
 }
+
+_SCALAR = {"type": ["string", "number", "boolean", "null"]}
+_NUMBER_SCHEMA = {"type": ["number", "string"]}
+_LIST = {"type": "array", "items": _SCALAR}
+_QUERIES = {"type": "array", "items": {"type": "object"}}
+QUERY_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"$and": _QUERIES, "$or": _QUERIES},
+    "patternProperties": {
+        r"^(metadata|params)\..+$|^url\.pathname$": {
+            "anyOf": [
+                _SCALAR,
+                {
+                    "type": "object",
+                    "properties": {
+                        **dict.fromkeys(("$eq", "$ne"), _SCALAR),
+                        **dict.fromkeys(("$gt", "$gte", "$lt", "$lte"), _NUMBER_SCHEMA),
+                        **dict.fromkeys(("$in", "$nin"), _LIST),
+                        "$regex": {"type": "string", "maxLength": PATTERN_CHARS_MAX},
+                    },
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    },
+    "additionalProperties": False,
+}
+"""JSON schema of a query, for editors. What it lets pass is checked by `parse_query` all the same."""

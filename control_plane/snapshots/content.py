@@ -2,11 +2,12 @@
 
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from control_plane.snapshots.errors import BuildError, at
 from shared.crypto.secret import Secret
 from shared.models.api_key import ApiKey
-from shared.models.config import Config, ConfigBody, ConfigError, parse_config
+from shared.models.config import Config, ConfigBody, ConfigError, parse_config, slug_in
 from shared.models.model import Model
 from shared.models.organisation import Organisation
 from shared.models.price import OwnPrice
@@ -88,12 +89,15 @@ def _check_body(path: _Path, config: Config, virtual_keys: set[str]) -> None:
     _check_node(path, body, virtual_keys)
 
 
-def _check_node(path: _Path, node: ConfigBody, virtual_keys: set[str]) -> None:
+def _check_node(path: _Path, node: ConfigBody, virtual_keys: set[str], model: Any = None, *, root: bool = True) -> None:
     _find((*path, "virtual_key"), node.virtual_key, virtual_keys, "virtual key")
     if node.provider is not None and node.provider.startswith("@"):
         _find((*path, "provider"), node.provider[1:], virtual_keys, "virtual key")
+    model = (node.override_params or {}).get("model", model)
     for index, target in enumerate(node.targets or ()):
-        _check_node((*path, "targets", index), target, virtual_keys)
+        _check_node((*path, "targets", index), target, virtual_keys, model, root=False)
+    if not (root or node.targets or node.provider or node.virtual_key or node.passthrough):
+        _find((*path, "override_params", "model"), slug_in(model), virtual_keys, "virtual key")
 
 
 def _find(path: _Path, name: str | None, known: set[str], what: str) -> None:

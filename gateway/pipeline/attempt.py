@@ -1,11 +1,20 @@
-"""Trying targets: translate, send, fall back. The one file that knows both providers and upstream."""
+"""Trying targets: translate, send, retry, fall back. The one file that knows both providers and upstream.
 
-from dataclasses import dataclass
+Until the first byte of content nothing has gone to the caller: whatever fails before it is tried again, or elsewhere.
+"""
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 
 from gateway.errors import Code, GatewayError
+from gateway.pipeline.breaker import Breakers
+from gateway.pipeline.budget import RetryBudget
 from gateway.pipeline.exchange import Attempt, Exchange
+from gateway.pipeline.pause import PAUSES_S_MAX, pause_s
 from gateway.pipeline.resolve import effective_model
-from gateway.providers.base import BrokenAnswer, Call, StreamReader, Untranslatable, Usage
+from gateway.pipeline.shape import shaped
+from gateway.providers.base import USER_AGENT, BrokenAnswer, Call, StreamReader, Untranslatable, Usage
 from gateway.upstream.errors import (
     AddressForbidden,
     ConnectFailed,
@@ -19,12 +28,18 @@ from gateway.upstream.errors import (
     UpstreamError,
 )
 from gateway.upstream.messages import Deadlines, UpstreamClient, UpstreamRequest, UpstreamResponse
-from gateway.view.route import CredentialUnavailable, Fallback, Route, Target
+from gateway.view.route import AS_IT_COMES, CredentialUnavailable, DeadEnd, Fallback, Retry, Route, Target
 from shared.clock import Clock
 
 ERROR_BODY_BYTES_MAX = 1024 * 1024
+HELD_BYTES_MAX = 64 * 1024
+HELD_S_MAX = 10.0
+"""What of a stream comes before its content is held back so far and so long, while it can still be taken back."""
+
 _WITHOUT_BODY = frozenset({204, 205, 304})
 """Statuses that HTTP gives no body: one of them with an error in it would be read as the start of the next answer."""
+
+Sleep = Callable[[float], Awaitable[None]]
 
 
 @dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
@@ -33,6 +48,8 @@ class Whole:
 
     target: Target
     response: UpstreamResponse
+    status: int
+    """The response's own, or that of an error which came as the first event of a stream."""
     body: bytes
     usage: Usage | None
 
@@ -43,7 +60,12 @@ class Stream:
 
     target: Target
     response: UpstreamResponse
+    status: int
     reader: StreamReader
+    first: bytes
+    """The events that came with its first content."""
+    ended: bool = False
+    """They are all."""
 
 
 Reply = Whole | Stream
@@ -58,43 +80,126 @@ class Waits:
 
 
 class Attempts:
-    __slots__ = ("_answer_bytes_max", "_client", "_clock", "_waits")
+    __slots__ = ("_answer_bytes_max", "_breakers", "_budget", "_chance", "_client", "_clock", "_sleep", "_waits")
 
-    def __init__(self, client: UpstreamClient, waits: Waits, answer_bytes_max: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        client: UpstreamClient,
+        waits: Waits,
+        answer_bytes_max: int,
+        clock: Clock,
+        *,
+        breakers: Breakers,
+        chance: random.Random,
+        sleep: Sleep,
+    ) -> None:
+        """`chance` and `sleep` are for the pauses between retries."""
         self._client = client
         self._waits = waits
         self._answer_bytes_max = answer_bytes_max
         self._clock = clock
+        self._breakers = breakers
+        self._chance = chance
+        self._sleep = sleep
+        self._budget = RetryBudget()
 
-    async def run(self, route: Route, call: Call, exchange: Exchange) -> Reply:
+    def is_out(self, target: Target, now_s: float) -> bool:
+        """Whether its breaker leaves a target out now."""
+        return self._breakers.is_out(target, now_s)
+
+    async def run(self, plan: Route, call: Call, exchange: Exchange) -> Reply:
         """The first reply that is good enough, else the last one. Raises the last GatewayError if none answered."""
-        if isinstance(route, Target):
-            return await self._try(route, call, exchange)
-        for child in route.routes[:-1]:
+        if isinstance(plan, Target):
+            now_s = self._clock.monotonic_s()
+            self._budget.called(now_s)
+            exchange.retry_told = 0
+            handling = plan.handling
+            if handling.retry is not None:
+                return await self._retried(plan, handling.retry, call, exchange, now_s)
+            if plan.breaker_key:
+                return await self._watched(plan, call, exchange, now_s)
+            return await self._try(plan, call, exchange, now_s)
+        if isinstance(plan, DeadEnd):
+            raise plan.error
+        assert isinstance(plan, Fallback), "what is tried was drawn before"
+        for child in plan.routes[:-1]:
             try:
                 reply = await self.run(child, call, exchange)
-            except GatewayError:
-                pass  # Nobody answered, so there is no status that `on_status_codes` could name.
+            except GatewayError as error:
+                if not _error_goes_on(plan, error):
+                    raise
             else:
-                if not _goes_on(route, reply.response.status):
+                if not _goes_on(plan, reply.status):
                     return reply
                 reply.response.abort()
             exchange.fallbacks += 1
-        return await self.run(route.routes[-1], call, exchange)
+        return await self.run(plan.routes[-1], call, exchange)
 
-    async def _try(self, target: Target, call: Call, exchange: Exchange) -> Reply:
-        attempt = Attempt(target, effective_model(target, call), self._clock.monotonic_s(), sent=False)
+    async def _retried(self, target: Target, retry: Retry, call: Call, exchange: Exchange, now_s: float) -> Reply:
+        paused_s = 0.0
+        while True:
+            outcome: Reply | GatewayError
+            try:
+                outcome = await self._watched(target, call, exchange, now_s)
+            except GatewayError as error:
+                outcome = error
+            if not _is_retried(retry, outcome):
+                return _given(outcome)
+            now_s = self._clock.monotonic_s()
+            wait_s = self._pause_s(exchange.retry_told, retry, outcome)
+            is_over = exchange.retry_told >= retry.attempts or paused_s + wait_s >= PAUSES_S_MAX
+            # A retry that could only begin when the call's time is over is none.
+            if is_over or now_s + wait_s >= (exchange.due_s or now_s) or not self._budget.take(now_s):
+                exchange.retry_told = -1
+                return _given(outcome)
+            if not isinstance(outcome, GatewayError):
+                outcome.response.abort()
+            await self._sleep(wait_s)
+            paused_s += wait_s
+            exchange.paused_s += wait_s
+            exchange.retries += 1
+            exchange.retry_told += 1
+            now_s = self._clock.monotonic_s()
+
+    def _pause_s(self, retries: int, retry: Retry, outcome: Reply | GatewayError) -> float:
+        if isinstance(outcome, GatewayError):
+            return pause_s(retries, retry, None, {}, self._chance, 0)
+        headers = outcome.response.headers
+        return pause_s(retries, retry, outcome.status, headers, self._chance, self._clock.wall_ms())
+
+    async def _watched(self, target: Target, call: Call, exchange: Exchange, now_s: float) -> Reply:
+        """Try it, and let its breaker know, if it has one."""
+        if not target.breaker_key:
+            return await self._try(target, call, exchange, now_s)
+        probe = self._breakers.began(target, now_s)
+        try:
+            reply = await self._try(target, call, exchange, now_s)
+        except GatewayError as error:
+            if error.code in _PROVIDERS_FAULTS:
+                self._breakers.ended(target, self._clock.monotonic_s(), None, probe)
+                probe = None
+            raise
+        else:
+            self._breakers.ended(target, self._clock.monotonic_s(), reply.status, probe)
+            probe = None
+            return reply
+        finally:
+            self._breakers.abandoned(target, self._clock.monotonic_s(), probe)
+
+    async def _try(self, target: Target, call: Call, exchange: Exchange, now_s: float) -> Reply:
+        deadlines = self._deadlines(target, call, exchange, now_s)
+        attempt = Attempt(target, effective_model(target, call), now_s, sent=False)
         exchange.attempts.append(attempt)
         response: UpstreamResponse | None = None
         try:
-            request = self._request(target, attempt.model, call, exchange)
+            request = self._request(target, attempt.model, call, exchange, deadlines)
             attempt.sent = True
             response = await self._client.send(request)
             attempt.status = response.status
             return await self._reply(target, call, response, attempt)
         except UpstreamError as error:
             attempt.sent = not isinstance(error, _UNSENT)
-            raise _failed(attempt, renamed(error, target)) from error
+            raise _failed(attempt, self._renamed(error, target, now_s)) from error
         except BrokenAnswer as error:
             if response is not None:
                 response.abort()
@@ -109,46 +214,129 @@ class Attempts:
         finally:
             attempt.ended_s = self._clock.monotonic_s()
 
-    def _request(self, target: Target, model: str, call: Call, exchange: Exchange) -> UpstreamRequest:
+    def _deadlines(self, target: Target, call: Call, exchange: Exchange, now_s: float) -> Deadlines:
+        """What the attempt may take: as the config or the caller says, within what the call may take as a whole."""
+        waits = self._waits.stream if call.stream else self._waits.plain
+        timeout_ms = target.handling.timeout_ms
+        if exchange.due_s is None:
+            exchange.due_s = now_s + waits.total_s
+            if timeout_ms is None:
+                return waits
+        left_s = exchange.due_s - now_s
+        if left_s <= 0:
+            message = f"the call as a whole has taken the {waits.total_s:g} s it may take; nothing more is tried"
+            raise GatewayError(Code.UPSTREAM_TIMEOUT, message)
+        if timeout_ms is None:
+            return replace(waits, total_s=left_s)
+        timeout_s = timeout_ms / 1_000
+        return replace(
+            waits,
+            connect_s=min(waits.connect_s, timeout_s),
+            head_s=timeout_s,
+            total_s=left_s if call.stream else min(left_s, timeout_s),
+        )
+
+    def _request(
+        self, target: Target, model: str, call: Call, exchange: Exchange, deadlines: Deadlines
+    ) -> UpstreamRequest:
         try:
             key = target.credential.key() if target.credential is not None else None
         except CredentialUnavailable as error:
             raise GatewayError(Code.CREDENTIAL_UNAVAILABLE, str(error)) from None
-        overrides = target.overrides or {}
-        if target.models is not None or (exchange.caller is not None and exchange.caller.models is not None):
-            # Written anew: of two `model` keys in one body the provider might read the one that was not checked.
-            overrides = {**overrides, "model": model}
         try:
+            overrides = target.overrides or {}
+            if target.handling is not AS_IT_COMES:
+                call, overrides = shaped(call, target, exchange.headers)
+            if target.models is not None or (exchange.caller is not None and exchange.caller.models is not None):
+                # Written anew: of two `model` keys in one body the provider might read the one that was not checked.
+                overrides = {**overrides, "model": model}
             translated = target.adapter.request(call, target.place, key, overrides, model)
         except Untranslatable as error:
             raise GatewayError(Code.BODY_INVALID, str(error), param="") from None
+        headers = translated.headers
+        if "user-agent" in target.handling.forward_headers and "user-agent" in exchange.headers:
+            headers = headers.replace(USER_AGENT, b"", 1)
         return UpstreamRequest(
             origin=target.place.origin,
             method="POST",
             target=translated.target,
-            headers=translated.headers,
+            headers=headers,
             body=translated.body,
-            deadlines=self._waits.stream if call.stream else self._waits.plain,
+            deadlines=deadlines,
         )
 
     async def _reply(self, target: Target, call: Call, response: UpstreamResponse, attempt: Attempt) -> Reply:
-        if response.status in _WITHOUT_BODY:
+        status = response.status
+        if status in _WITHOUT_BODY:
             raise BrokenAnswer("that says nothing to a call")
         content_type = response.headers.get("content-type", "")
-        if not 200 <= response.status < 300:
+        if not 200 <= status < 300:
             attempt.retry_after = response.headers.get("retry-after")
             body = await response.read(ERROR_BODY_BYTES_MAX)
-            shaped = target.adapter.error(target.place.provider, response.status, content_type, body)
-            return Whole(target, response, shaped, None)
+            shaped_error = target.adapter.error(target.place.provider, status, content_type, body)
+            return Whole(target, response, status, shaped_error, None)
         if call.stream and content_type.lower().startswith("text/event-stream"):
-            return Stream(target, response, target.adapter.stream(call))
+            return await self._stream(target, call, response, attempt)
         body, usage = target.adapter.answer(call, await response.read(self._answer_bytes_max))
-        return Whole(target, response, body, usage)
+        return Whole(target, response, status, body, usage)
+
+    async def _stream(self, target: Target, call: Call, response: UpstreamResponse, attempt: Attempt) -> Reply:
+        """The stream from its first content on. An error before it is an answer like one that comes alone."""
+        reader = target.adapter.stream(call)
+        reply = Stream(target, response, response.status, reader, b"")
+        held_s: float | None = None
+        while not (reader.begun or reader.complete or reader.failed):
+            data = await response.chunk()
+            if not data:
+                reply.first += reader.end()
+                reply.ended = True
+                return reply
+            reply.first += reader.feed(data)
+            if not reader.begun:
+                now_s = self._clock.monotonic_s()
+                held_s = now_s if held_s is None else held_s
+                if len(reply.first) > HELD_BYTES_MAX or now_s - held_s >= HELD_S_MAX:
+                    return reply
+        failure = reader.failure
+        if failure is None or reader.begun:
+            return reply
+        response.abort()
+        attempt.status = failure.status
+        body = target.adapter.error(target.place.provider, failure.status, "application/json", failure.body)
+        return Whole(target, response, failure.status, body, None)
+
+    def _renamed(self, error: UpstreamError, target: Target, began_s: float) -> GatewayError:
+        timeout_ms = target.handling.timeout_ms
+        if timeout_ms is None or not isinstance(error, _LATE):
+            return renamed(error, target)
+        if self._clock.monotonic_s() - began_s < timeout_ms / 1_000:
+            return renamed(error, target)
+        message = f"Request exceeded the timeout sent in the request: {timeout_ms}ms"
+        return GatewayError(Code.REQUEST_TIMEOUT, message)
+
+
+class Unanswered(GatewayError):
+    """Nobody answered: there was no connection, or it was lost."""
 
 
 def _failed(attempt: Attempt, error: GatewayError) -> GatewayError:
     attempt.error = error.code.value
     return error
+
+
+def _given(outcome: Reply | GatewayError) -> Reply:
+    if isinstance(outcome, GatewayError):
+        raise outcome
+    return outcome
+
+
+def _is_retried(retry: Retry, outcome: Reply | GatewayError) -> bool:
+    """Whoever does not answer at all is asked again, whatever the list says, as in the original."""
+    if not isinstance(outcome, GatewayError):
+        return outcome.status in retry.on_status_codes
+    if isinstance(outcome, Unanswered):
+        return True
+    return outcome.code in _PROVIDERS_FAULTS and outcome.row.status in retry.on_status_codes
 
 
 def _goes_on(fallback: Fallback, status: int) -> bool:
@@ -157,8 +345,17 @@ def _goes_on(fallback: Fallback, status: int) -> bool:
     return status in fallback.on_status_codes
 
 
+def _error_goes_on(fallback: Fallback, error: GatewayError) -> bool:
+    """Nobody answered, so there is no status that a list could name; only a timeout that was asked for has one."""
+    return error.code is not Code.REQUEST_TIMEOUT or _goes_on(fallback, error.row.status)
+
+
 _UNSENT = (AddressForbidden, ConnectFailed, ConnectTimeout)
 """The provider never saw the request."""
+_LATE = (ConnectTimeout, FirstByteTimeout, StallTimeout, TotalTimeout)
+_PROVIDERS_FAULTS = frozenset(
+    (Code.UPSTREAM_UNREACHABLE, Code.UPSTREAM_TIMEOUT, Code.UPSTREAM_BROKEN, Code.REQUEST_TIMEOUT)
+)
 
 _WORDS: dict[type[UpstreamError], tuple[Code, str]] = {
     ConnectFailed: (Code.UPSTREAM_UNREACHABLE, "could not be reached"),
@@ -183,4 +380,5 @@ def renamed(error: UpstreamError, target: Target) -> GatewayError:
         message = f"{provider} resolves to an address that this gateway does not call; its operator can allow it"
         return GatewayError(Code.UPSTREAM_UNREACHABLE, message)
     code, words = next((_WORDS[kind] for kind in type(error).__mro__ if kind in _WORDS), _FAILED)
-    return GatewayError(code, f"{provider} {words}")
+    made = Unanswered if isinstance(error, ConnectFailed | ConnectTimeout | Cut) else GatewayError
+    return made(code, f"{provider} {words}")

@@ -31,11 +31,19 @@ def require_scope(caller: Caller, scope: str) -> None:
         raise GatewayError(Code.SCOPE_MISSING, f"this API key lacks the scope `{scope}`")
 
 
+def require_model(caller: Caller, model: str) -> None:
+    if caller.models is None or caller.may_use(model):
+        return
+    if model.startswith("@") and caller.may_use(model.partition("/")[2]):
+        return
+    raise GatewayError(Code.MODEL_FORBIDDEN, f"this API key may not use the model {model!r}", param="/model")
+
+
 def provider_key(headers: Mapping[str, str]) -> Secret | None:
     """The caller's own provider key, if one stands in a provider's header. Raises GatewayError 400 if it is none."""
     for name in _PROVIDER_HEADERS:
         value = headers.get(name)
-        if value is None or not (bare := _bare(value)) or bare.startswith(_STAY_HERE):
+        if value is None or is_ours(value) or not (bare := _bare(value)):
             continue
         key = Secret(bare.encode("utf-8", "surrogateescape"))
         if not fits_a_header(key):
@@ -43,6 +51,11 @@ def provider_key(headers: Mapping[str, str]) -> Secret | None:
             raise GatewayError(Code.HEADER_INVALID, message, param=name)
         return key
     return None
+
+
+def is_ours(value: str) -> bool:
+    """Whether a header's value holds a key or token of ours, which never leaves."""
+    return _bare(value).startswith(_STAY_HERE)
 
 
 def _our_key(headers: Mapping[str, str]) -> str:

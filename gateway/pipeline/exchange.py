@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.errors import GatewayError
+from gateway.pipeline.metadata import Metadata, read_metadata
 from gateway.providers.base import Call, Door, Usage
 from gateway.view.route import Target
 from gateway.view.view import Caller, ConfigEntry, ConfigView
@@ -61,6 +62,8 @@ class Exchange:
     view: ConfigView | None = None
     caller: Caller | None = None
     call: Call | None = None
+    metadata: Metadata | None = None
+    """None: nobody has asked for it."""
     way: str | None = None
     """How its target was named."""
     config: ConfigEntry | None = None
@@ -68,6 +71,14 @@ class Exchange:
     attempts: list[Attempt] = field(default_factory=list)
     fallbacks: int = 0
     """Targets given up before the last one tried."""
+    retries: int = 0
+    """Attempts that repeated one to the same target."""
+    retry_told: int = 0
+    """`x-portkey-retry-attempt-count`: which retry of the last target answered; -1: none was left, or wanted."""
+    paused_s: float = 0.0
+    """Between attempts, for the provider's sake."""
+    due_s: float | None = None
+    """When every attempt must have ended; None: none has begun."""
     status: int | None = None
     error: str | None = None
     usage: Usage | None = None
@@ -76,6 +87,11 @@ class Exchange:
     ending: str | None = None
     """As in the record; None: it has not ended, or the caller left."""
     recorded: bool = False
+
+    def told_metadata(self) -> Metadata:
+        if self.metadata is None:
+            self.metadata = read_metadata(self.headers)
+        return self.metadata
 
     @property
     def trace_id(self) -> str:

@@ -1,22 +1,33 @@
 """The corridor: what happens to a call, from its bytes to its answer. Start reading here."""
 
+import random
+from functools import partial
+
 from gateway.errors import Code, GatewayError
+from gateway.pipeline.allow import allow
 from gateway.pipeline.attempt import Attempts
 from gateway.pipeline.authenticate import authenticate, require_scope
+from gateway.pipeline.choose import Draw, Facts, decide
 from gateway.pipeline.exchange import Answer, Exchange, Records
 from gateway.pipeline.read import read_call
 from gateway.pipeline.relay import Relay
-from gateway.pipeline.resolve import resolve
+from gateway.pipeline.resolve import Resolved, resolve
+from gateway.providers.base import Call
 from gateway.view.holder import ViewHolder
-from gateway.view.view import ConfigView
+from gateway.view.route import Route, Target
+from gateway.view.view import Caller, ConfigView
 from shared.clock import Clock
 
 
 class Pipeline:
-    __slots__ = ("_attempts", "_clock", "_records", "_relay", "_views")
+    __slots__ = ("_attempts", "_chance", "_clock", "_records", "_relay", "_views")
 
-    def __init__(self, views: ViewHolder, attempts: Attempts, clock: Clock, records: Records) -> None:
+    def __init__(
+        self, views: ViewHolder, attempts: Attempts, clock: Clock, records: Records, chance: random.Random
+    ) -> None:
+        """`chance` draws among targets by their weights."""
         self._views = views
+        self._chance = chance
         self._attempts = attempts
         self._clock = clock
         self._records = records
@@ -33,7 +44,8 @@ class Pipeline:
                 call = exchange.call = read_call(exchange.door, exchange.headers, exchange.body)
                 resolved = resolve(exchange.headers, call, caller)
                 exchange.way, exchange.config = resolved.way, resolved.config
-                reply = await self._attempts.run(resolved.route, call, exchange)
+                plan = self._plan(resolved, exchange, call, caller)
+                reply = await self._attempts.run(plan, call, exchange)
             except GatewayError as error:
                 await self._relay.refuse(error, exchange, answer)
             else:
@@ -48,6 +60,19 @@ class Pipeline:
             raise
         finally:
             self._records.end(exchange)
+
+    def _plan(self, resolved: Resolved, exchange: Exchange, call: Call, caller: Caller) -> Route:
+        """What is tried, and in which order. Raises GatewayError for what may not be tried."""
+        route = resolved.route
+        if isinstance(route, Target):
+            allow(route, resolved, call, caller)
+            return route
+        facts = Facts(call, exchange.headers, exchange.told_metadata)
+        route = decide(route, facts)
+        allow(route, resolved, call, caller)
+        now_s = self._clock.monotonic_s()
+        is_out = partial(self._attempts.is_out, now_s=now_s)
+        return Draw(facts, self._chance.random, is_out, self._clock.wall_ms()).plan(route)
 
     def view(self) -> ConfigView:
         """Raises GatewayError 503 while no verified configuration is there."""

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 import orjson
 
 from gateway.errors import Code, GatewayError
+from gateway.pipeline.hops import next_hop
 from gateway.providers.base import Call, Door
 
-_FORWARDED = (
+FORWARDED = (
     "openai-organization",
     "openai-project",
     "openai-beta",
@@ -60,8 +61,8 @@ def _what_is_malformed(body: bytes, error: orjson.JSONDecodeError) -> str:
 
 
 def _forwarded(headers: Mapping[str, str]) -> bytes:
-    block = b""
-    for name in _FORWARDED:
+    block = next_hop(headers)
+    for name in FORWARDED:
         value = headers.get(name)
         if value is None:
             continue

@@ -10,9 +10,8 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from itertools import islice
 
-import orjson
-
 from gateway.pipeline.exchange import Attempt, Exchange
+from gateway.pipeline.metadata import NO_METADATA, Metadata
 from gateway.providers.base import Usage
 from gateway.view.view import Caller, ConfigView
 from shared.models.record import (
@@ -58,6 +57,7 @@ def row_of(exchange: Exchange, now_s: float, pseudonym: Pseudonym) -> Row:
         told.append(
             (target.path, place.provider, model, target.virtual_key_id, last.status, last.error, began_us, took_us)
         )
+    provider_us += _us(exchange.paused_s)
     usage_from, usage = _settled(exchange, last)
     unsettled += usage_from == "unknown"  # Of the last one it is known better than of those given up.
     receive_us = None if exchange.received_s is None else _us(exchange.received_s - started_s)
@@ -70,9 +70,8 @@ def row_of(exchange: Exchange, now_s: float, pseudonym: Pseudonym) -> Row:
         overhead_us = max(first_byte_us - (receive_us or 0) - provider_us, 0)
     metadata: dict[str, str] = {}
     user = call.body.get("user") if call is not None else None
-    given = headers.get("x-portkey-metadata") or headers.get("x-gatehouse-metadata")
-    if given is not None:
-        user, metadata = _user_and_metadata(given, user, caller)
+    if (sent := exchange.told_metadata()) is not NO_METADATA:
+        user, metadata = _user_and_metadata(sent, user, caller)
     row = [
         exchange.id,
         started_ms,
@@ -94,7 +93,7 @@ def row_of(exchange: Exchange, now_s: float, pseudonym: Pseudonym) -> Row:
         exchange.ending or "left",
         exchange.error,
         len(told),
-        0,
+        exchange.retries,
         exchange.fallbacks,
         unsettled,
         told[-ATTEMPTS_MAX:],
@@ -218,23 +217,11 @@ def _retry_after_s(text: str) -> int | None:
     return int(text)
 
 
-def _user_and_metadata(text: str, user: object, caller: Caller | None) -> tuple[object, dict[str, str]]:
+def _user_and_metadata(sent: Metadata, user: object, caller: Caller | None) -> tuple[object, dict[str, str]]:
     """The end user the request names, and of its metadata what the workspace lets be told."""
-    metadata = _metadata(text)
     keys = caller.workspace.metadata_keys if caller is not None else frozenset()
-    shared = {key: value for key, value in metadata.items() if key in keys and len(key) <= METADATA_CHARS_MAX}
-    return metadata.get("_user", user), dict(islice(shared.items(), METADATA_KEYS_MAX))
-
-
-def _metadata(text: str) -> dict[str, str]:
-    """What of the header is metadata: strings of a size that the original takes. The rest is no metadata."""
-    try:
-        parsed = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return {}
-    if not isinstance(parsed, dict):
-        return {}
-    return {k: v for k, v in parsed.items() if isinstance(v, str) and len(v) <= METADATA_CHARS_MAX}
+    shared = {key: value for key, value in sent.values.items() if key in keys and len(key) <= METADATA_CHARS_MAX}
+    return sent.values.get("_user", user), dict(islice(shared.items(), METADATA_KEYS_MAX))
 
 
 def _id_in(headers: Mapping[str, str], name: str, other: str) -> str | None:

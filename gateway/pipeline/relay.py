@@ -14,11 +14,13 @@ from gateway.providers.base import BrokenAnswer
 from gateway.upstream.errors import UpstreamError
 from gateway.upstream.messages import UpstreamResponse
 from shared.clock import Clock
+from shared.models.strategy import RETRIES_MAX
 
 READ_OUT_S = 1.0
 PROVIDER_ERROR = "provider_error"
 """In a record: the error that was passed on is the provider's own."""
 
+_RETRIES = {count: str(count) for count in range(-1, RETRIES_MAX + 1)}
 _PASSED = frozenset(
     ("retry-after", "retry-after-ms", "request-id", "x-request-id", "x-amzn-requestid", "cf-ray", "x-should-retry")
 )
@@ -36,7 +38,7 @@ class Relay:
 
     async def reply(self, reply: Reply, exchange: Exchange, answer: Answer) -> None:
         """Write the reply to its end. A stream that breaks ends with an error event, then properly."""
-        exchange.status = status = reply.response.status
+        exchange.status = status = reply.status
         if isinstance(reply, Stream):
             await self._stream(reply, exchange, answer)
             return
@@ -47,7 +49,7 @@ class Relay:
 
     async def refuse(self, error: GatewayError, exchange: Exchange, answer: Answer) -> None:
         """The gateway's own error as a whole answer."""
-        headers, body = refusal(error, exchange.id, exchange.trace_id)
+        headers, body = refusal(error, exchange.id, exchange.trace_id, exchange.retry_told)
         exchange.refused(error, len(body))
         await self._whole(error.row.status, headers + _target(exchange), body, exchange, answer)
 
@@ -62,7 +64,7 @@ class Relay:
     async def _stream(self, reply: Stream, exchange: Exchange, answer: Answer) -> None:
         headers = _headers(reply, exchange, "text/event-stream; charset=utf-8")
         try:
-            await answer.head(reply.response.status, headers, None)
+            await answer.head(reply.status, headers, None)
             last = await self._events(reply, exchange, answer)
             exchange.usage = reply.reader.usage
             self._count(last, exchange)
@@ -80,14 +82,17 @@ class Relay:
     async def _events(self, reply: Stream, exchange: Exchange, answer: Answer) -> bytes:
         """Pass the events on as they come, but for the last ones, which are returned: the record comes before them."""
         response, reader = reply.response, reply.reader
-        events = b""
+        events = reply.first
         try:
-            while not reader.complete and (data := await response.chunk()):
-                events = reader.feed(data)
-                if events and not reader.complete:
+            while not (reader.complete or reply.ended):
+                if events:
                     await self._send(events, exchange, answer)
                     events = b""
-            events += reader.end()
+                if not (data := await response.chunk()):
+                    break
+                events = reader.feed(data)
+            if not reply.ended:
+                events += reader.end()
         except UpstreamError as error:
             return events + _broken_off(renamed(error, reply.target), exchange)
         except BrokenAnswer as error:
@@ -123,9 +128,9 @@ def _broken_off(error: GatewayError, exchange: Exchange) -> bytes:
     return b"data: %b\n\n" % orjson.dumps(error_body(error, exchange.id))
 
 
-def refusal(error: GatewayError, request_id: str, trace_id: str) -> tuple[Headers, bytes]:
+def refusal(error: GatewayError, request_id: str, trace_id: str, retries: int = 0) -> tuple[Headers, bytes]:
     """Headers and body of the gateway's own error."""
-    headers = [*_ours(request_id, trace_id), ("content-type", "application/json")]
+    headers = [*_ours(request_id, trace_id, retries), ("content-type", "application/json")]
     if error.retry_after_s is not None:
         headers.append(("retry-after", str(error.retry_after_s)))
     if not error.row.retry_helps:
@@ -150,19 +155,19 @@ def error_body(error: GatewayError, request_id: str) -> dict[str, object]:
 
 
 def _headers(reply: Reply, exchange: Exchange, content_type: str) -> Headers:
-    headers = _ours(exchange.id, exchange.trace_id)
+    headers = _ours(exchange.id, exchange.trace_id, exchange.retry_told)
     headers.extend(_target(exchange))
     headers.append(("content-type", content_type))
     headers.extend(_passed(reply.response.headers))
     return headers
 
 
-def _ours(request_id: str, trace_id: str) -> Headers:
+def _ours(request_id: str, trace_id: str, retries: int) -> Headers:
     return [
         ("x-portkey-request-id", request_id),
         ("x-portkey-trace-id", trace_id),
         ("x-portkey-cache-status", "DISABLED"),
-        ("x-portkey-retry-attempt-count", "0"),
+        ("x-portkey-retry-attempt-count", _RETRIES[retries]),
     ]
 
 

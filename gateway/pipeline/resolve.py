@@ -3,9 +3,12 @@
 1. a config in the header, 2. a virtual key in the header, 3. a provider in the header (`@slug`, or bare with the
 caller's own key), 4. `@slug/model` in the body, 5. a bare model name: the workspace's alias, else the only virtual key
 that lists it, else the key's default config. A config without targets joins what the other ways name.
+
+What the headers say of a call's handling wins over any config. Whether its targets may be used is asked in `allow.py`,
+when conditions have been decided.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -13,13 +16,27 @@ from typing import Any
 import orjson
 
 from gateway.errors import Code, Fault, GatewayError
-from gateway.pipeline.authenticate import provider_key
+from gateway.pipeline.authenticate import provider_key, require_model
 from gateway.pipeline.exchange import own_header
 from gateway.providers.base import Call
-from gateway.view.plan import Names, at_host, compile_route, known, known_provider, known_virtual_key, target_of
-from gateway.view.route import Fallback, Route, Target, targets_of
+from gateway.view.plan import (
+    Names,
+    at_host,
+    compile_route,
+    handled,
+    handled_so,
+    known,
+    known_provider,
+    known_virtual_key,
+    target_of,
+)
+from gateway.view.route import Handling, Passthrough, Retry, Route, Target, mapped, targets_of
 from gateway.view.view import Caller, ConfigEntry
-from shared.models.config import ConfigBody, ConfigError, parse_config
+from shared.models.config import ConfigBody, ConfigError, parse_config, slug_in
+from shared.models.forward_headers import NAMES_MAX, forwardable
+from shared.models.strategy import RETRIED, RETRIES_MAX
+
+TIMEOUT_MS_DIGITS_MAX = 8
 
 _JSON_BEGINS = ("{", "[", '"')
 """What begins so is meant as JSON: it is never repeated in an error, since a key may stand in it."""
@@ -44,6 +61,10 @@ class Resolved:
     way: Way
     config: ConfigEntry | None
     """The saved config that applied, whether it named the target or joined it."""
+    chosen: bool = False
+    """The caller chose the config that named the route, so the models in it are the caller's choice too."""
+    joined: ConfigBody | None = None
+    """The config that the caller chose and that joined the route: likewise."""
 
 
 @dataclass(slots=True)  # Likewise.
@@ -52,6 +73,7 @@ class _Given:
 
     body: ConfigBody
     route: Route | None
+    owner: str
     entry: ConfigEntry | None = None
 
     @property
@@ -60,28 +82,31 @@ class _Given:
 
 
 def resolve(headers: Mapping[str, str], call: Call, caller: Caller) -> Resolved:
-    """The route of a call, every target of it allowed. Raises GatewayError 400 or 403 naming what is wrong."""
-    _check_requested_model(call, caller)
+    """What the call may come to. Raises GatewayError 400 or 403 naming what is wrong."""
+    model = call.body.get("model")
+    if model is not None:
+        require_model(caller, model)
     default = _default(caller)
     config = _config(headers, caller)
+    chosen = config is not None and (default is None or config.body is not default.body)
+    joined: ConfigBody | None = None
     applied = config
     if config is not None and config.route is not None:
         route, way = config.route, Way.INLINE_CONFIG if config.inline else Way.CONFIG
     else:
-        route, way = _named(headers, call, caller, default)
+        joining = config if config is not None else default
+        joining = joining if joining is not None and joining.route is None else None
+        route, way = _named(headers, call, caller, default, joining)
         if way is Way.DEFAULT_CONFIG:
             applied = default
-        joining = config if config is not None else default
-        if joining is not None and joining.route is None:
+        if joining is not None:
             route, applied = _joined(route, joining), joining
-    host = own_header(headers, "custom-host")
-    if host is not None:
-        route = _map(route, lambda target: at_host(target, host, inline=True))
-    if config is not None and (default is None or config.body is not default.body):
-        _check_chosen_models(config, caller)
-    for target in targets_of(route):
-        _check_allowed(target, call, caller)
-    return Resolved(route, way, applied.entry if applied is not None else None)
+            joined = joining.body if chosen else None
+        chosen = False
+    if not isinstance(route, Target):
+        route = _passed_through(route, headers, call, caller)
+    route = _with_headers(route, headers, caller)
+    return Resolved(route, way, applied.entry if applied is not None else None, chosen, joined)
 
 
 def effective_model(target: Target, call: Call) -> str:
@@ -90,6 +115,8 @@ def effective_model(target: Target, call: Call) -> str:
     Raises GatewayError 400 if none is named anywhere.
     """
     model: str | None = (target.overrides or {}).get("model") or target.model or call.body.get("model")
+    if model is None and target.handling.defaults is not None:
+        model = target.handling.defaults.get("model")
     if model is not None and model.startswith("@"):
         model = model.removeprefix(f"@{target.virtual_key}/")
     if not model:
@@ -107,7 +134,7 @@ def _config(headers: Mapping[str, str], caller: Caller) -> _Given | None:
             raise GatewayError(
                 Code.SLUG_UNKNOWN, f"no config {text.strip()!r} in this workspace", param="x-portkey-config"
             )
-        return _Given(entry.body, entry.route, entry)
+        return _Given(entry.body, entry.route, entry.owner, entry)
     if not caller.inline_configs:
         raise GatewayError(
             Code.INLINE_CONFIG_BLOCKED,
@@ -135,8 +162,8 @@ def _inline(text: str, caller: Caller) -> _Given:
             param="x-portkey-config",
             faults=tuple(Fault(path, message) for path, message in error.faults),
         ) from None
-    names = Names(caller.workspace.virtual_keys, caller.workspace.providers, inline=True)
-    return _Given(body, compile_route(body, names) if body.names_a_target else None)
+    names = Names(caller.workspace.virtual_keys, caller.workspace.providers, inline=True, owner=caller.workspace.id)
+    return _Given(body, compile_route(body, names) if body.names_a_target else None, names.owner)
 
 
 def _default(caller: Caller) -> _Given | None:
@@ -146,24 +173,100 @@ def _default(caller: Caller) -> _Given | None:
     entry = caller.workspace.configs.get(caller.default_config)
     if entry is None:
         raise GatewayError(Code.SLUG_UNKNOWN, f"this key's default config {caller.default_config!r} is not in use here")
-    return _Given(entry.body, entry.route, entry)
+    return _Given(entry.body, entry.route, entry.owner, entry)
 
 
 def _joined(route: Route, config: _Given) -> Route:
     """A config without targets laid over the route that the other ways named."""
-    body, inline = config.body, config.inline
-    if body.override_params is None and body.custom_host is None:
+    body = config.body
+
+    def join(leaf: Target | Passthrough) -> Target | Passthrough:
+        overrides = {**(leaf.overrides or {}), **(body.override_params or {})} or None
+        handling = handled(body, leaf.handling)
+        if isinstance(leaf, Passthrough):
+            return replace(leaf, overrides=overrides, handling=handling, host=body.custom_host or leaf.host)
+        target = handled_so(replace(leaf, overrides=overrides), handling, config.owner)
+        return target if body.custom_host is None else at_host(target, body.custom_host, inline=config.inline)
+
+    return mapped(route, join)
+
+
+def _passed_through(route: Route, headers: Mapping[str, str], call: Call, caller: Caller) -> Route:
+    """The route with the target that the request names wherever the config passes that on to it."""
+    named: Target | None = None
+
+    def fill(leaf: Target | Passthrough) -> Target | Passthrough:
+        nonlocal named
+        if isinstance(leaf, Target):
+            return leaf
+        if named is None:
+            found, _ = _named(headers, call, caller, None, None)
+            assert isinstance(found, Target), "without a default config, whatever is named is one target"
+            named = found
+        target = handled_so(
+            replace(named, path=leaf.path, overrides=leaf.overrides), leaf.handling, caller.workspace.id
+        )
+        return target if leaf.host is None else at_host(target, leaf.host, inline=leaf.inline)
+
+    return mapped(route, fill)
+
+
+def _with_headers(route: Route, headers: Mapping[str, str], caller: Caller) -> Route:
+    """The route as the headers want it handled: their host, their timeout, their retries."""
+    host = own_header(headers, "custom-host")
+    timeout = own_header(headers, "request-timeout")
+    retries = own_header(headers, "retry-count")
+    forwarded = own_header(headers, "forward-headers")
+    if host is not None:
+        at = host
+        route = mapped(route, lambda leaf: at_host(leaf, at, inline=True) if isinstance(leaf, Target) else leaf)
+    if timeout is None and retries is None and forwarded is None:
         return route
+    given: dict[str, Any] = {}
+    if timeout is not None:
+        given["timeout_ms"] = _number(timeout, "x-portkey-request-timeout", 1)
+    if forwarded is not None:
+        given["forward_headers"] = _forwarded(forwarded, caller)
+    retry = None if retries is None else _retry(_number(retries, "x-portkey-retry-count", 0))
 
-    def join(target: Target) -> Target:
-        overrides = {**(target.overrides or {}), **(body.override_params or {})}
-        target = replace(target, overrides=overrides or None)
-        return target if body.custom_host is None else at_host(target, body.custom_host, inline=inline)
+    def handle(leaf: Target | Passthrough) -> Target | Passthrough:
+        handling: Handling = replace(leaf.handling, **given)
+        if retry is not None and handling.retry is None:  # It is the older word; a config's own is more exact.
+            handling = replace(handling, retry=retry)
+        return replace(leaf, handling=handling)
 
-    return _map(route, join)
+    return mapped(route, handle)
 
 
-def _named(headers: Mapping[str, str], call: Call, caller: Caller, default: _Given | None) -> tuple[Route, Way]:
+def _number(text: str, name: str, least: int) -> int:
+    text = text.strip()
+    if not (text.isascii() and text.isdecimal() and len(text) <= TIMEOUT_MS_DIGITS_MAX and int(text) >= least):
+        message = f"`{name}` is a whole number from {least} up, of at most {TIMEOUT_MS_DIGITS_MAX} digits"
+        raise GatewayError(Code.HEADER_INVALID, message, param=name)
+    return int(text)
+
+
+def _retry(attempts: int) -> Retry | None:
+    return Retry(min(attempts, RETRIES_MAX), frozenset(RETRIED)) if attempts else None
+
+
+def _forwarded(text: str, caller: Caller) -> tuple[str, ...]:
+    name = "x-portkey-forward-headers"
+    if not caller.inline_configs:
+        message = "this workspace takes saved configs only; name the headers to forward in one"
+        raise GatewayError(Code.INLINE_FORWARD_HEADERS_BLOCKED, message, param=name)
+    names = [part for part in text.split(",") if part.strip()]
+    if len(names) > NAMES_MAX:
+        raise GatewayError(Code.HEADER_INVALID, f"`{name}` names more than {NAMES_MAX} headers", param=name)
+    try:
+        return tuple(dict.fromkeys(map(forwardable, names)))
+    except ValueError as error:
+        raise GatewayError(Code.HEADER_INVALID, f"`{name}`: {error}", param=name) from None
+
+
+def _named(
+    headers: Mapping[str, str], call: Call, caller: Caller, default: _Given | None, joining: _Given | None
+) -> tuple[Route, Way]:
     workspace = caller.workspace
     slug = own_header(headers, "virtual-key")
     if slug is not None:
@@ -184,13 +287,21 @@ def _named(headers: Mapping[str, str], call: Call, caller: Caller, default: _Giv
                 param="x-portkey-provider",
             )
         return Target("config", found.place, found.adapter, known(key), own_key=True), Way.PROVIDER
-    model = call.body.get("model")
+    model = _model(call, joining)
     if isinstance(model, str) and model.startswith("@"):
         slug, slash, rest = model[1:].partition("/")
         if not slash or not rest:
             raise GatewayError(Code.BODY_INVALID, f"`model` {model!r} lacks the model: `@slug/model`", param="/model")
         return target_of(known_virtual_key(slug, workspace.virtual_keys)), Way.MODEL
     return _bare(model, caller, default)
+
+
+def _model(call: Call, joining: _Given | None) -> Any:
+    """The model that names a target: the one a config puts in its place if that says where, else the caller's."""
+    override = (joining.body.override_params or {}).get("model") if joining is not None else None
+    if slug_in(override):
+        return override
+    return call.body.get("model")
 
 
 def _bare(model: Any, caller: Caller, default: _Given | None) -> tuple[Route, Way]:
@@ -213,76 +324,3 @@ def _bare(model: Any, caller: Caller, default: _Given | None) -> tuple[Route, Wa
     subject = f"nothing in this workspace lists the model {model!r}" if model else "no `model` and no target is named"
     message = f"{subject}; name a target: `@slug/model` as the model, a virtual key, a provider or a config"
     raise GatewayError(Code.TARGET_MISSING, message, param="/model")
-
-
-def _check_requested_model(call: Call, caller: Caller) -> None:
-    model = call.body.get("model")
-    if model is not None:
-        _check_model(model, caller)
-
-
-def _check_chosen_models(config: _Given, caller: Caller) -> None:
-    """The models that a config puts in the request's place, where the caller chose the config.
-
-    In a default config they are the administrator's choice, as are those behind an alias.
-    """
-    for overrides in _overrides(config):
-        if "model" in overrides:
-            _check_model(overrides["model"], caller)
-
-
-def _overrides(config: _Given) -> Iterator[Mapping[str, Any]]:
-    if config.route is None:
-        yield config.body.override_params or {}
-        return
-    for target in targets_of(config.route):
-        yield target.overrides or {}
-
-
-def _check_model(model: str, caller: Caller) -> None:
-    if caller.models is None or caller.may_use(model):
-        return
-    if model.startswith("@") and caller.may_use(model.partition("/")[2]):
-        return
-    raise GatewayError(Code.MODEL_FORBIDDEN, f"this API key may not use the model {model!r}", param="/model")
-
-
-def _check_allowed(target: Target, call: Call, caller: Caller) -> None:
-    """Whether key, workspace and virtual key let the target be used. Raises GatewayError."""
-    provider = target.place.provider
-    model = effective_model(target, call)
-    allowed = caller.workspace.allowed_providers
-    if allowed is not None and provider not in allowed:
-        raise GatewayError(Code.PROVIDER_FORBIDDEN, f"this workspace may not call the provider {provider!r}")
-    if target.models is not None and model not in target.models:
-        message = f"the virtual key @{target.virtual_key} may not use the model {model!r}"
-        raise GatewayError(Code.MODEL_FORBIDDEN, message, param="/model")
-    if target.own_key and not caller.inline_keys:
-        raise GatewayError(
-            Code.INLINE_PROVIDER_BLOCKED, "this workspace takes saved provider keys only; name a virtual key"
-        )
-    if target.inline_host:
-        _allow_host(target, caller)
-    if call.door not in target.place.doors:
-        raise GatewayError(Code.DOOR_UNSUPPORTED, f"the provider {provider!r} does not offer {call.door.value}")
-
-
-def _allow_host(target: Target, caller: Caller) -> None:
-    if not caller.inline_hosts:
-        raise GatewayError(
-            Code.INLINE_CUSTOM_HOST_BLOCKED, "this workspace takes saved hosts only; put the host into a virtual key"
-        )
-    if target.credential is not None and not target.own_key:
-        # Else whoever may call could have the stored provider key sent to a host of his own.
-        owner = f"@{target.virtual_key}" if target.virtual_key is not None else "the config"
-        raise GatewayError(
-            Code.INLINE_CUSTOM_HOST_BLOCKED,
-            f"the stored key of {owner} is not sent to a host that a request names; "
-            "save the host in the virtual key or in the config",
-        )
-
-
-def _map(route: Route, change: Callable[[Target], Target]) -> Route:
-    if isinstance(route, Fallback):
-        return replace(route, routes=tuple(_map(child, change) for child in route.routes))
-    return change(route)

@@ -8,6 +8,9 @@ from typing import Any, Protocol
 from gateway.upstream.messages import Origin
 from shared.crypto.secret import Secret
 
+USER_AGENT = b"user-agent: gatehouse\r\n"
+"""The line that says who calls; a config can have the caller's own go on in its place."""
+
 
 class Door(StrEnum):
     """The paths that speak OpenAI's body shapes."""
@@ -78,6 +81,15 @@ class BrokenAnswer(ValueError):
     """A 2xx answer that is not what the dialect says. Holds no content."""
 
 
+@dataclass(frozen=True, slots=True)
+class StreamFailure:
+    """A provider's error event as the answer it would have been, had it come before the stream began."""
+
+    status: int
+    body: bytes
+    """JSON, in the provider's dialect."""
+
+
 class StreamReader(Protocol):
     """One stream's translation, fed with bytes as they come."""
 
@@ -87,8 +99,18 @@ class StreamReader(Protocol):
         ...
 
     @property
+    def begun(self) -> bool:
+        """Something of the answer itself has come: text, a tool call, an end. Until then it can still be taken back."""
+        ...
+
+    @property
     def failed(self) -> bool:
-        """The provider itself ended the stream with an error event, which went to the caller."""
+        """The provider itself ended the stream with an error event, which is among the events returned."""
+        ...
+
+    @property
+    def failure(self) -> "StreamFailure | None":
+        """What a provider's error event says; None while none came."""
         ...
 
     @property

@@ -56,9 +56,10 @@ class Client:
         head = request_head(request)
         now_s = self._clock.monotonic_s()
         total_due_s = now_s + request.deadlines.total_s
+        head_due_s = now_s + request.deadlines.head_s
         connection = self._pool.take(request.origin)
         if connection is not None:
-            exchange = connection.send(request, head, now_s, total_due_s)
+            exchange = connection.send(request, head, now_s, total_due_s, head_due_s)
             try:
                 await exchange.head()
             except Stale:
@@ -68,8 +69,8 @@ class Client:
                     raise
             else:
                 return exchange
-        connection = await self._connect(request, total_due_s)
-        exchange = connection.send(request, head, self._clock.monotonic_s(), total_due_s)
+        connection = await self._connect(request, min(total_due_s, head_due_s))
+        exchange = connection.send(request, head, self._clock.monotonic_s(), total_due_s, head_due_s)
         await exchange.head()
         return exchange
 
@@ -83,13 +84,13 @@ class Client:
             self._timer.cancel()
         await self._pool.close()
 
-    async def _connect(self, request: UpstreamRequest, total_due_s: float) -> Connection:
+    async def _connect(self, request: UpstreamRequest, due_s: float) -> Connection:
         if self._closed:
             raise ConnectFailed("the client is closed")
         origin = request.origin
-        left_s = total_due_s - self._clock.monotonic_s()
+        left_s = due_s - self._clock.monotonic_s()
         if left_s <= 0:
-            raise TotalTimeout(f"{origin.authority}: has not ended within {request.deadlines.total_s:g} s")
+            raise TotalTimeout(f"{origin.authority}: the call's time was over before it was connected")
         connection = await self._connector.connect(
             origin, lambda: self._new_connection(origin), min(request.deadlines.connect_s, left_s)
         )

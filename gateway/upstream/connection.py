@@ -11,6 +11,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from functools import lru_cache
+from math import inf
 from typing import cast
 
 import httptools
@@ -101,9 +102,16 @@ class Connection(asyncio.Protocol):
     def is_usable(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 
-    def send(self, request: UpstreamRequest, head: tuple[bytes, bytes], now_s: float, total_due_s: float) -> Exchange:
+    def send(
+        self,
+        request: UpstreamRequest,
+        head: tuple[bytes, bytes],
+        now_s: float,
+        total_due_s: float,
+        head_due_s: float = inf,
+    ) -> Exchange:
         """Begin a call; `head` is `request_head(request)`."""
-        exchange = Exchange(self, asyncio.get_running_loop(), request.deadlines, now_s, total_due_s)
+        exchange = Exchange(self, asyncio.get_running_loop(), request.deadlines, now_s, total_due_s, head_due_s)
         if self._transport is None:
             exchange.failed(self._cut())
             return exchange

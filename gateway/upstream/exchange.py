@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from math import inf
 from typing import Protocol
 
 from gateway.upstream.errors import Cut, FirstByteTimeout, StallTimeout, TooLarge, TotalTimeout, UpstreamError
@@ -35,6 +36,7 @@ class Exchange:
         "_deadlines",
         "_due_s",
         "_error",
+        "_head_due_s",
         "_late",
         "_loop",
         "_moved",
@@ -51,7 +53,13 @@ class Exchange:
     )
 
     def __init__(
-        self, wire: Wire, loop: asyncio.AbstractEventLoop, deadlines: Deadlines, now_s: float, total_due_s: float
+        self,
+        wire: Wire,
+        loop: asyncio.AbstractEventLoop,
+        deadlines: Deadlines,
+        now_s: float,
+        total_due_s: float,
+        head_due_s: float = inf,
     ) -> None:
         self.status = 0
         self.headers: Mapping[str, str] = {}
@@ -67,6 +75,7 @@ class Exchange:
         self._paused = False
         self._deadlines = deadlines
         self._total_due_s = total_due_s
+        self._head_due_s = head_due_s
         self._wait_s = deadlines.first_byte_s
         self._late: type[UpstreamError] = FirstByteTimeout
         self._due_s = now_s + deadlines.first_byte_s
@@ -185,6 +194,8 @@ class Exchange:
         """Which deadline has passed, and in words; None if none has. Called about ten times a second."""
         if now_s >= self._total_due_s:
             return TotalTimeout, f"has not ended within {self._deadlines.total_s:g} s"
+        if not self.status and now_s >= self._head_due_s:
+            return FirstByteTimeout, f"no head came within {self._deadlines.head_s:g} s of the call"
         if self._moved or self._paused:
             # While paused it is our own reader who takes the time.
             self._moved = False

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from math import inf
 from typing import Protocol
 
 URL_CHARS_MAX = 2_000
@@ -40,6 +41,8 @@ class Deadlines:
     """From the request's last byte to the answer's head. A plain answer comes in one piece, so it gets 600 s."""
     between_bytes_s: float = 120.0
     total_s: float = 900.0
+    head_s: float = inf
+    """From the call's beginning to the answer's head, the connection and all."""
 
 
 @dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.

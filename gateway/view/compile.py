@@ -3,7 +3,7 @@
 import base64
 from collections import defaultdict
 from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from itertools import chain
@@ -346,7 +346,7 @@ def _config(names: Names, taken: Container[str], entry: Opened) -> ConfigEntry:
     _check_slug(noun.slug, taken)
     try:
         body = parse_config(noun.body)
-        route = compile_route(body, names) if body.names_a_target else None
+        route = compile_route(body, replace(names, owner=noun.id)) if body.names_a_target else None
         return ConfigEntry(noun.id, entry.resource.revision, noun.slug, body, route)
     except ConfigError as error:
         raise _Unusable("config_invalid", str(error)) from None

@@ -7,13 +7,33 @@ from typing import Any
 from gateway.errors import Code, Fault, GatewayError
 from gateway.providers.base import Door, Place
 from gateway.upstream.messages import parse_origin
-from gateway.view.route import Credential, Fallback, Route, Target
+from gateway.view.route import (
+    AS_IT_COMES,
+    BreakerRules,
+    Conditional,
+    Credential,
+    Fallback,
+    Handling,
+    LoadBalance,
+    Passthrough,
+    Retry,
+    Route,
+    Session,
+    Target,
+)
 from gateway.view.view import ProviderView, VirtualKeyView
 from shared.crypto.secret import Secret
-from shared.models.config import ConfigBody, Mode
+from shared.field_path import parse_path
+from shared.models import strategy
+from shared.models.config import ConfigBody, slug_in
 from shared.models.provider import Provider as ProviderRow
+from shared.models.strategy import RETRIES_MAX, Mode
+from shared.query import parse_key, parse_query
 
 Path = tuple[str | int, ...]
+
+CALLS_MIN = 10
+"""Calls before a share of failures means anything, where the config does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,37 +43,122 @@ class Names:
     virtual_keys: Mapping[str, VirtualKeyView]
     providers: Mapping[str, ProviderView]
     inline: bool
+    owner: str = ""
+    """Whose config it is: breakers of different owners know nothing of each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Inherited:
+    """What a node has from those above it."""
+
+    overrides: Mapping[str, Any]
+    host: str | None
+    handling: Handling
+    by_condition: bool = False
+    """A condition names it, so no breaker leaves it out."""
 
 
 def compile_route(body: ConfigBody, names: Names) -> Route:
     """The route of a config that names targets. Raises GatewayError naming what it refers to and does not find."""
-    return _compile(body, names, "config", (), {}, None)
+    return _compile(body, names, "config", (), _Inherited({}, None, AS_IT_COMES))
 
 
-def _compile(
-    body: ConfigBody, names: Names, name: str, path: Path, inherited: Mapping[str, Any], host: str | None
-) -> Route:
-    overrides = {**inherited, **(body.override_params or {})}
-    host = body.custom_host or host
+def _compile(body: ConfigBody, names: Names, name: str, path: Path, above: _Inherited) -> Route:
+    overrides = {**above.overrides, **(body.override_params or {})}
+    inherited = _Inherited(overrides, body.custom_host or above.host, handled(body, above.handling), above.by_condition)
     if body.targets is None:
-        target = replace(_target(body, names, path), path=name, overrides=overrides or None)
-        return target if host is None else at_host(target, host, inline=names.inline)
+        return _leaf(body, names, name, path, inherited)
 
+    mode = Mode.SINGLE if body.strategy is None else body.strategy.mode
+    below = replace(inherited, by_condition=mode is Mode.CONDITIONAL)
     routes = tuple(
-        _compile(target, names, f"{name}.targets[{index}]", (*path, "targets", index), overrides, host)
+        _compile(target, names, f"{name}.targets[{index}]", (*path, "targets", index), below)
         for index, target in enumerate(body.targets)
     )
-    if body.strategy is None or body.strategy.mode is Mode.SINGLE:
+    if mode is Mode.SINGLE or body.strategy is None:
         return routes[0]
-    codes = body.strategy.on_status_codes
-    return Fallback(routes, None if codes is None else frozenset(codes))
+    if mode is Mode.FALLBACK:
+        codes = body.fallback_codes
+        return Fallback(name, routes, None if codes is None else frozenset(codes))
+    if mode is Mode.LOADBALANCE:
+        weights = tuple(1.0 if target.weight is None else target.weight for target in body.targets)
+        return LoadBalance(name, routes, weights, _session(body.strategy))
+    return _conditional(body.strategy, body.targets, name, routes)
 
 
-def _target(body: ConfigBody, names: Names, path: Path) -> Target:
+def _leaf(body: ConfigBody, names: Names, name: str, path: Path, inherited: _Inherited) -> Target | Passthrough:
+    overrides = inherited.overrides or None
+    handling = replace(inherited.handling, breaker=None) if inherited.by_condition else inherited.handling
+    if body.passthrough:
+        return Passthrough(name, overrides, handling, inherited.host, names.inline)
+    target = _target(body, names, path, inherited.overrides.get("model"))
+    target = handled_so(replace(target, path=name, overrides=overrides), handling, names.owner)
+    return target if inherited.host is None else at_host(target, inherited.host, inline=names.inline)
+
+
+def _conditional(
+    chosen: strategy.Strategy, targets: tuple[ConfigBody, ...], name: str, routes: tuple[Route, ...]
+) -> Route:
+    places = {target.name: index for index, target in enumerate(targets)}
+    branches = tuple((parse_query(condition.query), places[condition.then]) for condition in chosen.conditions or ())
+    return Conditional(name, routes, branches, None if chosen.default is None else places[chosen.default])
+
+
+def _session(chosen: strategy.Strategy) -> Session | None:
+    sticky = chosen.session
+    if sticky is None:
+        return None
+    return Session(tuple(parse_key(field, headers=True) for field in sticky.hash_fields), sticky.ttl)
+
+
+def handled(body: ConfigBody, above: Handling) -> Handling:
+    """How a node handles calls: its own word, else that of the node above."""
+    given: dict[str, Any] = {}
+    if body.retry is not None:
+        attempts = min(body.retry.attempts, RETRIES_MAX)
+        codes = frozenset(body.retry.on_status_codes)
+        given["retry"] = Retry(attempts, codes, body.retry.heeds_retry_after) if attempts else None
+    if body.request_timeout is not None:
+        given["timeout_ms"] = body.request_timeout
+    if body.default_params is not None:
+        given["defaults"] = {**(above.defaults or {}), **body.default_params}
+    if body.drop_params is not None:
+        given["drops"] = tuple(map(parse_path, body.drop_params))
+    if body.forward_headers is not None:
+        given["forward_headers"] = body.forward_headers
+    own = body.strategy.cb_config if body.strategy is not None else None
+    breaker = own or body.cb_config
+    if breaker is not None:
+        given["breaker"] = _breaker(breaker)
+    return replace(above, **given) if given else above
+
+
+def handled_so(target: Target, handling: Handling, owner: str) -> Target:
+    """The target with this handling, and its breaker's name where it has one."""
+    if handling.breaker is None:
+        return replace(target, handling=handling, breaker_key="")
+    reached = target.virtual_key_id or f"{target.place.provider} {target.place.origin.authority}"
+    return replace(target, handling=handling, breaker_key=f"{owner} {target.path} {reached}")
+
+
+def _breaker(rules: strategy.CircuitBreaker) -> BreakerRules:
+    percentage, codes = rules.failure_threshold_percentage, rules.failure_status_codes
+    return BreakerRules(
+        failures=rules.failure_threshold,
+        failure_share=None if percentage is None else percentage / 100,
+        calls_min=rules.minimum_requests or CALLS_MIN,
+        cooldown_s=rules.cooldown_interval / 1_000,
+        status_codes=None if codes is None else frozenset(codes),
+    )
+
+
+def _target(body: ConfigBody, names: Names, path: Path, model: Any) -> Target:
     if body.virtual_key is not None:
         return target_of(known_virtual_key(body.virtual_key, names.virtual_keys, (*path, "virtual_key")))
     if body.provider is None:
-        message = "name a `provider` or a `virtual_key` here"
+        if slug := slug_in(model):
+            return target_of(known_virtual_key(slug, names.virtual_keys, (*path, "override_params", "model")))
+        message = "name a `provider` or a `virtual_key` here, or `passthrough` for the one that the request names"
         raise GatewayError(Code.TARGET_MISSING, message, faults=(Fault(path, message),))
     if body.provider.startswith("@"):
         return target_of(known_virtual_key(body.provider[1:], names.virtual_keys, (*path, "provider")))
@@ -100,7 +205,8 @@ def known_provider(id_: str, providers: Mapping[str, ProviderView], path: Path =
 
 def at_host(target: Target, host: str, *, inline: bool) -> Target:
     """The target at another base URL. Raises GatewayError if that is no URL we call."""
-    return replace(target, place=place_at(target.place, host), inline_host=inline)
+    breaker_key = target.breaker_key and f"{target.breaker_key} {host}"
+    return replace(target, place=place_at(target.place, host), inline_host=inline, breaker_key=breaker_key)
 
 
 def place_at(place: Place, base_url: str) -> Place:

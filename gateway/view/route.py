@@ -1,11 +1,15 @@
-"""A config compiled: the tree of targets a call can take."""
+"""A config compiled: the tree of targets a call can take, and how each of them is called."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import Any
 
+from gateway.errors import GatewayError
 from gateway.providers.base import Place, Provider
 from shared.crypto.secret import Secret
+from shared.field_path import FieldPath
+from shared.query import Key, Query
 
 
 class Credential:
@@ -29,6 +33,45 @@ class CredentialUnavailable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Retry:
+    attempts: int
+    """Calls after the first."""
+    on_status_codes: frozenset[int]
+    heeds_retry_after: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerRules:
+    """When a target that fails is left out; None: not by this."""
+
+    failures: int | None
+    failure_share: float | None
+    """Of the calls, at least `calls_min` of them."""
+    calls_min: int
+    cooldown_s: float
+    status_codes: frozenset[int] | None
+    """The statuses that are failures; None: 500 and above."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handling:
+    """How a target is called; inherited downwards."""
+
+    retry: Retry | None = None
+    timeout_ms: int | None = None
+    """For each attempt."""
+    defaults: Mapping[str, Any] | None = None
+    """Body fields for callers who give none."""
+    drops: tuple[FieldPath, ...] = ()
+    """Places in the body that are left out, last of all."""
+    forward_headers: tuple[str, ...] = ()
+    breaker: BreakerRules | None = None
+
+
+AS_IT_COMES = Handling()
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """One place a call can be sent to."""
 
@@ -45,6 +88,9 @@ class Target:
     model: str | None = None
     """Takes the place of the caller's, where an alias or `@slug/model` named it."""
     overrides: Mapping[str, Any] | None = None
+    handling: Handling = AS_IT_COMES
+    breaker_key: str = ""
+    """By which a worker knows its breaker, from one view to the next; none without breaker rules."""
     inline_host: bool = False
     """The caller, not the administrator, named the host."""
     own_key: bool = False
@@ -52,21 +98,87 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Passthrough:
+    """A place in a config for the target that the request names."""
+
+    path: str
+    overrides: Mapping[str, Any] | None
+    handling: Handling
+    host: str | None
+    inline: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeadEnd:
+    """A place in a config that leads nowhere for this request, and why."""
+
+    path: str
+    error: GatewayError
+
+
+@dataclass(frozen=True, slots=True)
 class Fallback:
     """Children in order, until one answers well enough."""
 
+    path: str
     routes: tuple["Route", ...]
     on_status_codes: frozenset[int] | None
     """The statuses that go on; None: anything but a 2xx."""
 
 
-Route = Target | Fallback
+@dataclass(frozen=True, slots=True)
+class Session:
+    """By what a session is known that stays at one target."""
+
+    fields: tuple[Key, ...]
+    ttl_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoadBalance:
+    """One of the children, by chance."""
+
+    path: str
+    routes: tuple["Route", ...]
+    weights: tuple[float, ...]
+    """Some above 0."""
+    session: Session | None
+    cumulative: tuple[float, ...] = field(init=False, repr=False)
+    last: int = field(init=False, repr=False)
+    """The last child that has a weight."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cumulative", tuple(accumulate(self.weights)))
+        object.__setattr__(self, "last", max(index for index, weight in enumerate(self.weights) if weight > 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Conditional:
+    """The child whose query holds first."""
+
+    path: str
+    routes: tuple["Route", ...]
+    branches: tuple[tuple[Query, int], ...]
+    """What must hold, and which child it names."""
+    default: int | None
+
+
+Route = Target | Passthrough | DeadEnd | Fallback | LoadBalance | Conditional
 
 
 def targets_of(route: Route) -> Iterator[Target]:
     """Every target of a route, in order."""
-    if isinstance(route, Fallback):
+    if isinstance(route, Target):
+        yield route
+    elif not isinstance(route, Passthrough | DeadEnd):
         for child in route.routes:
             yield from targets_of(child)
-    else:
-        yield route
+
+
+def mapped(route: Route, change: Callable[[Target | Passthrough], Target | Passthrough]) -> Route:
+    """The route with every leaf changed."""
+    if isinstance(route, Target | Passthrough):
+        return change(route)
+    if isinstance(route, DeadEnd):
+        return route
+    return replace(route, routes=tuple(mapped(child, change) for child in route.routes))

@@ -32,6 +32,11 @@ class ConfigEntry:
     body: ConfigBody
     route: Route | None
 
+    @property
+    def owner(self) -> str:
+        """As whose its targets' breakers are known; ids are unique in a gateway."""
+        return self.id
+
 
 @dataclass(frozen=True, slots=True)
 class ProviderView:

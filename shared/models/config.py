@@ -4,79 +4,81 @@ What cannot work is refused by name. Keys that belong to rooms not built yet are
 a guardrail that is silently dropped is worse than an error.
 """
 
+from collections import Counter
 from collections.abc import Iterator
-from enum import StrEnum
 from typing import Annotated, Any, Self
 
 import orjson
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    WithJsonSchema,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, WithJsonSchema, field_validator, model_validator
 
 from shared.crypto.secret import Secret
+from shared.field_path import parse_path
+from shared.models.forward_headers import NAMES_MAX, forwardable
 from shared.models.noun import Id, Noun, Slug
+from shared.models.strategy import CircuitBreaker, Mode, Retry, Status, Strategy, Strict
 from shared.models.virtual_key import fits_a_header
+from shared.query import QueryFaults, parse_query
 
 TARGETS_MAX = 100
+CONDITIONAL_TARGETS_MAX = 1_000
+NESTED_TARGETS_MAX = 50
+NODES_MAX = 2_000
+"""Of the whole tree."""
 DEPTH_MAX = 8
 PARAMS_DEPTH_MAX = 64
-"""How deep `override_params` nest. A config stands inside other documents, and each reader has a limit of its own."""
+"""How deep parameters nest. A config stands inside other documents, and each reader has a limit of its own."""
+DROPS_MAX = 100
 
 NOT_BUILT_YET = frozenset(
-    "retry cache request_timeout forward_headers default_params drop_params passthrough weight cb_config prompt_id "
-    "input_guardrails output_guardrails default_input_guardrails default_output_guardrails before_request_hooks "
-    "after_request_hooks input_mutators output_mutators strict_open_ai_compliance on_status_codes "
-    "conditions default sticky".split()
+    "cache prompt_id input_guardrails output_guardrails default_input_guardrails default_output_guardrails "
+    "before_request_hooks after_request_hooks input_mutators output_mutators strict_open_ai_compliance".split()
 )
 """Keys of the original that this version refuses by name."""
 
-MODES_NOT_BUILT_YET = ("loadbalance", "conditional", "optimize")
+MODES_NOT_BUILT_YET = ("optimize",)
 
 Path = tuple[str | int, ...]
 Fault = tuple[Path, str]
 """Where in a config, and what is wrong there."""
 
-Status = Annotated[int, Field(ge=100, le=599)]
 
-
-class Mode(StrEnum):
-    SINGLE = "single"
-    FALLBACK = "fallback"
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, arbitrary_types_allowed=True)
-
-
-class Strategy(_Strict):
-    mode: Mode
-    on_status_codes: tuple[Status, ...] | None = None
-    """Fallback only; None: anything but a 2xx goes on to the next target."""
-
-    @model_validator(mode="after")
-    def _codes_need_fallback(self) -> Self:
-        if self.on_status_codes is not None and self.mode is not Mode.FALLBACK:
-            raise ValueError("`on_status_codes` belongs to the mode `fallback`")
-        return self
-
-
-class ConfigBody(_Strict):
+class ConfigBody(Strict):
     """One node of the tree: a target, or a strategy over targets. Settings inherit downwards."""
 
     name: Annotated[str, Field(max_length=200)] | None = None
+    """What conditions call this target by."""
     strategy: Strategy | None = None
+    """How one of `targets` is chosen."""
     targets: tuple["ConfigBody", ...] | None = None
+    """What is chosen from; each may have a strategy and targets of its own."""
+    weight: Annotated[float, Field(strict=True, ge=0, le=1e12, allow_inf_nan=False)] | None = None
+    """Its share in a `loadbalance`, beside the others'; 0 is never, default 1."""
     provider: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """A provider's id, or `@slug` of a virtual key."""
     virtual_key: Slug | None = None
-    api_key: Annotated[Secret | None, Field(repr=False), WithJsonSchema({"type": "string"})] = None
+    """Slug of a stored provider credential."""
+    api_key: Annotated[Secret | None, WithJsonSchema({"type": "string", "writeOnly": True}), Field(repr=False)] = None
+    """The provider's key, in a config that comes with a request. A saved config names a virtual key."""
+    passthrough: bool = False
+    """Take the provider and key that the request names."""
     custom_host: Annotated[str, Field(min_length=1, max_length=2_000)] | None = None
+    """Base URL in place of the provider's own."""
     override_params: dict[str, Any] | None = None
+    """Body fields that win over the caller's; merged with the parent's."""
+    default_params: dict[str, Any] | None = None
+    """Body fields for callers who give none; merged with the parent's."""
+    drop_params: Annotated[tuple[str, ...], Field(max_length=DROPS_MAX)] | None = None
+    """Places in the body that are left out, last of all: `user`, `messages[*].name`."""
+    request_timeout: Annotated[int, Field(strict=True, ge=1, le=86_400_000)] | None = None
+    """Milliseconds for each attempt: until a plain answer is whole, or a stream begins. Then a 408."""
+    retry: Retry | None = None
+    """Calling a target again that failed."""
+    forward_headers: Annotated[tuple[str, ...], Field(max_length=NAMES_MAX)] | None = None
+    """Names of request headers that go on to the provider as they came."""
+    cb_config: CircuitBreaker | None = None
+    """Circuit breaker, as in `strategy`."""
+    on_status_codes: tuple[Status, ...] | None = None
+    """An older place of `strategy.on_status_codes`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -84,13 +86,6 @@ class ConfigBody(_Strict):
         if isinstance(data, dict) and isinstance(data.get("api_key"), str):
             return {**data, "api_key": Secret(data["api_key"])}
         return data
-
-    @field_validator("targets", mode="before")
-    @classmethod
-    def _some_but_not_too_many(cls, targets: Any) -> Any:
-        if isinstance(targets, list | tuple) and not 1 <= len(targets) <= TARGETS_MAX:
-            raise ValueError(f"name 1 to {TARGETS_MAX} targets")
-        return targets
 
     @field_validator("api_key")
     @classmethod
@@ -103,7 +98,7 @@ class ConfigBody(_Strict):
             raise ValueError("an `api_key` is the provider's; a Gatehouse key never goes to a provider")
         return key
 
-    @field_validator("override_params")
+    @field_validator("override_params", "default_params")
     @classmethod
     def _can_be_sent(cls, params: dict[str, Any] | None) -> dict[str, Any] | None:
         if params is None:
@@ -121,12 +116,31 @@ class ConfigBody(_Strict):
             raise ValueError("no JSON that can be sent: a number beyond 64 bits") from None
         return params
 
+    @field_validator("drop_params")
+    @classmethod
+    def _can_be_dropped(cls, drops: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for drop in drops or ():
+            if parse_path(drop)[0] in ("model", "stream"):
+                raise ValueError("`model` and `stream` decide where a call goes and how it is answered; they stay")
+        return drops
+
+    @field_validator("forward_headers")
+    @classmethod
+    def _can_be_forwarded(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if names is None else tuple(dict.fromkeys(map(forwardable, names)))
+
     @model_validator(mode="after")
     def _can_work(self) -> Self:
         if self.strategy is not None and self.targets is None:
             raise ValueError("a strategy needs `targets`")
-        if self.targets is not None and (self.provider or self.virtual_key or self.api_key):
+        if self.targets is not None and (self.provider or self.virtual_key or self.api_key or self.passthrough):
             raise ValueError("a node with `targets` names no provider, virtual key or API key of its own")
+        if self.passthrough and (self.provider or self.virtual_key):
+            raise ValueError("`passthrough` takes the provider that the request names; remove this one")
+        if self.on_status_codes is not None and (self.strategy is None or self.strategy.mode is not Mode.FALLBACK):
+            raise ValueError("`on_status_codes` belongs to a `fallback`'s `strategy`, or to `retry`")
+        if self.on_status_codes is not None and self.strategy and self.strategy.on_status_codes is not None:
+            raise ValueError("`on_status_codes` stands here and in `strategy`; remove one")
         if self.provider is not None and self.virtual_key is not None:
             raise ValueError("name a `provider` or a `virtual_key`, not both")
         if self.api_key is not None and self.provider is None:
@@ -134,6 +148,13 @@ class ConfigBody(_Strict):
         if self.api_key is not None and self.provider is not None and self.provider.startswith("@"):
             raise ValueError("a saved provider `@slug` has its own key; remove the `api_key`")
         return self
+
+    @property
+    def fallback_codes(self) -> tuple[int, ...] | None:
+        """The statuses at which a fallback goes on; None: whatever is no 2xx."""
+        if self.on_status_codes is not None:
+            return self.on_status_codes
+        return None if self.strategy is None else self.strategy.on_status_codes
 
     @property
     def names_a_target(self) -> bool:
@@ -159,6 +180,14 @@ class ConfigError(ValueError):
         super().__init__("; ".join(f"{pointer(path)}: {message}" for path, message in faults))
 
 
+def slug_in(model: Any) -> str | None:
+    """The virtual key's slug in a model written as `@slug/model`; None for any other."""
+    if not isinstance(model, str) or not model.startswith("@"):
+        return None
+    slug, slash, rest = model[1:].partition("/")
+    return slug if slug and slash and rest else None
+
+
 def pointer(path: Path) -> str:
     """A JSON pointer (RFC 6901) to `path`."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
@@ -168,9 +197,9 @@ def parse_config(data: Any) -> ConfigBody:
     """Check a config JSON. Raises ConfigError naming every fault with its path; never a fault of ours."""
     if not isinstance(data, dict):
         raise ConfigError((((), "a config is a JSON object"),))
-    if depth := _too_deep(data):
-        raise ConfigError(((("targets",), f"targets are nested {depth} deep; {DEPTH_MAX} is the limit"),))
-    faults = dict(_not_built_yet(data, ()))
+    if beyond := list(_beyond_limits(data)):
+        raise ConfigError(tuple(beyond))
+    faults = dict(_faults_of(data, ()))
     try:
         body = ConfigBody.model_validate(data)
     except ValidationError as error:
@@ -181,35 +210,95 @@ def parse_config(data: Any) -> ConfigBody:
     return body
 
 
-def _not_built_yet(node: Any, path: Path) -> Iterator[Fault]:
-    """What the original knows and this version does not, wherever in the tree it stands."""
+def config_schema() -> dict[str, Any]:
+    """JSON schema of a config, for editors and other readers."""
+    return ConfigBody.model_json_schema()
+
+
+def _beyond_limits(data: dict[str, Any]) -> Iterator[Fault]:
+    """What is too deep or too much to be looked at any closer."""
+    layer: list[tuple[Path, Any]] = [((), data)]
+    nodes = 0
+    for depth in range(DEPTH_MAX + 1):
+        below: list[tuple[Path, Any]] = []
+        for path, node in layer:
+            targets = node.get("targets") if isinstance(node, dict) else None
+            if not isinstance(targets, list | tuple):
+                continue
+            nodes += len(targets)
+            most = _targets_max(node, depth)
+            if not 1 <= len(targets) <= most:
+                yield (*path, "targets"), f"name 1 to {most} targets"
+            elif nodes > NODES_MAX:
+                yield (*path, "targets"), f"a config has at most {NODES_MAX} targets, nested ones among them"
+                return
+            else:
+                below += [((*path, "targets", index), target) for index, target in enumerate(targets)]
+        layer = below
+    if layer:
+        yield ("targets",), f"targets are nested more than {DEPTH_MAX} deep"
+
+
+def _targets_max(node: dict[str, Any], depth: int) -> int:
+    strategy = node.get("strategy")
+    if isinstance(strategy, dict) and strategy.get("mode") == Mode.CONDITIONAL:
+        return CONDITIONAL_TARGETS_MAX
+    return NESTED_TARGETS_MAX if depth else TARGETS_MAX
+
+
+def _faults_of(node: Any, path: Path) -> Iterator[Fault]:
+    """What a model of one node's fields cannot see, or not at its place; in whatever JSON stands there."""
     if not isinstance(node, dict):
         return
     for key in node:
         if key in NOT_BUILT_YET:
             yield (*path, key), f"`{key}` is not supported by this version of Gatehouse; remove it"
     strategy, targets = node.get("strategy"), node.get("targets")
+    targets = targets if isinstance(targets, list | tuple) else ()
     if isinstance(strategy, dict):
-        for key in strategy:
-            if key in NOT_BUILT_YET and key != "on_status_codes":
-                message = f"`strategy.{key}` is not supported by this version of Gatehouse; remove it"
-                yield (*path, "strategy", key), message
-        if strategy.get("mode") in MODES_NOT_BUILT_YET:
-            message = f"strategy mode `{strategy['mode']}` is not supported by this version of Gatehouse"
-            yield (*path, "strategy", "mode"), message
-    if isinstance(targets, list | tuple):
-        for index, target in enumerate(targets):
-            yield from _not_built_yet(target, (*path, "targets", index))
+        yield from _faults_of_strategy(strategy, targets, path)
+    for index, target in enumerate(targets):
+        yield from _faults_of(target, (*path, "targets", index))
 
 
-def _too_deep(node: Any, depth: int = 0) -> int:
-    """How deep `targets` nest if that is too deep, else 0. Checked before anything recurses without a bound."""
-    if depth > DEPTH_MAX:
-        return depth
-    targets = node.get("targets") if isinstance(node, dict) else None
-    if not isinstance(targets, list | tuple):
-        return 0
-    return max((_too_deep(target, depth + 1) for target in targets), default=0)
+def _faults_of_strategy(strategy: dict[str, Any], targets: list[Any] | tuple[Any, ...], path: Path) -> Iterator[Fault]:
+    mode = strategy.get("mode")
+    if mode in MODES_NOT_BUILT_YET:
+        yield (*path, "strategy", "mode"), f"strategy mode `{mode}` is not supported by this version of Gatehouse"
+    elif mode == Mode.LOADBALANCE:
+        if targets and all(isinstance(target, dict) and _is_never(target.get("weight", 1)) for target in targets):
+            yield (*path, "targets"), "the weights sum to 0, so no call could go anywhere"
+    elif mode == Mode.CONDITIONAL:
+        yield from _faults_of_conditions(strategy, targets, (*path, "strategy"))
+
+
+def _is_never(weight: Any) -> bool:
+    return isinstance(weight, int | float) and not isinstance(weight, bool) and weight == 0
+
+
+def _faults_of_conditions(
+    strategy: dict[str, Any], targets: list[Any] | tuple[Any, ...], path: Path
+) -> Iterator[Fault]:
+    named = Counter(
+        target["name"] for target in targets if isinstance(target, dict) and isinstance(target.get("name"), str)
+    )
+    conditions = strategy.get("conditions")
+    names = [((*path, "default"), strategy.get("default"))]
+    for index, condition in enumerate(conditions if isinstance(conditions, list | tuple) else ()):
+        place = (*path, "conditions", index)
+        if isinstance(condition, dict):
+            names.append(((*place, "then"), condition.get("then")))
+            try:
+                parse_query(condition.get("query", {}))
+            except QueryFaults as error:
+                yield from (((*place, "query", *inner), message) for inner, message in error.faults)
+    for place, name in names:
+        if not isinstance(name, str):
+            continue
+        if named[name] == 0:
+            yield place, f"Invalid target name found in the query router: {name}"
+        elif named[name] > 1:
+            yield place, f"{named[name]} of the targets have the name {name!r}; give each its own"
 
 
 def _nests_beyond(value: Any, depth_max: int) -> bool:

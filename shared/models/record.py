@@ -122,7 +122,10 @@ class Record(NamedTuple):
     duration_us: Annotated[Count | None, Field(description="From the head to the last byte; none: not known")]
     receive_us: Annotated[Count | None, Field(description="Of it, waiting for the caller's body")]
     provider_us: Annotated[
-        Count | None, Field(description="Of it, waiting for providers until the answer could begin, all attempts")
+        Count | None,
+        Field(
+            description="Of it, waiting for providers until the answer could begin, all attempts and the pauses between"
+        ),
     ]
     first_byte_us: Annotated[Count | None, Field(description="From the head to the answer's first byte of content")]
     overhead_us: Annotated[

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import random
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.pipeline.attempt import Attempts, Waits
+from gateway.pipeline.breaker import Breakers
 from gateway.pipeline.pipeline import Pipeline
 from gateway.serve.admin import AdminApi
 from gateway.serve.http import ColdFront, ColdServer
@@ -69,7 +71,17 @@ def front(
     def new_id() -> str:
         return f"lg_{next(numbers):032x}"
 
-    pipeline = Pipeline(views, Attempts(client, Waits(Deadlines(), Deadlines()), 100_000, clock), clock, records)
+    chance = random.Random(7)
+    attempts = Attempts(
+        client,
+        Waits(Deadlines(), Deadlines()),
+        100_000,
+        clock,
+        breakers=Breakers(),
+        chance=chance,
+        sleep=asyncio.sleep,
+    )
+    pipeline = Pipeline(views, attempts, clock, records, chance)
     probes = Probes(views, lambda: {"sequence": 7})
     admin_api = AdminApi(lambda: ADMIN_URL, client if forwards else None)
     cold = ColdServer(ColdFront(pipeline, probes, admin_api, clock, new_id), asyncio.get_running_loop())

@@ -67,6 +67,20 @@ def content_bytes(answer: dict[str, Any]) -> int:
     )
 
 
+def says_something(chunk: dict[str, Any]) -> bool:
+    """Whether an event says more than that a stream is there: not a ping, who speaks, what a prompt was checked for."""
+    choices = chunk.get("choices")
+    if not isinstance(choices, list):
+        return False
+    return any(isinstance(choice, dict) and _holds_content(choice) for choice in choices)
+
+
+def _holds_content(choice: dict[str, Any]) -> bool:
+    delta = choice.get("delta")
+    said = isinstance(delta, dict) and any(value for name, value in delta.items() if name != "role")
+    return said or bool(choice.get("text")) or choice.get("finish_reason") is not None
+
+
 def parsed(event: bytes) -> dict[str, Any]:
     """An event's data; empty if that is no JSON object."""
     try:

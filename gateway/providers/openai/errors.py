@@ -5,6 +5,46 @@ from typing import Any
 import orjson
 
 _TEXT_CHARS_MAX = 4_000
+_UNKNOWN_STATUS = 502
+_STATUSES = {
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "insufficient_quota": 429,
+    "tokens": 429,
+    "requests": 429,
+    "overloaded_error": 529,
+    "overloaded": 529,
+    "engine_overloaded": 503,
+    "server_error": 500,
+    "internal_error": 500,
+    "internal_server_error": 500,
+    "api_error": 500,
+    "timeout_error": 504,
+    "timeout": 504,
+    "authentication_error": 401,
+    "invalid_api_key": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "model_not_found": 404,
+    "invalid_request_error": 400,
+    "context_length_exceeded": 400,
+    "content_filter": 400,
+}
+"""What hosts call an error in the middle of a stream, and the status they give it elsewhere."""
+
+
+def status_of(error: dict[str, Any] | str) -> int:
+    """The status that an error event would have had as an answer of its own."""
+    if isinstance(error, str):
+        return _UNKNOWN_STATUS
+    for word in (error.get("code"), error.get("status"), error.get("status_code"), error.get("type")):
+        if isinstance(word, str) and word.isdecimal() and len(word) == len("500"):
+            word = int(word)  # noqa: PLW2901
+        if isinstance(word, int) and not isinstance(word, bool) and 400 <= word <= 599:
+            return word
+        if isinstance(word, str) and word.lower() in _STATUSES:
+            return _STATUSES[word.lower()]
+    return _UNKNOWN_STATUS
 
 
 def client_error(provider: str, status: int, content_type: str, body: bytes) -> bytes:

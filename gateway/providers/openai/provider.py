@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from gateway.providers.base import BrokenAnswer, Call, Door, Place, Translated, Untranslatable, Usage
+from gateway.providers.base import USER_AGENT, BrokenAnswer, Call, Door, Place, Translated, Untranslatable, Usage
 from gateway.providers.estimate import settled
 from gateway.providers.openai.content import content_bytes
 from gateway.providers.openai.errors import client_error
@@ -14,8 +14,8 @@ from gateway.providers.openai.usage import usage_of
 from shared.crypto.secret import Secret
 
 _PATHS = {Door.CHAT: "/chat/completions", Door.COMPLETIONS: "/completions", Door.EMBEDDINGS: "/embeddings"}
-_PLAIN = b"content-type: application/json\r\naccept: application/json\r\nuser-agent: gatehouse\r\n"
-_STREAM = b"content-type: application/json\r\naccept: text/event-stream\r\nuser-agent: gatehouse\r\n"
+_PLAIN = b"content-type: application/json\r\naccept: application/json\r\n" + USER_AGENT
+_STREAM = b"content-type: application/json\r\naccept: text/event-stream\r\n" + USER_AGENT
 
 
 class OpenAI:

@@ -1,8 +1,9 @@
 """OpenAI's event stream: whole events pass through as they came; usage is read in passing."""
 
-from gateway.providers.base import BrokenAnswer, Call, Usage
+from gateway.providers.base import BrokenAnswer, Call, StreamFailure, Usage
 from gateway.providers.estimate import settled
-from gateway.providers.openai.content import ContentMeter, parsed
+from gateway.providers.openai.content import ContentMeter, parsed, says_something
+from gateway.providers.openai.errors import status_of
 from gateway.providers.openai.usage import usage_of
 from gateway.upstream.events import EventSplitter, EventTooLarge, data_of
 
@@ -12,7 +13,7 @@ _DONE = b"data: [DONE]\n\n"
 class OpenAIStream:
     """Only whole events leave, so an error event can follow a cut without being glued to half of another."""
 
-    __slots__ = ("_call", "_drops_usage", "_events", "_finished", "_meter", "_said", "complete", "failed")
+    __slots__ = ("_call", "_drops_usage", "_events", "_finished", "_meter", "_said", "begun", "complete", "failure")
 
     def __init__(self, call: Call, *, drops_usage: bool) -> None:
         self._call = call
@@ -22,8 +23,13 @@ class OpenAIStream:
         self._finished = False
         self._meter = ContentMeter()
         self._said: Usage | None = None
-        self.failed = False
+        self.begun = False
+        self.failure: StreamFailure | None = None
         self.complete = False
+
+    @property
+    def failed(self) -> bool:
+        return self.failure is not None
 
     @property
     def usage(self) -> Usage:
@@ -52,8 +58,10 @@ class OpenAIStream:
             return True
         if b'"finish_reason":"' in event or b'"finish_reason": "' in event:
             self._finished = True
-        if b'"error"' in event and isinstance(parsed(event).get("error"), dict | str):
-            self.failed = True
+        if b'"error"' in event and isinstance(error := parsed(event).get("error"), dict | str):
+            self.failure = StreamFailure(status_of(error), data_of(event) or b"")
+        if not self.begun:
+            self.begun = says_something(parsed(event))
         if b'"usage":{' not in event and b'"usage": {' not in event:
             self._meter.see(event)
             return True

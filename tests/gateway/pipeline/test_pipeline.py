@@ -1,6 +1,7 @@
 """The whole corridor over a scripted provider: what is sent, what comes back, and how every call ends once."""
 
 import asyncio
+import random
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import TABLE
 from gateway.pipeline.attempt import Attempts, Waits
+from gateway.pipeline.breaker import Breakers
 from gateway.pipeline.exchange import Exchange
 from gateway.pipeline.pipeline import Pipeline
 from gateway.providers.base import Door
@@ -27,13 +29,14 @@ from gateway.upstream.errors import (
     TotalTimeout,
     UpstreamError,
 )
-from gateway.upstream.messages import Deadlines, UpstreamRequest
+from gateway.upstream.messages import Deadlines, UpstreamClient, UpstreamRequest
 from gateway.view.holder import ViewHolder
 from shared.clock import FakeClock
 from shared.crypto.api_keys import new_api_key
 from shared.models.record import Record
 from tests.fakes.answer import RecordedAnswer
 from tests.fakes.records import FakeRecords
+from tests.fakes.sleep import FakeSleep
 from tests.fakes.upstream import FakeClient, FakeResponse, Hang, Step, answers, streams
 from tests.fakes.world import OTHER_STORED_KEY, SHUT, STORED_KEY, World
 
@@ -46,6 +49,8 @@ RAW = b'{ "model": "sim-chat",  "messages": [] }'
 STREAMED = b'{ "model": "sim-chat",  "stream": true, "stream_options": {"include_usage": true} }'
 OK = b'{"id": "1",  "usage": {"prompt_tokens": 3, "completion_tokens": 5}}'
 SPENT = ("provider", 3, 5)
+ROLE = b'data: {"choices":[{"delta":{"role":"assistant","content":""}}]}\n\n'
+PING = b": ping\n\n"
 EVENT = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
 FINISH = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
 USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5}}\n\n'
@@ -78,11 +83,27 @@ class Run:
         self.records = FakeRecords(self.clock)
         views = ViewHolder()
         views.swap(self.world.view())
-        self.pipeline = Pipeline(views, Attempts(self.client, WAITS, 10_000, self.clock), self.clock, self.records)
+        self.sleep = FakeSleep(self.clock)
+        self.chance = random.Random(7)
+        self.views = views
+        self.pipeline = self.pipeline_of(self.client)
         sent = {"authorization": f"Bearer {self.world.key}", **(headers or {})}
         if config is not None:
             sent["x-portkey-config"] = orjson.dumps(config).decode()
         self.exchange = Exchange(ID, door, sent, raw, self.clock.monotonic_s())
+
+    def pipeline_of(self, client: UpstreamClient, breakers: Breakers | None = None) -> Pipeline:
+        """A worker's, with budget and breakers of its own."""
+        attempts = Attempts(
+            client,
+            WAITS,
+            10_000,
+            self.clock,
+            breakers=breakers or Breakers(),
+            chance=self.chance,
+            sleep=self.sleep,
+        )
+        return Pipeline(self.views, attempts, self.clock, self.records, self.chance)
 
     async def __call__(self) -> "Run":
         async with asyncio.timeout(HANG_S):
@@ -343,7 +364,7 @@ async def test_a_body_too_deep_to_be_changed_is_the_caller_s_mistake(raw: bytes)
 
 async def test_no_view_is_503_that_says_when_to_come_back() -> None:
     run = Run()
-    run.pipeline = Pipeline(ViewHolder(), Attempts(run.client, WAITS, 1, run.clock), run.clock, run.records)
+    run.views.current = None
     await run()
     assert (run.answer.status, run.error["code"], run.answer.headers["retry-after"]) == (503, "not_ready", "2")
     assert "x-should-retry" not in run.answer.headers
@@ -371,7 +392,7 @@ async def test_a_call_keeps_the_view_it_began_with() -> None:
 
 def test_the_table_of_errors_is_whole_and_has_one_500() -> None:
     assert [code for code, row in TABLE.items() if row.status == 500] == ["internal_error"]
-    assert all(400 <= row.status <= 504 for row in TABLE.values())
+    assert all(400 <= row.status <= 508 for row in TABLE.values())
 
 
 # Fallback
@@ -521,8 +542,19 @@ async def test_a_stream_byte_by_byte_is_the_same_answer() -> None:
     assert run.answer.body == WHOLE_STREAM
 
 
-@given(st.integers(0, len(WHOLE_STREAM) - len(DONE)), st.sampled_from([None, *(f for f, _, _ in FAILURES)]))
-def test_a_stream_that_breaks_anywhere_ends_with_an_error_event_and_no_done(
+@given(st.integers(0, len(EVENT) - 1), st.sampled_from([None, *(f for f, _, _ in FAILURES)]))
+def test_a_stream_that_breaks_before_its_first_content_is_an_error_of_one_piece(
+    at: int, failure: UpstreamError | None
+) -> None:
+    tail = [] if failure is None else [failure]
+    run = asyncio.run(Run(streams(ROLE, PING, WHOLE_STREAM[:at], *tail), raw=STREAMED)())
+    assert run.answer.status in (502, 504)
+    assert run.error["code"] in ("upstream_broken", "upstream_timeout", "upstream_unreachable")
+    assert (run.record.status, run.record.ending) == (run.answer.status, "refused")
+
+
+@given(st.integers(len(EVENT), len(WHOLE_STREAM) - len(DONE)), st.sampled_from([None, *(f for f, _, _ in FAILURES)]))
+def test_a_stream_that_breaks_anywhere_later_ends_with_an_error_event_and_no_done(
     at: int, failure: UpstreamError | None
 ) -> None:
     tail = [] if failure is None else [failure]
@@ -612,7 +644,7 @@ POINTS: dict[str, Callable[[Hang], Run]] = {
 STALLS: dict[str, Callable[[str], Run]] = {
     "plain": lambda stall: Run(plain(), stall=stall),
     "stream": lambda stall: Run(whole_stream(), raw=STREAMED, stall=stall),
-    "error event": lambda stall: Run(streams(Cut("x")), raw=STREAMED, stall=stall),
+    "error event": lambda stall: Run(streams(EVENT, Cut("x")), raw=STREAMED, stall=stall),
     "our error": lambda stall: Run(ConnectFailed("x"), stall=stall),
     "refusal": lambda stall: Run(raw=b"{", stall=stall),
 }
@@ -663,7 +695,7 @@ async def test_a_fault_of_our_own_is_recorded_too() -> None:
         async def close(self) -> None: ...
 
     run = Run()
-    run.pipeline._attempts = Attempts(Broken(), WAITS, 1, run.clock)
+    run.pipeline = run.pipeline_of(Broken())
     with pytest.raises(RuntimeError):
         await run.pipeline.run(run.exchange, run.answer)
     assert len(run.records.records) == 1

@@ -134,7 +134,13 @@ def test_only_the_listed_headers_are_forwarded() -> None:
         "transfer-encoding": "chunked",
     }
     forwarded = read(b"{}", headers=sent).forwarded.split(b"\r\n")
-    assert sorted(forwarded) == [b"", b"idempotency-key: i-1", b"openai-organization: org-1", b"traceparent: 00-a-b-01"]
+    assert sorted(forwarded) == [
+        b"",
+        b"idempotency-key: i-1",
+        b"openai-organization: org-1",
+        b"traceparent: 00-a-b-01",
+        b"x-gatehouse-hop: 1",
+    ]
 
 
 @pytest.mark.parametrize("value", ["a\x00b", "a\x7fb", "a\x1fb", "a\rb", "a\nhost: b"])

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Code, GatewayError
+from gateway.pipeline.allow import allow
 from gateway.pipeline.resolve import effective_model, resolve
 from gateway.providers.base import Call, Door
 from gateway.view.route import Fallback, Route, Target, targets_of
@@ -35,7 +36,10 @@ def config(body: dict[str, Any] | str) -> dict[str, str]:
 
 
 def routed(world: World, headers: dict[str, str], asked: Call | None = None) -> Route:
-    return resolve(headers, asked or call(), world.caller()).route
+    asked, caller = asked or call(), world.caller()
+    resolved = resolve(headers, asked, caller)
+    allow(resolved.route, resolved, asked, caller)
+    return resolved.route
 
 
 def target(world: World, headers: dict[str, str], asked: Call | None = None) -> Target:
@@ -274,9 +278,9 @@ def test_an_inline_config_that_is_no_json_says_where(world: World, text: str) ->
 
 
 def test_an_inline_config_that_cannot_work_names_each_fault(world: World) -> None:
-    error = refused(world, config({"targets": [{"virtual_key": "main", "retry": {}}, {"cache": "simple"}]}))
+    error = refused(world, config({"targets": [{"cache": "simple"}, {"virtual_key": "main", "retry": {}}]}))
     assert error.code is Code.CONFIG_INVALID
-    assert [fault.path for fault in error.faults] == [("targets", 0, "retry"), ("targets", 1, "cache")]
+    assert [fault.path for fault in error.faults] == [("targets", 0, "cache"), ("targets", 1, "retry", "attempts")]
     assert "retry" in error.message
     assert "cache" in error.message
 

@@ -9,15 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.models.config import (
+    CONDITIONAL_TARGETS_MAX,
     DEPTH_MAX,
+    NESTED_TARGETS_MAX,
+    NODES_MAX,
     PARAMS_DEPTH_MAX,
     TARGETS_MAX,
     ConfigBody,
     ConfigError,
-    Mode,
+    config_schema,
     parse_config,
     pointer,
+    slug_in,
 )
+from shared.models.strategy import RETRIED, CircuitBreaker, Mode, Retry
 
 MARKER = "sk-marker-6f1d"
 
@@ -30,17 +35,32 @@ SUPPORTED: dict[str, Any] = {
     "api_key": "sk-1",
     "custom_host": "https://host/v1",
     "override_params": {"temperature": 0},
-}
-REFUSED: dict[str, Any] = {
-    "weight": 1,
-    "prompt_id": "pp-1",
+    "weight": 0.25,
     "passthrough": True,
-    "default_params": {},
-    "drop_params": [],
+    "default_params": {"temperature": 1},
+    "drop_params": ["user", "messages[*].name"],
     "request_timeout": 1_000,
     "retry": {"attempts": 3},
+    "forward_headers": ["X-Custom", "x-other"],
+    "cb_config": {"failure_threshold": 3},
+    "on_status_codes": [429],
+}
+PARSED: dict[str, Any] = {
+    "drop_params": ("user", "messages[*].name"),
+    "retry": Retry(attempts=3),
+    "forward_headers": ("x-custom", "x-other"),
+    "cb_config": CircuitBreaker(failure_threshold=3),
+    "on_status_codes": (429,),
+}
+NEEDED: dict[str, Any] = {
+    "strategy": {"targets": SUPPORTED["targets"]},
+    "api_key": {"provider": "openai"},
+    "on_status_codes": {"strategy": {"mode": "fallback"}, "targets": SUPPORTED["targets"]},
+}
+"""What must stand beside a key, so that it can work."""
+REFUSED: dict[str, Any] = {
+    "prompt_id": "pp-1",
     "cache": "simple",
-    "forward_headers": [],
     "strict_open_ai_compliance": True,
     "input_guardrails": [],
     "output_guardrails": [],
@@ -50,8 +70,6 @@ REFUSED: dict[str, Any] = {
     "output_mutators": [],
     "default_input_guardrails": [],
     "default_output_guardrails": [],
-    "on_status_codes": [429],
-    "cb_config": {},
     # What comes with providers that are not built in yet, and legacy forms.
     **dict.fromkeys(
         "openai_organization openai_project resource_name deployment_id api_version deployments azure_auth_mode "
@@ -60,8 +78,8 @@ REFUSED: dict[str, Any] = {
         "x",
     ),
 }
-STRATEGY_REFUSED: dict[str, Any] = {"conditions": [], "default": "a", "sticky": {}, "cb_config": {}}
-KEYS = [*SUPPORTED, *REFUSED, *STRATEGY_REFUSED, "mode", "strategy.mode", "☃"]
+STRATEGY_KEYS = ["conditions", "default", "sticky", "sticky_session", "cb_config", "mode", "query", "then", "attempts"]
+KEYS = [*SUPPORTED, *REFUSED, *STRATEGY_KEYS, "strategy.mode", "hash_fields", "metadata.x", "$or", "☃"]
 
 LEAVES = (
     st.none()
@@ -69,7 +87,7 @@ LEAVES = (
     | st.integers()
     | st.floats()
     | st.text(st.characters())
-    | st.sampled_from(["fallback", "single", "loadbalance", "openai", "@main", "main", "", 429, 2**70])
+    | st.sampled_from(["fallback", "single", "loadbalance", "conditional", "openai", "@main", "main", "", 429, 2**70])
 )
 JSON = st.recursive(
     LEAVES,
@@ -98,8 +116,7 @@ def places(error: ConfigError) -> list[str]:
 
 @pytest.mark.parametrize("key", SUPPORTED)
 def test_each_supported_key_does_what_it_says(key: str) -> None:
-    beside = {"strategy": {"targets": SUPPORTED["targets"]}, "api_key": {"provider": "openai"}}.get(key, {})
-    body = parse_config({key: SUPPORTED[key], **beside})
+    body = parse_config({key: SUPPORTED[key], **NEEDED.get(key, {})})
     value = getattr(body, key)
     if key == "api_key":
         assert value.reveal() == b"sk-1"
@@ -108,7 +125,11 @@ def test_each_supported_key_does_what_it_says(key: str) -> None:
     elif key == "strategy":
         assert (value.mode, value.on_status_codes) == (Mode.FALLBACK, (429, 503))
     else:
-        assert value == SUPPORTED[key]
+        assert value == PARSED.get(key, SUPPORTED[key])
+
+
+def test_every_key_of_the_model_is_tried_here() -> None:
+    assert set(ConfigBody.model_fields) == set(SUPPORTED)
 
 
 @pytest.mark.parametrize("key", REFUSED)
@@ -120,24 +141,198 @@ def test_each_other_key_of_the_original_is_refused_by_name(key: str, at: str) ->
     assert places(error)[0].startswith(at)
 
 
-@pytest.mark.parametrize("key", STRATEGY_REFUSED)
-def test_each_strategy_key_not_built_yet_is_refused_by_name(key: str) -> None:
-    error = refused({"strategy": {"mode": "single", key: STRATEGY_REFUSED[key]}, "targets": [{"provider": "a"}]})
-    assert key in str(error)
-    assert places(error) == [f"/strategy/{key}"]
-
-
-@pytest.mark.parametrize("mode", ["loadbalance", "conditional", "optimize", "Fallback", None, [], {}])
-def test_a_strategy_mode_not_built_yet_is_refused_at_its_place(mode: object) -> None:
+@pytest.mark.parametrize("mode", ["optimize", "Fallback", None, [], {}])
+def test_a_strategy_mode_there_is_not_is_refused_at_its_place(mode: object) -> None:
     error = refused({"strategy": {"mode": mode}, "targets": [{"provider": "a"}]})
-    assert places(error)[0].startswith("/strategy")
-    if mode == "loadbalance":
-        assert "loadbalance" in str(error)
+    assert places(error)[0].startswith("/strategy/mode")
+    if mode == "optimize":
+        assert "optimize" in str(error)
+
+
+@pytest.mark.parametrize("body", [{"targets": [{"provider": "a"}]}, {"strategy": {}, "targets": [{"provider": "a"}]}])
+def test_a_strategy_without_a_mode_is_single(body: dict[str, Any]) -> None:
+    parsed = parse_config(body)
+    assert parsed.strategy is None or parsed.strategy.mode is Mode.SINGLE
+
+
+def strategy(mode: str, **fields: Any) -> dict[str, Any]:
+    targets = fields.pop("targets", [{"name": "a", "provider": "a"}, {"name": "b", "provider": "b"}])
+    return {"strategy": {"mode": mode, **fields}, "targets": targets}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "mode"),
+    [
+        ("on_status_codes", [429], "fallback"),
+        ("conditions", [], "conditional"),
+        ("sticky", {"enabled": True, "hash_fields": ["metadata.user"]}, "loadbalance"),
+        ("sticky_session", {"hash_fields": ["metadata.user", "params.user", "headers.X-Session"]}, "loadbalance"),
+    ],
+)
+def test_a_key_of_one_mode_is_refused_in_the_others(key: str, value: Any, mode: str) -> None:
+    assert parse_config(strategy(mode, **{key: value})).strategy
+    for other in {"single", "fallback", "loadbalance"} - {mode}:
+        error = refused(strategy(other, **{key: value}))
+        assert places(error) == ["/strategy"]
+        assert f"`{key}` belongs to the mode `{mode}`" in str(error)
+
+
+def test_conditions_name_targets() -> None:
+    conditions = [{"query": {"metadata.plan": "paid"}, "then": "b"}, {"query": {}, "then": "a"}]
+    read = parse_config(strategy("conditional", conditions=conditions, default="a")).strategy
+    assert read is not None
+    assert [condition.then for condition in read.conditions or ()] == ["b", "a"]
+    assert read.default == "a"
+
+
+@pytest.mark.parametrize(
+    ("fields", "place", "word"),
+    [
+        ({}, "/strategy", "conditions"),
+        ({"conditions": [{"then": "a"}]}, "/strategy/conditions/0/query", "required"),
+        ({"conditions": [{"query": {}}]}, "/strategy/conditions/0/then", "required"),
+        (
+            {"conditions": [{"query": {}, "then": "z"}]},
+            "/strategy/conditions/0/then",
+            "Invalid target name found in the query router: z",
+        ),
+        ({"conditions": [], "default": "z"}, "/strategy/default", "Invalid target name found in the query router: z"),
+        (
+            {"conditions": [{"query": {"metadata.x": {"$zzz": 1}}, "then": "a"}]},
+            "/strategy/conditions/0/query/metadata.x/$zzz",
+            "Unsupported operator used in the query router: $zzz",
+        ),
+        (
+            {"conditions": [{"query": {"$or": [{"metadata.x": {"$regex": "["}}]}, "then": "a"}]},
+            "/strategy/conditions/0/query/$or/0/metadata.x/$regex",
+            "RE2",
+        ),
+        (
+            {"conditions": [], "default": "a", "targets": [{"name": "a", "provider": "a"}] * 2},
+            "/strategy/default",
+            "2 of the targets have the name 'a'",
+        ),
+        ({"conditions": [], "sticky": {}}, "/strategy", "sticky"),
+    ],
+)
+def test_what_cannot_be_decided_is_refused_where_it_stands(fields: dict[str, Any], place: str, word: str) -> None:
+    error = refused(strategy("conditional", **fields))
+    assert places(error) == [place]
+    assert word in str(error)
+
+
+def test_weights_may_be_left_out_or_be_0_but_not_all() -> None:
+    for weights in ((None, None), (0, 1), (0, None), (0.0, 1e-9)):
+        targets = [{"provider": "a", **({} if w is None else {"weight": w})} for w in weights]
+        assert parse_config(strategy("loadbalance", targets=targets)).targets
+    error = refused(strategy("loadbalance", targets=[{"provider": "a", "weight": 0}, {"provider": "b", "weight": 0.0}]))
+    assert places(error) == ["/targets"], "the original never answers a call with such a config"
+    for weight in (-1, "1", True, 1e13):
+        assert places(refused({"provider": "a", "weight": weight})) == ["/weight"]
+
+
+@pytest.mark.parametrize(
+    ("sticky", "place"),
+    [
+        ({"enabled": True}, "/strategy"),
+        ({"enabled": True, "hash_fields": ["user"]}, "/strategy/sticky/hash_fields"),
+        ({"enabled": True, "hash_fields": ["params.a..b"]}, "/strategy/sticky/hash_fields"),
+        ({"enabled": True, "hash_fields": ["metadata.x"], "ttl": 0}, "/strategy/sticky/ttl"),
+    ],
+)
+def test_a_session_that_cannot_be_known_is_refused(sticky: dict[str, Any], place: str) -> None:
+    assert places(refused(strategy("loadbalance", sticky=sticky))) == [place]
+
+
+def test_a_sticky_session_is_off_or_on_as_each_spelling_has_it() -> None:
+    fields = {"hash_fields": ["metadata.user"]}
+
+    def session(**given: Any) -> Any:
+        read = parse_config(strategy("loadbalance", **given)).strategy
+        assert read is not None
+        return read.session
+
+    assert session(sticky=fields) is None
+    assert session(sticky={}) is None
+    assert session(sticky={**fields, "enabled": True}).ttl == 3_600
+    assert session(sticky_session={**fields, "ttl": 60}).ttl == 60
+    assert session(sticky_session={**fields, "enabled": False}) is None
+    both = strategy("loadbalance", sticky={}, sticky_session=fields)
+    assert places(refused(both)) == ["/strategy"]
+
+
+def test_retries_are_read_in_both_spellings_of_the_flag() -> None:
+    def retry(**fields: Any) -> Retry:
+        read = parse_config({"retry": {"attempts": 2, **fields}}).retry
+        assert read is not None
+        return read
+
+    assert retry().on_status_codes == RETRIED == (429, 500, 502, 503, 504, 529)
+    assert retry(on_status_codes=[400, 408]).on_status_codes == (400, 408)
+    assert not retry().heeds_retry_after
+    assert retry(use_retry_after_header=True).heeds_retry_after
+    assert retry(use_retry_after_headers=True).heeds_retry_after, "which the original's code does not see"
+    assert retry(use_retry_after_header=False, use_retry_after_headers=False).heeds_retry_after is False
+    differing = {"attempts": 1, "use_retry_after_header": True, "use_retry_after_headers": False}
+    assert places(refused({"retry": differing})) == ["/retry"]
+
+
+def test_more_attempts_than_five_are_read_and_fewer_than_none_are_not() -> None:
+    assert parse_config({"retry": {"attempts": 9}}).retry is not None
+    for attempts in (-1, "3", 1.5, None, True):
+        assert places(refused({"retry": {"attempts": attempts}})) == ["/retry/attempts"]
+
+
+@pytest.mark.parametrize("at", ["cb_config", "strategy"])
+def test_a_circuit_breaker_stands_in_a_strategy_or_at_a_target(at: str) -> None:
+    rules = {
+        "failure_threshold": 5,
+        "failure_threshold_percentage": 20.5,
+        "minimum_requests": 10,
+        "cooldown_interval": 60_000,
+        "failure_status_codes": [401, 429, 500],
+    }
+    body = {"cb_config": rules, "provider": "a"} if at == "cb_config" else strategy("fallback", cb_config=rules)
+    parsed = parse_config(body)
+    read = parsed.cb_config if at == "cb_config" else parsed.strategy and parsed.strategy.cb_config
+    assert isinstance(read, CircuitBreaker)
+    assert (read.failure_threshold, read.failure_threshold_percentage) == (5, 20.5)
+    assert (read.minimum_requests, read.cooldown_interval) == (10, 60_000)
+    assert read.failure_status_codes == (401, 429, 500)
+
+
+@pytest.mark.parametrize(
+    ("rules", "place"),
+    [
+        ({}, "/cb_config"),
+        ({"cooldown_interval": 30_000}, "/cb_config"),
+        ({"failure_threshold": 0}, "/cb_config/failure_threshold"),
+        ({"failure_threshold": 1, "cooldown_interval": 29_999}, "/cb_config/cooldown_interval"),
+        ({"failure_threshold_percentage": 101}, "/cb_config/failure_threshold_percentage"),
+        ({"failure_threshold_percentage": 0}, "/cb_config/failure_threshold_percentage"),
+        ({"failure_threshold": 1, "minimum_requests": 0}, "/cb_config/minimum_requests"),
+        ({"failure_threshold": 1, "failure_status_codes": [99]}, "/cb_config/failure_status_codes/0"),
+    ],
+)
+def test_a_circuit_breaker_that_cannot_work_is_refused(rules: dict[str, Any], place: str) -> None:
+    assert places(refused({"cb_config": rules, "provider": "a"})) == [place]
+
+
+@pytest.mark.parametrize(
+    "name", ["cookie", "Cookie", "x-portkey-api-key", "x-gatehouse-anything", "host", "content-length"]
+)
+def test_headers_that_never_go_on_cannot_be_forwarded(name: str) -> None:
+    assert places(refused({"forward_headers": ["x-fine", name]})) == ["/forward_headers"]
+
+
+@pytest.mark.parametrize("name", ["", "a b", "ä", "a:b", "line\r\n"])
+def test_what_is_no_header_s_name_is_refused(name: str) -> None:
+    assert places(refused({"forward_headers": [name]})) == ["/forward_headers"]
 
 
 @given(st.text(min_size=1))
 def test_an_unknown_key_is_refused_by_name(key: str) -> None:
-    if key in SUPPORTED or key in REFUSED or key in STRATEGY_REFUSED:
+    if key in SUPPORTED or key in REFUSED:
         return
     assert ("/" + key.replace("~", "~0").replace("/", "~1")) in places(refused({"provider": "openai", key: 1}))
 
@@ -161,6 +356,24 @@ def test_an_unknown_key_is_refused_by_name(key: str) -> None:
         ({"override_params": {"model": None}}, "/override_params"),
         ({"override_params": {"seed": 2**64}}, "/override_params"),
         ({"override_params": {"text": "\ud800"}}, "/override_params"),
+        ({"default_params": {"stream": True}}, "/default_params"),
+        ({"default_params": {"model": 7}}, "/default_params"),
+        ({"drop_params": ["a..b"]}, "/drop_params"),
+        ({"drop_params": ["stream"]}, "/drop_params"),
+        ({"drop_params": ["model"]}, "/drop_params"),
+        ({"request_timeout": 0}, "/request_timeout"),
+        ({"request_timeout": "5"}, "/request_timeout"),
+        ({"on_status_codes": [429]}, ""),
+        ({"targets": [{"provider": "a"}], "passthrough": True}, ""),
+        ({"passthrough": True, "provider": "a"}, ""),
+        (
+            {
+                "strategy": {"mode": "fallback", "on_status_codes": [429]},
+                "targets": [{"provider": "a"}],
+                "on_status_codes": [500],
+            },
+            "",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_where_it_stands(body: dict[str, Any], at: str) -> None:
@@ -207,6 +420,15 @@ def test_targets_are_as_many_as_the_limit_and_no_more() -> None:
     target = {"provider": "openai"}
     assert len(parse_config({"targets": [target] * TARGETS_MAX}).targets or ()) == TARGETS_MAX
     assert places(refused({"targets": [target] * (TARGETS_MAX + 1)})) == ["/targets"]
+    nest = {"targets": [target] * NESTED_TARGETS_MAX}
+    assert parse_config({"targets": [nest]}).targets
+    assert places(refused({"targets": [target, {"targets": [target] * (NESTED_TARGETS_MAX + 1)}]})) == [
+        "/targets/1/targets"
+    ]
+    assert parse_config(strategy("conditional", conditions=[], targets=[target] * CONDITIONAL_TARGETS_MAX)).targets
+    many = NODES_MAX // (NESTED_TARGETS_MAX + 1)
+    assert parse_config({"targets": [nest] * many}).targets
+    assert str(NODES_MAX) in str(refused({"targets": [nest] * (many + 1)}))
 
 
 @given(JSON)
@@ -237,13 +459,28 @@ def test_a_parsed_key_does_not_print() -> None:
 
 
 def test_every_fault_is_named_at_once() -> None:
-    error = refused({"targets": [{"provider": "a", "retry": {}}, {"virtual_key": "no slug"}]})
-    assert places(error) == ["/targets/0/retry", "/targets/1/virtual_key"]
+    error = refused({"targets": [{"provider": "a", "cache": {}}, {"virtual_key": "no slug", "retry": {}}]})
+    assert places(error) == ["/targets/0/cache", "/targets/1/virtual_key", "/targets/1/retry/attempts"]
 
 
 def test_a_config_that_only_sets_parameters_names_no_target() -> None:
     assert not parse_config({"override_params": {"temperature": 0}}).names_a_target
     assert parse_config({"provider": "openai"}).names_a_target
+
+
+def test_a_model_names_a_virtual_key_as_slug_and_model() -> None:
+    assert slug_in("@main/org/model") == "main"
+    for model in ("main/x", "@main", "@main/", "@/x", "", None, 7):
+        assert slug_in(model) is None
+
+
+def test_the_schema_of_configs_names_every_key_and_says_what_it_is() -> None:
+    schema = config_schema()
+    assert orjson.loads(orjson.dumps(schema)) == schema
+    keys = schema["$defs"]["ConfigBody"]["properties"]
+    assert set(keys) == set(SUPPORTED)
+    assert all(key.get("description") for key in keys.values())
+    assert keys["api_key"]["writeOnly"] is True
 
 
 def test_a_pointer_escapes_as_rfc_6901_says() -> None:
