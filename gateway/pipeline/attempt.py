@@ -175,7 +175,7 @@ class Attempts:
         try:
             reply = await self._try(target, call, exchange, now_s)
         except GatewayError as error:
-            if error.code in _PROVIDERS_FAULTS:
+            if isinstance(error, Failed):
                 self._breakers.ended(target, self._clock.monotonic_s(), None, probe)
                 probe = None
             raise
@@ -204,7 +204,7 @@ class Attempts:
             if response is not None:
                 response.abort()
             message = f"{target.place.provider} answered {response.status if response else ''} but {error}"
-            raise _failed(attempt, GatewayError(Code.UPSTREAM_BROKEN, message)) from None
+            raise _failed(attempt, Failed(Code.UPSTREAM_BROKEN, message)) from None
         except BaseException as error:
             if response is not None:
                 response.abort()
@@ -312,11 +312,15 @@ class Attempts:
         if self._clock.monotonic_s() - began_s < timeout_ms / 1_000:
             return renamed(error, target)
         message = f"Request exceeded the timeout sent in the request: {timeout_ms}ms"
-        return GatewayError(Code.REQUEST_TIMEOUT, message)
+        return Failed(Code.REQUEST_TIMEOUT, message)
 
 
-class Unanswered(GatewayError):
-    """Nobody answered: there was no connection, or it was lost."""
+class Failed(GatewayError):
+    """The provider answered too late, or not as it should."""
+
+
+class Unanswered(Failed):
+    """It did not answer at all: there was no connection, or it was lost."""
 
 
 def _failed(attempt: Attempt, error: GatewayError) -> GatewayError:
@@ -336,7 +340,7 @@ def _is_retried(retry: Retry, outcome: Reply | GatewayError) -> bool:
         return outcome.status in retry.on_status_codes
     if isinstance(outcome, Unanswered):
         return True
-    return outcome.code in _PROVIDERS_FAULTS and outcome.row.status in retry.on_status_codes
+    return isinstance(outcome, Failed) and outcome.row.status in retry.on_status_codes
 
 
 def _goes_on(fallback: Fallback, status: int) -> bool:
@@ -353,9 +357,6 @@ def _error_goes_on(fallback: Fallback, error: GatewayError) -> bool:
 _UNSENT = (AddressForbidden, ConnectFailed, ConnectTimeout)
 """The provider never saw the request."""
 _LATE = (ConnectTimeout, FirstByteTimeout, StallTimeout, TotalTimeout)
-_PROVIDERS_FAULTS = frozenset(
-    (Code.UPSTREAM_UNREACHABLE, Code.UPSTREAM_TIMEOUT, Code.UPSTREAM_BROKEN, Code.REQUEST_TIMEOUT)
-)
 
 _WORDS: dict[type[UpstreamError], tuple[Code, str]] = {
     ConnectFailed: (Code.UPSTREAM_UNREACHABLE, "could not be reached"),
@@ -367,7 +368,7 @@ _WORDS: dict[type[UpstreamError], tuple[Code, str]] = {
     TooLarge: (Code.UPSTREAM_BROKEN, "sent an answer larger than this gateway takes"),
     ProtocolFault: (Code.UPSTREAM_BROKEN, "sent what is not HTTP as this gateway accepts it"),
 }
-_FAILED = (Code.UPSTREAM_BROKEN, "failed")
+_OTHERWISE = (Code.UPSTREAM_BROKEN, "failed")
 
 
 def renamed(error: UpstreamError, target: Target) -> GatewayError:
@@ -379,6 +380,6 @@ def renamed(error: UpstreamError, target: Target) -> GatewayError:
             return GatewayError(Code.CUSTOM_HOST_FORBIDDEN, message)
         message = f"{provider} resolves to an address that this gateway does not call; its operator can allow it"
         return GatewayError(Code.UPSTREAM_UNREACHABLE, message)
-    code, words = next((_WORDS[kind] for kind in type(error).__mro__ if kind in _WORDS), _FAILED)
-    made = Unanswered if isinstance(error, ConnectFailed | ConnectTimeout | Cut) else GatewayError
+    code, words = next((_WORDS[kind] for kind in type(error).__mro__ if kind in _WORDS), _OTHERWISE)
+    made = Unanswered if isinstance(error, ConnectFailed | ConnectTimeout | Cut) else Failed
     return made(code, f"{provider} {words}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from gateway.upstream.errors import TooLarge, UpstreamError
 from gateway.upstream.messages import UpstreamRequest, UpstreamResponse
+from shared.clock import FakeClock
 
 
 @dataclass(eq=False)
@@ -79,14 +80,23 @@ def streams(*pieces: Piece, headers: Mapping[str, str] | None = None) -> FakeRes
     return answers(200, *pieces, content_type="text/event-stream", headers=headers)
 
 
-Step = FakeResponse | UpstreamError | Hang
+@dataclass(frozen=True)
+class Later:
+    """What comes when so much time has passed."""
+
+    seconds: float
+    step: FakeResponse | UpstreamError
+
+
+Step = FakeResponse | UpstreamError | Hang | Later
 
 
 class FakeClient:
     """Takes one step of its script for each request: answers, raises, or hangs and then takes the next step."""
 
-    def __init__(self, *script: Step) -> None:
+    def __init__(self, *script: Step, clock: FakeClock | None = None) -> None:
         self._script = list(script)
+        self._clock = clock
         self.requests: list[UpstreamRequest] = []
         self.responses: list[FakeResponse] = []
 
@@ -96,6 +106,10 @@ class FakeClient:
         if isinstance(step, Hang):
             await step.wait()
             step = self._script.pop(0)
+        if isinstance(step, Later):
+            assert self._clock is not None
+            self._clock.advance(step.seconds)
+            step = step.step
         assert not isinstance(step, Hang)
         if isinstance(step, UpstreamError):
             raise step

@@ -44,7 +44,7 @@ ID = "lg_0199a5b1c2d300000000000000000001"
 STARTED_MS = 0x0199A5B1C2D3
 HANG_S = 20.0
 """Only a guard against hanging."""
-WAITS = Waits(plain=Deadlines(total_s=1.0), stream=Deadlines(total_s=2.0))
+WAITS = Waits(plain=Deadlines(total_s=100.0), stream=Deadlines(total_s=100.0))
 RAW = b'{ "model": "sim-chat",  "messages": [] }'
 STREAMED = b'{ "model": "sim-chat",  "stream": true, "stream_options": {"include_usage": true} }'
 OK = b'{"id": "1",  "usage": {"prompt_tokens": 3, "completion_tokens": 5}}'
@@ -77,9 +77,9 @@ class Run:
         door: Door = Door.CHAT,
     ) -> None:
         self.world = world or World()
-        self.client = FakeClient(*script)
-        self.answer = RecordedAnswer(stall=stall)
         self.clock = FakeClock()
+        self.client = FakeClient(*script, clock=self.clock)
+        self.answer = RecordedAnswer(stall=stall)
         self.records = FakeRecords(self.clock)
         views = ViewHolder()
         views.swap(self.world.view())
