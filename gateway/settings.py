@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     between_bytes_s: Seconds = 120.0
     """Between two parts of a provider's answer."""
     total_s: Seconds = 900.0
-    """A call to a provider as a whole."""
+    """A call as a whole, with its retries and fallbacks."""
     drain_s: Seconds = 30.0
     """How long running requests may go on after a stop was asked for."""
 

@@ -210,11 +210,6 @@ def parse_config(data: Any) -> ConfigBody:
     return body
 
 
-def config_schema() -> dict[str, Any]:
-    """JSON schema of a config, for editors and other readers."""
-    return ConfigBody.model_json_schema()
-
-
 def _beyond_limits(data: dict[str, Any]) -> Iterator[Fault]:
     """What is too deep or too much to be looked at any closer."""
     layer: list[tuple[Path, Any]] = [((), data)]

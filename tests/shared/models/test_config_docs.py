@@ -1,4 +1,4 @@
-"""docs/routing.md lists every key of a config with what it is, word for word from the models; its examples are configs."""
+"""docs/routing.md lists every key of a config, word for word as the models say what it is; its examples are configs."""
 
 import json
 import re
