@@ -130,7 +130,7 @@ class GatewayError(Exception):
         self.code = code
         self.message = message
         self.param = param
-        """Where in the request: a body field's JSON pointer, or a header's name."""
+        """Where in the request: a body field's JSON pointer, or a header's name. Faults say it themselves."""
         self.retry_after_s = retry_after_s
         self.faults = faults
 

@@ -1,6 +1,7 @@
 """Trying targets: translate, send, retry, fall back. The one file that knows both providers and upstream.
 
 Until the first byte of content nothing has gone to the caller: whatever fails before it is tried again, or elsewhere.
+Where nothing is left to try, nothing is held back.
 """
 
 import random
@@ -107,24 +108,27 @@ class Attempts:
         """Whether its breaker leaves a target out now."""
         return self._breakers.is_out(target, now_s)
 
-    async def run(self, plan: Route, call: Call, exchange: Exchange) -> Reply:
-        """The first reply that is good enough, else the last one. Raises the last GatewayError if none answered."""
+    async def run(self, plan: Route, call: Call, exchange: Exchange, *, final: bool = True) -> Reply:
+        """The first reply that is good enough, else the last one. Raises the last GatewayError if none answered.
+
+        `final`: nothing else is tried after this.
+        """
         if isinstance(plan, Target):
             now_s = self._clock.monotonic_s()
             self._budget.called(now_s)
             exchange.retry_told = 0
             handling = plan.handling
             if handling.retry is not None:
-                return await self._retried(plan, handling.retry, call, exchange, now_s)
+                return await self._retried(plan, handling.retry, call, exchange, now_s, final=final)
             if plan.breaker_key:
-                return await self._watched(plan, call, exchange, now_s)
-            return await self._try(plan, call, exchange, now_s)
+                return await self._watched(plan, call, exchange, now_s, final=final)
+            return await self._try(plan, call, exchange, now_s, final=final)
         if isinstance(plan, DeadEnd):
             raise plan.error
         assert isinstance(plan, Fallback), "what is tried was drawn before"
         for child in plan.routes[:-1]:
             try:
-                reply = await self.run(child, call, exchange)
+                reply = await self.run(child, call, exchange, final=False)
             except GatewayError as error:
                 if not _error_goes_on(plan, error):
                     raise
@@ -133,23 +137,26 @@ class Attempts:
                     return reply
                 reply.response.abort()
             exchange.fallbacks += 1
-        return await self.run(plan.routes[-1], call, exchange)
+        return await self.run(plan.routes[-1], call, exchange, final=final)
 
-    async def _retried(self, target: Target, retry: Retry, call: Call, exchange: Exchange, now_s: float) -> Reply:
+    async def _retried(
+        self, target: Target, retry: Retry, call: Call, exchange: Exchange, now_s: float, *, final: bool
+    ) -> Reply:
         paused_s = 0.0
         while True:
             outcome: Reply | GatewayError
+            last = exchange.retry_told >= retry.attempts
             try:
-                outcome = await self._watched(target, call, exchange, now_s)
+                outcome = await self._watched(target, call, exchange, now_s, final=final and last)
             except GatewayError as error:
                 outcome = error
             if not _is_retried(retry, outcome):
                 return _given(outcome)
             now_s = self._clock.monotonic_s()
             wait_s = self._pause_s(exchange.retry_told, retry, outcome)
-            is_over = exchange.retry_told >= retry.attempts or paused_s + wait_s >= PAUSES_S_MAX
+            last = last or paused_s + wait_s >= PAUSES_S_MAX
             # A retry that could only begin when the call's time is over is none.
-            if is_over or now_s + wait_s >= (exchange.due_s or now_s) or not self._budget.take(now_s):
+            if last or now_s + wait_s >= (exchange.due_s or now_s) or not self._budget.take(now_s):
                 exchange.retry_told = -1
                 return _given(outcome)
             if not isinstance(outcome, GatewayError):
@@ -167,13 +174,13 @@ class Attempts:
         headers = outcome.response.headers
         return pause_s(retries, retry, outcome.status, headers, self._chance, self._clock.wall_ms())
 
-    async def _watched(self, target: Target, call: Call, exchange: Exchange, now_s: float) -> Reply:
+    async def _watched(self, target: Target, call: Call, exchange: Exchange, now_s: float, *, final: bool) -> Reply:
         """Try it, and let its breaker know, if it has one."""
         if not target.breaker_key:
-            return await self._try(target, call, exchange, now_s)
+            return await self._try(target, call, exchange, now_s, final=final)
         probe = self._breakers.began(target, now_s)
         try:
-            reply = await self._try(target, call, exchange, now_s)
+            reply = await self._try(target, call, exchange, now_s, final=final)
         except GatewayError as error:
             if isinstance(error, Failed):
                 self._breakers.ended(target, self._clock.monotonic_s(), None, probe)
@@ -186,7 +193,7 @@ class Attempts:
         finally:
             self._breakers.abandoned(target, self._clock.monotonic_s(), probe)
 
-    async def _try(self, target: Target, call: Call, exchange: Exchange, now_s: float) -> Reply:
+    async def _try(self, target: Target, call: Call, exchange: Exchange, now_s: float, *, final: bool) -> Reply:
         deadlines = self._deadlines(target, call, exchange, now_s)
         attempt = Attempt(target, effective_model(target, call), now_s, sent=False)
         exchange.attempts.append(attempt)
@@ -196,7 +203,7 @@ class Attempts:
             attempt.sent = True
             response = await self._client.send(request)
             attempt.status = response.status
-            return await self._reply(target, call, response, attempt)
+            return await self._reply(target, call, response, attempt, final=final)
         except UpstreamError as error:
             attempt.sent = not isinstance(error, _UNSENT)
             raise _failed(attempt, self._renamed(error, target, now_s)) from error
@@ -265,7 +272,9 @@ class Attempts:
             deadlines=deadlines,
         )
 
-    async def _reply(self, target: Target, call: Call, response: UpstreamResponse, attempt: Attempt) -> Reply:
+    async def _reply(
+        self, target: Target, call: Call, response: UpstreamResponse, attempt: Attempt, *, final: bool
+    ) -> Reply:
         status = response.status
         if status in _WITHOUT_BODY:
             raise BrokenAnswer("that says nothing to a call")
@@ -276,11 +285,13 @@ class Attempts:
             shaped_error = target.adapter.error(target.place.provider, status, content_type, body)
             return Whole(target, response, status, shaped_error, None)
         if call.stream and content_type.lower().startswith("text/event-stream"):
-            return await self._stream(target, call, response, attempt)
+            return await self._stream(target, call, response, attempt, final=final)
         body, usage = target.adapter.answer(call, await response.read(self._answer_bytes_max))
         return Whole(target, response, status, body, usage)
 
-    async def _stream(self, target: Target, call: Call, response: UpstreamResponse, attempt: Attempt) -> Reply:
+    async def _stream(
+        self, target: Target, call: Call, response: UpstreamResponse, attempt: Attempt, *, final: bool
+    ) -> Reply:
         """The stream from its first content on. An error before it is an answer like one that comes alone."""
         reader = target.adapter.stream(call)
         reply = Stream(target, response, response.status, reader, b"")
@@ -292,10 +303,10 @@ class Attempts:
                 reply.ended = True
                 return reply
             reply.first += reader.feed(data)
-            if not reader.begun:
+            if reply.first and not (reader.begun or reader.failed):
                 now_s = self._clock.monotonic_s()
                 held_s = now_s if held_s is None else held_s
-                if len(reply.first) > HELD_BYTES_MAX or now_s - held_s >= HELD_S_MAX:
+                if final or len(reply.first) > HELD_BYTES_MAX or now_s - held_s >= HELD_S_MAX:
                     return reply
         failure = reader.failure
         if failure is None or reader.begun:

@@ -14,6 +14,7 @@ from gateway.providers.base import BrokenAnswer
 from gateway.upstream.errors import UpstreamError
 from gateway.upstream.messages import UpstreamResponse
 from shared.clock import Clock
+from shared.models.config import pointer
 from shared.models.strategy import RETRIES_MAX
 
 READ_OUT_S = 1.0
@@ -140,8 +141,9 @@ def refusal(error: GatewayError, request_id: str, trace_id: str, retries: int = 
 
 def error_body(error: GatewayError, request_id: str) -> dict[str, object]:
     """OpenAI's `error` object, and beside it the original's `status` and `message` (reference/portkey.md 2.6)."""
+    param = pointer(error.faults[0].path) if error.faults else error.param
     body: dict[str, object] = {
-        "error": {"message": error.message, "type": error.row.type, "param": error.param, "code": error.code.value},
+        "error": {"message": error.message, "type": error.row.type, "param": param, "code": error.code.value},
         "status": "failure",
         "message": error.message,
         "request_id": request_id,

@@ -50,6 +50,12 @@ def config(body: Any, **rest: Any) -> dict[str, Any]:
     return {"headers": {"x-portkey-config": text, **rest}}
 
 
+def router(query: Any, then: str = "a", **rest: Any) -> dict[str, Any]:
+    """A config with one condition and no default."""
+    strategy = {"mode": "conditional", "conditions": [{"query": query, "then": then}]}
+    return config({"strategy": strategy, "targets": [{"name": "a", "virtual_key": "simulator"}]}, **rest)
+
+
 def nested(depth: int) -> dict[str, Any]:
     return {"virtual_key": "simulator"} if depth == 0 else {"targets": [nested(depth - 1)]}
 
@@ -106,9 +112,41 @@ MISTAKES = {
         400, "config_invalid", "mode", **config({"strategy": {"mode": "best"}, "targets": [{}]})
     ),
     "config with a mode to come": Mistake(
-        400, "config_invalid", "loadbalance", **config({"strategy": {"mode": "loadbalance"}, "targets": [{}]})
+        400, "config_invalid", "optimize", **config({"strategy": {"mode": "optimize"}, "targets": [{}]})
     ),
-    "config with a key to come": Mistake(400, "config_invalid", "retry", **config({"retry": {"attempts": 3}})),
+    "config with a key to come": Mistake(400, "config_invalid", "cache", **config({"cache": {"mode": "simple"}})),
+    "config with an operator there is not": Mistake(
+        400,
+        "config_invalid",
+        "Unsupported operator used in the query router: $zzz",
+        **router({"metadata.x": {"$zzz": 1}}),
+    ),
+    "config with a pattern that could take for ever": Mistake(
+        400, "config_invalid", "RE2", **router({"metadata.x": {"$regex": "(a+)+(?=b)"}})
+    ),
+    "config with a condition that names nobody": Mistake(
+        400, "config_invalid", "Invalid target name found in the query router: other", **router({}, then="other")
+    ),
+    "config in which no condition holds": Mistake(
+        400,
+        "target_missing",
+        "Query router did not resolve to any valid target",
+        **router({"params.model": "other"}),
+    ),
+    "config that decides by metadata which is none": Mistake(
+        400, "header_invalid", "x-portkey-metadata", **router({"metadata.x": 1}, **{"x-portkey-metadata": "{"})
+    ),
+    "config whose weights are all nothing": Mistake(
+        400,
+        "config_invalid",
+        "weights",
+        **config({"strategy": {"mode": "loadbalance"}, "targets": [{"virtual_key": "simulator", "weight": 0}]}),
+    ),
+    "timeout that is no number": Mistake(
+        400, "header_invalid", "x-portkey-request-timeout", headers={"x-portkey-request-timeout": "soon"}
+    ),
+    "cookie to be forwarded": Mistake(400, "header_invalid", "cookie", headers={"x-portkey-forward-headers": "Cookie"}),
+    "call that goes in circles": Mistake(508, "loop_detected", "3 gateways", headers={"x-gatehouse-hop": "3"}),
     "config without targets to choose from": Mistake(
         400, "config_invalid", "targets", **config({"strategy": {"mode": "fallback"}})
     ),

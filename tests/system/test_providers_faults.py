@@ -64,7 +64,24 @@ async def test_fallback_goes_on_when_the_first_target_is_silent(impatient: Stack
     assert reply.headers["x-portkey-last-used-option-index"] == "config.targets[1]"
 
 
-@cases("after", [0, 3])
+@cases("model", ["sim-stall-0", "sim-cut-0"])
+async def test_stream_that_fails_before_its_first_event_is_an_error_of_one_piece(impatient: Stack, model: str) -> None:
+    status, code = (504, "upstream_timeout") if "stall" in model else (502, "upstream_broken")
+    assert_refused(await impatient.call(model=model, stream=True), status=status, code=code)
+
+
+@cases("model", ["sim-stall-1", "sim-cut-1", "sim-errorevent-0", "sim-errorevent-1", "sim-html-200"])
+async def test_stream_that_fails_before_its_first_content_goes_on(impatient: Stack, model: str) -> None:
+    first = {"virtual_key": "simulator", "override_params": {"model": model}}
+    config = {"strategy": {"mode": "fallback"}, "targets": [first, {"virtual_key": "other"}]}
+    headers = {**impatient.authorization, "x-portkey-config": json.dumps(config)}
+    reply = await impatient.call(headers=headers, stream=True)
+    assert reply.headers["x-portkey-last-used-option-index"] == "config.targets[1]"
+    assert reply.events[-1] == "[DONE]"
+    assert all("error" not in json.loads(event) for event in reply.events[:-1])
+
+
+@cases("after", [1, 3])
 async def test_stream_that_stalls_ends_with_an_error_event(impatient: Stack, after: int) -> None:
     before = await impatient.last_call()
     reply = await impatient.call(model=f"sim-stall-{after}", stream=True)
@@ -89,7 +106,7 @@ async def test_caller_who_does_not_send_his_body_is_told_408(impatient: Stack) -
         assert_refused(await wire.reply(), status=408, code="body_timeout")
 
 
-@cases("after", [0, 1, 3, 12])
+@cases("after", [1, 3, 12])
 async def test_cut_stream_ends_with_an_error_event_and_a_proper_end(stack: Stack, after: int) -> None:
     before = await stack.last_call()
     async with await Wire.open(stack.port) as wire:

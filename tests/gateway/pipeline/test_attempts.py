@@ -412,7 +412,8 @@ async def test_where_no_condition_holds_the_call_is_a_400_and_in_a_fallback_goes
 
 @pytest.mark.parametrize("held", [(), (PING,), (ROLE,), (PING, ROLE)])
 async def test_an_error_event_before_the_first_content_is_an_answer_like_any_other(held: tuple[bytes, ...]) -> None:
-    run = await Run(streams(*held, ERROR_EVENT), raw=STREAMED)()
+    """At the last target only what comes in one piece with it."""
+    run = await Run(streams(b"".join((*held, ERROR_EVENT))), raw=STREAMED)()
     assert run.answer.status == 529
     body = orjson.loads(run.answer.body)
     assert body["error"]["message"] == "sim error: overloaded"
@@ -512,7 +513,7 @@ async def test_content_is_passed_on_at_once(chunk: bytes) -> None:
 @pytest.mark.parametrize("chunk", NO_CONTENT)
 async def test_what_is_no_content_is_held_until_some_comes(chunk: bytes) -> None:
     event, hang = b"data: %b\n\n" % chunk, Hang()
-    run = Run(streams(event, PING, hang, EVENT, FINISH, DONE), raw=STREAMED)
+    run = Run(streams(event, PING, hang, EVENT, FINISH, DONE), raw=STREAMED, config=FALLBACK)
     task = asyncio.create_task(run())
     await hang.reached.wait()
     assert run.answer.status is None, "it can still be taken back"
@@ -521,10 +522,34 @@ async def test_what_is_no_content_is_held_until_some_comes(chunk: bytes) -> None
     assert run.answer.body == event + PING + EVENT + FINISH + DONE
 
 
+@pytest.mark.parametrize("config", [None, {"targets": [MAIN]}, retrying(0)])
+async def test_where_nothing_is_left_to_try_nothing_is_held(config: dict[str, Any] | None) -> None:
+    hang = Hang()
+    run = Run(streams(PING, ROLE, hang, EVENT, FINISH, DONE), raw=STREAMED, config=config)
+    task = asyncio.create_task(run())
+    await hang.reached.wait()
+    assert run.answer.body == PING + ROLE
+    hang.released.set()
+    await task
+
+
+async def test_of_a_fallback_s_last_target_s_last_retry_nothing_is_held() -> None:
+    hang = Hang()
+    config = {**FALLBACK, "retry": {"attempts": 1}}
+    script = [streams(Cut("x")), bad(500), streams(ROLE), streams(ROLE, hang, EVENT, FINISH, DONE)]
+    run = Run(*script, raw=STREAMED, config=config)
+    task = asyncio.create_task(run())
+    await hang.reached.wait()
+    assert run.answer.body == ROLE
+    hang.released.set()
+    await task
+    assert told(run) == (200, "1")
+
+
 async def test_what_is_held_is_bounded_in_bytes() -> None:
     many = PING * (HELD_BYTES_MAX // len(PING) + 1)
     hang = Hang()
-    run = Run(streams(many, hang, EVENT, FINISH, DONE), raw=STREAMED)
+    run = Run(streams(many, hang, EVENT, FINISH, DONE), raw=STREAMED, config=FALLBACK)
     task = asyncio.create_task(run())
     await hang.reached.wait()
     assert run.answer.body == many
@@ -534,7 +559,7 @@ async def test_what_is_held_is_bounded_in_bytes() -> None:
 
 async def test_what_is_held_is_bounded_in_time_so_that_pings_keep_a_caller_waiting_in_peace() -> None:
     hang, second = Hang(), Hang()
-    run = Run(streams(PING, hang, PING, second, EVENT, FINISH, DONE), raw=STREAMED)
+    run = Run(streams(PING, hang, PING, second, EVENT, FINISH, DONE), raw=STREAMED, config=FALLBACK)
     task = asyncio.create_task(run())
     await hang.reached.wait()
     assert run.answer.body == b""
@@ -555,7 +580,7 @@ async def test_a_stream_of_nothing_but_its_end_is_a_stream() -> None:
 
 async def test_a_caller_who_leaves_while_events_are_held_cancels_the_provider() -> None:
     hang = Hang()
-    run = Run(streams(ROLE, hang), raw=STREAMED)
+    run = Run(streams(ROLE, hang), raw=STREAMED, config=FALLBACK)
     task = asyncio.create_task(run.pipeline.run(run.exchange, run.answer))
     async with asyncio.timeout(HANG_S):
         await hang.reached.wait()
