@@ -19,6 +19,11 @@ from argon2 import PasswordHasher
 from pydantic import SecretStr
 
 from control_plane.admin_keys.api import AdminKeys
+from control_plane.analytics.answer import Analyst
+from control_plane.analytics.api import Analytics
+from control_plane.analytics.engine import Engine
+from control_plane.analytics.filters_api import FilterHelp
+from control_plane.analytics.portkey import PortkeyAnalytics
 from control_plane.api_keys.api import ApiKeys
 from control_plane.audit.api import Audit
 from control_plane.auth.account import Accounts
@@ -52,6 +57,8 @@ from control_plane.panel.pages import Pages
 from control_plane.permissions import ActorKind, OrganisationRole, Principal
 from control_plane.prices.api import Prices
 from control_plane.providers.api import Providers
+from control_plane.records.api import Records
+from control_plane.records.feed import Feed
 from control_plane.settings import Settings
 from control_plane.snapshots import files, state
 from control_plane.snapshots.change import Changes, ShardKeys
@@ -301,6 +308,8 @@ def _assembled(settings: Settings, ground: Ground, telemetry: Telemetry, signing
     invitations = Invitations(database, changes, ids)
     fingerprint = sign.fingerprint(sign.public_key(signing_key))
     public_url = settings.public_url or _own_url(settings)
+    engine = Engine(telemetry.clickhouse)
+    analyst = Analyst(engine, clock, minute_days=telemetry.retention.minute_days)
     rooms = (
         first_run,
         Logins(database, changes, passwords, attempts),
@@ -321,6 +330,10 @@ def _assembled(settings: Settings, ground: Ground, telemetry: Telemetry, signing
         EnrolmentTokens(database, changes, ids, fingerprint=fingerprint, public_url=public_url),
         Nodes(database, changes),
         Audit(database),
+        Analytics(database, analyst, clock),
+        FilterHelp(database, engine, analyst, clock),
+        PortkeyAnalytics(database, analyst, clock),
+        Records(database, engine, Feed(database, engine, telemetry.arrivals, clock), clock),
     )
     routes = tuple(route for room in rooms for route in room.routes())
     authenticator = SessionsAndAdminKeys(database, settings.public_url)

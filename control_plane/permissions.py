@@ -120,6 +120,10 @@ TABLE: Mapping[str, Rule] = {
     "nodes.delete": _ADMIN,
     "node_drops.list": _ADMIN,
     "audit_logs.list": _ADMIN,
+    # What is told of requests: everybody may ask, and is answered about their own workspaces.
+    "analytics.view": _EVERYBODY,
+    "logs.list": _EVERYBODY,
+    "logs.view": _EVERYBODY,
 }
 """Every action of the API. A route whose action is not here does not start."""
 

@@ -39,6 +39,12 @@ class Group:
     points: dict[str, list[Value]] = field(default_factory=dict)
     """By measure, one value for each step of the question."""
 
+    @classmethod
+    def empty(cls, question: Question) -> "Group":
+        """Where nothing happened."""
+        values = {measure.name: _EMPTY.get(measure.unit) for measure in question.measures}
+        return cls(values, {name: [value] * len(question.points) for name, value in values.items() if question.points})
+
 
 @dataclass(slots=True)
 class Answer:
@@ -67,6 +73,19 @@ class Analyst:
         now, previous = await asyncio.gather(self._answer(question, shown), self._answer(asked, shown))
         return now, previous
 
+    async def page(
+        self, question: Question, most_of: Measure, offset: int, limit: int
+    ) -> tuple[int, Sequence[tuple[Key, Group]]]:
+        """How many keys there are, and those from `offset` on, the ones with the most first."""
+        family = most_of.family
+        pieces = sql.pieces(question, family, minutes_since=self._minutes_since())
+        counted = self._engine.rows(*sql.keys(question, pieces))
+        order = Order(most_of, True, offset + limit)
+        rows, found = await asyncio.gather(counted, self._top(question, order))
+        shown = found[offset : offset + limit]
+        answer = await self._answer(question, shown)
+        return rows[0]["keys"], list(answer.by_key.items())
+
     async def _shown(self, question: Question, order: Order) -> list[Key]:
         found = await self._top(question, order)
         if order.measure.family is Family.SPREAD and len(found) < order.limit:
@@ -82,7 +101,7 @@ class Analyst:
         return [tuple(row[f"k{number}"] for number in width) for row in await self._engine.rows(*asked)]
 
     async def _answer(self, question: Question, shown: Sequence[Key]) -> Answer:
-        answer = Answer(_empty(question), {key: _empty(question) for key in shown}, None)
+        answer = Answer(Group.empty(question), {key: Group.empty(question) for key in shown}, None)
         families = question.families
         found = await asyncio.gather(*(self._rows(question, family, shown) for family in families))
         places = {int(point.timestamp()): place for place, point in enumerate(question.points)}
@@ -100,11 +119,6 @@ class Analyst:
         return now - timedelta(days=self._minute_days) + _MARGIN
 
 
-def _empty(question: Question) -> Group:
-    values = {measure.name: _EMPTY.get(measure.unit) for measure in question.measures}
-    return Group(values, {name: [value] * len(question.points) for name, value in values.items() if question.points})
-
-
 def _take(question: Question, family: Family, row: Row, places: Mapping[int, int], answer: Answer) -> None:
     """Put a row's values where they belong."""
     group = answer.totals
@@ -113,7 +127,7 @@ def _take(question: Question, family: Family, row: Row, places: Mapping[int, int
             key = tuple(row[f"s{number}"] for number in range(len(question.dimensions)))
             group = answer.by_key[key]
         else:
-            group = answer.other = answer.other or _empty(question)
+            group = answer.other = answer.other or Group.empty(question)
     values = _values(question.of(family), family, row)
     if not question.points or row["all_points"]:
         group.values |= values

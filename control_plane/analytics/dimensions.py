@@ -1,5 +1,6 @@
 """What can be measured by: one table. Each is SQL that gives a text, empty where it is unknown (pure)."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from shared.models.record import METADATA_CHARS_MAX
 DIMENSIONS_MAX = 3
 """Of one question."""
 
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _STATUS_CLASS = "if({status} = 0, '', concat(toString(intDiv({status}, 100)), 'xx'))"
 
 
@@ -72,6 +74,7 @@ _ALL = (
     ),
     _column("way", "How its target was named", sums=False),
     _column("target", "Where in the config the last target tried stands", sums=False),
+    Dimension("retries", "How often one of its targets was tried again", "toString(retry_count)"),
     _column("usage", "Where its token counts are from", sums=False),
     _column("mode", "How much is told of it", sums=False),
 )
@@ -79,12 +82,18 @@ _ALL = (
 DIMENSIONS: Mapping[str, Dimension] = {dimension.name: dimension for dimension in _ALL}
 
 
+def _unquoted(text: str) -> str:
+    if len(text) < 2 or not (text[0] == text[-1] == '"'):
+        return text
+    return _ESCAPE.sub(r"\1", text[1:-1])
+
+
 def find(name: str) -> Dimension:
     """`meta.team` is the metadata key `team`, whatever it holds. Raises Invalid."""
     if name in DIMENSIONS:
         return DIMENSIONS[name]
-    key = name.removeprefix(f"{METADATA}.")
-    if key and key != name:
+    key = _unquoted(name.removeprefix(f"{METADATA}.")) if name.startswith(f"{METADATA}.") else ""
+    if key:
         if len(key) > METADATA_CHARS_MAX or "\0" in key:
             raise Invalid(f"a metadata key has at most {METADATA_CHARS_MAX} characters, and no NUL", pointer="by")
         return Dimension(name, "Value of a metadata key", "", key=key)

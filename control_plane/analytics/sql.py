@@ -12,6 +12,7 @@ from control_plane.analytics.dimensions import Dimension
 from control_plane.analytics.measures import COLUMNS, Family, Measure, bucket_of
 from control_plane.analytics.question import Key, Question, Visible
 from control_plane.analytics.sources import HOURS, MINUTES, RECORD, SPREAD, Piece
+from control_plane.analytics.times import Range
 from control_plane.filters import clickhouse, columns
 from control_plane.filters.clickhouse import Parameters
 
@@ -66,6 +67,13 @@ def top(question: Question, measure: Measure, found: Sequence[Piece], limit: int
     return sql, parameters
 
 
+def keys(question: Question, found: Sequence[Piece]) -> Asked:
+    """How many `keys` there are."""
+    parameters = Parameters()
+    source = " union all ".join(_piece(question, (), piece, (), parameters) for piece in found)
+    return f"select uniqExact({', '.join(_keys(question))}) as keys from ({source})", parameters  # noqa: S608
+
+
 def totals(question: Question, family: Family, found: Sequence[Piece], shown: Sequence[Key] | None) -> Asked:
     """The measures of one family: of everything, of each key shown, of all others together; and each step of these.
 
@@ -103,6 +111,19 @@ def totals(question: Question, family: Family, found: Sequence[Piece], shown: Se
     return f"select {', '.join(selected)} from ({source}){by}", parameters  # noqa: S608
 
 
+def metadata_keys(of: Visible, asked: Range, begins: str, limit: int) -> Asked:
+    """Keys of the metadata that begin so, as `k`, and how many `requests` had them; the most frequent ones first."""
+    parameters = Parameters()
+    (piece,) = sources.pieces(asked, (), (), minutes_since=asked.start)
+    where = [*visible(of, parameters), *_between("started_at", piece, parameters)]
+    begin = parameters.add(begins, "String")
+    sql = (
+        f"select arrayJoin(mapKeys(metadata)) as k, count() as requests from record where {' and '.join(where)}"  # noqa: S608
+        f" group by k having startsWith(k, {begin}) order by requests desc, k limit {limit}"
+    )
+    return sql, parameters
+
+
 def _keys(question: Question) -> list[str]:
     return [f"k{number}" for number in range(len(question.dimensions))]
 
@@ -123,8 +144,7 @@ def _piece(
     """The rows of one table, with the columns that all pieces have."""
     table, where = piece.table, visible(question.visible, parameters)
     at = "started_at" if table == RECORD else "at"
-    where += [f"{at} >= {_instant(piece.start_ms, table, parameters)}"]
-    where += [f"{at} < {_instant(piece.end_ms, table, parameters)}"]
+    where += _between(at, piece, parameters)
     where += clickhouse.conditions(question.filter, _FILTERS[table], parameters)
     selected = [f"{_key(d, table, parameters)} as k{number}" for number, d in enumerate(question.dimensions)]
     if starts:
@@ -159,6 +179,11 @@ def _key(dimension: Dimension, table: str, parameters: Parameters) -> str:
 def _column(name: str, table: str) -> str:
     rolled_up, of_record = COLUMNS[name]
     return f"{of_record if table == RECORD else rolled_up} as c_{name}"
+
+
+def _between(at: str, piece: Piece, parameters: Parameters) -> list[str]:
+    start, end = (_instant(ms, piece.table, parameters) for ms in (piece.start_ms, piece.end_ms))
+    return [f"{at} >= {start}", f"{at} < {end}"]
 
 
 def _instant(ms: int, table: str, parameters: Parameters) -> str:

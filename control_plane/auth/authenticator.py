@@ -10,7 +10,7 @@ from control_plane.data_keys import digest
 from control_plane.db.pool import Database
 from control_plane.errors import Forbidden, Invalid, Unauthenticated
 from control_plane.permissions import GRANTABLE, ActorKind, Principal
-from control_plane.web import session_cookie
+from control_plane.web import portkey, session_cookie
 from shared.crypto.api_keys import ADMIN_KEY, well_formed
 from shared.crypto.secret import Secret
 
@@ -57,9 +57,14 @@ class SessionsAndAdminKeys:
 
 
 def _bearer(request: web.Request) -> str | None:
-    """What stands behind `Bearer`; None without. Other schemes are a proxy's in front of us, and not read."""
+    """What stands behind `Bearer`; None without. Other schemes are a proxy's in front of us, and not read.
+
+    On the original's paths also in its own header.
+    """
     given = [value.split(None, 1) for value in request.headers.getall(hdrs.AUTHORIZATION, [])]
     keys = [parts[-1].strip() for parts in given if parts and parts[0].lower() == "bearer"]
+    if request.path.startswith(portkey.PREFIX):
+        keys += [value.strip() for value in request.headers.getall(portkey.KEY_HEADER, [])]
     if len(keys) > 1:
         raise Invalid("more than one admin key was given; send one")
     return keys[0] if keys else None

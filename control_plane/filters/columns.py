@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+_MODEL_ID = "if(model = '', '', concat(provider, '/', model))"
+
 RECORD: Mapping[str, str] = {
     "id": "id",
     "started": "started_at",
@@ -13,6 +15,7 @@ RECORD: Mapping[str, str] = {
     "node": "node",
     "provider": "provider",
     "model": "model",
+    "model_id": _MODEL_ID,
     "door": "door",
     "stream": "stream",
     "status": "status",
@@ -54,8 +57,11 @@ RECORD: Mapping[str, str] = {
 
 SUMS: Mapping[str, str] = {
     name: name for name in "workspace api_key virtual_key config gateway provider model door error ending cache".split()
-} | {"status": "nullIf(status, 0)"}
+} | {"status": "nullIf(status, 0)", "model_id": _MODEL_ID}
 """Of `record_minute` and `record_hour`."""
 
-SPREAD: Mapping[str, str] = {name: name for name in "workspace gateway provider model door stream cache".split()}
+SPREAD: Mapping[str, str] = {
+    **{name: name for name in "workspace gateway provider model door stream cache".split()},
+    "model_id": _MODEL_ID,
+}
 """Of `record_spread`."""

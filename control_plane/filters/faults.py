@@ -9,3 +9,4 @@ class FilterFault(Invalid):
     def __init__(self, detail: str, position: int) -> None:
         super().__init__(f"at character {position + 1}: {detail}", code="filter_invalid", pointer="filter")
         self.position = position
+        self.extensions["position"] = position

@@ -13,6 +13,7 @@ FIELDS = (
     Field("node", Type.WORD, "The node of the gateway"),
     Field("provider", Type.WORD, "Provider of the last target tried"),
     Field("model", Type.WORD, "Model that the last target was asked for"),
+    Field("model_id", Type.WORD, "Provider and model, as the catalogue names them: `provider/model`"),
     Field("door", Type.WORD, "The API that was called", ("endpoint",), ("chat", "completions", "embeddings")),
     Field("stream", Type.FLAG, "The answer was asked for as a stream"),
     Field("status", Type.STATUS, "HTTP status of the answer", (), ("2xx", "4xx", "5xx")),

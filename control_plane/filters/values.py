@@ -25,7 +25,7 @@ from shared.models.record import INTEGER_MAX
 
 _COUNT = re.compile(r"[0-9]{1,19}", re.ASCII)
 _STATUS = re.compile(r"([1-9])(?:xx|[0-9]{2})", re.ASCII)
-_MONEY = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,12})?", re.ASCII)
+WHOLE_USD = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,12})?", re.ASCII)
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(us|ms|s|m|h)", re.ASCII)
 _TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
@@ -67,7 +67,7 @@ def _count(text: str) -> Number | None:
 
 
 def _money(text: str) -> Money | None:
-    return Money(Decimal(text).normalize()) if _MONEY.fullmatch(text) else None
+    return Money(Decimal(text).normalize()) if WHOLE_USD.fullmatch(text) else None
 
 
 def _duration(text: str) -> Duration | None:

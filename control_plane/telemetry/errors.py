@@ -44,6 +44,7 @@ _TOO_MUCH = frozenset(
         160,  # TOO_SLOW
         241,  # MEMORY_LIMIT_EXCEEDED
         307,  # TOO_MANY_BYTES
+        396,  # TOO_MANY_ROWS_OR_BYTES
     }
 )
 _NO_TABLES = frozenset({60, 81})

@@ -1,7 +1,9 @@
 """Serves routes: reads, asks who it is, checks whether they may, calls the room, answers. One way for every route."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from contextlib import suppress
+from typing import Protocol, TypeVar
 
 import orjson
 import structlog
@@ -13,8 +15,8 @@ from control_plane.db.errors import Clash
 from control_plane.errors import Forbidden, Invalid, MethodNotAllowed, NotFound, Problem, TooLarge
 from control_plane.ids import Ids
 from control_plane.permissions import STRANGER, TABLE, Principal, may
-from control_plane.web import problem, session_cookie
-from control_plane.web.route import Call, Client, M, Route, SessionReply
+from control_plane.web import events, portkey, problem, session_cookie
+from control_plane.web.route import Call, Client, EventsReply, M, Route, SessionReply
 from shared.paths import Server, who_serves
 
 BODY_BYTES_MAX = 1024 * 1024
@@ -22,6 +24,9 @@ REQUEST_ID = "x-gatehouse-request-id"
 PREFIX = "/api/v1/"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Told = Callable[[Problem, str], web.Response]
+
+T = TypeVar("T")
 
 log = structlog.get_logger("web")
 
@@ -39,9 +44,12 @@ class Authenticator(Protocol):
 class Api:
     """Routes on an aiohttp application."""
 
-    def __init__(self, authenticator: Authenticator, ids: Ids) -> None:
+    def __init__(self, authenticator: Authenticator, ids: Ids, *, heartbeat_s: float = events.HEARTBEAT_S) -> None:
+        """`heartbeat_s`: of streams of events."""
         self._authenticator = authenticator
         self._ids = ids
+        self._heartbeat_s = heartbeat_s
+        self._closing = asyncio.Event()
 
     def add(self, application: web.Application, routes: Sequence[Route]) -> None:
         """Raises ValueError for a route whose action no permission knows, and for a public one with a permission."""
@@ -51,6 +59,11 @@ class Api:
                 raise ValueError(f"{route.method} {route.path}: {route.action!r} {known}")
             application.router.add_route(route.method, route.path, self._handler(route))
         application.middlewares.append(self._without_a_route)
+        application.on_shutdown.append(self._close)
+
+    async def _close(self, _: web.Application) -> None:
+        """Streams of events end; they would go on for as long as their callers like."""
+        self._closing.set()
 
     @web.middleware
     async def _without_a_route(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -58,7 +71,7 @@ class Api:
         try:
             return await handler(request)
         except (web.HTTPNotFound, web.HTTPMethodNotAllowed) as error:
-            if request.path.startswith("/v1/"):
+            if request.path.startswith(portkey.PREFIX):
                 return await self.guarded(request, lambda _: self._not_here(request))
             if not request.path.startswith(PREFIX):
                 raise
@@ -83,28 +96,35 @@ class Api:
 
     def _handler(self, route: Route) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
-            return await self.guarded(request, lambda request_id: self._serve(route, request, request_id))
+            refusal = portkey.response if route.path.startswith(portkey.PREFIX) else problem.response
+            return await self.guarded(
+                request, lambda request_id: self._serve(route, request, request_id), refusal=refusal
+            )
 
         return handle
 
     async def guarded(
-        self, request: web.Request, serve: Callable[[str], Awaitable[web.StreamResponse]]
+        self,
+        request: web.Request,
+        serve: Callable[[str], Awaitable[web.StreamResponse]],
+        *,
+        refusal: Told = problem.response,
     ) -> web.StreamResponse:
         """Run `serve`; whatever it raises becomes a problem document, and every answer carries the request's id."""
         request_id = self._ids.new("rq")
         try:
             response = await serve(request_id)
         except Clash as clash:
-            response = problem.response(told(clash), request_id)
+            response = refusal(told(clash), request_id)
         except Problem as refused:
-            response = problem.response(refused, request_id)
+            response = refusal(refused, request_id)
         except web.HTTPRequestEntityTooLarge:
-            response = problem.response(TooLarge(f"the body is larger than {BODY_BYTES_MAX} bytes"), request_id)
+            response = refusal(TooLarge(f"the body is larger than {BODY_BYTES_MAX} bytes"), request_id)
         except (web.HTTPException, ConnectionError):
             raise
         except Exception:  # The API's outermost wall: a fault of ours is logged, and told as one.
             log.exception("request_failed", path=request.path, request_id=request_id)
-            response = problem.response(Problem("something went wrong here; the request id finds it"), request_id)
+            response = refusal(Problem("something went wrong here; the request id finds it"), request_id)
         response.headers[REQUEST_ID] = request_id
         response.headers["cache-control"] = "no-store"
         return response
@@ -116,8 +136,17 @@ class Api:
                 raise Invalid("a NUL is in the path", pointer=name)
         body = None if route.body is None else await read_body(request, route.body)
         client = Client(request.remote or "", session_cookie.read(request))
-        call = Call(request_id, principal, request.match_info, body, _query(request, route), client)
-        answer = await route.handler(call)
+        last_event = request.headers.get("last-event-id") if route.events else None
+        call = Call(request_id, principal, request.match_info, body, _query(request, route), client, last_event)
+        answer = await (_while_there(request, route.handler(call)) if route.abandons else route.handler(call))
+        if isinstance(answer, EventsReply):
+            headers = {REQUEST_ID: request_id}
+
+            async def still_may() -> bool:
+                """What was decided by who they were is over when they are somebody else: they come again."""
+                return await self._principal(route, request) == principal
+
+            return await events.send(request, answer, still_may, self._closing, headers, heartbeat_s=self._heartbeat_s)
         if not isinstance(answer, SessionReply):
             return _response(route, answer)
         response = _response(route, answer.body)
@@ -131,6 +160,22 @@ class Api:
         principal = await self._authenticator.principal(request)
         check(principal, route.action, request.match_info.get("workspace"))
         return principal
+
+
+async def _while_there(request: web.Request, work: Awaitable[T]) -> T:
+    """The work's result, or ConnectionResetError once the caller has left: then it is cancelled."""
+    task = asyncio.ensure_future(work)
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=events.LEFT_POLL_S)
+            if not task.done() and events.gone(request):
+                raise ConnectionResetError("the caller left")
+        return await task
+    finally:
+        if not task.done():
+            task.cancel()
+            with suppress(asyncio.CancelledError, Problem):
+                await task
 
 
 def check(principal: Principal, action: str, workspace: str | None) -> None:
@@ -176,4 +221,6 @@ def _query(request: web.Request, route: Route) -> dict[str, str]:
             raise Invalid(f"no query parameter {name!r} here; there are: {there}", pointer=name)
         if len(request.query.getall(name)) > 1:
             raise Invalid(f"{name!r} was given more than once", pointer=name)
+        if "\0" in request.query[name]:
+            raise Invalid("a NUL is in it", pointer=name)
     return dict(request.query)

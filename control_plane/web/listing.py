@@ -97,7 +97,7 @@ class Listing:
         expression = self.sort[name]
         if cursor := query.get("cursor"):
             conditions.append(_after(cursor, name, expression, self.id, descending, parameters))
-        limit = _limit(query.get("limit"))
+        limit = page_limit(query.get("limit"))
         order = "desc" if descending else "asc"
         sql = (
             f"select {self.columns}, {expression} as sort_value, {self.id} as sort_id from {self.table}"  # noqa: S608
@@ -106,7 +106,7 @@ class Listing:
         try:
             rows = await connection.fetch(sql, *parameters)
         except asyncpg.DataError:
-            raise _foreign_cursor() from None  # Only a cursor's value can be of another type than its column.
+            raise foreign_cursor() from None  # Only a cursor's value can be of another type than its column.
         if len(rows) <= limit:
             return rows, None
         last = rows[limit - 1]
@@ -122,7 +122,7 @@ class Listing:
         return name, text.startswith("-")
 
 
-def _limit(text: str | None) -> int:
+def page_limit(text: str | None) -> int:
     if text is None:
         return LIMIT_DEFAULT
     if not (text.isascii() and text.isdecimal() and 1 <= int(text[:6]) <= LIMIT_MAX):
@@ -152,11 +152,11 @@ def _after(
     except (binascii.Error, ValueError, TypeError):
         fits = False
     if not fits:
-        raise _foreign_cursor()
+        raise foreign_cursor()
     parameters += [value, id_]
     sign = "<" if descending else ">"
     return f"({expression}, {id_column}) {sign} (${len(parameters) - 1}, ${len(parameters)})"
 
 
-def _foreign_cursor() -> Invalid:
+def foreign_cursor() -> Invalid:
     return Invalid("this cursor is not from a page of this list in this order", pointer="cursor")

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from control_plane.web import session_cookie
+from control_plane.web import portkey, session_cookie
 from control_plane.web.problem import ProblemDocument
 from control_plane.web.route import Route
 
@@ -17,7 +17,8 @@ _PATH_PART = re.compile(r"{(\w+)}")
 
 def describe(routes: Sequence[Route], version: str) -> dict[str, Any]:
     """The whole document. The same routes give the same document."""
-    models = list(dict.fromkeys([m for r in routes for m in (r.body, r.answer) if m is not None] + [ProblemDocument]))
+    used = [model for route in routes for model in _models(route)]
+    models: list[type[BaseModel]] = list(dict.fromkeys([*used, ProblemDocument, portkey.Refusal]))
     inputs: list[tuple[type[BaseModel], Any]] = [(model, "validation") for model in models]
     references, schemas = models_json_schema(inputs, ref_template=_TEMPLATE)
     names = {model: references[model, "validation"]["$ref"] for model in models}
@@ -39,10 +40,22 @@ def describe(routes: Sequence[Route], version: str) -> dict[str, Any]:
     }
 
 
+def _models(route: Route) -> list[type[BaseModel]]:
+    told = [model for model in (route.body, route.answer) if model is not None]
+    return [*told, *(data for _, data in route.events)]
+
+
 def _operation(route: Route, names: dict[type[BaseModel], str]) -> dict[str, Any]:
     problem = {"application/problem+json": {"schema": {"$ref": names[ProblemDocument]}}}
+    if route.path.startswith(portkey.PREFIX):
+        problem = {"application/json": {"schema": {"$ref": names[portkey.Refusal]}}}
     success: dict[str, Any] = {"description": route.summary}
-    if route.answer is not None:
+    if route.events:
+        anything = {"anyOf": [{"$ref": names[model]} for _, model in route.events]}
+        said = ", ".join(f"`{name}`" for name, _ in route.events)
+        success["description"] = f"{route.summary}. Server-sent events {said}; the data of each is JSON."
+        success["content"] = {"text/event-stream": {"schema": {"type": "string"}, "x-event-data": anything}}
+    elif route.answer is not None:
         success["content"] = {"application/json": {"schema": {"$ref": names[route.answer]}}}
     operation: dict[str, Any] = {
         "operationId": _operation_id(route),
@@ -57,7 +70,7 @@ def _operation(route: Route, names: dict[type[BaseModel], str]) -> dict[str, Any
             ),
         ],
         "responses": {
-            str(route.status if route.answer is not None else 204): success,
+            str(route.status if route.answer is not None or route.events else 204): success,
             "default": {"description": "Refused", "content": problem},
         },
     }
@@ -75,4 +88,4 @@ def _parts(route: Route) -> list[str]:
 
 def _operation_id(route: Route) -> str:
     """`GET /api/v1/workspaces/{workspace}/configs` of `configs.list` is `configs_list`."""
-    return route.action.replace(".", "_") + ("" if not route.tag else f"_{route.tag}")
+    return route.operation or route.action.replace(".", "_") + ("" if not route.tag else f"_{route.tag}")

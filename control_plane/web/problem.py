@@ -7,7 +7,6 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from control_plane.errors import Invalid, Problem
-from control_plane.filters.faults import FilterFault
 
 
 class ProblemDocument(BaseModel):
@@ -44,8 +43,6 @@ def response(problem: Problem, request_id: str) -> web.Response:
         "request_id": request_id,
         **problem.extensions,
     }
-    if isinstance(problem, FilterFault):
-        document["position"] = problem.position
     headers = None if problem.retry_after_s is None else {"retry-after": str(problem.retry_after_s)}
     body = orjson.dumps(document)
     return web.Response(status=problem.status, content_type="application/problem+json", body=body, headers=headers)

@@ -1,6 +1,6 @@
 """A route as data: enough to serve it, to guard it and to describe it."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -43,6 +43,8 @@ class Call:
     body: BaseModel | None
     query: Mapping[str, str]
     client: Client = field(default_factory=Client)
+    last_event: str | None = None
+    """The id of the last event that the caller has of this stream, where it comes again."""
 
     def parsed(self, model: type[M]) -> M:
         """The body as the route's own model."""
@@ -59,7 +61,28 @@ class SessionReply:
     """The new session's token; None ends the cookie."""
 
 
-Handler = Callable[[Call], Awaitable[BaseModel | SessionReply | None]]
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A server-sent event; `id` is what a caller whose connection broke comes again with."""
+
+    name: str
+    data: BaseModel
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventsReply:
+    """An answer that goes on: events as they come, to the end of the generator, or until the caller leaves.
+
+    Also until it may not have them any more: who is asking is looked up again with each heartbeat.
+    """
+
+    events: AsyncGenerator[Event, None]
+    done: Callable[[], None] = lambda: None
+    """Called once, when it is over, also where it never began."""
+
+
+Handler = Callable[[Call], Awaitable[BaseModel | SessionReply | EventsReply | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,5 +101,11 @@ class Route:
     query: tuple[tuple[str, str], ...] = ()
     """Names and descriptions of query parameters."""
     tag: str = ""
+    operation: str = ""
+    """Its operation id in the description, where its action is that of several routes."""
+    events: tuple[tuple[str, type[BaseModel]], ...] = ()
+    """Names of server-sent events and what each holds: the answer is an EventsReply."""
+    abandons: bool = False
+    """Cancelled when the caller leaves: for questions that cost something, and change nothing."""
     public: bool = False
     """Answers strangers: the handler itself decides who they are, and `Call.principal` is STRANGER."""

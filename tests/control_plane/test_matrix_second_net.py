@@ -26,6 +26,9 @@ INSTANCE_TABLES = {"instance", "model", "price", "migration", "nonce"}
 OF_THE_INSTANCE = "session.", "account."
 """Actions about the person who asks, whatever organisations they belong to: their transactions see all of them."""
 
+OF_CLICKHOUSE = "analytics.", "logs."
+"""Which has no second net: what these say stands in every statement, and the matrix itself tries them."""
+
 
 @dataclass(frozen=True, slots=True)
 class InTheNameOf:
@@ -194,7 +197,8 @@ def served(world: World, organisation: str) -> web.Application:
 
 
 def routes(world: World) -> list[Route]:
-    return [route for route in world.parts.routes if not route.public and not route.action.startswith(OF_THE_INSTANCE)]
+    others = (*OF_THE_INSTANCE, *OF_CLICKHOUSE)
+    return [route for route in world.parts.routes if not route.public and not route.action.startswith(others)]
 
 
 async def owned_tables(world: World) -> list[str]:

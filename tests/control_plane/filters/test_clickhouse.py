@@ -72,6 +72,8 @@ def value_of(record: Record, condition: Condition) -> Known:
         return sum(known) if known else None
     if name == "cost":
         return None if record.cost_picousd is None else Decimal(record.cost_picousd).scaleb(-12)
+    if name == "model_id":
+        return record.model and f"{record.provider or ''}/{record.model}"
     if name in ("gateway", "node"):
         return {"gateway": "gw_1", "node": "nd_1"}[name]
     value: Known = getattr(record, _OF_RECORD.get(name, name))
@@ -125,7 +127,7 @@ def _plain(field: Field) -> str:
     return {Type.MONEY: "0.001", Type.DURATION: "1s", Type.STATUS: "200", Type.COUNT: "7"}.get(field.type, "x")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
 @given(st.lists(likely(), min_size=1, max_size=3).map(lambda made: Filter(tuple(made))))
 async def test_any_filter_finds_the_very_records_it_holds_of(found: Found, filter_: Filter) -> None:
     expected = {r.id for r in found.records if holds(filter_, lambda condition, r=r: value_of(r, condition))}
@@ -141,7 +143,7 @@ async def test_the_records_differ_enough_that_filters_do_too(found: Found) -> No
         assert len(values) > 1, field.name
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80, deadline=None)
 @given(st.lists(conditions(VOCABULARY), max_size=4).map(lambda made: Filter(tuple(made))))
 async def test_no_value_stands_in_the_sql_and_every_filter_is_answered(found: Found, filter_: Filter) -> None:
     parameters = Parameters()

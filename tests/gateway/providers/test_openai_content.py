@@ -58,6 +58,13 @@ def test_the_quick_way_finds_what_a_parse_finds(chunks: list[dict[str, Any]], wr
     assert meter.bytes == sum(content_bytes(parsed(event)) for event in events)
 
 
+def test_a_thought_beside_an_empty_text_is_not_missed_after_a_text() -> None:
+    meter = ContentMeter()
+    meter.see(b'data: {"choices":[{"delta":{"content":"one"}}]}\n\n')
+    meter.see(b'data: {"choices":[{"delta":{"content":"","reasoning":"three"}}]}\n\n')
+    assert meter.bytes == 3 + 5
+
+
 def test_most_events_are_not_parsed() -> None:
     """What follows its last word in an event may be no JSON at all: nobody looked."""
     meter = ContentMeter()

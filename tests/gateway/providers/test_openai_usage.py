@@ -73,6 +73,16 @@ HOSTS: dict[str, tuple[dict[str, Any], Usage]] = {
         },
         Usage(15, 7, 5),
     ),
+    "as many thoughts beside the output as cached in the input": (
+        {
+            "prompt_tokens": 10,
+            "completion_tokens": 7,
+            "total_tokens": 22,
+            "prompt_tokens_details": {"cached_tokens": 5},
+            "completion_tokens_details": {"reasoning_tokens": 5},
+        },
+        Usage(10, 12, 5, None, 5),
+    ),
     "a total that is too small": ({**PLAIN, "total_tokens": 3}, Usage(12, 7)),
     "no completion": ({"prompt_tokens": 12, "total_tokens": 19}, Usage(12, 7)),
     "no prompt": ({"completion_tokens": 7, "total_tokens": 19}, Usage(12, 7)),

@@ -41,9 +41,10 @@ def test_a_model_s_price_is_the_catalogue_s(world: World) -> None:
     assert cost(world.view()) == Cost("sim/sim-chat@2026-11-01", None, 10_000_000, 2_000_000, 0, 0, 0, 0, 12_000_000)
 
 
-def test_of_two_rows_of_one_model_the_one_with_a_price_counts(world: World) -> None:
+@pytest.mark.parametrize("other", ["m0", "m9"])
+def test_of_two_rows_of_one_model_the_one_with_a_price_counts(world: World, other: str) -> None:
     priced(world, **AMOUNTS)
-    world.put("global", Kind.MODEL, id="m0", provider="sim", name="sim-chat", type="completion")
+    world.put("global", Kind.MODEL, id=other, provider="sim", name="sim-chat", type="completion")
     assert total(world.view()) == 12_000_000
 
 

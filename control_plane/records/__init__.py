@@ -1,0 +1,1 @@
+"""Records of requests, one by one: lists of them, one with all it holds, and those that have just come."""
