@@ -113,7 +113,8 @@ class FilterHelp:
             raise Invalid(f"at most {TEXT_CHARS_MAX} characters", pointer="text")
         field = VOCABULARY.find(name)
         name = name if field is None else field.name
-        if name != METADATA and not name.startswith(f"{METADATA}.") and name not in DIMENSIONS:
+        known = field is not None and field.name in DIMENSIONS
+        if not known and name != METADATA and not name.startswith(f"{METADATA}."):
             raise Invalid(f"no values of {name!r} are suggested", pointer="field")
         filter_ = parse(f"{name}{Operator.EQUALS}{quoted(text)}*" if text and name != METADATA else "", VOCABULARY)
         async with self._database.tenant(organisation) as connection:
@@ -123,8 +124,8 @@ class FilterHelp:
             return FilterValues(data=tuple(await self._keys(seen, text)))
         counted = await self._counted(seen, name, found)
         async with self._database.tenant(organisation) as connection:
-            known = (await names.of(connection, organisation, {name: counted.keys()})).get(name, {})
-        values = (FilterValue(value=v, name=known.get(v), requests=n) for v, n in counted.items() if v)
+            called = (await names.of(connection, organisation, {name: counted.keys()})).get(name, {})
+        values = (FilterValue(value=v, name=called.get(v), requests=n) for v, n in counted.items() if v)
         return FilterValues(data=tuple(values))
 
     async def _counted(self, seen: Visible, name: str, filter_: Filter) -> dict[str, int]:

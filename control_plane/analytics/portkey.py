@@ -86,11 +86,20 @@ def _by(total: Value, count: Value) -> float | None:
 
 def _cost(values: Values) -> Told:
     total = _cents(values["cost_usd"])
-    return {"total": total, "avg": _by(total, values["requests"])}
+    return {"total": total, "avg": _by(total, _less(values["requests"], values["cost_unknown"]))}
 
 
 def _tokens(values: Values) -> Told:
-    return {"total": values["tokens"], "avg": _by(values["tokens"], values["requests"])}
+    return {"total": values["tokens"], "avg": _tokens_each(values)}
+
+
+def _tokens_each(values: Values) -> float | None:
+    """Of the requests that say how many."""
+    return _by(values["tokens"], _less(values["requests"], values["usage_unknown"]))
+
+
+def _less(count: Value, unknown: Value) -> int:
+    return _int(count) - _int(unknown)
 
 
 def _latency(values: Values) -> Told:
@@ -105,8 +114,8 @@ GRAPHS = (
     Graph("requests", "Requests", "requests", _total("requests"), _total("requests")),
     Graph("errors", "Errors", "errors", _total("errors"), _total("errors")),
     Graph("users", "Different users", "users", _total("users"), _total("users")),
-    Graph("cost", "Cost, in cents", "cost_usd requests", _cost, _cost),
-    Graph("tokens", "Tokens", "tokens requests", _tokens, _tokens),
+    Graph("cost", "Cost, in cents", "cost_usd requests cost_unknown", _cost, _cost),
+    Graph("tokens", "Tokens", "tokens requests usage_unknown", _tokens, _tokens),
     Graph(
         "latency",
         "Duration, in milliseconds",
@@ -273,7 +282,7 @@ class PortkeyAnalytics:
     async def metadata(self, call: Call) -> GroupAnswer:
         """There is no feedback yet: no request has any."""
         field = f"meta.{quoted(call.path['key'])}"
-        measures = "requests cost_usd tokens last_seen"
+        measures = "requests cost_usd tokens usage_unknown last_seen"
         question = await self._question(call, measures, by=field, known=f"{field}:*", steps=False)
         return await self._groups(
             call,
@@ -282,7 +291,7 @@ class PortkeyAnalytics:
                 "metadata_value": key,
                 "requests": v["requests"],
                 "cost": _cents(v["cost_usd"]),
-                "avg_tokens": _by(v["tokens"], v["requests"]),
+                "avg_tokens": _tokens_each(v),
                 "avg_weighted_feedback": None,
                 "requests_with_feedback": 0,
                 "last_seen": v["last_seen"],
