@@ -119,6 +119,36 @@ async def test_what_would_be_too_large_for_a_gateway_is_refused_before_it_is_sav
     assert (await http("GET", path))[1]["data"] == []
 
 
+async def test_a_config_that_cannot_work_is_refused_where_it_stands(http: Http, plane: Plane) -> None:
+    path = f"/workspaces/{plane.workspace}/configs"
+    condition = {"query": {"metadata.x": {"$regex": "(?=a)"}}, "then": "a"}
+    named = {"name": "a", "provider": "acme"}
+    for body, pointer, word in (
+        ({"strategy": {"mode": "conditional", "conditions": [condition]}, "targets": [named]}, "/$regex", "RE2"),
+        ({"strategy": {"mode": "loadbalance"}, "targets": [{**named, "weight": 0}]}, "/body/targets", "weights"),
+        ({"retry": {"attempts": -1}, "provider": "acme"}, "/body/retry/attempts", "0"),
+        ({"targets": [{"forward_headers": ["cookie"]}]}, "/body/targets/0/forward_headers", "cookie"),
+        ({"cache": {"mode": "simple"}}, "/body/cache", "not supported"),
+        ({"targets": [{"override_params": {"model": "@lost/x"}}]}, "/body/targets/0/override_params/model", "@lost"),
+    ):
+        status, problem = await http("POST", path, {"slug": "bad", "name": "Bad", "body": body})
+        assert status == 400, problem
+        assert problem["pointer"].endswith(pointer)
+        assert word in problem["detail"]
+
+
+async def test_a_virtual_key_that_a_config_s_model_names_is_in_use(http: Http, plane: Plane) -> None:
+    workspace = f"/workspaces/{plane.workspace}"
+    key = {"slug": "mine", "name": "Mine", "provider": "acme", "credential": {"api_key": MARKER}}
+    _, made = await http("POST", f"{workspace}/virtual-keys", key)
+    body = {"strategy": {"mode": "loadbalance"}, "targets": [{"override_params": {"model": "@mine/x"}}]}
+    _, config = await http("POST", f"{workspace}/configs", {"slug": "c", "name": "C", "body": body})
+    status, problem = await http("DELETE", f"{workspace}/virtual-keys/{made['id']}")
+    assert (status, problem["code"]) == (409, "in_use")
+    assert (await http("DELETE", f"{workspace}/configs/{config['id']}"))[0] == 204
+    assert (await http("DELETE", f"{workspace}/virtual-keys/{made['id']}"))[0] == 204
+
+
 async def test_null_clears_a_field_and_absence_leaves_it(http: Http, plane: Plane) -> None:
     path = f"/workspaces/{plane.workspace}/api-keys"
     _, created = await http("POST", path, {"name": "Team", "models": ["gpt-*"]})

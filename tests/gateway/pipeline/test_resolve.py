@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from gateway.errors import Code, GatewayError
 from gateway.pipeline.allow import allow
+from gateway.pipeline.choose import Facts, decide
+from gateway.pipeline.metadata import NO_METADATA
 from gateway.pipeline.resolve import effective_model, resolve
 from gateway.providers.base import Call, Door
 from gateway.view.route import Fallback, Route, Target, targets_of
@@ -563,3 +565,113 @@ def test_the_hash_key_of_the_view_is_the_organisation_s(world: World) -> None:
     world.put("org:o1", Kind.ORGANISATION, id="o1", name="O", api_key_hash_key=base64.b64encode(b"x" * 32).decode())
     assert world.view().hash_key.matches(Secret(b"x" * 32).reveal())
     assert world.view().caller(world.key) is None
+
+
+# What a config passes on, and what joins
+
+PASSES_ON = {
+    "strategy": {"mode": "fallback"},
+    "targets": [{"virtual_key": "second"}, {"passthrough": True, "override_params": {"n": 2}, "request_timeout": 5}],
+}
+
+
+@pytest.mark.parametrize(
+    ("headers", "model", "reached"),
+    [
+        ({"x-portkey-virtual-key": "main"}, "x", "main"),
+        ({"x-portkey-provider": "@second"}, "x", "second"),
+        ({"x-portkey-provider": "openai", **OWN_KEY}, "x", None),
+        ({}, "@main/sim-chat", "main"),
+        ({}, "sim-chat", "main"),
+    ],
+)
+def test_a_passthrough_is_the_target_that_the_request_names(
+    world: World, headers: dict[str, str], model: str, reached: str | None
+) -> None:
+    found = list(targets_of(routed(world, {**config(PASSES_ON), **headers}, call(model))))[1]
+    assert (found.virtual_key, found.path, found.overrides) == (reached, "config.targets[1]", {"n": 2})
+    assert found.handling.timeout_ms == 5
+    assert found.own_key is (reached is None)
+
+
+def test_a_passthrough_without_anything_named_is_refused_and_never_goes_round_by_the_default_config(
+    world: World,
+) -> None:
+    world.config("d", {"targets": [{"passthrough": True}]})
+    world.workspace(default_config="d")
+    assert refused(world, {}, call("unheard-of")).code is Code.TARGET_MISSING
+
+
+def test_a_passthrough_keeps_a_stored_key_from_a_host_of_the_caller_s(world: World) -> None:
+    body = {"targets": [{"passthrough": True, "custom_host": EVIL}]}
+    error = refused(world, {**config(body), "x-portkey-virtual-key": "main"})
+    assert error.code is Code.INLINE_CUSTOM_HOST_BLOCKED
+
+
+def test_a_config_without_targets_lays_its_settings_over_the_target_that_is_named(world: World) -> None:
+    body = {
+        "retry": {"attempts": 2},
+        "request_timeout": 7,
+        "default_params": {"n": 1},
+        "drop_params": ["user"],
+        "forward_headers": ["x-mine"],
+        "cb_config": {"failure_threshold": 1},
+    }
+    for headers, model in (({"x-portkey-virtual-key": "main"}, "x"), ({}, "sim-chat"), ({}, "@main/x")):
+        found = target(world, {**config(body), **headers}, call(model))
+        assert found.virtual_key == "main"
+        handling = found.handling
+        assert handling.retry is not None
+        assert (handling.retry.attempts, handling.timeout_ms, handling.defaults) == (2, 7, {"n": 1})
+        assert (handling.drops, handling.forward_headers) == ((("user",),), ("x-mine",))
+        assert found.breaker_key
+
+
+def test_a_joining_config_that_writes_slug_and_model_says_where_the_call_goes(world: World) -> None:
+    body = {"override_params": {"model": "@second/acme-chat"}}
+    found = target(world, config(body), call("anything"))
+    assert (found.virtual_key, effective_model(found, call("anything"))) == ("second", "acme-chat")
+    named = target(world, {**config(body), "x-portkey-virtual-key": "main"}, call("anything"))
+    assert named.virtual_key == "main", "a header is stronger"
+
+
+def test_a_default_model_is_for_who_names_none(world: World) -> None:
+    found = target(world, config({"virtual_key": "main", "default_params": {"model": "sim-x"}}), call(None))
+    assert effective_model(found, call(None)) == "sim-x"
+    assert effective_model(found, call("mine")) == "mine"
+
+
+def test_a_limited_key_cannot_escape_by_a_default_model(world: World) -> None:
+    limited(world)
+    for body in (
+        {"virtual_key": "second", "default_params": {"model": "acme-chat"}},
+        {"default_params": {"model": "acme-chat"}},
+    ):
+        assert (
+            refused(world, {**config(body), "x-portkey-virtual-key": "second"}, call(None)).code is Code.MODEL_FORBIDDEN
+        )
+
+
+def test_only_what_a_condition_names_has_to_be_allowed(world: World) -> None:
+    condition = {"query": {"params.n": 1}, "then": "b"}
+    body = {
+        "strategy": {"mode": "conditional", "conditions": [condition], "default": "a"},
+        "targets": [{"name": "a", "virtual_key": "main"}, {"name": "b", "virtual_key": "second"}],
+    }
+
+    def allowed(asked: Call) -> list[str | None]:
+        caller = world.caller()
+        resolved = resolve(config(body), asked, caller)
+        route = decide(resolved.route, Facts(asked, {}, lambda: NO_METADATA))
+        allow(route, resolved, asked, caller)
+        return [found.virtual_key for found in targets_of(route)]
+
+    assert allowed(call("sim-embed", Door.EMBEDDINGS)) == ["main"]
+    with pytest.raises(GatewayError) as caught:
+        allowed(call("acme-chat", Door.EMBEDDINGS, n=1))
+    assert caught.value.code is Code.DOOR_UNSUPPORTED
+
+
+def test_of_a_balance_every_target_has_to_be_allowed_so_that_no_draw_decides(world: World) -> None:
+    body = {"strategy": {"mode": "loadbalance"}, "targets": [{"virtual_key": "main"}, {"virtual_key": "second"}]}
+    assert refused(world, config(body), call("x", Door.EMBEDDINGS)).code is Code.DOOR_UNSUPPORTED
