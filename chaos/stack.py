@@ -242,6 +242,7 @@ class Stack:
             "workers": self.workers,
             "upstream_allow_cidrs": "127.0.0.0/8",
             "drain_s": 2,
+            "metrics_port": 0,
             "enrolment_token": node.token,
             **settings,
         }
@@ -324,6 +325,7 @@ async def _start_ground(stack: Stack, superuser: Secret, password: Secret, setti
         "state_dir": folder / "control_plane",
         "port": ports.control_plane,
         "drain_s": 2,
+        "metrics_port": 0,
         **settings,
     }
     makers = {

@@ -275,7 +275,10 @@ async def _work(settings: Settings, node_keys: NodeKeys, clock: Clock) -> None:
         if settings.metrics_port:
             known = AgentMetrics(records.health, records.shipped, agent.status, beat_age_s)
             running.append(_metrics_server(settings, os.getppid(), requests, known).run())
-        await asyncio.gather(*running)
+        # What they do when they are asked to end needs what the stack holds: a group waits until all of them have.
+        async with asyncio.TaskGroup() as group:
+            for part in running:
+                group.create_task(part)
 
 
 async def _tell_files(settings: Settings, parent: int) -> None:
