@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from control_plane.records.store import SORTS
 
+from control_plane.records.store import SORTS
 from shared.models.record import FIELDS, Record
 from tests.fixtures.asking import House, house_in
 from tests.fixtures.clickhouse import ClickhouseServer
