@@ -1,39 +1,30 @@
 """The HTTP side: who asks, what for, and the engine's answer in ClickHouse's form."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import orjson
-from aiohttp import BodyPartReader, StreamReader, web
+from aiohttp import BodyPartReader, web
 
-from embedded.clickhouse import encodings, request
+from embedded.clickhouse import request
 from embedded.clickhouse.engine import Answer, Engine
-from embedded.clickhouse.limits import (
-    BODIES_BYTES_MAX,
-    BODY_BYTES_MAX,
-    BODY_S_MAX,
-    FORM_FIELDS_MAX,
-    REQUESTS_MAX,
-)
+from embedded.clickhouse.limits import BODIES_BYTES_MAX, BODY_BYTES_MAX, BODY_S_MAX, FORM_FIELDS_MAX, REQUESTS_MAX
 from embedded.clickhouse.login import Login
 from embedded.clickhouse.refusal import (
     EngineError,
     Refusal,
     malformed,
     not_supported,
-    too_large,
-    too_many,
     unauthorised,
 )
 from embedded.clickhouse.request import Asked
+from embedded.clickhouse.room import Body, Room
 
 
 class Front:
     def __init__(self, engine: Engine, login: Login) -> None:
         self._engine = engine
         self._login = login
-        self._room = _Room()
+        self._room = Room(REQUESTS_MAX, BODY_BYTES_MAX, BODIES_BYTES_MAX)
 
     def application(self) -> web.Application:
         app = web.Application()
@@ -68,7 +59,7 @@ class Front:
             asked, text = await self._read(incoming, body)
             return await self._run(asked, text)
 
-    async def _read(self, incoming: web.Request, body: "_Body") -> tuple[Asked, bytes]:
+    async def _read(self, incoming: web.Request, body: "Body") -> tuple[Asked, bytes]:
         """What is asked for, and the statement with its data."""
         try:
             async with asyncio.timeout(BODY_S_MAX):
@@ -95,62 +86,7 @@ class Front:
             raise
 
 
-class _Room:
-    """Counts what is being read, waits or runs, so that a crowd is told to come back before memory is out."""
-
-    def __init__(self) -> None:
-        self.requests = 0
-        self.bytes = 0
-
-    @contextmanager
-    def place(self) -> "Iterator[_Body]":
-        """Raises Refusal."""
-        if self.requests >= REQUESTS_MAX:
-            raise too_many()
-        body = _Body(self)
-        self.requests += 1
-        try:
-            yield body
-        finally:
-            self.requests -= 1
-            self.bytes -= body.counted
-
-
-class _Body:
-    """A request's body. Its methods raise Refusal."""
-
-    def __init__(self, room: _Room) -> None:
-        self._room = room
-        self._bytes = bytearray()
-        self.counted = 0
-
-    async def take(self, stream: StreamReader) -> None:
-        async for piece in stream.iter_any():
-            self.add(piece)
-
-    def add(self, piece: bytes) -> None:
-        if len(self._bytes) + len(piece) > BODY_BYTES_MAX:
-            raise too_large(BODY_BYTES_MAX)
-        self._count(len(piece))
-        self._bytes += piece
-
-    async def plain(self, encoding: str) -> bytes:
-        """Decompressed."""
-        if encoding in ("", "identity"):
-            return bytes(self._bytes)
-        # In a thread: megabytes of it would hold up everybody else.
-        text = await asyncio.to_thread(encodings.plain, bytes(self._bytes), encoding, BODY_BYTES_MAX)
-        self._count(len(text))
-        return text
-
-    def _count(self, more: int) -> None:
-        if self._room.bytes + more > BODIES_BYTES_MAX:
-            raise too_many()
-        self.counted += more
-        self._room.bytes += more
-
-
-async def _form(incoming: web.Request, body: _Body) -> list[tuple[str, str]]:
+async def _form(incoming: web.Request, body: Body) -> list[tuple[str, str]]:
     """The client sends parameters so when they are too long for an address."""
     fields: list[tuple[str, str]] = []
     async for part in await incoming.multipart():

@@ -17,6 +17,8 @@ LINE_BYTES_MAX = 256 * 1024
 FORM_FIELDS_MAX = 1_000
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 
+TEXT_BYTES_MAX = 1024 * 1024
+"""Of a statement that is no INSERT; the engine itself reads 256 KiB unless told to read more."""
 STATEMENT_S_MAX = 300
 """Unless its own settings say otherwise; as long as the client waits by itself."""
 MEMORY_BYTES_MAX = 1024 * 1024 * 1024
@@ -27,5 +29,5 @@ MARK_CACHE_BYTES_MAX = 64 * 1024 * 1024
 THREADS_MAX = 2
 """For one statement."""
 
-DRAIN_S = 10.0
+DRAIN_S = 5.0
 """How long running statements may go on after a stop was asked for."""

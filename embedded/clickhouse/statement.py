@@ -13,7 +13,7 @@ from embedded.clickhouse.refusal import not_supported
 _TOKEN = re.compile(
     rb"""
       (?P<blank> \s+ | --[^\n]* | \#[ !][^\n]* | /\*.*?(?:\*/|\Z) )
-    | (?P<quoted> ' (?:[^'\\]|\\.|'')* ' | " (?:[^"\\]|\\.|"")* " | ` (?:[^`\\]|\\.|``)* ` )
+    | (?P<quoted> ' (?:[^'\\]|\\.|'')* (?:'|\Z) | " (?:[^"\\]|\\.|"")* (?:"|\Z) | ` (?:[^`\\]|\\.|``)* (?:`|\Z) )
     | (?P<word> [A-Za-z_][A-Za-z0-9_]* )
     | (?P<other> . )
     """,
