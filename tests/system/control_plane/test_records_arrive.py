@@ -56,6 +56,8 @@ async def arrived(stack: Stack, ids: Sequence[str]) -> bool:
 async def test_each_call_has_its_record_and_a_user_the_same_pseudonym_at_every_node(pair: Stack) -> None:
     """GHS/1 17.9."""
     one, two = pair.nodes
+    for node in pair.nodes:
+        await node.program.until((node.folder / "user.key").exists)
     ids = await calls(pair, one, 5, user="ada") + await calls(pair, two, 5, user="ada")
     await pair.control_plane.until(partial(arrived, pair, ids))
     found = await rows(pair, "select distinct node, user from record where user is not null")
