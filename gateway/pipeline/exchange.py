@@ -123,6 +123,13 @@ class Records(Protocol):
         ...
 
 
+_SPELLINGS: dict[str, tuple[str, str]] = {}
+"""Word → both names of its header. Names that are made for each call are hashed for each call."""
+
+
 def own_header(headers: Mapping[str, str], word: str) -> str | None:
     """`x-portkey-<word>`, or our own name for the same."""
-    return headers.get("x-portkey-" + word) or headers.get("x-gatehouse-" + word)
+    names = _SPELLINGS.get(word)
+    if names is None:
+        names = _SPELLINGS[word] = (f"x-portkey-{word}", f"x-gatehouse-{word}")
+    return headers.get(names[0]) or headers.get(names[1])

@@ -38,6 +38,12 @@ from shared.models.strategy import RETRIED, RETRIES_MAX
 
 TIMEOUT_MS_DIGITS_MAX = 8
 
+_HANDLING = frozenset(
+    f"x-{whose}-{word}"
+    for whose in ("portkey", "gatehouse")
+    for word in ("custom-host", "request-timeout", "retry-count", "forward-headers")
+)
+"""Most calls have none of these, and one look is enough to know."""
 _JSON_BEGINS = ("{", "[", '"')
 """What begins so is meant as JSON: it is never repeated in an error, since a key may stand in it."""
 
@@ -213,6 +219,8 @@ def _passed_through(route: Route, headers: Mapping[str, str], call: Call, caller
 
 def _with_headers(route: Route, headers: Mapping[str, str], caller: Caller) -> Route:
     """The route as the headers want it handled: their host, their timeout, their retries."""
+    if _HANDLING.isdisjoint(headers):
+        return route
     host = own_header(headers, "custom-host")
     timeout = own_header(headers, "request-timeout")
     retries = own_header(headers, "retry-count")
