@@ -324,8 +324,8 @@ async def _start_ground(stack: Stack, superuser: Secret, password: Secret, setti
         "clickhouse_url": stack.clickhouse_url.reveal_text(),
         "state_dir": folder / "control_plane",
         "port": ports.control_plane,
-        "drain_s": 2,
         "metrics_port": 0,
+        "drain_s": 2,
         **settings,
     }
     makers = {

@@ -31,6 +31,11 @@ UNTOLD_LOOK_S = 1.0
 """How often it is looked whether there are drops that no record came along with."""
 SLICES_MAX = 8
 """Of one segment in one look, so that others have their turn."""
+AHEAD_MAX = 8
+"""More batches than that wait to be sent: segments of a time when nobody read can wait too, where they are. So what is
+written now is not behind a day that was written before."""
+OLD_MAX = 4
+"""Of such segments, begun in one look."""
 ROOM_SHARE_LEFT = 0.95
 """Of the bytes that may wait, once the oldest had to go: so that it is not done for each batch anew."""
 
@@ -116,8 +121,11 @@ class Batcher:
         if self._draft is not None:
             self._keep(self._draft)
         tails_ = self._follow()
-        more = False
-        for tail in tails_:
+        newest, old = _by_turn(tails_)
+        has_room = last or self._waiting() <= AHEAD_MAX
+        chosen = old if last else old[:OLD_MAX] if has_room else []
+        more = has_room and len(chosen) < len(old)
+        for tail in (*newest, *chosen):
             for _ in range(SLICES_MAX):
                 if not self._grow(tail):
                     break
@@ -129,6 +137,10 @@ class Batcher:
         self._remove_finished(tails_)
         self._outbox_room()
         return more
+
+    def _waiting(self) -> int:
+        """Batches that are to be sent."""
+        return sum(stream.last - stream.first + 1 for stream in self._outbox.streams())
 
     def _follow(self) -> list[Tail]:
         """Tails of the segments there are now, oldest first."""
@@ -228,6 +240,12 @@ class Batcher:
         lost = self._outbox.make_room(self._room.bytes_of(self._state_dir), ROOM_SHARE_LEFT)
         if lost:
             self._log.error("spool_full", lost=lost)
+
+
+def _by_turn(tails_: Sequence[Tail]) -> tuple[list[Tail], list[Tail]]:
+    """Those that are written to, or were begun; and those that nobody has begun: what was written while nobody read."""
+    begun = [tail for tail in tails_ if not tail.sealed or tail.read_to]
+    return begun, [tail for tail in tails_ if tail.sealed and not tail.read_to]
 
 
 def _settle(folder: Path) -> None:

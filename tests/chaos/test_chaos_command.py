@@ -54,6 +54,25 @@ async def test_kills_under_edits_and_calls_lose_nothing(tmp_path: Path) -> None:
     assert int(calls) > 500
 
 
+async def test_kills_under_calls_leave_one_record_for_each(tmp_path: Path) -> None:
+    lines = await printed_by(tmp_path, "telemetry", "--kills", "4")
+    assert re.fullmatch(r"4 kills: 0 lost, 0 twice, 0 failed", lines[-1])
+    assert re.match(r"\d+ calls were in flight on killed workers \(", lines[-2])
+    sums = {line.split()[0]: line.split()[1:] for line in lines if line.startswith("record")}
+    assert sums.keys() == {"record", "record_minute", "record_hour"}
+    assert len({tuple(each) for each in sums.values()}) == 1, "raw and roll-ups: requests, money, tokens"
+    (answered,) = (int(line.split()[0]) for line in lines if "answered requests" in line)
+    assert answered > 300
+
+
+async def test_a_backlog_is_drained_beside_live_calls(tmp_path: Path) -> None:
+    lines = await printed_by(tmp_path, "backlog", "--records", "20000")
+    assert re.fullmatch(r"0 kills: 0 lost, 0 twice, 0 failed", lines[-1])
+    assert re.match(r"drained 20,000 records in \d+ s: [\d,]+/s", lines[-2])
+    live = re.match(r"([1-9]\d*) live calls beside it, 0 of their records lost", lines[-3])
+    assert live
+
+
 async def test_the_api_is_as_its_description_says(tmp_path: Path) -> None:
     lines = await printed_by(tmp_path, "openapi", "--short")
     assert [line for line in lines if line.startswith("---")] == [

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.telemetry.ballast import Ballast
-from gateway.telemetry.batcher import Batcher, Room
+from gateway.telemetry.batcher import AHEAD_MAX, OLD_MAX, Batcher, Room
 from gateway.telemetry.batches import WAIT_S
 from gateway.telemetry.outbox import FULL, Outbox
 from shared.clock import Clock, FakeClock, SystemClock
@@ -93,6 +93,30 @@ def test_a_batch_is_full_before_a_second_is_over(bench: Bench) -> None:
     bench.clock.advance(WAIT_S)
     bench.batcher.look()
     assert [parcel.records for parcel in parcels(bench.outbox)] == [5]
+
+
+def test_what_is_written_now_is_not_behind_a_day_that_was_written_while_nobody_read(tmp_path: Path) -> None:
+    """A batch of the day is as many rows as fit; nothing is sent meanwhile."""
+    writer = SpoolWriter(tmp_path, fields=("id", "started_at_ms"))
+    for day in range(AHEAD_MAX + OLD_MAX + 5):
+        writer.rows(*([f"old_{day}_{number}", 1] for number in range(ROWS_MAX)))
+        writer.rotate()
+    bench = Bench(tmp_path)
+    while bench.batcher.look():
+        pass
+    in_batches = len(bench.seen.ids)
+    assert AHEAD_MAX * ROWS_MAX < in_batches <= (AHEAD_MAX + OLD_MAX) * ROWS_MAX, "the rest stays where it is"
+    writer.rows(["new", 1])
+    bench.look()
+    assert len(bench.seen.ids) == in_batches + 1
+    assert "new" in bench.seen.ids
+    while streams := bench.outbox.streams():
+        parcel = bench.outbox.take(streams[0])
+        assert parcel is not None
+        bench.outbox.forget(parcel.id)
+        bench.look()
+    assert len(bench.seen.ids) == len(set(bench.seen.ids)) == (AHEAD_MAX + OLD_MAX + 5) * ROWS_MAX + 1
+    bench.outbox.close()
 
 
 def test_a_clock_that_is_set_changes_nothing(bench: Bench) -> None:
