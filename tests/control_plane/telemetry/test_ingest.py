@@ -374,7 +374,7 @@ STEPS = [
 ]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     batches=st.lists(st.lists(records(), max_size=6), min_size=1, max_size=5),
     steps=st.lists(st.sampled_from(STEPS), max_size=16),
