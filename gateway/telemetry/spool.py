@@ -9,6 +9,7 @@ import errno
 import os
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import orjson
@@ -111,7 +112,10 @@ class Spool:
             self._failed("disk_full" if error.errno in _FULL else "disk_error", error.strerror or "")
             return False
         if written != len(data):
-            # The rest did not fit. What stands there is no frame; the record is written anew, whole, elsewhere.
+            # The rest did not fit. What stands there is no frame and goes, so that nobody takes it for a lost record;
+            # the record is written anew, whole, elsewhere.
+            with suppress(OSError):
+                os.ftruncate(self._file, os.fstat(self._file).st_size - written)
             self._close_segment()
             self._failed("disk_full", "only a part of it could be written")
             return False

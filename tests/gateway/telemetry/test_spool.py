@@ -66,6 +66,16 @@ def files_end_at(size: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, ignored)
 
 
+def damaged_bytes(folder: Path) -> int:
+    total = 0
+    for segment in segments.listed(folder):
+        data = (folder / segment.name).read_bytes()
+        found = segments.read_head(data)
+        assert found is not None
+        total += segments.read(data[found[1] :], found[1], sealed=True).damaged_bytes
+    return total
+
+
 def test_a_record_is_in_the_file_when_write_returns(folder: Path, clock: FakeClock) -> None:
     spool = Spool(folder, "worker-0", FIELDS, clock)
     spool.write(b"one")
@@ -117,6 +127,7 @@ def test_a_full_disk_holds_records_in_memory_and_they_are_written_when_there_is_
     assert not spool.holds
     assert sorted(told(folder)) == sorted([b"before", b"first after", b"second after", b"third after", b"room again"])
     assert drops(folder) == []
+    assert damaged_bytes(folder) == 0, "half a frame would be counted as a record that is lost"
 
 
 def test_held_records_are_written_by_a_flush_when_no_call_comes(folder: Path, clock: FakeClock) -> None:
