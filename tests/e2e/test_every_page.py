@@ -167,12 +167,14 @@ async def test_what_people_write_is_never_run(chromium: Browser, stack: Stack, i
             "/api/v1/providers",
             {"id": f"xss-{number}", "name": name, "base_url": "https://x.test/v1", "models": [name]},
         )
+    plain = {"slug": "plain", "name": "Plain", "provider": "simulator", "credential": secret}
+    await api.post(f"{path}/virtual-keys", plain)
     await api.patch(path, {"name": CORPUS[1], "settings": {"metadata_keys": list(CORPUS)}})
     key = (await api.post(f"{path}/api-keys", {"name": "caller"}))["key"]
     caller = {"x-portkey-metadata": '{"' + "<img src=x onerror='window.ran = 1'>" + '": "<svg onload=window.ran=1>"}'}
 
     async def answered() -> bool:
-        return await status(stack, key, chat(model="@vk-0/sim-chat"), **caller) == 200
+        return await status(stack, key, chat(model="@plain/sim-chat"), **caller) == 200
 
     await stack.nodes[0].program.until(answered)
     marked = {**ids, "workspace": workspace}
