@@ -12,6 +12,7 @@ class Code(StrEnum):
     HTTP_MALFORMED = "http_malformed"
     JSON_MALFORMED = "json_malformed"
     BODY_INVALID = "body_invalid"
+    PARAMETER_UNSUPPORTED = "parameter_unsupported"
     HEADER_INVALID = "header_invalid"
     CONFIG_INVALID = "config_invalid"
     CONTENT_TYPE_INVALID = "content_type_invalid"
@@ -66,6 +67,7 @@ TABLE: dict[Code, Row] = {
     Code.HTTP_MALFORMED: _INVALID,
     Code.JSON_MALFORMED: _INVALID,
     Code.BODY_INVALID: _INVALID,
+    Code.PARAMETER_UNSUPPORTED: _INVALID,
     Code.HEADER_INVALID: _INVALID,
     Code.CONFIG_INVALID: _INVALID,
     Code.CONTENT_TYPE_INVALID: _INVALID,

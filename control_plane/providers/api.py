@@ -15,7 +15,7 @@ from control_plane.snapshots.change import Changes
 from control_plane.web.listing import Page
 from control_plane.web.route import Body, Call, Route, View
 from shared.models.noun import Kind
-from shared.models.provider import AuthHeader, BaseUrl, Dialect, Door, Provider
+from shared.models.provider import AuthHeader, BaseUrl, Dialect, Door, LimitName, Provider
 from shared.protocol.resource import organisation_shard
 
 _PATH = "/api/v1/providers"
@@ -24,7 +24,7 @@ ProviderId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}
 ProviderName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Prefix = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]{0,32}$")]
 """Its last space counts."""
-Doors = Annotated[tuple[Door, ...], Field(min_length=1, max_length=3)]
+Doors = Annotated[tuple[Door, ...], Field(min_length=1, max_length=20)]
 ModelNames = Annotated[
     tuple[Annotated[str, StringConstraints(min_length=1, max_length=300)], ...], Field(max_length=1_000)
 ]
@@ -43,6 +43,8 @@ class ProviderCreate(_ProviderBody):
     auth_header: AuthHeader = "authorization"
     auth_prefix: Prefix = "Bearer "
     stream_usage: StrictBool = True
+    limit_name: LimitName = "max_tokens"
+    cache_hints: StrictBool = False
     doors: Doors = ("chat", "completions", "embeddings")
     models: ModelNames = ()
     """What it is listed with, beside the catalogue's models. Others may be called all the same."""
@@ -57,6 +59,8 @@ class ProviderUpdate(_ProviderBody):
     auth_header: AuthHeader | None = None
     auth_prefix: Prefix | None = None
     stream_usage: StrictBool | None = None
+    limit_name: LimitName | None = None
+    cache_hints: StrictBool | None = None
     doors: Doors | None = None
     models: ModelNames | None = None
 
@@ -69,6 +73,8 @@ class ProviderView(View):
     auth_header: str
     auth_prefix: str
     stream_usage: bool
+    limit_name: str = "max_tokens"
+    cache_hints: bool = False
     doors: tuple[str, ...]
     models: tuple[str, ...]
     built_in: bool

@@ -54,7 +54,7 @@ def _check_target(target: Target, call: Call, caller: Caller) -> None:
         )
     if target.inline_host:
         _allow_host(target, caller)
-    if call.door not in target.place.doors:
+    if call.door not in target.place.doors and (call.dialect is None or not call.dialect.speaks(target.place)):
         raise GatewayError(Code.DOOR_UNSUPPORTED, f"the provider {provider!r} does not offer {call.door.value}")
 
 

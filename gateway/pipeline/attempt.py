@@ -5,17 +5,26 @@ Where nothing is left to try, nothing is held back.
 """
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from gateway.errors import Code, GatewayError
 from gateway.pipeline.breaker import Breakers
 from gateway.pipeline.budget import RetryBudget
-from gateway.pipeline.exchange import Attempt, Exchange
+from gateway.pipeline.exchange import Attempt, Exchange, Headers
 from gateway.pipeline.pause import PAUSES_S_MAX, pause_s
 from gateway.pipeline.resolve import effective_model
 from gateway.pipeline.shape import shaped
-from gateway.providers.base import USER_AGENT, BrokenAnswer, Call, StreamReader, Untranslatable, Usage
+from gateway.providers.base import (
+    USER_AGENT,
+    BrokenAnswer,
+    Call,
+    Provider,
+    StreamReader,
+    Translated,
+    Untranslatable,
+    Usage,
+)
 from gateway.upstream.errors import (
     AddressForbidden,
     ConnectFailed,
@@ -197,13 +206,16 @@ class Attempts:
         deadlines = self._deadlines(target, call, exchange, now_s)
         attempt = Attempt(target, effective_model(target, call), now_s, sent=False)
         exchange.attempts.append(attempt)
+        adapter = target.adapter if call.dialect is None else call.dialect.between(target.adapter, target.place)
         response: UpstreamResponse | None = None
         try:
-            request = self._request(target, attempt.model, call, exchange, deadlines)
+            request = self._request(adapter, target, attempt.model, call, exchange, deadlines)
+            if isinstance(request, Whole):
+                return request
             attempt.sent = True
             response = await self._client.send(request)
             attempt.status = response.status
-            return await self._reply(target, call, response, attempt, final=final)
+            return await self._reply(adapter, target, call, response, attempt, final=final)
         except UpstreamError as error:
             attempt.sent = not isinstance(error, _UNSENT)
             raise _failed(attempt, self._renamed(error, target, now_s)) from error
@@ -244,8 +256,9 @@ class Attempts:
         )
 
     def _request(
-        self, target: Target, model: str, call: Call, exchange: Exchange, deadlines: Deadlines
-    ) -> UpstreamRequest:
+        self, adapter: Provider, target: Target, model: str, call: Call, exchange: Exchange, deadlines: Deadlines
+    ) -> UpstreamRequest | Whole:
+        """What is sent; or the answer, where nobody has to be asked."""
         try:
             key = target.credential.key() if target.credential is not None else None
         except CredentialUnavailable as error:
@@ -257,9 +270,14 @@ class Attempts:
             if target.models is not None or (exchange.caller is not None and exchange.caller.models is not None):
                 # Written anew: of two `model` keys in one body the provider might read the one that was not checked.
                 overrides = {**overrides, "model": model}
-            translated = target.adapter.request(call, target.place, key, overrides, model)
+            translated = adapter.request(call, target.place, key, overrides, model)
         except Untranslatable as error:
-            raise GatewayError(Code.BODY_INVALID, str(error), param="") from None
+            code = Code.PARAMETER_UNSUPPORTED if error.unsupported else Code.BODY_INVALID
+            raise GatewayError(code, str(error), param=error.pointer) from None
+        if call.dialect is not None:
+            exchange.notes = _notes(translated)
+            if translated.answer is not None:
+                return Whole(target, OwnAnswer(), 200, translated.answer, None)
         headers = translated.headers
         if "user-agent" in target.handling.forward_headers and "user-agent" in exchange.headers:
             headers = headers.replace(USER_AGENT, b"", 1)
@@ -273,7 +291,14 @@ class Attempts:
         )
 
     async def _reply(
-        self, target: Target, call: Call, response: UpstreamResponse, attempt: Attempt, *, final: bool
+        self,
+        adapter: Provider,
+        target: Target,
+        call: Call,
+        response: UpstreamResponse,
+        attempt: Attempt,
+        *,
+        final: bool,
     ) -> Reply:
         status = response.status
         if status in _WITHOUT_BODY:
@@ -282,18 +307,25 @@ class Attempts:
         if not 200 <= status < 300:
             attempt.retry_after = response.headers.get("retry-after")
             body = await response.read(ERROR_BODY_BYTES_MAX)
-            shaped_error = target.adapter.error(target.place.provider, status, content_type, body)
+            shaped_error = adapter.error(target.place.provider, status, content_type, body)
             return Whole(target, response, status, shaped_error, None)
         if call.stream and content_type.lower().startswith("text/event-stream"):
-            return await self._stream(target, call, response, attempt, final=final)
-        body, usage = target.adapter.answer(call, await response.read(self._answer_bytes_max))
+            return await self._stream(adapter, target, call, response, attempt, final=final)
+        body, usage = adapter.answer(call, await response.read(self._answer_bytes_max))
         return Whole(target, response, status, body, usage)
 
     async def _stream(
-        self, target: Target, call: Call, response: UpstreamResponse, attempt: Attempt, *, final: bool
+        self,
+        adapter: Provider,
+        target: Target,
+        call: Call,
+        response: UpstreamResponse,
+        attempt: Attempt,
+        *,
+        final: bool,
     ) -> Reply:
         """The stream from its first content on. An error before it is an answer like one that comes alone."""
-        reader = target.adapter.stream(call)
+        reader = adapter.stream(call)
         reply = Stream(target, response, response.status, reader, b"")
         held_s: float | None = None
         while not (reader.begun or reader.complete or reader.failed):
@@ -313,7 +345,7 @@ class Attempts:
             return reply
         response.abort()
         attempt.status = failure.status
-        body = target.adapter.error(target.place.provider, failure.status, "application/json", failure.body)
+        body = adapter.error(target.place.provider, failure.status, "application/json", failure.body)
         return Whole(target, response, failure.status, body, None)
 
     def _renamed(self, error: UpstreamError, target: Target, began_s: float) -> GatewayError:
@@ -332,6 +364,26 @@ class Failed(GatewayError):
 
 class Unanswered(Failed):
     """It did not answer at all: there was no connection, or it was lost."""
+
+
+def _notes(translated: Translated) -> Headers:
+    notes = [("x-gatehouse-left-out", ", ".join(sorted(translated.left_out)))] if translated.left_out else []
+    return notes if translated.answer is None else [*notes, ("x-gatehouse-estimated", "true")]
+
+
+class OwnAnswer:
+    """Stands where a provider's answer would, had one been asked."""
+
+    status = 200
+    headers: Mapping[str, str] = {}
+
+    async def read(self, bytes_max: int) -> bytes:  # noqa: ARG002
+        return b""
+
+    async def chunk(self) -> bytes:
+        return b""
+
+    def abort(self) -> None: ...
 
 
 def _failed(attempt: Attempt, error: GatewayError) -> GatewayError:

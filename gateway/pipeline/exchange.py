@@ -79,6 +79,8 @@ class Exchange:
     """Between attempts, for the provider's sake."""
     due_s: float | None = None
     """When every attempt must have ended; None: none has begun."""
+    notes: Headers | None = None
+    """What the answer's head says of how it came about, beyond what every answer says."""
     status: int | None = None
     error: str | None = None
     usage: Usage | None = None

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import orjson
 
+from gateway.dialects.registry import DIALECTS
 from gateway.errors import Code, GatewayError
 from gateway.pipeline.hops import next_hop
 from gateway.providers.base import Call, Door
@@ -14,10 +15,14 @@ FORWARDED = (
     "openai-project",
     "openai-beta",
     "anthropic-beta",
+    "anthropic-version",
     "idempotency-key",
     "traceparent",
 )
 """Request headers that go to the provider as they came (design section 5)."""
+
+_SPEAKS = {door: (door not in (Door.EMBEDDINGS, Door.COUNT_TOKENS), DIALECTS.get(door)) for door in Door}
+"""Whether a door's answers can be streams, and what it speaks, if that is no chat."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -36,12 +41,14 @@ def read_call(door: Door, headers: Mapping[str, str], body: bytes) -> Call:
     stream = parsed.get("stream")
     if stream is not None and not isinstance(stream, bool):
         raise GatewayError(Code.BODY_INVALID, "`stream` must be true or false", param="/stream")
+    streams, dialect = _SPEAKS[door]
     return Call(
         door=door,
         raw=body,
         body=parsed,
-        stream=stream is True and door is not Door.EMBEDDINGS,
+        stream=stream is True and streams,
         forwarded=_forwarded(headers),
+        dialect=dialect,
     )
 
 

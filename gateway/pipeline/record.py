@@ -69,7 +69,9 @@ def row_of(exchange: Exchange, now_s: float, pseudonym: Pseudonym) -> Row:
         first_byte_us = _us(first_byte_s - started_s)
         overhead_us = max(first_byte_us - (receive_us or 0) - provider_us, 0)
     metadata: dict[str, str] = {}
-    user = call.body.get("user") if call is not None else None
+    user: object = None
+    if call is not None:
+        user = call.body.get("user") if call.dialect is None else call.dialect.user(call.body)
     if (sent := exchange.told_metadata()) is not NO_METADATA:
         user, metadata = _user_and_metadata(sent, user, caller)
     row = [

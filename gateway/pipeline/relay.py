@@ -7,10 +7,11 @@ from functools import lru_cache
 
 import orjson
 
+from gateway.dialects.registry import DIALECTS
 from gateway.errors import Code, GatewayError
 from gateway.pipeline.attempt import Reply, Stream, renamed
 from gateway.pipeline.exchange import Answer, Exchange, Headers, Records
-from gateway.providers.base import BrokenAnswer
+from gateway.providers.base import BrokenAnswer, Door
 from gateway.upstream.errors import UpstreamError
 from gateway.upstream.messages import UpstreamResponse
 from shared.clock import Clock
@@ -50,7 +51,7 @@ class Relay:
 
     async def refuse(self, error: GatewayError, exchange: Exchange, answer: Answer) -> None:
         """The gateway's own error as a whole answer."""
-        headers, body = refusal(error, exchange.id, exchange.trace_id, exchange.retry_told)
+        headers, body = refusal(error, exchange.id, exchange.trace_id, exchange.door, exchange.retry_told)
         exchange.refused(error, len(body))
         await self._whole(error.row.status, headers + _target(exchange), body, exchange, answer)
 
@@ -95,10 +96,10 @@ class Relay:
             if not reply.ended:
                 events += reader.end()
         except UpstreamError as error:
-            return events + _broken_off(renamed(error, reply.target), exchange)
+            return events + _broken_off(renamed(error, reply.target), reply, exchange)
         except BrokenAnswer as error:
             message = f"{reply.target.place.provider}: {error}"
-            return events + _broken_off(GatewayError(Code.UPSTREAM_BROKEN, message), exchange)
+            return events + _broken_off(GatewayError(Code.UPSTREAM_BROKEN, message), reply, exchange)
         exchange.ending = "broken" if reader.failed else "complete"
         if reader.failed:
             exchange.error = PROVIDER_ERROR
@@ -122,21 +123,25 @@ async def _read_out(response: UpstreamResponse) -> None:
                 pass
 
 
-def _broken_off(error: GatewayError, exchange: Exchange) -> bytes:
-    """An error event where the rest should have come, and no `[DONE]`: the caller sees that it has not everything."""
+def _broken_off(error: GatewayError, reply: Stream, exchange: Exchange) -> bytes:
+    """An error event where the rest should have come, and no proper end: the caller sees that it has not everything."""
     exchange.error = exchange.attempts[-1].error = error.code.value
     exchange.ending = "broken"
-    return b"data: %b\n\n" % orjson.dumps(error_body(error, exchange.id))
+    return reply.reader.error_event(error_body(error, exchange.id), error.row.status)
 
 
-def refusal(error: GatewayError, request_id: str, trace_id: str, retries: int = 0) -> tuple[Headers, bytes]:
-    """Headers and body of the gateway's own error."""
+def refusal(
+    error: GatewayError, request_id: str, trace_id: str, door: Door | None = None, retries: int = 0
+) -> tuple[Headers, bytes]:
+    """Headers and body of the gateway's own error, in the shape of the door, if it is known."""
     headers = [*_ours(request_id, trace_id, retries), ("content-type", "application/json")]
     if error.retry_after_s is not None:
         headers.append(("retry-after", str(error.retry_after_s)))
     if not error.row.retry_helps:
         headers.append(("x-should-retry", "false"))
-    return headers, orjson.dumps(error_body(error, request_id))
+    body = error_body(error, request_id)
+    dialect = DIALECTS.get(door) if door is not None else None
+    return headers, orjson.dumps(body if dialect is None else dialect.error(body, error.row.status))
 
 
 def error_body(error: GatewayError, request_id: str) -> dict[str, object]:
@@ -161,6 +166,8 @@ def _headers(reply: Reply, exchange: Exchange, content_type: str) -> Headers:
     headers.extend(_target(exchange))
     headers.append(("content-type", content_type))
     headers.extend(_passed(reply.response.headers))
+    if exchange.notes:
+        headers.extend(exchange.notes)
     return headers
 
 

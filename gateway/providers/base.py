@@ -12,12 +12,19 @@ USER_AGENT = b"user-agent: gatehouse\r\n"
 """The line that says who calls; a config can have the caller's own go on in its place."""
 
 
+_PLAIN = b"content-type: application/json\r\naccept: application/json\r\n" + USER_AGENT
+_STREAM = b"content-type: application/json\r\naccept: text/event-stream\r\n" + USER_AGENT
+
+
 class Door(StrEnum):
-    """The paths that speak OpenAI's body shapes."""
+    """What a path speaks; the word in records (`shared/paths.py`)."""
 
     CHAT = "chat"
     COMPLETIONS = "completions"
     EMBEDDINGS = "embeddings"
+    MESSAGES = "messages"
+    COUNT_TOKENS = "count_tokens"
+    RESPONSES = "responses"
 
 
 @dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
@@ -30,6 +37,8 @@ class Call:
     stream: bool
     forwarded: bytes = b""
     """Allowed request headers, as a ready block."""
+    dialect: "Dialect | None" = None
+    """What its door speaks, if that is neither chat nor one of its siblings in OpenAI's own shapes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +52,10 @@ class Place:
     auth_prefix: bytes
     stream_usage: bool
     doors: frozenset[str]
+    limit_name: str = "max_tokens"
+    """What the host calls the most tokens that a chat's answer may have."""
+    cache_hints: bool = False
+    """Whether parts of a chat may carry advice on what the host should keep in its cache."""
 
 
 @dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
@@ -71,10 +84,21 @@ class Translated:
     target: str
     headers: bytes
     body: bytes
+    answer: bytes | None = None
+    """The answer itself, where nobody has to be asked for it."""
+    left_out: frozenset[str] = frozenset()
+    """Advice in the request that this provider cannot be given. It changes no answer; the caller is told."""
 
 
 class Untranslatable(ValueError):
     """A request that cannot be said in the provider's dialect. Holds no content."""
+
+    def __init__(self, message: str, pointer: str = "", *, unsupported: bool = False) -> None:
+        super().__init__(message)
+        self.pointer = pointer
+        """Where in the body."""
+        self.unsupported = unsupported
+        """It is right in its own dialect."""
 
 
 class BrokenAnswer(ValueError):
@@ -126,6 +150,10 @@ class StreamReader(Protocol):
         """What is still to be sent now that the body has properly ended. Raises BrokenAnswer if more had to come."""
         ...
 
+    def error_event(self, body: Mapping[str, Any], status: int) -> bytes:
+        """An error body as the event that ends a stream which cannot go on."""
+        ...
+
 
 class Provider(Protocol):
     """An adapter: one for each dialect."""
@@ -148,3 +176,31 @@ class Provider(Protocol):
     def error(self, provider: str, status: int, content_type: str, body: bytes) -> bytes:
         """A provider's error in our shape (reference/portkey.md 2.6)."""
         ...
+
+
+class Dialect(Protocol):
+    """What a door speaks that is no chat (`gateway/dialects/`)."""
+
+    def between(self, provider: Provider, place: Place) -> Provider:
+        """What speaks with a provider for one call of the door: its answers and errors are the dialect's."""
+        ...
+
+    def speaks(self, place: Place) -> bool:
+        """Whether a provider can be spoken with at all."""
+        ...
+
+    def error(self, body: Mapping[str, Any], status: int) -> dict[str, Any]:
+        """An error body that is in a chat's shape."""
+        ...
+
+    def user(self, body: Mapping[str, Any]) -> Any:
+        """The end user whom a request names, if it does."""
+        ...
+
+
+def request_headers(call: Call, place: Place, key: Secret | None) -> bytes:
+    """What is said to a provider of a call with a body of JSON, its key among it."""
+    headers = (_STREAM if call.stream else _PLAIN) + call.forwarded
+    if key is not None:
+        headers += b"%b: %b%b\r\n" % (place.auth_header, place.auth_prefix, key.reveal())
+    return headers

@@ -14,7 +14,7 @@ BYTES_PER_TOKEN = 4
 NODES_MAX = 100_000
 """Of a body's text are looked at one by one; of one with more, its bytes count as they came."""
 
-_TEXTS = ("messages", "prompt", "input")
+_TEXTS = ("messages", "prompt", "input", "system", "instructions")
 _TOOLS = ("tools", "functions")
 _NO_TEXT = frozenset(
     {"audio", "cache_control", "file", "id", "image_url", "input_audio", "role", "tool_call_id", "type"}
@@ -54,9 +54,9 @@ def text_bytes(said: Any) -> int:
     found = 0
     for name in ("content", "refusal", "text"):
         if text := said.get(name):
-            found += _length(text)
+            found += text_length(text)
     if thought := said.get("reasoning_content") or said.get("reasoning"):  # Some hosts say it twice.
-        found += _length(thought)
+        found += text_length(thought)
     if isinstance(calls := said.get("tool_calls"), list):
         found += sum([_called(call.get("function")) for call in calls if isinstance(call, Mapping)])
     if function := said.get("function_call"):
@@ -65,10 +65,14 @@ def text_bytes(said: Any) -> int:
 
 
 def _called(function: Any) -> int:
-    return _length(function.get("name")) + _length(function.get("arguments")) if isinstance(function, Mapping) else 0
+    return (
+        text_length(function.get("name")) + text_length(function.get("arguments"))
+        if isinstance(function, Mapping)
+        else 0
+    )
 
 
-def _length(value: Any) -> int:
+def text_length(value: Any) -> int:
     """Of a text, or of the texts of a list of parts."""
     if isinstance(value, str):
         return _bytes(value)

@@ -456,10 +456,10 @@ class Lane(asyncio.Protocol):
 
     def _say(self, error: GatewayError, exchange: Exchange | None, *, closes: bool) -> None:
         if exchange is None:
-            request_id = trace_id = self._shared.new_id()
+            request_id = self._shared.new_id()
+            headers, body = refusal(error, request_id, request_id)
         else:
-            request_id, trace_id = exchange.id, exchange.trace_id
-        headers, body = refusal(error, request_id, trace_id)
+            headers, body = refusal(error, exchange.id, exchange.trace_id, exchange.door)
         if exchange is not None:
             exchange.refused(error, len(body))
             self._shared.records.end(exchange)

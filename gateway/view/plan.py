@@ -227,5 +227,7 @@ def place_of(row: ProviderRow) -> Place:
         auth_header=row.auth_header.encode("ascii"),
         auth_prefix=row.auth_prefix.encode("ascii"),
         stream_usage=row.stream_usage,
+        limit_name=row.limit_name,
+        cache_hints=row.cache_hints,
         doors=frozenset(Door(door) for door in row.doors),
     )

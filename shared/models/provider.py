@@ -39,7 +39,9 @@ BaseUrl = Annotated[str, AfterValidator(_whole_url)]
 """Scheme, host and path prefix; door paths such as `/chat/completions` are put behind it."""
 Dialect = Literal["openai"]
 """Which adapter translates."""
-Door = Literal["chat", "completions", "embeddings"]
+Door = Literal["chat", "completions", "embeddings", "messages", "responses"]
+"""What a host speaks itself. Where it lacks `messages` or `responses`, gateways translate them to its `chat`."""
+LimitName = Literal["max_tokens", "max_completion_tokens"]
 
 
 class Provider(Noun):
@@ -50,6 +52,10 @@ class Provider(Noun):
     auth_prefix: str = Field(default="Bearer ", max_length=32, pattern=r"^[\x20-\x7e]*$")
     stream_usage: bool = True
     """Whether `stream_options.include_usage` is understood."""
+    limit_name: LimitName = "max_tokens"
+    """What the host calls the most tokens that a chat's answer may have."""
+    cache_hints: bool = False
+    """Whether parts of a chat may carry `cache_control`, which tells the host what to keep in its cache."""
     doors: tuple[Door, ...] = ("chat", "completions", "embeddings")
     models: tuple[str, ...] = ()
     """The models it is listed with, beside those of the catalogue. Others may be called all the same."""

@@ -5,7 +5,16 @@ from typing import Any
 
 import orjson
 
-from gateway.providers.base import USER_AGENT, BrokenAnswer, Call, Door, Place, Translated, Untranslatable, Usage
+from gateway.providers.base import (
+    BrokenAnswer,
+    Call,
+    Door,
+    Place,
+    Translated,
+    Untranslatable,
+    Usage,
+    request_headers,
+)
 from gateway.providers.estimate import settled
 from gateway.providers.openai.content import content_bytes
 from gateway.providers.openai.errors import client_error
@@ -14,8 +23,6 @@ from gateway.providers.openai.usage import usage_of
 from shared.crypto.secret import Secret
 
 _PATHS = {Door.CHAT: "/chat/completions", Door.COMPLETIONS: "/completions", Door.EMBEDDINGS: "/embeddings"}
-_PLAIN = b"content-type: application/json\r\naccept: application/json\r\n" + USER_AGENT
-_STREAM = b"content-type: application/json\r\naccept: text/event-stream\r\n" + USER_AGENT
 
 
 class OpenAI:
@@ -34,12 +41,9 @@ class OpenAI:
             options = changes.get("stream_options", call.body.get("stream_options"))
             changes["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
 
-        headers = (_STREAM if call.stream else _PLAIN) + call.forwarded
-        if key is not None:
-            headers += b"%b: %b%b\r\n" % (place.auth_header, place.auth_prefix, key.reveal())
         return Translated(
             target=place.prefix + _PATHS[call.door],
-            headers=headers,
+            headers=request_headers(call, place, key),
             body=_changed(call.body, changes) if changes else call.raw,
         )
 

@@ -1,5 +1,10 @@
 """OpenAI's event stream: whole events pass through as they came; usage is read in passing."""
 
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
 from gateway.providers.base import BrokenAnswer, Call, StreamFailure, Usage
 from gateway.providers.estimate import settled
 from gateway.providers.openai.content import ContentMeter, parsed, says_something
@@ -50,6 +55,9 @@ class OpenAIStream:
         if self._finished or data_of(self._events.pending) == b"[DONE]":
             return rest + _DONE
         raise BrokenAnswer("its stream ended before it was complete")
+
+    def error_event(self, body: Mapping[str, Any], status: int) -> bytes:  # noqa: ARG002 - told in the body alone
+        return b"data: %b\n\n" % orjson.dumps(body)
 
     def _passes(self, event: bytes) -> bool:
         """Whether the event goes to the caller. The substrings spare nearly every event its parse."""

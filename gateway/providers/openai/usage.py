@@ -15,9 +15,9 @@ def usage_of(usage: Any, door: Door) -> Usage | None:
     """`{"prompt_tokens", "completion_tokens", …_details}` as Usage; None when the provider said nothing."""
     if not isinstance(usage, dict):
         return None
-    input_ = _count(usage.get("prompt_tokens"))
-    output = _count(usage.get("completion_tokens"))
-    total = _count(usage.get("total_tokens"))
+    input_ = count(usage.get("prompt_tokens"))
+    output = count(usage.get("completion_tokens"))
+    total = count(usage.get("total_tokens"))
     if door is Door.EMBEDDINGS and output is None:
         output = 0
     if total is not None:
@@ -33,7 +33,7 @@ def usage_of(usage: Any, door: Door) -> Usage | None:
     written_details = details if isinstance(details, dict) else _NOTHING
     read = _first(read_details.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"), usage.get("cached_tokens"))
     write = _first(read_details.get("cache_write_tokens"), read_details.get("cache_creation_tokens"))
-    reasoning = _count(written_details.get("reasoning_tokens"))
+    reasoning = count(written_details.get("reasoning_tokens"))
     if total is not None and input_ is not None and output is not None and total > input_ + output:
         # Some hosts count what was cached, more of them what was thought, in the total alone. Thoughts are output.
         more = total - input_ - output
@@ -47,14 +47,14 @@ def usage_of(usage: Any, door: Door) -> Usage | None:
         cache_read_tokens=read,
         cache_write_tokens=write,
         reasoning_tokens=reasoning,
-        audio_input_tokens=_count(read_details.get("audio_tokens")),
-        audio_output_tokens=_count(written_details.get("audio_tokens")),
+        audio_input_tokens=count(read_details.get("audio_tokens")),
+        audio_output_tokens=count(written_details.get("audio_tokens")),
     )
 
 
 def _first(*values: Any) -> int | None:
-    return next((count for count in map(_count, values) if count is not None), None)
+    return next((count for count in map(count, values) if count is not None), None)
 
 
-def _count(value: Any) -> int | None:
+def count(value: Any) -> int | None:
     return value if type(value) is int and 0 <= value <= _TOKENS_MAX else None

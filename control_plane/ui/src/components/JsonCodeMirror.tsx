@@ -102,11 +102,7 @@ export default function JsonCodeMirror(props: JsonEditorProps) {
             ? [
                 highlightActiveLine(),
                 lintGutter(),
-                linter((current) => {
-                  const { fault } = newest.current;
-                  const told = fault ? [placed(current.state, fault)] : [];
-                  return current.state.doc.length ? [...jsonParseLinter()(current), ...told] : told;
-                }),
+                linter((current) => (current.state.doc.length ? jsonParseLinter()(current) : [])),
                 autocompletion({ override: [(context) => complete(context, newest.current)], icons: false }),
               ]
             : [],

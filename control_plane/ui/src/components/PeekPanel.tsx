@@ -15,8 +15,7 @@ interface PeekPanelProps {
 export function PeekPanel({ title, note, acts, onClose, children }: PeekPanelProps) {
   useEffect(() => {
     function pressed(event: KeyboardEvent) {
-      const layers = document.querySelectorAll('[aria-modal="true"], [role="listbox"], [role="menu"]');
-      const elsewhere = [...layers].some((layer) => layer.checkVisibility());
+      const elsewhere = document.querySelector('[aria-modal="true"], [role="listbox"], [role="menu"]');
       if (event.key === "Escape" && !event.defaultPrevented && !elsewhere) onClose();
     }
     document.addEventListener("keydown", pressed);

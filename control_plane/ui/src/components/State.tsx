@@ -1,10 +1,15 @@
+import { Badge } from "@mantine/core";
 import { IconAlertTriangle, IconCheck, IconCircleDashed, IconX } from "@tabler/icons-react";
-import styles from "@/components/State.module.css";
 import { spoken } from "@/lib/format";
 
-const ICONS = { good: IconCheck, warn: IconAlertTriangle, bad: IconX, idle: IconCircleDashed } as const;
+const TONES = {
+  good: { color: "green", icon: IconCheck },
+  warn: { color: "orange", icon: IconAlertTriangle },
+  bad: { color: "red", icon: IconX },
+  idle: { color: "gray", icon: IconCircleDashed },
+} as const;
 
-export type Tone = keyof typeof ICONS;
+export type Tone = keyof typeof TONES;
 
 const STATES: Record<string, Tone> = {
   active: "good",
@@ -27,12 +32,10 @@ const STATES: Record<string, Tone> = {
 
 /** A state in a word, an icon and a colour: never by colour alone. */
 export function State({ state, tone }: { state: string; tone?: Tone }) {
-  const shown = tone ?? STATES[state] ?? "idle";
-  const Icon = ICONS[shown];
+  const { color, icon: Icon } = TONES[tone ?? STATES[state] ?? "idle"];
   return (
-    <span className={styles.state} data-tone={shown}>
-      <Icon size={12} aria-hidden />
+    <Badge color={color} leftSection={<Icon size={12} aria-hidden />} tt="none" fw={500}>
       {spoken(state)}
-    </span>
+    </Badge>
   );
 }

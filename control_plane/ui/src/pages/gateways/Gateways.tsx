@@ -57,10 +57,9 @@ export function Gateways() {
     { id: "state", header: "State", width: 130, cell: (gateway) => <State {...health(gateway)} /> },
     {
       id: "nodes",
-      header: "Nodes",
-      note: "Connected, of those enrolled",
+      header: "Nodes connected",
       numeric: true,
-      width: 90,
+      width: 120,
       cell: (gateway) => `${gateway.nodes_connected} of ${gateway.nodes}`,
     },
     { id: "seen_at", header: "Last heartbeat", width: 120, cell: (gateway) => <When at={gateway.seen_at} /> },

@@ -1,0 +1,139 @@
+"""Between a door's dialect and a target: passed on where the target speaks it, else translated to chat and back (pure).
+
+One of these is made for each attempt: what was asked is needed again when the answer comes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from gateway.dialects.base import Translation
+from gateway.dialects.native_stream import NativeStream
+from gateway.dialects.translated_stream import TranslatedStream
+from gateway.providers.base import (
+    BrokenAnswer,
+    Call,
+    Door,
+    Place,
+    Provider,
+    StreamReader,
+    Translated,
+    Untranslatable,
+    Usage,
+    request_headers,
+)
+from gateway.providers.estimate import input_tokens, settled
+from shared.crypto.secret import Secret
+
+
+class Spoken:
+    """A dialect of a door (`providers/base.py`)."""
+
+    def __init__(self, dialect: Translation) -> None:
+        self._dialect = dialect
+
+    def between(self, provider: Provider, place: Place) -> Provider:
+        return Native(self._dialect, provider) if self._dialect.door in place.doors else InChat(self._dialect, provider)
+
+    def speaks(self, place: Place) -> bool:
+        return self._dialect.door in place.doors or Door.CHAT in place.doors
+
+    def error(self, body: Mapping[str, Any], status: int) -> dict[str, Any]:
+        return self._dialect.error(body, status)
+
+    def user(self, body: Mapping[str, Any]) -> Any:
+        return self._dialect.user(body)
+
+
+class InChat:
+    """For a provider that does not speak the dialect."""
+
+    def __init__(self, dialect: Translation, provider: Provider) -> None:
+        self._dialect = dialect
+        self._provider = provider
+        self._chat: Call | None = None
+
+    def request(
+        self, call: Call, place: Place, key: Secret | None, overrides: Mapping[str, Any], model: str
+    ) -> Translated:
+        fields = self._dialect.fields
+        asked = {**call.body, **{name: value for name, value in overrides.items() if name in fields}, "model": model}
+        chat = self._dialect.to_chat(asked, place)
+        # Without `raw`: it is written anew, with the model at the least.
+        self._chat = replace(call, door=Door.CHAT, raw=b"", body=chat.body)
+        own = self._dialect.own_answer(self._chat)
+        if own is not None:
+            return Translated(target="", headers=b"", body=b"", answer=orjson.dumps(own))
+        rest = {name: value for name, value in overrides.items() if name not in fields}
+        translated = self._provider.request(self._chat, place, key, {**rest, "model": model}, model)
+        return replace(translated, left_out=chat.left_out)
+
+    def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage]:
+        chat, usage = self._provider.answer(self._asked(), body)
+        try:
+            return orjson.dumps(self._dialect.answer(orjson.loads(chat), usage, call.body)), usage
+        except orjson.JSONEncodeError:  # orjson reads deeper than it writes.
+            raise BrokenAnswer("the answer is nested too deep to be translated") from None
+
+    def stream(self, call: Call) -> StreamReader:
+        chat = self._asked()
+        return TranslatedStream(
+            self._provider.stream(chat), self._dialect.events(call.body, lambda: input_tokens(chat))
+        )
+
+    def error(self, provider: str, status: int, content_type: str, body: bytes) -> bytes:
+        return _shaped(self._dialect, self._provider.error(provider, status, content_type, body), status)
+
+    def _asked(self) -> Call:
+        assert self._chat is not None, "an answer comes after its request"
+        return self._chat
+
+
+class Native:
+    """For a provider that speaks the dialect itself."""
+
+    def __init__(self, dialect: Translation, provider: Provider) -> None:
+        self._dialect = dialect
+        self._provider = provider
+
+    def request(
+        self, call: Call, place: Place, key: Secret | None, overrides: Mapping[str, Any], model: str
+    ) -> Translated:
+        changes = dict(overrides)
+        if call.body.get("model") != model:
+            changes["model"] = model
+        return Translated(
+            target=place.prefix + self._dialect.path,
+            headers=request_headers(call, place, key),
+            body=_changed(call.body, changes) if changes else call.raw,
+        )
+
+    def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage]:
+        try:
+            parsed = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            raise BrokenAnswer("the answer is not JSON") from None
+        if not isinstance(parsed, dict):
+            raise BrokenAnswer("the answer is not a JSON object")
+        watch = self._dialect.watch()
+        watch.see_whole(parsed)
+        return body, settled(watch.usage, call, watch.content_bytes)
+
+    def stream(self, call: Call) -> StreamReader:
+        return NativeStream(call, self._dialect.watch(), self._dialect.events(call.body, lambda: 0))
+
+    def error(self, provider: str, status: int, content_type: str, body: bytes) -> bytes:
+        return _shaped(self._dialect, self._provider.error(provider, status, content_type, body), status)
+
+
+def _shaped(dialect: Translation, error: bytes, status: int) -> bytes:
+    return orjson.dumps(dialect.error(orjson.loads(error), status))
+
+
+def _changed(body: Mapping[str, Any], changes: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps({**body, **changes})
+    except orjson.JSONEncodeError:  # orjson reads 1,024 levels and writes 254.
+        raise Untranslatable("the body is nested too deep to be changed on its way") from None

@@ -1,0 +1,1 @@
+"""The door `/v1/messages`: turns of content blocks."""

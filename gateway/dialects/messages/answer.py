@@ -1,0 +1,96 @@
+"""What a chat answered, as one message of blocks (pure)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from gateway.dialects.said import Block, Kind, Said
+from gateway.providers.base import BrokenAnswer, Usage
+
+_STOP_REASONS = {
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "tool_calls": "tool_use",
+    "function_call": "tool_use",
+    "content_filter": "refusal",
+}
+
+
+def message(chat: Mapping[str, Any], usage: Usage, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The message that says the same; `asked` is the caller's request. Raises BrokenAnswer."""
+    said = Said()
+    said.take(chat)
+    said.end()
+    if not isinstance(chat.get("choices"), list) or not chat["choices"]:
+        raise BrokenAnswer("the answer holds no choice")
+    return {
+        **head(said, asked),
+        "content": [_block(block) for block in said.blocks],
+        **stopped(said, asked),
+        "usage": counts(usage),
+    }
+
+
+def head(said: Said, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Id, kind and model. `id` and `model` are the provider's where it tells them."""
+    id_, model = said.head.get("id"), said.head.get("model")
+    return {
+        "id": id_ if isinstance(id_, str) and id_ else "msg_0",
+        "type": "message",
+        "role": "assistant",
+        "model": model if isinstance(model, str) and model else asked.get("model"),
+    }
+
+
+def stopped(said: Said, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Why it ended: `stop_reason` and `stop_sequence`."""
+    reason = _STOP_REASONS.get(said.finish or "stop", "end_turn")
+    kinds = {block.kind for block in said.blocks}
+    if reason == "end_turn" and Kind.FUNCTION in kinds:  # Some hosts say no more than that it has ended.
+        reason = "tool_use"
+    if reason == "end_turn" and Kind.REFUSAL in kinds:
+        reason = "refusal"
+    stops = asked.get("stop_sequences")
+    if reason == "end_turn" and isinstance(stops, list) and said.stop in stops:
+        return {"stop_reason": "stop_sequence", "stop_sequence": said.stop}
+    return {"stop_reason": reason, "stop_sequence": None}
+
+
+def counts(usage: Usage) -> dict[str, Any]:
+    """Here, input tokens are those that were neither read from a cache nor written to one."""
+    read, written = usage.cache_read_tokens or 0, usage.cache_write_tokens or 0
+    return {
+        "input_tokens": max((usage.input_tokens or 0) - read - written, 0),
+        "cache_creation_input_tokens": written,
+        "cache_read_input_tokens": read,
+        "output_tokens": usage.output_tokens or 0,
+    }
+
+
+def _block(block: Block) -> dict[str, Any]:
+    match block.kind:
+        case Kind.THOUGHT:
+            return {"type": "thinking", "thinking": block.text, "signature": block.signature}
+        case Kind.SEALED_THOUGHT:
+            return {"type": "redacted_thinking", "data": block.text}
+        case Kind.FUNCTION:
+            return {"type": "tool_use", "id": call_id(block), "name": block.name, "input": _input(block.text)}
+        case Kind.CUSTOM:
+            raise BrokenAnswer("it calls a tool that it was not given")
+    return {"type": "text", "text": block.text}
+
+
+def call_id(block: Block) -> str:
+    """Some hosts give their calls no ids."""
+    return block.call_id or f"toolu_{block.index}"
+
+
+def _input(arguments: str) -> dict[str, Any]:
+    try:
+        parsed = orjson.loads(arguments or "{}")
+    except orjson.JSONDecodeError:
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise BrokenAnswer("it calls a tool with arguments that are no JSON object")
+    return parsed

@@ -1,0 +1,123 @@
+"""A stream of a provider that speaks the dialect itself: events pass as they came, and are read along (pure)."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import orjson
+
+from gateway.dialects.translated_stream import Events
+from gateway.providers.base import BrokenAnswer, Call, StreamFailure, Usage
+from gateway.providers.estimate import settled
+from gateway.upstream.events import EventSplitter, EventTooLarge, data_of
+
+
+class Watch(Protocol):
+    """What an answer in the dialect says of itself, whole or event by event."""
+
+    usage: Usage | None
+    """As the provider counted it so far."""
+    content_bytes: int
+    """What of the answer itself has come, in case the provider never counts."""
+    begun: bool
+    ended: bool
+    """The last event has come."""
+
+    def see(self, event: Mapping[str, Any]) -> None: ...
+
+    def see_whole(self, answer: Mapping[str, Any]) -> None: ...
+
+
+class NativeStream:
+    """A StreamReader."""
+
+    __slots__ = ("_call", "_errors", "_events", "_watch", "failure")
+
+    def __init__(self, call: Call, watch: Watch, errors: Events) -> None:
+        self._call = call
+        self._watch = watch
+        self._errors = errors
+        self._events = EventSplitter()
+        self.failure: StreamFailure | None = None
+
+    @property
+    def usage(self) -> Usage:
+        return settled(self._watch.usage, self._call, self._watch.content_bytes)
+
+    @property
+    def begun(self) -> bool:
+        return self._watch.begun
+
+    @property
+    def failed(self) -> bool:
+        return self.failure is not None
+
+    @property
+    def complete(self) -> bool:
+        return self._watch.ended
+
+    def feed(self, data: bytes) -> bytes:
+        try:
+            events = self._events.feed(data)
+        except EventTooLarge:
+            raise BrokenAnswer("one event of its stream is too large") from None
+        for event in events:
+            self._see(event)
+        return b"".join(events)
+
+    def end(self) -> bytes:
+        rest = self._events.finish()
+        for event in rest:
+            self._see(event)
+        if self.complete or self.failed:
+            return b"".join(rest)
+        raise BrokenAnswer("its stream ended before it was complete")
+
+    def error_event(self, body: Mapping[str, Any], status: int) -> bytes:
+        return self._errors.failure(body, status)
+
+    def _see(self, event: bytes) -> None:
+        data = data_of(event)
+        if data is None:
+            return
+        try:
+            said = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            return
+        if not isinstance(said, dict):
+            return
+        error = _error_in(said)
+        if error is not None and self.failure is None:
+            self.failure = StreamFailure(_status(error), orjson.dumps({"error": error}))
+        self._watch.see(said)
+
+
+def _error_in(said: Mapping[str, Any]) -> dict[str, Any] | None:
+    """An error event's error, in whichever of its shapes."""
+    response = said.get("response")
+    holder = response if said.get("type") == "response.failed" and isinstance(response, Mapping) else said
+    error = holder.get("error")
+    if isinstance(error, dict):
+        return error
+    if said.get("type") == "error":
+        return {name: said.get(name) for name in ("message", "code", "param")}
+    return None
+
+
+def _status(error: Mapping[str, Any]) -> int:
+    words = (str(error.get(name)) for name in ("type", "code"))
+    return next((_STATUSES[word] for word in words if word in _STATUSES), 502)
+
+
+_STATUSES = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "api_error": 500,
+    "server_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}

@@ -1,0 +1,1 @@
+"""The door `/v1/responses`: lists of items."""

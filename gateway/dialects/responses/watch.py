@@ -1,0 +1,59 @@
+"""What a response says of itself where its provider speaks the dialect (pure)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.providers.base import Usage
+from gateway.providers.estimate import text_length
+from gateway.providers.openai.usage import count
+
+_LAST = frozenset(("response.completed", "response.incomplete", "response.failed", "response.cancelled"))
+_BEFORE = frozenset(("response.created", "response.in_progress", "response.queued", "error"))
+
+
+class ResponsesWatch:
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        self.content_bytes = 0
+        self.begun = False
+        self.ended = False
+
+    def see(self, event: Mapping[str, Any]) -> None:
+        type_ = event.get("type")
+        if type_ not in _BEFORE:
+            self.begun = True
+        if isinstance(delta := event.get("delta"), str):
+            self.content_bytes += text_length(delta)
+        if type_ in _LAST:
+            self.ended = True
+            response = event.get("response")
+            if isinstance(response, Mapping):
+                self._count(response.get("usage"))
+
+    def see_whole(self, answer: Mapping[str, Any]) -> None:
+        output = answer.get("output")
+        for item in output if isinstance(output, list) else ():
+            self._measure(item)
+        self._count(answer.get("usage"))
+
+    def _measure(self, item: Any) -> None:
+        if not isinstance(item, Mapping):
+            return
+        self.content_bytes += sum(text_length(item.get(name)) for name in ("arguments", "input"))
+        content = item.get("content")
+        for part in content if isinstance(content, list) else ():
+            if isinstance(part, Mapping):
+                self.content_bytes += sum(text_length(part.get(name)) for name in ("text", "refusal"))
+
+    def _count(self, usage: Any) -> None:
+        if not isinstance(usage, Mapping):
+            return
+        read, written = usage.get("input_tokens_details"), usage.get("output_tokens_details")
+        read_details = read if isinstance(read, Mapping) else {}
+        self.usage = Usage(
+            input_tokens=count(usage.get("input_tokens")),
+            output_tokens=count(usage.get("output_tokens")),
+            cache_read_tokens=count(read_details.get("cached_tokens")),
+            cache_write_tokens=count(read_details.get("cache_write_tokens")),
+            reasoning_tokens=count(written.get("reasoning_tokens")) if isinstance(written, Mapping) else None,
+        )

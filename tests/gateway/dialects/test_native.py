@@ -1,0 +1,205 @@
+"""A provider that speaks the door's dialect itself: bytes pass as they came, and what they used is read along."""
+
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from embedded.simulator.replies import Events, Whole
+from embedded.simulator.responses import Responses as SimulatedResponses
+from embedded.simulator.wire import event
+from gateway.dialects.registry import DIALECTS
+from gateway.providers.base import BrokenAnswer, Call, Door, Provider, Usage
+from gateway.providers.openai.provider import OpenAI
+from shared.crypto.secret import Secret
+from tests.gateway.dialects.chats import LINE_ENDS, PLACE, fuzz
+
+NATIVE = replace(PLACE, doors=frozenset({"chat", "messages", "responses"}), auth_header=b"x-api-key", auth_prefix=b"")
+MESSAGES = {
+    "model": "m",
+    "max_tokens": 5,
+    "messages": [{"role": "user", "content": "Hello there"}],
+    "top_k": 1,
+    "new": 1,
+}
+RESPONSES = {"model": "sim-chat", "input": "Hello there", "store": True, "previous_response_id": "resp_1"}
+COUNTED = Usage(input_tokens=27, output_tokens=9, cache_read_tokens=20, cache_write_tokens=5, reasoning_tokens=2)
+MESSAGE_USAGE = {
+    "input_tokens": 2,
+    "cache_read_input_tokens": 20,
+    "cache_creation_input_tokens": 5,
+    "output_tokens": 9,
+    "output_tokens_details": {"thinking_tokens": 2},
+}
+MESSAGE_EVENTS: list[dict[str, Any]] = [
+    {"type": "message_start", "message": {"usage": {**MESSAGE_USAGE, "output_tokens": 1}}},
+    {"type": "ping"},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hi there"}},
+    {"type": "content_block_stop", "index": 0},
+    {
+        "type": "message_delta",
+        "delta": {"stop_reason": "end_turn"},
+        "usage": {"output_tokens": 9, "output_tokens_details": {"thinking_tokens": 2}},
+    },
+    {"type": "message_stop"},
+]
+
+
+def spoken(door: Door, body: dict[str, Any]) -> tuple[Call, Provider]:
+    dialect = DIALECTS[door]
+    return Call(door, orjson.dumps(body), body, stream=True, dialect=dialect), dialect.between(OpenAI(), NATIVE)
+
+
+def framed(events: list[dict[str, Any]], line: bytes = b"\n") -> bytes:
+    return b"".join(
+        b"event: %b%bdata: %b%b%b" % (e["type"].encode(), line, orjson.dumps(e), line, line) for e in events
+    )
+
+
+@pytest.mark.parametrize(
+    ("door", "body", "path"),
+    [
+        (Door.MESSAGES, MESSAGES, "/v1/messages"),
+        (Door.COUNT_TOKENS, MESSAGES, "/v1/messages/count_tokens"),
+        (Door.RESPONSES, RESPONSES, "/v1/responses"),
+    ],
+)
+def test_a_request_goes_on_as_it_came_with_the_providers_key(door: Door, body: dict[str, Any], path: str) -> None:
+    call, adapter = spoken(door, body)
+    call.forwarded = b"anthropic-version: 2023-06-01\r\n"
+    asked = adapter.request(call, NATIVE, Secret("k"), {}, body["model"])
+    assert (asked.target, asked.body, asked.answer) == (path, call.raw, None)
+    assert b"x-api-key: k\r\n" in asked.headers
+    assert b"anthropic-version: 2023-06-01\r\n" in asked.headers
+    changed = adapter.request(call, NATIVE, None, {"temperature": 0}, "other")
+    assert orjson.loads(changed.body) == {**body, "temperature": 0, "model": "other"}
+    assert b"stream_options" not in changed.body
+
+
+def test_a_whole_message_passes_and_is_counted() -> None:
+    call, adapter = spoken(Door.MESSAGES, MESSAGES)
+    body = orjson.dumps({"content": [{"type": "text", "text": "Hi"}], "usage": MESSAGE_USAGE})
+    assert adapter.answer(call, body) == (body, COUNTED)
+
+
+def test_a_count_of_tokens_used_none() -> None:
+    call, adapter = spoken(Door.COUNT_TOKENS, MESSAGES)
+    assert adapter.answer(call, b'{"input_tokens": 12}') == (b'{"input_tokens": 12}', Usage(0, 0))
+
+
+def test_a_whole_response_passes_and_is_counted() -> None:
+    call, adapter = spoken(Door.RESPONSES, RESPONSES)
+    usage = {
+        "input_tokens": 27,
+        "input_tokens_details": {"cached_tokens": 20, "cache_write_tokens": 5},
+        "output_tokens": 9,
+        "output_tokens_details": {"reasoning_tokens": 2},
+    }
+    body = orjson.dumps({"output": [], "usage": usage})
+    assert adapter.answer(call, body) == (body, COUNTED)
+
+
+@pytest.mark.parametrize("door", [Door.MESSAGES, Door.RESPONSES])
+def test_what_is_not_counted_is_estimated(door: Door) -> None:
+    call, adapter = spoken(door, MESSAGES if door is Door.MESSAGES else RESPONSES)
+    part = {"type": "output_text", "text": "x" * 40}
+    body = orjson.dumps({"content": [{"type": "text", "text": "x" * 40}], "output": [{"content": [part]}]})
+    _, usage = adapter.answer(call, body)
+    assert (usage.input_tokens, usage.output_tokens, usage.estimated) == (3, 10, True)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"7"])
+def test_an_answer_that_is_no_object_is_broken(body: bytes) -> None:
+    call, adapter = spoken(Door.MESSAGES, MESSAGES)
+    with pytest.raises(BrokenAnswer):
+        adapter.answer(call, body)
+
+
+@pytest.mark.parametrize("line", LINE_ENDS)
+def test_a_stream_of_messages_passes_cut_at_any_byte_and_is_counted(line: bytes) -> None:
+    data = framed(MESSAGE_EVENTS, line)
+    for at in range(len(data)):
+        call, adapter = spoken(Door.MESSAGES, MESSAGES)
+        stream = adapter.stream(call)
+        assert stream.feed(data[:at]) + stream.feed(data[at:]) + stream.end() == data
+        assert stream.usage == COUNTED
+        assert stream.complete
+        assert not stream.failed
+
+
+def test_a_stream_of_responses_passes_and_is_counted() -> None:
+    reply = SimulatedResponses().create({"model": "sim-chat", "input": "Hello there", "stream": True}, None)
+    whole = SimulatedResponses().create({"model": "sim-chat", "input": "Hello there"}, None)
+    assert isinstance(reply, Events)
+    assert isinstance(whole, Whole)
+    call, adapter = spoken(Door.RESPONSES, RESPONSES)
+    stream = adapter.stream(call)
+    frames = [event(data, name) for name, data in reply.events]
+    for index, frame in enumerate(frames):
+        assert stream.feed(frame) == frame
+        assert stream.begun is (index >= 2), "the first two say nothing of the answer"
+    assert stream.end() == b""
+    assert stream.usage == adapter.answer(call, whole.body)[1]
+
+
+@pytest.mark.parametrize("count", range(len(MESSAGE_EVENTS)))
+def test_a_stream_that_ends_too_early_is_broken(count: int) -> None:
+    call, adapter = spoken(Door.MESSAGES, MESSAGES)
+    stream = adapter.stream(call)
+    stream.feed(framed(MESSAGE_EVENTS[:count]))
+    with pytest.raises(BrokenAnswer):
+        stream.end()
+    assert stream.usage.input_tokens in (27, 3)
+
+
+@pytest.mark.parametrize(
+    ("door", "said", "status"),
+    [
+        (Door.MESSAGES, {"type": "error", "error": {"type": "overloaded_error", "message": "No"}}, 529),
+        (Door.MESSAGES, {"type": "error", "error": {"type": "new", "message": "No"}}, 502),
+        (Door.RESPONSES, {"type": "error", "code": "rate_limit_exceeded", "message": "No", "param": None}, 429),
+        (
+            Door.RESPONSES,
+            {"type": "response.failed", "response": {"error": {"code": "server_error", "message": "No"}}},
+            500,
+        ),
+    ],
+)
+def test_an_error_event_is_a_failure_with_the_status_it_would_have_had(
+    door: Door, said: dict[str, Any], status: int
+) -> None:
+    call, adapter = spoken(door, MESSAGES)
+    stream = adapter.stream(call)
+    data = framed([said])
+    assert stream.feed(data) + stream.end() == data
+    assert stream.failure is not None
+    assert stream.failure.status == status
+    shaped = orjson.loads(adapter.error("acme", status, "application/json", stream.failure.body))
+    assert shaped["error"]["message"] == "acme error: No"
+    assert ("type" in shaped) is (door is Door.MESSAGES)
+
+
+def test_a_stream_that_breaks_ends_with_the_dialects_own_error() -> None:
+    body = {"error": {"message": "broke off", "type": "upstream_error", "code": "upstream_broken", "param": None}}
+    call, adapter = spoken(Door.MESSAGES, MESSAGES)
+    assert (
+        adapter.stream(call).error_event(body, 502).startswith(b'event: error\ndata: {"error":{"message":"broke off"')
+    )
+    call, adapter = spoken(Door.RESPONSES, RESPONSES)
+    assert b'"message":"broke off"' in adapter.stream(call).error_event(body, 502)
+
+
+@fuzz
+@given(st.binary(max_size=300), st.sampled_from([Door.MESSAGES, Door.RESPONSES]))
+def test_any_bytes_pass_or_break_and_never_a_fault_of_ours(data: bytes, door: Door) -> None:
+    call, adapter = spoken(door, MESSAGES)
+    stream = adapter.stream(call)
+    try:
+        passed = stream.feed(data) + stream.feed(b'\n\ndata: {"type": 7, "usage": 7, "delta": []}\n\n') + stream.end()
+    except BrokenAnswer:
+        return
+    assert data.removeprefix(b"\xef\xbb\xbf") in passed
