@@ -21,6 +21,7 @@ WAIT_S = 1.0
 """How long a record waits for others to go with."""
 DAMAGED = "damaged"
 _TIME = "started_at_ms"
+_RECORD, _DROP = int(Kind.RECORD), int(Kind.DROP)
 
 
 @dataclass(slots=True)
@@ -74,21 +75,21 @@ def draft(group: Sequence[Tail], now_ms: int, seen: Callable[[Sequence[Any]], No
     for tail in group:
         at = tail.at
         count = 0
-        for frame in tail.frames:
+        for kind, payload, end in tail.frames:
             if len(rows) >= ROWS_MAX or size >= ROWS_BYTES_MAX:
                 break
-            payload = frame.payload
             length = len(payload)
-            damaged += frame.end - FRAME_BYTES - length > at
-            at = frame.end
+            if end - FRAME_BYTES - length > at:
+                damaged += 1
+            at = end
             count += 1
-            if frame.kind == Kind.RECORD and (values := _values(payload, width)) is not None:
+            if kind == _RECORD and (values := _values(payload, width)) is not None:
                 rows.append(payload)
                 size += length
                 seen(values)
                 if time is not None and _is_time(values[time]):
                     times.append(values[time])
-            elif frame.kind == Kind.DROP and (drop := _drop(frame.payload)) is not None:
+            elif kind == _DROP and (drop := _drop(payload)) is not None:
                 made.drops.append(drop)
             else:
                 damaged += 1
