@@ -262,7 +262,6 @@ def test_provider_that_is_down_is_an_internal_server_error(stack: Stack, through
     [
         ("sim-errorevent-2", 2, "had an error"),
         ("sim-cut-3", 3, "broke off"),
-        ("sim-cut-0", 0, "broke off"),
     ],
 )
 def test_stream_that_fails_on_its_way_raises_after_what_was_said(
@@ -273,6 +272,12 @@ def test_stream_that_fails_on_its_way_raises_after_what_was_said(
         assert next(stream).choices
     with pytest.raises(openai.APIError, match=message):
         next(stream)
+
+
+def test_stream_that_breaks_before_it_has_said_anything_is_an_error_with_its_status(through: OpenAI) -> None:
+    with pytest.raises(openai.InternalServerError, match="broke off") as failure:
+        through.chat.completions.create(model="sim-cut-0", messages=HELLO, stream=True)
+    assert (failure.value.status_code, failure.value.code) == (502, "upstream_broken")
 
 
 async def test_asynchronous_stream_that_fails_on_its_way_raises(athrough: AsyncOpenAI) -> None:

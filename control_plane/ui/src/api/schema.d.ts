@@ -68,6 +68,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/analytics/query": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Measure requests
+         * @description Needs the permission `analytics.view`.
+         */
+        get: operations["analytics_query"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/audit-logs": {
         parameters: {
             query?: never;
@@ -80,6 +100,46 @@ export interface paths {
          * @description Needs the permission `audit_logs.list`.
          */
         get: operations["audit_logs_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/filter-fields": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What records can be filtered by
+         * @description Needs the permission `analytics.view`.
+         */
+        get: operations["filter_fields"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/filter-values": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Values of a field in the records of the last 7 days
+         * @description Needs the permission `analytics.view`.
+         */
+        get: operations["filter_values"];
         put?: never;
         post?: never;
         delete?: never;
@@ -592,6 +652,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/records": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List records
+         * @description Needs the permission `logs.list`.
+         */
+        get: operations["logs_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/records/{record}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a record
+         * @description Needs the permission `logs.view`.
+         */
+        get: operations["logs_view"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/records/feed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Records as they come
+         * @description Needs the permission `logs.list`.
+         */
+        get: operations["logs_feed"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/session": {
         parameters: {
             query?: never;
@@ -904,6 +1024,346 @@ export interface paths {
         patch: operations["virtual_keys_update"];
         trace?: never;
     };
+    "/v1/analytics/graphs/cache/hit-rate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Hits of the cache
+         * @description Needs the permission `analytics.view`.
+         */
+        get: operations["portkey_graphs_cache_hit_rate"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/analytics/graphs/cache/latency": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Duration of answers from the cache, in milliseconds
+         * @description Needs the permission `analytics.view`.
+         */
+        get: operations["portkey_graphs_cache_latency"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/analytics/graphs/cost": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Cost, in cents
+         * @description Needs the permission `analytics.view`.
+         */
+        get: operations["portkey_graphs_cost"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/analytics/graphs/errors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Errors
+         * @description Needs the permission `analytics.view`.
+         */
+        get: operations["portkey_graphs_errors"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/analytics/graphs/errors/rate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Errors among requests, in percent
+         * @description Needs the permission `analytics.view`.
+         */
+        get: operations["portkey_graphs_errors_rate"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/analytics/graphs/errors/stacks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Errors by status, stacked
+         * @description Needs the permission `analytics.view`.
+         */
+        get: operations["portkey_graphs_errors_stacks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/analytics/graphs/errors/status-codes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Errors by status
+         * @description Needs the permission `analytics.view`.
+         */
+        get: operations["portkey_graphs_errors_status_codes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/analytics/graphs/latency": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Duration, in milliseconds
+         * @description Needs the permission `analytics.view`.
+         */
+        get: operations["portkey_graphs_latency"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/analytics/graphs/requests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Requests
+         * @description Needs the permission `analytics.view`.
+         */
+        get: operations["portkey_graphs_requests"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/analytics/graphs/requests/rescued": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Rescued by a retry or a fallback
+         * @description Needs the permission `analytics.view`.
+         */
+        get: operations["portkey_graphs_requests_rescued"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/analytics/graphs/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tokens
+         * @description Needs the permission `analytics.view`.
+         */
+        get: operations["portkey_graphs_tokens"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/analytics/graphs/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Different users
+         * @description Needs the permission `analytics.view`.
+         */
+        get: operations["portkey_graphs_users"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/analytics/graphs/users/requests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Requests of each user
+         * @description Needs the permission `analytics.view`.
+         */
+        get: operations["portkey_graphs_users_requests"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/analytics/groups/ai-models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Models
+         * @description Needs the permission `analytics.view`.
+         */
+        get: operations["portkey_groups_ai_models"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/analytics/groups/metadata/{key}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Values of a metadata key
+         * @description Needs the permission `analytics.view`.
+         */
+        get: operations["portkey_groups_metadata_key"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/analytics/groups/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Users
+         * @description Needs the permission `analytics.view`.
+         */
+        get: operations["portkey_groups_users"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/analytics/summary/cache": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What the cache did
+         * @description Needs the permission `analytics.view`.
+         */
+        get: operations["portkey_summary_cache"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -927,7 +1387,7 @@ export interface components {
             /** Name */
             name: string;
             /** Scopes */
-            scopes: ("admin_keys.create" | "admin_keys.delete" | "admin_keys.list" | "api_keys.create" | "api_keys.delete" | "api_keys.list" | "api_keys.read" | "api_keys.update" | "audit_logs.list" | "configs.create" | "configs.delete" | "configs.list" | "configs.read" | "configs.update" | "enrolment_tokens.list" | "gateways.create" | "gateways.delete" | "gateways.enrol" | "gateways.list" | "gateways.read" | "gateways.update" | "invitations.create" | "invitations.delete" | "invitations.list" | "models.list" | "models.read" | "node_drops.list" | "nodes.delete" | "nodes.list" | "nodes.read" | "organisation.read" | "organisation.update" | "organisation_users.delete" | "organisation_users.list" | "organisation_users.read" | "organisation_users.update" | "prices.create" | "prices.delete" | "prices.list" | "prices.read" | "prices.update" | "providers.create" | "providers.delete" | "providers.list" | "providers.read" | "providers.update" | "virtual_keys.create" | "virtual_keys.delete" | "virtual_keys.list" | "virtual_keys.read" | "virtual_keys.update" | "workspace_users.delete" | "workspace_users.list" | "workspace_users.update" | "workspaces.create" | "workspaces.delete" | "workspaces.list" | "workspaces.read" | "workspaces.update")[];
+            scopes: ("admin_keys.create" | "admin_keys.delete" | "admin_keys.list" | "analytics.view" | "api_keys.create" | "api_keys.delete" | "api_keys.list" | "api_keys.read" | "api_keys.update" | "audit_logs.list" | "configs.create" | "configs.delete" | "configs.list" | "configs.read" | "configs.update" | "enrolment_tokens.list" | "gateways.create" | "gateways.delete" | "gateways.enrol" | "gateways.list" | "gateways.read" | "gateways.update" | "invitations.create" | "invitations.delete" | "invitations.list" | "logs.list" | "logs.view" | "models.list" | "models.read" | "node_drops.list" | "nodes.delete" | "nodes.list" | "nodes.read" | "organisation.read" | "organisation.update" | "organisation_users.delete" | "organisation_users.list" | "organisation_users.read" | "organisation_users.update" | "prices.create" | "prices.delete" | "prices.list" | "prices.read" | "prices.update" | "providers.create" | "providers.delete" | "providers.list" | "providers.read" | "providers.update" | "virtual_keys.create" | "virtual_keys.delete" | "virtual_keys.list" | "virtual_keys.read" | "virtual_keys.update" | "workspace_users.delete" | "workspace_users.list" | "workspace_users.update" | "workspaces.create" | "workspaces.delete" | "workspaces.list" | "workspaces.read" | "workspaces.update")[];
         };
         /** AdminKeyCreated */
         AdminKeyCreated: {
@@ -1052,6 +1512,35 @@ export interface components {
              * @default null
              */
             reasoning_usd_per_mtok?: string | null;
+        };
+        /** AnalyticsAnswer */
+        AnalyticsAnswer: {
+            /** At */
+            at: string[];
+            /** By */
+            by: string[];
+            /**
+             * End
+             * Format: date-time
+             */
+            end: string;
+            /** Filter */
+            filter: string;
+            /** Measures */
+            measures: string[];
+            other: components["schemas"]["Measured"] | null;
+            /** Rows */
+            rows: components["schemas"]["KeyMeasured"][];
+            /**
+             * Start
+             * Format: date-time
+             */
+            start: string;
+            /** Step */
+            step: string | null;
+            /** Time Zone */
+            time_zone: string;
+            totals: components["schemas"]["Measured"];
         };
         /** ApiKeyCreate */
         ApiKeyCreate: {
@@ -1210,6 +1699,48 @@ export interface components {
             updated_at: string;
             /** Workspace */
             workspace: string;
+        };
+        /**
+         * ArrivalsView
+         * @description More came at once than are told one by one: the list has them.
+         */
+        ArrivalsView: {
+            /** At Least */
+            at_least: boolean;
+            /** Count */
+            count: number;
+            /**
+             * First At
+             * Format: date-time
+             */
+            first_at: string;
+            /**
+             * Last At
+             * Format: date-time
+             */
+            last_at: string;
+        };
+        /**
+         * AttemptView
+         * @description One call to a provider.
+         */
+        AttemptView: {
+            /** Began Us */
+            began_us: number;
+            /** Error */
+            error: string | null;
+            /** Model */
+            model: string | null;
+            /** Provider */
+            provider: string;
+            /** Status */
+            status: number | null;
+            /** Target */
+            target: string;
+            /** Took Us */
+            took_us: number;
+            /** Virtual Key */
+            virtual_key: string | null;
         };
         /**
          * AuditPage
@@ -1575,6 +2106,42 @@ export interface components {
             /** Used At */
             used_at: string | null;
         };
+        /** FilterField */
+        FilterField: {
+            /** Aliases */
+            aliases: string[];
+            /** Description */
+            description: string;
+            /** Name */
+            name: string;
+            /** Operators */
+            operators: string[];
+            /** Suggests */
+            suggests: boolean;
+            /** Type */
+            type: string;
+            /** Values */
+            values: string[];
+        };
+        /** FilterFields */
+        FilterFields: {
+            /** Fields */
+            fields: components["schemas"]["FilterField"][];
+        };
+        /** FilterValue */
+        FilterValue: {
+            /** Name */
+            name: string | null;
+            /** Requests */
+            requests: number;
+            /** Value */
+            value: string;
+        };
+        /** FilterValues */
+        FilterValues: {
+            /** Data */
+            data: components["schemas"]["FilterValue"][];
+        };
         /** FirstRunRedeem */
         FirstRunRedeem: {
             /**
@@ -1673,6 +2240,42 @@ export interface components {
             url: string | null;
             /** Workspaces */
             workspaces: string[] | null;
+        };
+        /**
+         * GraphAnswer
+         * @description Of one measure: of the whole time, and of each of its steps.
+         */
+        GraphAnswer: {
+            /** Data Points */
+            data_points: {
+                [key: string]: unknown;
+            }[];
+            /**
+             * Object
+             * @default analytics-graph
+             */
+            object?: string;
+            /** Summary */
+            summary: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * GroupAnswer
+         * @description One page of groups, those with the most requests first.
+         */
+        GroupAnswer: {
+            /** Data */
+            data: {
+                [key: string]: unknown;
+            }[];
+            /**
+             * Object
+             * @default list
+             */
+            object?: string;
+            /** Total */
+            total: number;
         };
         /**
          * HealthView
@@ -1823,6 +2426,33 @@ export interface components {
             /** Workspaces */
             workspaces: components["schemas"]["WorkspacePlace"][];
         };
+        /** KeyMeasured */
+        KeyMeasured: {
+            /** Key */
+            key: {
+                [key: string]: string | number | boolean | null;
+            };
+            /** Names */
+            names: {
+                [key: string]: string;
+            };
+            /** Points */
+            points: {
+                [key: string]: (number | string | null)[];
+            } | null;
+            /** Previous */
+            previous: {
+                [key: string]: number | string | null;
+            } | null;
+            /** Previous Points */
+            previous_points: {
+                [key: string]: (number | string | null)[];
+            } | null;
+            /** Values */
+            values: {
+                [key: string]: number | string | null;
+            };
+        };
         /** Login */
         Login: {
             /** Email */
@@ -1837,6 +2467,25 @@ export interface components {
              * Format: password
              */
             password: string;
+        };
+        /** Measured */
+        Measured: {
+            /** Points */
+            points: {
+                [key: string]: (number | string | null)[];
+            } | null;
+            /** Previous */
+            previous: {
+                [key: string]: number | string | null;
+            } | null;
+            /** Previous Points */
+            previous_points: {
+                [key: string]: (number | string | null)[];
+            } | null;
+            /** Values */
+            values: {
+                [key: string]: number | string | null;
+            };
         };
         /**
          * MemberPage
@@ -2183,6 +2832,11 @@ export interface components {
             /** Base Url */
             base_url: string;
             /**
+             * Cache Hints
+             * @default false
+             */
+            cache_hints?: boolean;
+            /**
              * Dialect
              * @default openai
              * @constant
@@ -2196,9 +2850,15 @@ export interface components {
              *       "embeddings"
              *     ]
              */
-            doors?: ("chat" | "completions" | "embeddings")[];
+            doors?: ("chat" | "completions" | "embeddings" | "messages" | "responses")[];
             /** Id */
             id: string;
+            /**
+             * Limit Name
+             * @default max_tokens
+             * @enum {string}
+             */
+            limit_name?: "max_tokens" | "max_completion_tokens";
             /**
              * Models
              * @default []
@@ -2243,6 +2903,11 @@ export interface components {
              */
             base_url?: string | null;
             /**
+             * Cache Hints
+             * @default null
+             */
+            cache_hints?: boolean | null;
+            /**
              * Dialect
              * @default null
              */
@@ -2251,7 +2916,12 @@ export interface components {
              * Doors
              * @default null
              */
-            doors?: ("chat" | "completions" | "embeddings")[] | null;
+            doors?: ("chat" | "completions" | "embeddings" | "messages" | "responses")[] | null;
+            /**
+             * Limit Name
+             * @default null
+             */
+            limit_name?: ("max_tokens" | "max_completion_tokens") | null;
             /**
              * Models
              * @default null
@@ -2278,6 +2948,11 @@ export interface components {
             base_url: string;
             /** Built In */
             built_in: boolean;
+            /**
+             * Cache Hints
+             * @default false
+             */
+            cache_hints?: boolean;
             /** Created At */
             created_at: string | null;
             /** Dialect */
@@ -2286,6 +2961,11 @@ export interface components {
             doors: string[];
             /** Id */
             id: string;
+            /**
+             * Limit Name
+             * @default max_tokens
+             */
+            limit_name?: string;
             /** Models */
             models: string[];
             /** Name */
@@ -2294,6 +2974,16 @@ export interface components {
             stream_usage: boolean;
             /** Updated At */
             updated_at: string | null;
+        };
+        /**
+         * RecordPage
+         * @description One page of records, the newest first.
+         */
+        RecordPage: {
+            /** Data */
+            data: components["schemas"]["RecordView"][];
+            /** Next Cursor */
+            next_cursor: string | null;
         };
         /**
          * RecordsView
@@ -2310,6 +3000,168 @@ export interface components {
             waiting: number;
             /** Waiting Bytes */
             waiting_bytes: number;
+        };
+        /**
+         * RecordView
+         * @description `docs/boundary.md` says what each field is.
+         */
+        RecordView: {
+            /** Api Key */
+            api_key: string | null;
+            /** Attempt Count */
+            attempt_count: number;
+            /** Attempts */
+            attempts: components["schemas"]["AttemptView"][];
+            /** Audio Input Tokens */
+            audio_input_tokens: number | null;
+            /** Audio Output Tokens */
+            audio_output_tokens: number | null;
+            /** Cache */
+            cache: string;
+            /** Cache Read Tokens */
+            cache_read_tokens: number | null;
+            /** Cache Write Tokens */
+            cache_write_tokens: number | null;
+            /** Config */
+            config: string | null;
+            /** Config Revision */
+            config_revision: number | null;
+            /** Cost Audio Usd */
+            cost_audio_usd: string | null;
+            /** Cost Cache Read Usd */
+            cost_cache_read_usd: string | null;
+            /** Cost Cache Write Usd */
+            cost_cache_write_usd: string | null;
+            /** Cost Input Usd */
+            cost_input_usd: string | null;
+            /** Cost Output Usd */
+            cost_output_usd: string | null;
+            /** Cost Reasoning Usd */
+            cost_reasoning_usd: string | null;
+            /** Cost Usd */
+            cost_usd: string | null;
+            /** Door */
+            door: string;
+            /** Duration Us */
+            duration_us: number | null;
+            /** Ending */
+            ending: string;
+            /** Error */
+            error: string | null;
+            /** Fallback Count */
+            fallback_count: number;
+            /** First Byte Us */
+            first_byte_us: number | null;
+            /** Gateway */
+            gateway: string;
+            /** Id */
+            id: string;
+            /** Input Tokens */
+            input_tokens: number | null;
+            /** Lease */
+            lease: number | null;
+            /** Metadata */
+            metadata: {
+                [key: string]: string;
+            };
+            /** Mode */
+            mode: string;
+            /** Model */
+            model: string | null;
+            /** Names */
+            names: {
+                [key: string]: string;
+            };
+            /** Node */
+            node: string;
+            /** Output Tokens */
+            output_tokens: number | null;
+            /** Overhead Us */
+            overhead_us: number | null;
+            /** Price */
+            price: string | null;
+            /** Price Adjustment */
+            price_adjustment: string | null;
+            /** Provider */
+            provider: string | null;
+            /** Provider Status */
+            provider_status: number | null;
+            /** Provider Us */
+            provider_us: number | null;
+            /** Reasoning Tokens */
+            reasoning_tokens: number | null;
+            /** Receive Us */
+            receive_us: number | null;
+            /**
+             * Received At
+             * Format: date-time
+             */
+            received_at: string;
+            /** Request Bytes */
+            request_bytes: number;
+            /** Response Bytes */
+            response_bytes: number;
+            /** Retry After S */
+            retry_after_s: number | null;
+            /** Retry Count */
+            retry_count: number;
+            /** Span Id */
+            span_id: string | null;
+            /**
+             * Started At
+             * Format: date-time
+             */
+            started_at: string;
+            /** Status */
+            status: number | null;
+            /** Stream */
+            stream: boolean;
+            /** Target */
+            target: string | null;
+            /** Trace Id */
+            trace_id: string | null;
+            /** Unsettled Count */
+            unsettled_count: number;
+            /** Usage */
+            usage: string;
+            /** User */
+            user: string | null;
+            /** Virtual Key */
+            virtual_key: string | null;
+            /** Way */
+            way: string | null;
+            /** Workspace */
+            workspace: string | null;
+        };
+        /**
+         * Refusal
+         * @description What every refusal of the original's paths looks like.
+         */
+        Refusal: {
+            data: components["schemas"]["RefusalData"];
+            error: components["schemas"]["RefusalError"];
+            /** Request Id */
+            request_id: string;
+            /** Success */
+            success: boolean;
+        };
+        /** RefusalData */
+        RefusalData: {
+            /** Errorcode */
+            errorCode: string;
+            /** Message */
+            message: string;
+        };
+        /** RefusalError */
+        RefusalError: {
+            /** Code */
+            code: string;
+            /** Message */
+            message: string;
+            /** Param */
+            param: string | null;
+            /** Type */
+            type: string;
         };
         /** RefusedRowsView */
         RefusedRowsView: {
@@ -2372,6 +3224,18 @@ export interface components {
             head: components["schemas"]["Position"];
             /** Shard */
             shard: string;
+        };
+        /** SummaryAnswer */
+        SummaryAnswer: {
+            /**
+             * Object
+             * @default analytics-summary
+             */
+            object?: string;
+            /** Summary */
+            summary: {
+                [key: string]: unknown;
+            };
         };
         /** VirtualKeyCreate */
         VirtualKeyCreate: {
@@ -2765,6 +3629,60 @@ export interface operations {
             };
         };
     };
+    analytics_query: {
+        parameters: {
+            query?: {
+                /** @description At most 3 dimensions, between commas: workspace, api_key, virtual_key, config, provider, model, door, status, status_class, error, ending, cache, gateway, node, user, stream, way, target, retries, usage, mode, meta.<key> */
+                by?: string;
+                /** @description `previous`: the same of the time before, as long */
+                compare?: string;
+                /** @description In the filter language, of docs/analytics.md: `model:gpt-4o status>=400 meta.team=search` */
+                filter?: string;
+                /** @description First instant, instead of `last`; a time without offset is in `time_zone` */
+                from?: string;
+                /** @description How long before now, or before `to`: `30d`, of m, h, d and w; `24h` by default */
+                last?: string;
+                /** @description Keys shown, 1 to 100, 10 by default; what is left is summed up in `other` */
+                limit?: string;
+                /** @description What is measured, between commas; `requests,errors,tokens,cost_usd` by default. requests, errors, error_rate, streams, attempts, retries, fallbacks, rescued, unsettled, cache_hits, cache_hit_rate, users, tokens, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, audio_input_tokens, audio_output_tokens, usage_estimated, usage_unknown, cost_usd, cost_input_usd, cost_output_usd, cost_cache_read_usd, cost_cache_write_usd, cost_reasoning_usd, cost_audio_usd, cost_unknown, duration_avg_us, duration_p50_us, duration_p90_us, duration_p95_us, duration_p99_us, first_byte_avg_us, first_byte_p50_us, first_byte_p90_us, first_byte_p95_us, first_byte_p99_us, overhead_avg_us, overhead_p50_us, overhead_p90_us, overhead_p95_us, overhead_p99_us, request_bytes, response_bytes, last_seen */
+                measures?: string;
+                /** @description A measure: shown are the keys with the least of it, with `-` with the most; `-requests` by default */
+                sort?: string;
+                /** @description In steps of 1m, 5m, 15m, 30m, 1h, 3h, 6h, 12h, 1d, 1w, 1mo, `auto` or `none`, which is the default */
+                step?: string;
+                /** @description In which days begin, `Europe/Berlin`; UTC by default */
+                time_zone?: string;
+                /** @description First instant after the range; now by default */
+                to?: string;
+                /** @description Only records of this workspace, by its id or slug */
+                workspace?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Measure requests */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnalyticsAnswer"];
+                };
+            };
+            /** @description Refused */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
     audit_logs_list: {
         parameters: {
             query?: {
@@ -2790,6 +3708,71 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AuditPage"];
+                };
+            };
+            /** @description Refused */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    filter_fields: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What records can be filtered by */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FilterFields"];
+                };
+            };
+            /** @description Refused */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    filter_values: {
+        parameters: {
+            query?: {
+                /** @description A field that suggests; `meta` for keys of the metadata, `meta.<key>` for values of one */
+                field?: string;
+                /** @description What the value, or the name, begins with */
+                text?: string;
+                /** @description Only records of this workspace, by its id or slug */
+                workspace?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Values of a field in the records of the last 7 days */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FilterValues"];
                 };
             };
             /** @description Refused */
@@ -4065,6 +5048,119 @@ export interface operations {
             };
         };
     };
+    logs_list: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before */
+                cursor?: string;
+                /** @description In the filter language, of docs/analytics.md: `model:gpt-4o status>=400 meta.team=search` */
+                filter?: string;
+                /** @description First instant, instead of `last`; a time without offset is in `time_zone` */
+                from?: string;
+                /** @description How long before now, or before `to`: `30d`, of m, h, d and w; all by default */
+                last?: string;
+                /** @description Rows on a page, 1 to 200; 50 by default */
+                limit?: string;
+                /** @description `-` for descending, unknown ones last: started_at, duration, first_byte, overhead, cost, tokens, input_tokens, output_tokens; `-started_at` by default */
+                sort?: string;
+                /** @description In which days begin, `Europe/Berlin`; UTC by default */
+                time_zone?: string;
+                /** @description First instant after the range; now by default */
+                to?: string;
+                /** @description Only records of this workspace, by its id or slug */
+                workspace?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description List records */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecordPage"];
+                };
+            };
+            /** @description Refused */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    logs_view: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                record: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Read a record */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecordView"];
+                };
+            };
+            /** @description Refused */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    logs_feed: {
+        parameters: {
+            query?: {
+                /** @description In the filter language, of docs/analytics.md: `model:gpt-4o status>=400 meta.team=search` */
+                filter?: string;
+                /** @description Only records of this workspace, by its id or slug */
+                workspace?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Records as they come. Server-sent events `record`, `arrivals`; the data of each is JSON. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description Refused */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
     session_read: {
         parameters: {
             query?: never;
@@ -4945,6 +6041,1176 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    portkey_graphs_cache_hit_rate: {
+        parameters: {
+            query?: {
+                /** @description Values of `model_id`, between commas */
+                ai_org_model?: string;
+                /** @description Values of `api_key`, between commas */
+                api_key_ids?: string;
+                /** @description Of `output_tokens` */
+                completion_token_max?: string;
+                /** @description Of `output_tokens` */
+                completion_token_min?: string;
+                /** @description Values of `config`, between commas */
+                configs?: string;
+                /** @description Of `cost` */
+                cost_max?: string;
+                /** @description Of `cost` */
+                cost_min?: string;
+                /** @description A JSON object: each key has this value */
+                metadata?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_max?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_min?: string;
+                /** @description Values of `span`, between commas */
+                span_id?: string;
+                /** @description Values of `status`, between commas */
+                status_code?: string;
+                /** @description Before this time, ISO 8601; required */
+                time_of_generation_max?: string;
+                /** @description From this time on, ISO 8601; required */
+                time_of_generation_min?: string;
+                /** @description Of `tokens` */
+                total_units_max?: string;
+                /** @description Of `tokens` */
+                total_units_min?: string;
+                /** @description Values of `trace`, between commas */
+                trace_id?: string;
+                /** @description Values of `virtual_key`, between commas */
+                virtual_keys?: string;
+                /** @description Only requests of this workspace, by its slug or id */
+                workspace_slug?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Hits of the cache */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GraphAnswer"];
+                };
+            };
+            /** @description Refused */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    portkey_graphs_cache_latency: {
+        parameters: {
+            query?: {
+                /** @description Values of `model_id`, between commas */
+                ai_org_model?: string;
+                /** @description Values of `api_key`, between commas */
+                api_key_ids?: string;
+                /** @description Of `output_tokens` */
+                completion_token_max?: string;
+                /** @description Of `output_tokens` */
+                completion_token_min?: string;
+                /** @description Values of `config`, between commas */
+                configs?: string;
+                /** @description Of `cost` */
+                cost_max?: string;
+                /** @description Of `cost` */
+                cost_min?: string;
+                /** @description A JSON object: each key has this value */
+                metadata?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_max?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_min?: string;
+                /** @description Values of `span`, between commas */
+                span_id?: string;
+                /** @description Values of `status`, between commas */
+                status_code?: string;
+                /** @description Before this time, ISO 8601; required */
+                time_of_generation_max?: string;
+                /** @description From this time on, ISO 8601; required */
+                time_of_generation_min?: string;
+                /** @description Of `tokens` */
+                total_units_max?: string;
+                /** @description Of `tokens` */
+                total_units_min?: string;
+                /** @description Values of `trace`, between commas */
+                trace_id?: string;
+                /** @description Values of `virtual_key`, between commas */
+                virtual_keys?: string;
+                /** @description Only requests of this workspace, by its slug or id */
+                workspace_slug?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Duration of answers from the cache, in milliseconds */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GraphAnswer"];
+                };
+            };
+            /** @description Refused */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    portkey_graphs_cost: {
+        parameters: {
+            query?: {
+                /** @description Values of `model_id`, between commas */
+                ai_org_model?: string;
+                /** @description Values of `api_key`, between commas */
+                api_key_ids?: string;
+                /** @description Of `output_tokens` */
+                completion_token_max?: string;
+                /** @description Of `output_tokens` */
+                completion_token_min?: string;
+                /** @description Values of `config`, between commas */
+                configs?: string;
+                /** @description Of `cost` */
+                cost_max?: string;
+                /** @description Of `cost` */
+                cost_min?: string;
+                /** @description A JSON object: each key has this value */
+                metadata?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_max?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_min?: string;
+                /** @description Values of `span`, between commas */
+                span_id?: string;
+                /** @description Values of `status`, between commas */
+                status_code?: string;
+                /** @description Before this time, ISO 8601; required */
+                time_of_generation_max?: string;
+                /** @description From this time on, ISO 8601; required */
+                time_of_generation_min?: string;
+                /** @description Of `tokens` */
+                total_units_max?: string;
+                /** @description Of `tokens` */
+                total_units_min?: string;
+                /** @description Values of `trace`, between commas */
+                trace_id?: string;
+                /** @description Values of `virtual_key`, between commas */
+                virtual_keys?: string;
+                /** @description Only requests of this workspace, by its slug or id */
+                workspace_slug?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Cost, in cents */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GraphAnswer"];
+                };
+            };
+            /** @description Refused */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    portkey_graphs_errors: {
+        parameters: {
+            query?: {
+                /** @description Values of `model_id`, between commas */
+                ai_org_model?: string;
+                /** @description Values of `api_key`, between commas */
+                api_key_ids?: string;
+                /** @description Of `output_tokens` */
+                completion_token_max?: string;
+                /** @description Of `output_tokens` */
+                completion_token_min?: string;
+                /** @description Values of `config`, between commas */
+                configs?: string;
+                /** @description Of `cost` */
+                cost_max?: string;
+                /** @description Of `cost` */
+                cost_min?: string;
+                /** @description A JSON object: each key has this value */
+                metadata?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_max?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_min?: string;
+                /** @description Values of `span`, between commas */
+                span_id?: string;
+                /** @description Values of `status`, between commas */
+                status_code?: string;
+                /** @description Before this time, ISO 8601; required */
+                time_of_generation_max?: string;
+                /** @description From this time on, ISO 8601; required */
+                time_of_generation_min?: string;
+                /** @description Of `tokens` */
+                total_units_max?: string;
+                /** @description Of `tokens` */
+                total_units_min?: string;
+                /** @description Values of `trace`, between commas */
+                trace_id?: string;
+                /** @description Values of `virtual_key`, between commas */
+                virtual_keys?: string;
+                /** @description Only requests of this workspace, by its slug or id */
+                workspace_slug?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Errors */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GraphAnswer"];
+                };
+            };
+            /** @description Refused */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    portkey_graphs_errors_rate: {
+        parameters: {
+            query?: {
+                /** @description Values of `model_id`, between commas */
+                ai_org_model?: string;
+                /** @description Values of `api_key`, between commas */
+                api_key_ids?: string;
+                /** @description Of `output_tokens` */
+                completion_token_max?: string;
+                /** @description Of `output_tokens` */
+                completion_token_min?: string;
+                /** @description Values of `config`, between commas */
+                configs?: string;
+                /** @description Of `cost` */
+                cost_max?: string;
+                /** @description Of `cost` */
+                cost_min?: string;
+                /** @description A JSON object: each key has this value */
+                metadata?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_max?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_min?: string;
+                /** @description Values of `span`, between commas */
+                span_id?: string;
+                /** @description Values of `status`, between commas */
+                status_code?: string;
+                /** @description Before this time, ISO 8601; required */
+                time_of_generation_max?: string;
+                /** @description From this time on, ISO 8601; required */
+                time_of_generation_min?: string;
+                /** @description Of `tokens` */
+                total_units_max?: string;
+                /** @description Of `tokens` */
+                total_units_min?: string;
+                /** @description Values of `trace`, between commas */
+                trace_id?: string;
+                /** @description Values of `virtual_key`, between commas */
+                virtual_keys?: string;
+                /** @description Only requests of this workspace, by its slug or id */
+                workspace_slug?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Errors among requests, in percent */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GraphAnswer"];
+                };
+            };
+            /** @description Refused */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    portkey_graphs_errors_stacks: {
+        parameters: {
+            query?: {
+                /** @description Values of `model_id`, between commas */
+                ai_org_model?: string;
+                /** @description Values of `api_key`, between commas */
+                api_key_ids?: string;
+                /** @description Of `output_tokens` */
+                completion_token_max?: string;
+                /** @description Of `output_tokens` */
+                completion_token_min?: string;
+                /** @description Values of `config`, between commas */
+                configs?: string;
+                /** @description Of `cost` */
+                cost_max?: string;
+                /** @description Of `cost` */
+                cost_min?: string;
+                /** @description A JSON object: each key has this value */
+                metadata?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_max?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_min?: string;
+                /** @description Values of `span`, between commas */
+                span_id?: string;
+                /** @description Values of `status`, between commas */
+                status_code?: string;
+                /** @description Before this time, ISO 8601; required */
+                time_of_generation_max?: string;
+                /** @description From this time on, ISO 8601; required */
+                time_of_generation_min?: string;
+                /** @description Of `tokens` */
+                total_units_max?: string;
+                /** @description Of `tokens` */
+                total_units_min?: string;
+                /** @description Values of `trace`, between commas */
+                trace_id?: string;
+                /** @description Values of `virtual_key`, between commas */
+                virtual_keys?: string;
+                /** @description Only requests of this workspace, by its slug or id */
+                workspace_slug?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Errors by status, stacked */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GraphAnswer"];
+                };
+            };
+            /** @description Refused */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    portkey_graphs_errors_status_codes: {
+        parameters: {
+            query?: {
+                /** @description Values of `model_id`, between commas */
+                ai_org_model?: string;
+                /** @description Values of `api_key`, between commas */
+                api_key_ids?: string;
+                /** @description Of `output_tokens` */
+                completion_token_max?: string;
+                /** @description Of `output_tokens` */
+                completion_token_min?: string;
+                /** @description Values of `config`, between commas */
+                configs?: string;
+                /** @description Of `cost` */
+                cost_max?: string;
+                /** @description Of `cost` */
+                cost_min?: string;
+                /** @description A JSON object: each key has this value */
+                metadata?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_max?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_min?: string;
+                /** @description Values of `span`, between commas */
+                span_id?: string;
+                /** @description Values of `status`, between commas */
+                status_code?: string;
+                /** @description Before this time, ISO 8601; required */
+                time_of_generation_max?: string;
+                /** @description From this time on, ISO 8601; required */
+                time_of_generation_min?: string;
+                /** @description Of `tokens` */
+                total_units_max?: string;
+                /** @description Of `tokens` */
+                total_units_min?: string;
+                /** @description Values of `trace`, between commas */
+                trace_id?: string;
+                /** @description Values of `virtual_key`, between commas */
+                virtual_keys?: string;
+                /** @description Only requests of this workspace, by its slug or id */
+                workspace_slug?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Errors by status */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GraphAnswer"];
+                };
+            };
+            /** @description Refused */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    portkey_graphs_latency: {
+        parameters: {
+            query?: {
+                /** @description Values of `model_id`, between commas */
+                ai_org_model?: string;
+                /** @description Values of `api_key`, between commas */
+                api_key_ids?: string;
+                /** @description Of `output_tokens` */
+                completion_token_max?: string;
+                /** @description Of `output_tokens` */
+                completion_token_min?: string;
+                /** @description Values of `config`, between commas */
+                configs?: string;
+                /** @description Of `cost` */
+                cost_max?: string;
+                /** @description Of `cost` */
+                cost_min?: string;
+                /** @description A JSON object: each key has this value */
+                metadata?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_max?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_min?: string;
+                /** @description Values of `span`, between commas */
+                span_id?: string;
+                /** @description Values of `status`, between commas */
+                status_code?: string;
+                /** @description Before this time, ISO 8601; required */
+                time_of_generation_max?: string;
+                /** @description From this time on, ISO 8601; required */
+                time_of_generation_min?: string;
+                /** @description Of `tokens` */
+                total_units_max?: string;
+                /** @description Of `tokens` */
+                total_units_min?: string;
+                /** @description Values of `trace`, between commas */
+                trace_id?: string;
+                /** @description Values of `virtual_key`, between commas */
+                virtual_keys?: string;
+                /** @description Only requests of this workspace, by its slug or id */
+                workspace_slug?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Duration, in milliseconds */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GraphAnswer"];
+                };
+            };
+            /** @description Refused */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    portkey_graphs_requests: {
+        parameters: {
+            query?: {
+                /** @description Values of `model_id`, between commas */
+                ai_org_model?: string;
+                /** @description Values of `api_key`, between commas */
+                api_key_ids?: string;
+                /** @description Of `output_tokens` */
+                completion_token_max?: string;
+                /** @description Of `output_tokens` */
+                completion_token_min?: string;
+                /** @description Values of `config`, between commas */
+                configs?: string;
+                /** @description Of `cost` */
+                cost_max?: string;
+                /** @description Of `cost` */
+                cost_min?: string;
+                /** @description A JSON object: each key has this value */
+                metadata?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_max?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_min?: string;
+                /** @description Values of `span`, between commas */
+                span_id?: string;
+                /** @description Values of `status`, between commas */
+                status_code?: string;
+                /** @description Before this time, ISO 8601; required */
+                time_of_generation_max?: string;
+                /** @description From this time on, ISO 8601; required */
+                time_of_generation_min?: string;
+                /** @description Of `tokens` */
+                total_units_max?: string;
+                /** @description Of `tokens` */
+                total_units_min?: string;
+                /** @description Values of `trace`, between commas */
+                trace_id?: string;
+                /** @description Values of `virtual_key`, between commas */
+                virtual_keys?: string;
+                /** @description Only requests of this workspace, by its slug or id */
+                workspace_slug?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Requests */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GraphAnswer"];
+                };
+            };
+            /** @description Refused */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    portkey_graphs_requests_rescued: {
+        parameters: {
+            query?: {
+                /** @description Values of `model_id`, between commas */
+                ai_org_model?: string;
+                /** @description Values of `api_key`, between commas */
+                api_key_ids?: string;
+                /** @description Of `output_tokens` */
+                completion_token_max?: string;
+                /** @description Of `output_tokens` */
+                completion_token_min?: string;
+                /** @description Values of `config`, between commas */
+                configs?: string;
+                /** @description Of `cost` */
+                cost_max?: string;
+                /** @description Of `cost` */
+                cost_min?: string;
+                /** @description A JSON object: each key has this value */
+                metadata?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_max?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_min?: string;
+                /** @description Values of `span`, between commas */
+                span_id?: string;
+                /** @description Values of `status`, between commas */
+                status_code?: string;
+                /** @description Before this time, ISO 8601; required */
+                time_of_generation_max?: string;
+                /** @description From this time on, ISO 8601; required */
+                time_of_generation_min?: string;
+                /** @description Of `tokens` */
+                total_units_max?: string;
+                /** @description Of `tokens` */
+                total_units_min?: string;
+                /** @description Values of `trace`, between commas */
+                trace_id?: string;
+                /** @description Values of `virtual_key`, between commas */
+                virtual_keys?: string;
+                /** @description Only requests of this workspace, by its slug or id */
+                workspace_slug?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Rescued by a retry or a fallback */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GraphAnswer"];
+                };
+            };
+            /** @description Refused */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    portkey_graphs_tokens: {
+        parameters: {
+            query?: {
+                /** @description Values of `model_id`, between commas */
+                ai_org_model?: string;
+                /** @description Values of `api_key`, between commas */
+                api_key_ids?: string;
+                /** @description Of `output_tokens` */
+                completion_token_max?: string;
+                /** @description Of `output_tokens` */
+                completion_token_min?: string;
+                /** @description Values of `config`, between commas */
+                configs?: string;
+                /** @description Of `cost` */
+                cost_max?: string;
+                /** @description Of `cost` */
+                cost_min?: string;
+                /** @description A JSON object: each key has this value */
+                metadata?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_max?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_min?: string;
+                /** @description Values of `span`, between commas */
+                span_id?: string;
+                /** @description Values of `status`, between commas */
+                status_code?: string;
+                /** @description Before this time, ISO 8601; required */
+                time_of_generation_max?: string;
+                /** @description From this time on, ISO 8601; required */
+                time_of_generation_min?: string;
+                /** @description Of `tokens` */
+                total_units_max?: string;
+                /** @description Of `tokens` */
+                total_units_min?: string;
+                /** @description Values of `trace`, between commas */
+                trace_id?: string;
+                /** @description Values of `virtual_key`, between commas */
+                virtual_keys?: string;
+                /** @description Only requests of this workspace, by its slug or id */
+                workspace_slug?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Tokens */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GraphAnswer"];
+                };
+            };
+            /** @description Refused */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    portkey_graphs_users: {
+        parameters: {
+            query?: {
+                /** @description Values of `model_id`, between commas */
+                ai_org_model?: string;
+                /** @description Values of `api_key`, between commas */
+                api_key_ids?: string;
+                /** @description Of `output_tokens` */
+                completion_token_max?: string;
+                /** @description Of `output_tokens` */
+                completion_token_min?: string;
+                /** @description Values of `config`, between commas */
+                configs?: string;
+                /** @description Of `cost` */
+                cost_max?: string;
+                /** @description Of `cost` */
+                cost_min?: string;
+                /** @description A JSON object: each key has this value */
+                metadata?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_max?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_min?: string;
+                /** @description Values of `span`, between commas */
+                span_id?: string;
+                /** @description Values of `status`, between commas */
+                status_code?: string;
+                /** @description Before this time, ISO 8601; required */
+                time_of_generation_max?: string;
+                /** @description From this time on, ISO 8601; required */
+                time_of_generation_min?: string;
+                /** @description Of `tokens` */
+                total_units_max?: string;
+                /** @description Of `tokens` */
+                total_units_min?: string;
+                /** @description Values of `trace`, between commas */
+                trace_id?: string;
+                /** @description Values of `virtual_key`, between commas */
+                virtual_keys?: string;
+                /** @description Only requests of this workspace, by its slug or id */
+                workspace_slug?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Different users */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GraphAnswer"];
+                };
+            };
+            /** @description Refused */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    portkey_graphs_users_requests: {
+        parameters: {
+            query?: {
+                /** @description Values of `model_id`, between commas */
+                ai_org_model?: string;
+                /** @description Values of `api_key`, between commas */
+                api_key_ids?: string;
+                /** @description Of `output_tokens` */
+                completion_token_max?: string;
+                /** @description Of `output_tokens` */
+                completion_token_min?: string;
+                /** @description Values of `config`, between commas */
+                configs?: string;
+                /** @description Of `cost` */
+                cost_max?: string;
+                /** @description Of `cost` */
+                cost_min?: string;
+                /** @description A JSON object: each key has this value */
+                metadata?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_max?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_min?: string;
+                /** @description Values of `span`, between commas */
+                span_id?: string;
+                /** @description Values of `status`, between commas */
+                status_code?: string;
+                /** @description Before this time, ISO 8601; required */
+                time_of_generation_max?: string;
+                /** @description From this time on, ISO 8601; required */
+                time_of_generation_min?: string;
+                /** @description Of `tokens` */
+                total_units_max?: string;
+                /** @description Of `tokens` */
+                total_units_min?: string;
+                /** @description Values of `trace`, between commas */
+                trace_id?: string;
+                /** @description Values of `virtual_key`, between commas */
+                virtual_keys?: string;
+                /** @description Only requests of this workspace, by its slug or id */
+                workspace_slug?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Requests of each user */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GraphAnswer"];
+                };
+            };
+            /** @description Refused */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    portkey_groups_ai_models: {
+        parameters: {
+            query?: {
+                /** @description Values of `model_id`, between commas */
+                ai_org_model?: string;
+                /** @description Values of `api_key`, between commas */
+                api_key_ids?: string;
+                /** @description Of `output_tokens` */
+                completion_token_max?: string;
+                /** @description Of `output_tokens` */
+                completion_token_min?: string;
+                /** @description Values of `config`, between commas */
+                configs?: string;
+                /** @description Of `cost` */
+                cost_max?: string;
+                /** @description Of `cost` */
+                cost_min?: string;
+                /** @description From 0 */
+                current_page?: string;
+                /** @description A JSON object: each key has this value */
+                metadata?: string;
+                /** @description 1 to 100, 20 by default */
+                page_size?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_max?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_min?: string;
+                /** @description Values of `span`, between commas */
+                span_id?: string;
+                /** @description Values of `status`, between commas */
+                status_code?: string;
+                /** @description Before this time, ISO 8601; required */
+                time_of_generation_max?: string;
+                /** @description From this time on, ISO 8601; required */
+                time_of_generation_min?: string;
+                /** @description Of `tokens` */
+                total_units_max?: string;
+                /** @description Of `tokens` */
+                total_units_min?: string;
+                /** @description Values of `trace`, between commas */
+                trace_id?: string;
+                /** @description Values of `virtual_key`, between commas */
+                virtual_keys?: string;
+                /** @description Only requests of this workspace, by its slug or id */
+                workspace_slug?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Models */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GroupAnswer"];
+                };
+            };
+            /** @description Refused */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    portkey_groups_metadata_key: {
+        parameters: {
+            query?: {
+                /** @description Values of `model_id`, between commas */
+                ai_org_model?: string;
+                /** @description Values of `api_key`, between commas */
+                api_key_ids?: string;
+                /** @description Of `output_tokens` */
+                completion_token_max?: string;
+                /** @description Of `output_tokens` */
+                completion_token_min?: string;
+                /** @description Values of `config`, between commas */
+                configs?: string;
+                /** @description Of `cost` */
+                cost_max?: string;
+                /** @description Of `cost` */
+                cost_min?: string;
+                /** @description From 0 */
+                current_page?: string;
+                /** @description A JSON object: each key has this value */
+                metadata?: string;
+                /** @description 1 to 100, 20 by default */
+                page_size?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_max?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_min?: string;
+                /** @description Values of `span`, between commas */
+                span_id?: string;
+                /** @description Values of `status`, between commas */
+                status_code?: string;
+                /** @description Before this time, ISO 8601; required */
+                time_of_generation_max?: string;
+                /** @description From this time on, ISO 8601; required */
+                time_of_generation_min?: string;
+                /** @description Of `tokens` */
+                total_units_max?: string;
+                /** @description Of `tokens` */
+                total_units_min?: string;
+                /** @description Values of `trace`, between commas */
+                trace_id?: string;
+                /** @description Values of `virtual_key`, between commas */
+                virtual_keys?: string;
+                /** @description Only requests of this workspace, by its slug or id */
+                workspace_slug?: string;
+            };
+            header?: never;
+            path: {
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Values of a metadata key */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GroupAnswer"];
+                };
+            };
+            /** @description Refused */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    portkey_groups_users: {
+        parameters: {
+            query?: {
+                /** @description Values of `model_id`, between commas */
+                ai_org_model?: string;
+                /** @description Values of `api_key`, between commas */
+                api_key_ids?: string;
+                /** @description Of `output_tokens` */
+                completion_token_max?: string;
+                /** @description Of `output_tokens` */
+                completion_token_min?: string;
+                /** @description Values of `config`, between commas */
+                configs?: string;
+                /** @description Of `cost` */
+                cost_max?: string;
+                /** @description Of `cost` */
+                cost_min?: string;
+                /** @description From 0 */
+                current_page?: string;
+                /** @description A JSON object: each key has this value */
+                metadata?: string;
+                /** @description 1 to 100, 20 by default */
+                page_size?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_max?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_min?: string;
+                /** @description Values of `span`, between commas */
+                span_id?: string;
+                /** @description Values of `status`, between commas */
+                status_code?: string;
+                /** @description Before this time, ISO 8601; required */
+                time_of_generation_max?: string;
+                /** @description From this time on, ISO 8601; required */
+                time_of_generation_min?: string;
+                /** @description Of `tokens` */
+                total_units_max?: string;
+                /** @description Of `tokens` */
+                total_units_min?: string;
+                /** @description Values of `trace`, between commas */
+                trace_id?: string;
+                /** @description Values of `virtual_key`, between commas */
+                virtual_keys?: string;
+                /** @description Only requests of this workspace, by its slug or id */
+                workspace_slug?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Users */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GroupAnswer"];
+                };
+            };
+            /** @description Refused */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    portkey_summary_cache: {
+        parameters: {
+            query?: {
+                /** @description Values of `model_id`, between commas */
+                ai_org_model?: string;
+                /** @description Values of `api_key`, between commas */
+                api_key_ids?: string;
+                /** @description Of `output_tokens` */
+                completion_token_max?: string;
+                /** @description Of `output_tokens` */
+                completion_token_min?: string;
+                /** @description Values of `config`, between commas */
+                configs?: string;
+                /** @description Of `cost` */
+                cost_max?: string;
+                /** @description Of `cost` */
+                cost_min?: string;
+                /** @description A JSON object: each key has this value */
+                metadata?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_max?: string;
+                /** @description Of `input_tokens` */
+                prompt_token_min?: string;
+                /** @description Values of `span`, between commas */
+                span_id?: string;
+                /** @description Values of `status`, between commas */
+                status_code?: string;
+                /** @description Before this time, ISO 8601; required */
+                time_of_generation_max?: string;
+                /** @description From this time on, ISO 8601; required */
+                time_of_generation_min?: string;
+                /** @description Of `tokens` */
+                total_units_max?: string;
+                /** @description Of `tokens` */
+                total_units_min?: string;
+                /** @description Values of `trace`, between commas */
+                trace_id?: string;
+                /** @description Values of `virtual_key`, between commas */
+                virtual_keys?: string;
+                /** @description Only requests of this workspace, by its slug or id */
+                workspace_slug?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What the cache did */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SummaryAnswer"];
+                };
+            };
+            /** @description Refused */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
                 };
             };
         };
