@@ -16,6 +16,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from chaos.stack import Stack, free_ports, standing
+from gateway.telemetry import pseudonyms
 from shared.protocol import batch
 from tests.fixtures.markers import layers_of, shapes_of
 from tests.fixtures.recorder import Recorder, recording
@@ -200,6 +201,8 @@ async def spoken(
             ) as stack,
         ):
             await furnish(stack, provider_port)
+            (node,) = stack.nodes
+            await node.program.until((node.folder / pseudonyms.FILE).exists)
             requests = await say_everything(stack, canaries)
             await shipped(stack, recorder, requests)
             yield stack, recorder, await metrics(metrics_port)
