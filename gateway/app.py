@@ -257,7 +257,7 @@ async def _work(settings: Settings, node_keys: NodeKeys, clock: Clock) -> None:
             settings.state_dir, _board(settings, identity, stack), node_keys, lambda: agent.held, clock
         )
         running = [agent.run(), records.run(settings.ship_drain_s), user_keys.run()]
-        beat_age_s: Callable[[], float | None] = lambda: None  # noqa: E731 - until there is a link
+        link = None
         if control_plane is not None:
             stack.push_async_callback(control_plane.close)
             link = Link(
@@ -271,9 +271,8 @@ async def _work(settings: Settings, node_keys: NodeKeys, clock: Clock) -> None:
                 chance=chance,
             )
             running.append(link.run())
-            beat_age_s = link.beat_age_s
         if settings.metrics_port:
-            known = AgentMetrics(records.health, records.shipped, agent.status, beat_age_s)
+            known = AgentMetrics(records.health, records.shipped, agent.status, link.beat_age_s if link else None)
             running.append(_metrics_server(settings, os.getppid(), requests, known).run())
         # What they do when they are asked to end needs what the stack holds: a group waits until all of them have.
         async with asyncio.TaskGroup() as group:

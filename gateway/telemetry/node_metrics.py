@@ -76,9 +76,9 @@ class AgentMetrics(Collector):
         records: Callable[[], RecordsHealth | None],
         shipped: Shipped | None,
         status: Callable[[], AgentStatus],
-        beat_age_s: Callable[[], float | None],
+        beat_age_s: Callable[[], float | None] | None,
     ) -> None:
-        """`records` blocks. `shipped`: None where there is no control plane. `beat_age_s`: of the last heartbeat."""
+        """`records` blocks. `beat_age_s`: of the last heartbeat. It and `shipped` are None without a control plane."""
         self._records = records
         self._shipped = shipped
         self._status = status
@@ -108,7 +108,8 @@ class AgentMetrics(Collector):
         for store, usable in status.stores.items():
             stores.add_metric([store], usable)
         yield stores
-        if (age_s := self._beat_age_s()) is not None:
+        age_s = None if self._beat_age_s is None else self._beat_age_s()
+        if age_s is not None:
             yield _gauge("gatehouse_heartbeat_age_seconds", "Since the last heartbeat that was answered well", age_s)
 
 
