@@ -160,12 +160,15 @@ class Stack:
         made = await self.api.post("/api/v1/gateways", {"name": name, "workspaces": workspaces})
         return str(made["id"])
 
-    async def node(self, gateway: str, *, module: str | None = None, **settings: object) -> Node:
-        """A new node of the gateway, launched with a token of its own; it may not be ready yet.
+    async def node(
+        self, gateway: str, *, module: str | None = None, token: str | None = None, **settings: object
+    ) -> Node:
+        """A new node of the gateway, launched with a token of its own or a given one; it may not be ready yet.
 
         `module`: what runs in place of `gateway`.
         """
-        made = await self.api.post(f"/api/v1/gateways/{gateway}/enrolment-tokens")
+        if token is None:
+            token = (await self.api.post(f"/api/v1/gateways/{gateway}/enrolment-tokens"))["token"]
         name = f"node-{len(self.nodes)}"
         (port,) = free_ports(1)
         folder = self.folder / name
@@ -173,7 +176,7 @@ class Stack:
         given = {**self.gateway_settings, **settings}
         part = partial(self._gateway_part, len(self.nodes), module or self.gateway_module, given)
         program = Program(part, self.folder / f"{name}.log")
-        self.nodes.append(Node(name, gateway, port, folder, program, self.workers, made["token"]))
+        self.nodes.append(Node(name, gateway, port, folder, program, self.workers, token))
         self.programs[name] = program
         program.launch()
         return self.nodes[-1]
@@ -270,8 +273,12 @@ async def standing(
     gateway_module: str = "gateway",
     control_plane_settings: Settings | None = None,
     control_plane_port: int | None = None,
+    taken: bool = True,
 ) -> AsyncIterator[Stack]:
-    """Everything ready to take calls; `nodes` of each gateway. Raises ProgramFailed."""
+    """Everything ready to take calls; `nodes` of each gateway. Raises ProgramFailed.
+
+    Not `taken`: the control plane still waits for its owner, and has nothing in it.
+    """
     ports = Ports(*free_ports(5))
     if control_plane_port is not None:
         ports = replace(ports, control_plane=control_plane_port)
@@ -294,10 +301,11 @@ async def standing(
         ending.push_async_callback(_stop_all, stack)
         await _start_ground(stack, superuser, password, control_plane_settings or {})
         stack.api = await ending.enter_async_context(connected(stack.control_plane_url))
-        await _take_possession(stack)
-        for number in range(workspaces):
+        if taken:
+            await _take_possession(stack)
+        for number in range(workspaces if taken else 0):
             await stack.workspace(f"workspace-{number}")
-        for number in range(gateways):
+        for number in range(gateways if taken else 0):
             gateway = await stack.gateway(f"gateway-{number}")
             for _ in range(nodes):
                 await stack.node(gateway)

@@ -95,14 +95,14 @@ class Batcher:
         with self._lock:
             try:
                 more = self._look(last)
-            except OutboxUnavailable as error:
+            except (OutboxUnavailable, OSError) as error:
                 if str(error) != self._said:
                     self._said = str(error)
-                    self._log.error("outbox_unavailable", detail=str(error))
+                    self._log.error("batches_not_made", detail=str(error))
                 return False
             if self._said:
                 self._said = ""
-                self._log.info("outbox_back")
+                self._log.info("batches_made_again")
             self._ballast.make()
             return more
 

@@ -283,7 +283,7 @@ class Outbox:
             return lost
 
     def waiting(self) -> Waiting:
-        with self._lock:
+        with self._soon():
             oldest_ms = self._read(_oldest_ms)
             return Waiting(self._records, self._bytes, oldest_ms)
 
@@ -369,7 +369,7 @@ class Outbox:
             return told
 
     def _transact(self, begin: str, act: Callable[[sqlite3.Connection], T]) -> T:
-        with self._lock:
+        with self._soon():
             try:
                 return self._try(begin, act)
             except (sqlite3.Error, OSError) as error:
@@ -380,6 +380,16 @@ class Outbox:
                 return self._try(begin, act)
             except (sqlite3.Error, OSError) as error:
                 raise OutboxUnavailable(f"{type(error).__name__}: {error}") from error
+
+    @contextmanager
+    def _soon(self) -> Iterator[None]:
+        """The lock, unless somebody has it for long: a heartbeat does not wait for a large file to be checked."""
+        if not self._lock.acquire(timeout=BUSY_S):
+            raise OutboxUnavailable("it is being checked")
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def _try(self, begin: str, act: Callable[[sqlite3.Connection], T]) -> T:
         before = self._live, self._records, self._bytes

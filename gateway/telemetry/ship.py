@@ -130,7 +130,7 @@ class Shipper:
         if len(ready) > 1:
             self._turn += 1
         elif chosen.live and chosen.last - chosen.first > BEHIND_MAX:
-            self._outbox.renew()
+            await asyncio.to_thread(self._outbox.renew)
             self._log.info("records_behind", batches=chosen.last - chosen.first)
         return 0.0
 

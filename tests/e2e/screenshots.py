@@ -1,6 +1,7 @@
 """`python -m tests.e2e.screenshots`: pictures of every page of a running stack, for docs/panel.md and to look at."""
 
 import argparse
+import asyncio
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import orjson
-from playwright.sync_api import Browser, Page
+from playwright.async_api import Browser, Page
 
 from tests.e2e import browser
 
@@ -18,7 +19,12 @@ HEIGHT_PX = 900
 
 def pages(run: Mapping[str, Any], ids: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Names and addresses."""
-    yield "home", "/"
+    busy = "workspace=demo&range=1h"
+    yield "home", f"/?{busy}"
+    for tab in ("overview", "cost", "latency", "errors", "tokens"):
+        yield f"analytics-{tab}", f"/analytics?{busy}&tab={tab}"
+    yield "requests", f"/requests?{busy}"
+    yield "request", f"/requests?{busy}&open={ids['record']}"
     yield "configs", "/configs"
     yield "config", "/configs/default"
     yield "virtual-keys", "/virtual-keys"
@@ -55,53 +61,59 @@ def main(arguments: Sequence[str]) -> int:
         print(f"nothing runs in {options.state_dir}; start it with ./scripts/up", file=sys.stderr)
         return 1
     options.output.mkdir(parents=True, exist_ok=True)
-    with browser.chromium(path) as chromium:
-        for theme in options.theme or ["light"]:
-            for width in options.width or [1440]:
-                take(chromium, run, options.output, theme, width, options.page)
+    asyncio.run(_all(path, run, options))
     return 0
 
 
-def take(
+async def _all(path: str, run: Mapping[str, Any], options: argparse.Namespace) -> None:
+    async with browser.chromium(path) as chromium:
+        for theme in options.theme or ["light"]:
+            for width in options.width or [1440]:
+                await take(chromium, run, options.output, theme, width, options.page)
+
+
+async def take(
     chromium: Browser, run: Mapping[str, Any], folder: Path, theme: Any, width: int, only: Sequence[str] | None
 ) -> None:
-    context = chromium.new_context(viewport={"width": width, "height": HEIGHT_PX}, color_scheme=theme)
-    page = context.new_page()
+    context = await chromium.new_context(viewport={"width": width, "height": HEIGHT_PX}, color_scheme=theme)
+    page = await context.new_page()
     page.on("console", lambda message: print(f"{message.type}: {message.text}") if message.type == "error" else None)
     page.on("pageerror", lambda error: print(f"fault: {error}"))
     url = run["control_plane_url"]
-    page.goto(f"{url}/login")
-    shoot(page, folder, "login", theme, width, only)
-    page.get_by_label("E-mail address").fill(run["owner"]["email"])
-    page.locator("input[name=password]").fill(run["owner"]["password"])
-    page.get_by_role("button", name="Log in").click()
-    page.get_by_role("heading", name="Home").wait_for()
+    await page.goto(f"{url}/login")
+    await shoot(page, folder, "login", theme, width, only)
+    await page.get_by_label("E-mail address").fill(run["owner"]["email"])
+    await page.locator("input[name=password]").fill(run["owner"]["password"])
+    await page.get_by_role("button", name="Log in").click()
+    await page.get_by_role("heading", name="Home").wait_for()
     headers = {"authorization": f"Bearer {run['admin_key']}"}
-    api = chromium.new_context(extra_http_headers=headers).request
+    api = (await chromium.new_context(extra_http_headers=headers)).request
 
-    def first(noun: str) -> str:
-        id_: str = api.get(f"{url}/api/v1/{noun}?{urlencode({'limit': 1, 'sort': 'created_at'})}").json()["data"][0][
-            "id"
-        ]
-        return id_
+    async def first(noun: str, **query: str) -> str:
+        rows = (await (await api.get(f"{url}/api/v1/{noun}?{urlencode({'limit': 1, **query})}")).json())["data"]
+        return rows[0]["id"] if rows else ""
 
-    ids = {"gateway": first("gateways"), "workspace": first("workspaces")}
+    ids = {
+        "gateway": await first("gateways", sort="created_at"),
+        "workspace": await first("workspaces", sort="created_at"),
+        "record": await first("records", filter="fallbacks>0 status:2xx"),
+    }
     for name, address in pages(run, ids):
         if only and name not in only:
             continue
-        page.goto(url + address)
-        shoot(page, folder, name, theme, width, only)
-    context.close()
+        await page.goto(url + address)
+        await shoot(page, folder, name, theme, width, only)
+    await context.close()
 
 
-def shoot(page: Page, folder: Path, name: str, theme: str, width: int, only: Sequence[str] | None) -> None:
+async def shoot(page: Page, folder: Path, name: str, theme: str, width: int, only: Sequence[str] | None) -> None:
     if only and name not in only:
         return
-    page.get_by_role("heading", level=1).first.wait_for(timeout=SETTLE_MS_MAX)
-    page.wait_for_load_state("networkidle", timeout=SETTLE_MS_MAX)
-    page.wait_for_timeout(300)
+    await page.get_by_role("heading", level=1).first.wait_for(timeout=SETTLE_MS_MAX)
+    await page.wait_for_load_state("networkidle", timeout=SETTLE_MS_MAX)
+    await page.wait_for_timeout(300)
     file = folder / f"{name}-{width}-{theme}.png"
-    page.screenshot(path=file)
+    await page.screenshot(path=file)
     print(file)
 
 

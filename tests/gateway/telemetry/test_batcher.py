@@ -243,11 +243,23 @@ def test_a_disk_that_takes_nothing_for_a_while_makes_nothing_twice(bench: Bench)
     with no_writes(), capture_logs() as logs:
         for _ in range(4):
             bench.look()
-    assert [log["event"] for log in logs] == ["outbox_unavailable"]
+    assert [log["event"] for log in logs] == ["batches_not_made"]
     writer.record(*some_records(5, 10))
     bench.look()
     assert sorted(told(parcels(bench.outbox))[0]) == ids(some_records(15))
     assert sorted(bench.seen.ids) == ids(some_records(15))
+
+
+def test_a_folder_that_cannot_be_read_is_said_once_and_read_when_it_can_be(bench: Bench) -> None:
+    (bench.folder / "spool").write_bytes(b"in its place")
+    with capture_logs() as logs:
+        for _ in range(3):
+            bench.look()
+    assert [log["event"] for log in logs] == ["batches_not_made"]
+    (bench.folder / "spool").unlink()
+    SpoolWriter(bench.folder).record(a_record(1))
+    bench.look()
+    assert told(parcels(bench.outbox))[0] == [a_record(1).id]
 
 
 def test_the_ballast_is_made_when_there_is_room_and_once(bench: Bench) -> None:

@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -200,6 +201,17 @@ def test_one_process_has_it_at_a_time(tmp_path: Path) -> None:
     first.close()
     assert len(second.streams()) == 1
     second.close()
+
+
+def test_who_only_asks_what_waits_does_not_wait_for_long(outbox: Outbox) -> None:
+    """As a heartbeat does, while a large file is being checked."""
+    put(outbox, 1)
+    with ThreadPoolExecutor(1) as other:
+        other.submit(outbox._lock.acquire).result()
+        with pytest.raises(OutboxUnavailable, match="checked"):
+            outbox.waiting()
+        other.submit(outbox._lock.release).result()
+    assert outbox.waiting().records == 3
 
 
 def test_pages_that_are_free_go_back_to_the_disk(outbox: Outbox, tmp_path: Path) -> None:

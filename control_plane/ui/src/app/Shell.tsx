@@ -168,6 +168,7 @@ export function Shell() {
         shortcut="mod+K"
         nothingFound="Nothing by that name"
         highlightQuery
+        attributes={{ content: { "aria-label": "Palette" } }}
         scrollable
         maxHeight={420}
         searchProps={{

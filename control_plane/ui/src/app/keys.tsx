@@ -22,6 +22,15 @@ function typing(target: EventTarget | null): boolean {
   return target.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName);
 }
 
+/** What has the focus is pressed by Enter itself. */
+function pressesItself(event: KeyboardEvent): boolean {
+  if (event.key !== "Enter" && event.key !== " ") return false;
+  return (
+    event.target instanceof Element &&
+    event.target.closest("a, button, summary, [role='tab'], [role='option']") !== null
+  );
+}
+
 /** A dialog that is open has its own keys: those of the page behind it rest. */
 function covered(): boolean {
   return document.querySelector('[aria-modal="true"]') !== null;
@@ -45,15 +54,17 @@ export function KeysProvider({ children }: { children: ReactNode }) {
     let beforeAtMs = 0;
     function pressed(event: KeyboardEvent) {
       if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-      if (event.getModifierState("AltGraph") || typing(event.target) || covered()) return;
+      if (event.getModifierState("AltGraph") || typing(event.target) || pressesItself(event) || covered()) return;
       const sequence = event.timeStamp - beforeAtMs < SEQUENCE_MS && before ? `${before} ${event.key}` : "";
       // The newest first: what a page says goes before what the frame says.
       const known = registry
         .all()
         .reverse()
         .flatMap((group) => group.keys);
-      const found = known.find((key) => key.keys === sequence) ?? known.find((key) => key.keys === event.key);
-      before = sequence ? "" : event.key;
+      const second = known.find((key) => key.keys === sequence);
+      const found = second ?? known.find((key) => key.keys === event.key);
+      // What completes nothing may begin something.
+      before = second ? "" : event.key;
       beforeAtMs = event.timeStamp;
       if (!found) return;
       event.preventDefault();

@@ -3,8 +3,10 @@
 import {
   IconAddressBook,
   IconBuilding,
+  IconChartLine,
   IconHome,
   IconKey,
+  IconList,
   IconListDetails,
   IconLockAccess,
   IconPlugConnected,
@@ -29,6 +31,8 @@ export interface PageLink {
 
 export const PAGES: readonly PageLink[] = [
   { to: "/", label: "Home", group: "Observe", icon: IconHome, key: "h" },
+  { to: "/analytics", label: "Analytics", group: "Observe", icon: IconChartLine, key: "a" },
+  { to: "/requests", label: "Requests", group: "Observe", icon: IconList, key: "r" },
   { to: "/configs", label: "Configs", group: "Build", icon: IconRoute, key: "c" },
   { to: "/virtual-keys", label: "Virtual keys", group: "Connect", icon: IconLockAccess, key: "v" },
   { to: "/providers", label: "Providers", group: "Connect", icon: IconPlugConnected, key: "p" },
@@ -45,4 +49,4 @@ export const PAGES: readonly PageLink[] = [
 export const GROUPS = ["Observe", "Build", "Connect", "Govern"] as const;
 
 /** Pages about what happened in a time range; on the others the range says nothing and is not shown. */
-export const TIMED: readonly string[] = [];
+export const TIMED: readonly string[] = ["/analytics", "/requests"];

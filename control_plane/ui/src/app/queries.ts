@@ -1,11 +1,12 @@
 /** What the panel asks for in many places: the session, the workspaces, and any list page by page. */
 
 import { keepPreviousData, QueryClient, type QueryKey, queryOptions, useInfiniteQuery } from "@tanstack/react-query";
+import { useMemo } from "react";
 import { answer, api, rememberSession, type Schemas } from "@/api/client";
 import { asProblem, Problem } from "@/api/problem";
 
 const RETRIES_MAX = 2;
-const PAGE_ROWS = "100";
+const PAGE_ROWS = "200";
 
 export const queryClient = new QueryClient({
   defaultOptions: {
@@ -73,11 +74,15 @@ export function useRows<Row>(
     initialPageParam: "",
     getNextPageParam: (page) => page.next_cursor ?? undefined,
     placeholderData: keepPreviousData,
+    // Comparing thousands of rows with those before costs more than drawing the few that are seen.
+    structuralSharing: false,
     refetchInterval: options.refetchMs,
     enabled: options.enabled ?? true,
   });
+  const { data } = pages;
+  const rows = useMemo(() => data?.pages.flatMap((page) => page.data) ?? [], [data]);
   return {
-    rows: pages.data?.pages.flatMap((page) => page.data) ?? [],
+    rows,
     problem: pages.error ? asProblem(pages.error) : null,
     loading: pages.isPending,
     more: pages.hasNextPage ? () => void (pages.isFetchingNextPage || pages.fetchNextPage()) : null,

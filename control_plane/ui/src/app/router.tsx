@@ -35,6 +35,16 @@ const tree = rootRoute.addChildren([
     createRoute({ ...inside, path: "/", component: lazyRouteComponent(() => import("@/pages/Home"), "Home") }),
     createRoute({
       ...inside,
+      path: "/analytics",
+      component: lazyRouteComponent(() => import("@/pages/analytics/Analytics"), "Analytics"),
+    }),
+    createRoute({
+      ...inside,
+      path: "/requests",
+      component: lazyRouteComponent(() => import("@/pages/requests/Requests"), "Requests"),
+    }),
+    createRoute({
+      ...inside,
       path: "/configs",
       component: lazyRouteComponent(() => import("@/pages/configs/Configs"), "Configs"),
     }),

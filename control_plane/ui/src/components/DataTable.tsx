@@ -106,19 +106,17 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
   };
 
   const template = visible.map((column) => `minmax(${column.width}px, ${column.grow ?? column.width}fr)`).join(" ");
-  const minWidth = visible.reduce((sum, column) => sum + column.width + 20, 12);
+  const minWidth = visible.reduce((sum, column) => sum + column.width, 0);
   return (
     <div className={styles.frame}>
-      <div
-        className={styles.scroller}
-        ref={scroller}
-        onKeyDown={pressed}
-        role="grid"
-        aria-label={props.label}
-        aria-rowcount={more ? -1 : rows.length + 1}
-        tabIndex={-1}
-      >
-        <div className={styles.inner} style={{ minWidth }}>
+      <div className={styles.scroller} ref={scroller} onKeyDown={pressed} tabIndex={-1}>
+        <div
+          className={styles.inner}
+          style={{ minWidth }}
+          role="grid"
+          aria-label={props.label}
+          aria-rowcount={more ? -1 : rows.length + 1}
+        >
           <div role="row" className={styles.head} style={{ gridTemplateColumns: template }}>
             {visible.map((column) => (
               <Head key={column.id} column={column} sort={sort} onSort={onSort} />

@@ -102,7 +102,11 @@ export default function JsonCodeMirror(props: JsonEditorProps) {
             ? [
                 highlightActiveLine(),
                 lintGutter(),
-                linter((current) => (current.state.doc.length ? jsonParseLinter()(current) : [])),
+                linter((current) => {
+                  const { fault } = newest.current;
+                  const told = fault ? [placed(current.state, fault)] : [];
+                  return current.state.doc.length ? [...jsonParseLinter()(current), ...told] : told;
+                }),
                 autocompletion({ override: [(context) => complete(context, newest.current)], icons: false }),
               ]
             : [],

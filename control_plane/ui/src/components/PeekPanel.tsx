@@ -15,7 +15,8 @@ interface PeekPanelProps {
 export function PeekPanel({ title, note, acts, onClose, children }: PeekPanelProps) {
   useEffect(() => {
     function pressed(event: KeyboardEvent) {
-      const elsewhere = document.querySelector('[aria-modal="true"], [role="listbox"], [role="menu"]');
+      const layers = document.querySelectorAll('[aria-modal="true"], [role="listbox"], [role="menu"]');
+      const elsewhere = [...layers].some((layer) => layer.checkVisibility());
       if (event.key === "Escape" && !event.defaultPrevented && !elsewhere) onClose();
     }
     document.addEventListener("keydown", pressed);

@@ -1,15 +1,10 @@
-import { Badge } from "@mantine/core";
 import { IconAlertTriangle, IconCheck, IconCircleDashed, IconX } from "@tabler/icons-react";
+import styles from "@/components/State.module.css";
 import { spoken } from "@/lib/format";
 
-const TONES = {
-  good: { color: "green", icon: IconCheck },
-  warn: { color: "orange", icon: IconAlertTriangle },
-  bad: { color: "red", icon: IconX },
-  idle: { color: "gray", icon: IconCircleDashed },
-} as const;
+const ICONS = { good: IconCheck, warn: IconAlertTriangle, bad: IconX, idle: IconCircleDashed } as const;
 
-export type Tone = keyof typeof TONES;
+export type Tone = keyof typeof ICONS;
 
 const STATES: Record<string, Tone> = {
   active: "good",
@@ -32,10 +27,12 @@ const STATES: Record<string, Tone> = {
 
 /** A state in a word, an icon and a colour: never by colour alone. */
 export function State({ state, tone }: { state: string; tone?: Tone }) {
-  const { color, icon: Icon } = TONES[tone ?? STATES[state] ?? "idle"];
+  const shown = tone ?? STATES[state] ?? "idle";
+  const Icon = ICONS[shown];
   return (
-    <Badge color={color} leftSection={<Icon size={12} aria-hidden />} tt="none" fw={500}>
+    <span className={styles.state} data-tone={shown}>
+      <Icon size={12} aria-hidden />
       {spoken(state)}
-    </Badge>
+    </span>
   );
 }

@@ -93,3 +93,11 @@ export function span(ms: number): string {
   if (ms < 60 * DAY_MS) return `${Math.round(ms / DAY_MS)} d`;
   return `${Math.round(ms / (30 * DAY_MS))} months`;
 }
+
+/** Under a chart: the time of day, or the day where the chart spans several. */
+export function axisTime(moment: number, spanMs: number): string {
+  const at = new Date(moment);
+  const midnight = at.getHours() === 0 && at.getMinutes() === 0;
+  if (spanMs > 2 * DAY_MS || midnight) return `${at.getDate()} ${at.toLocaleString("en-GB", { month: "short" })}`;
+  return `${two(at.getHours())}:${two(at.getMinutes())}`;
+}

@@ -57,9 +57,10 @@ export function Gateways() {
     { id: "state", header: "State", width: 130, cell: (gateway) => <State {...health(gateway)} /> },
     {
       id: "nodes",
-      header: "Nodes connected",
+      header: "Nodes",
+      note: "Connected, of those enrolled",
       numeric: true,
-      width: 120,
+      width: 90,
       cell: (gateway) => `${gateway.nodes_connected} of ${gateway.nodes}`,
     },
     { id: "seen_at", header: "Last heartbeat", width: 120, cell: (gateway) => <When at={gateway.seen_at} /> },

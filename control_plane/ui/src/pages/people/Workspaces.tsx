@@ -104,7 +104,7 @@ export function Workspaces() {
         onOpen={open}
         empty={
           <EmptyState
-            title="No workspace you may see"
+            title={admin ? "No workspace yet" : "No workspace you may see"}
             acts={admin && <Button onClick={() => setMaking(true)}>Make one</Button>}
           >
             {admin ? "Make one for each team or product." : "Ask an administrator to give you a role in one."}

@@ -1,0 +1,140 @@
+"""What people do in the panel, and what becomes of it at the gateway."""
+
+import json
+from collections.abc import Mapping
+
+import pytest
+from aiohttp import ClientError, ClientSession
+from playwright.async_api import expect
+
+from chaos.stack import SIMULATOR, Stack, chat, free_ports
+from tests.e2e.panel import Panel
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def status(stack: Stack, key: str, body: Mapping[str, object], **headers: str) -> int:
+    """Of one call at the gateway; 0 without an answer."""
+    url = f"http://127.0.0.1:{stack.nodes[0].port}/v1/chat/completions"
+    told = {"authorization": f"Bearer {key}", **headers}
+    try:
+        async with ClientSession() as session, session.post(url, json=body, headers=told) as answer:
+            return answer.status
+    except ClientError:
+        return 0
+
+
+async def until_status(stack: Stack, wanted: int, key: str, body: Mapping[str, object], **headers: str) -> None:
+    """An edit is on its way for about a second."""
+
+    async def is_so() -> bool:
+        return await status(stack, key, body, **headers) == wanted
+
+    await stack.nodes[0].program.until(is_so)
+
+
+async def test_a_revoked_key_is_refused(panel: Panel, stack: Stack) -> None:
+    await panel.go("/api-keys?workspace=workspace-0", "API keys")
+    await panel.button("Make an API key").click()
+    dialog = panel.page.get_by_role("dialog")
+    await dialog.get_by_label("Name").fill("Short-lived")
+    await dialog.get_by_role("button", name="Make the key").click()
+    key = await panel.secret()
+    await panel.button("I have stored it").click()
+    await until_status(stack, 200, key, chat(model="@simulator/sim-chat"))
+    await panel.row("Short-lived").click()
+    await panel.button("Change").click()
+    await panel.page.get_by_role("menuitem", name="Revoke…").click()
+    await panel.button("Revoke for good").click()
+    await panel.dialog_gone()
+    await until_status(stack, 401, key, chat(model="@simulator/sim-chat"))
+    await expect(panel.row("Short-lived").get_by_text("revoked")).to_be_visible()
+
+
+async def test_a_fallback_rescues_what_a_broken_provider_would_lose(panel: Panel, stack: Stack) -> None:
+    workspace, secret = stack.workspaces[0], stack.simulator_key.reveal_text()
+    body = {"slug": "primary", "name": "Primary", "provider": SIMULATOR, "credential": {"api_key": secret}}
+    await stack.api.post(f"{workspace.path}/virtual-keys", body)
+
+    # Written in the editor, with a mistake first: it is told where it stands.
+    await panel.go("/configs?workspace=workspace-0", "Configs")
+    await panel.button("Write a config").click()
+    dialog = panel.page.get_by_role("dialog")
+    await dialog.get_by_label("Slug").fill("rescue")
+    await dialog.get_by_role("button", name="Save and edit").click()
+    await panel.heading("rescue")
+    wrong = {"strategy": {"mode": "fallback"}, "targets": [{"virtual_key": "primary"}, {"virtual_key": "nowhere"}]}
+    editor = panel.page.get_by_role("textbox", name="Config as JSON")
+    await editor.fill(json.dumps(wrong, indent=2))
+    await panel.button("Save").click()
+    await expect(panel.page.get_by_role("alert")).to_contain_text("/body/targets/1/virtual_key")
+    await expect(panel.page.locator(".cm-lintRange-error")).to_contain_text("nowhere")
+    await editor.fill(json.dumps(wrong, indent=2).replace("nowhere", SIMULATOR))
+    await panel.button("Save").click()
+    await expect(panel.button("Save")).to_be_disabled()
+
+    # Broken: from now on nobody answers where the first target is.
+    await panel.go("/virtual-keys?workspace=workspace-0", "Virtual keys")
+    await panel.row("Primary").click()
+    await panel.button("Change").click()
+    await panel.page.get_by_role("menuitem", name="Edit", exact=False).click()
+    await dialog.get_by_label("API key").fill(secret)
+    await dialog.get_by_label("Base URL").fill(f"http://127.0.0.1:{free_ports(1)[0]}/v1")
+    await dialog.get_by_role("button", name="Save").click()
+    await panel.dialog_gone()
+    await until_status(stack, 502, workspace.api_key, chat(), **{"x-portkey-virtual-key": "primary"})
+    await until_status(stack, 200, workspace.api_key, chat(), **{"x-portkey-config": "rescue"})
+
+    await panel.go("/requests?workspace=workspace-0&filter=fallbacks>0+status:200", "Requests")
+    row = panel.row("rescued").first
+    await expect(row).to_be_visible()
+    await row.click()
+    details = panel.page.get_by_role("complementary", name="Details")
+    await expect(details).to_contain_text("1 target was given up for the next")
+    await expect(details).to_contain_text("Attempts (2)")
+    await expect(details.get_by_role("link", name="rescue")).to_be_visible()
+
+
+async def test_an_invitation_lets_somebody_in_and_shows_them_their_workspace_alone(panel: Panel, stack: Stack) -> None:
+    await panel.go("/members", "Members")
+    await panel.button("Invite somebody").click()
+    dialog = panel.page.get_by_role("dialog")
+    await dialog.get_by_label("E-mail address").fill("guest@example.com")
+    await dialog.get_by_role("button", name="Make the link").click()
+    link = await panel.secret()
+    assert panel.page.context.browser is not None
+    async with Panel.open(panel.page.context.browser, stack.control_plane_url) as guest:
+        await guest.page.goto(link)
+        await guest.page.get_by_label("Your name").fill("Guest")
+        await guest.page.locator("input[type=password]").fill("correct horse battery")
+        await guest.button("Join").click()
+        await guest.heading("Home")
+        pages = guest.page.get_by_role("navigation", name="Pages")
+        await expect(pages.get_by_role("link", name="API keys")).to_be_visible()
+        await expect(pages.get_by_role("link", name="Members")).to_have_count(0)
+        await expect(pages.get_by_role("link", name="Gateways")).to_have_count(0)
+        guest.check()
+
+
+async def test_an_address_brings_a_screen_back(panel: Panel) -> None:
+    await panel.go("/models", "Models & prices")
+    box = panel.page.get_by_label("Filter", exact=True)
+    await box.fill("provider:openai type:chat")
+    await box.press("Enter")
+    await panel.page.get_by_role("button", name="Model").first.click()
+    await panel.row("openai").first.click()
+    await expect(panel.page.get_by_role("complementary", name="Details")).to_be_visible()
+    address = panel.page.url
+    shown = await panel.page.get_by_role("row").all_inner_texts()
+    await panel.page.goto("about:blank")
+    await panel.page.goto(address)
+    await expect(panel.page.get_by_role("complementary", name="Details")).to_be_visible()
+    assert await panel.page.get_by_role("row").all_inner_texts() == shown
+
+
+async def test_what_is_refused_says_what_where_and_which_request(panel: Panel) -> None:
+    await panel.go("/configs/never-was?workspace=workspace-0")
+    alert = panel.page.get_by_role("alert")
+    await expect(alert).to_contain_text("never-was")
+    await expect(alert).to_contain_text("rq_")
+    await expect(alert.get_by_role("button", name="Copy request id")).to_be_visible()
