@@ -95,6 +95,7 @@ def test_a_statement_ends_with_a_semicolon_at_the_end_of_a_line() -> None:
 
 
 async def test_how_long_rows_are_kept_follows_the_settings(tables: ClickHouse) -> None:
+    assert await hold(tables, Retention(), PLAIN) == ["record_minute"], "the fixture keeps minutes longer"
     assert await hold(tables, Retention(), PLAIN) == []
     changed = Retention(record_days=10, minute_days=3, hour_days=20)
     assert sorted(await hold(tables, changed, PLAIN)) == ["record", "record_hour", "record_minute", "record_spread"]
