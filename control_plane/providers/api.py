@@ -1,5 +1,6 @@
 """`/api/v1/providers`: the built-in providers, and the organisation's own."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -14,8 +15,9 @@ from control_plane.references import require_unused_provider
 from control_plane.snapshots.change import Changes
 from control_plane.web.listing import Page
 from control_plane.web.route import Body, Call, Route, View
+from shared.models.credential import CredentialForm
 from shared.models.noun import Kind
-from shared.models.provider import AuthHeader, BaseUrl, Dialect, Door, LimitName, Provider
+from shared.models.provider import AuthHeader, Dialect, Door, HeaderName, HeaderText, LimitName, Provider, TemplateUrl
 from shared.protocol.resource import organisation_shard
 
 _PATH = "/api/v1/providers"
@@ -25,6 +27,7 @@ ProviderName = Annotated[str, StringConstraints(strip_whitespace=True, min_lengt
 Prefix = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]{0,32}$")]
 """Its last space counts."""
 Doors = Annotated[tuple[Door, ...], Field(min_length=1, max_length=20)]
+Headers = Annotated[Mapping[HeaderName, HeaderText], Field(max_length=20)]
 ModelNames = Annotated[
     tuple[Annotated[str, StringConstraints(min_length=1, max_length=300)], ...], Field(max_length=1_000)
 ]
@@ -39,7 +42,12 @@ class ProviderCreate(_ProviderBody):
     """What callers name: `x-portkey-provider: id`."""
     name: ProviderName
     dialect: Dialect = "openai"
-    base_url: BaseUrl
+    base_url: TemplateUrl
+    """`{field}` in it stands for that word of each credential, such as a region."""
+    credential: CredentialForm = "api_key"
+    """What its credentials consist of; `GET …/credential-schema` tells the fields."""
+    headers: Headers = {}
+    """Sent with each request, unless the caller's own header of that name goes on."""
     auth_header: AuthHeader = "authorization"
     auth_prefix: Prefix = "Bearer "
     stream_usage: StrictBool = True
@@ -55,7 +63,9 @@ class ProviderUpdate(_ProviderBody):
 
     name: ProviderName | None = None
     dialect: Dialect | None = None
-    base_url: BaseUrl | None = None
+    base_url: TemplateUrl | None = None
+    credential: CredentialForm | None = None
+    headers: Headers | None = None
     auth_header: AuthHeader | None = None
     auth_prefix: Prefix | None = None
     stream_usage: StrictBool | None = None
@@ -70,6 +80,8 @@ class ProviderView(View):
     name: str
     dialect: str
     base_url: str
+    credential: str = "api_key"
+    headers: Mapping[str, str] = {}
     auth_header: str
     auth_prefix: str
     stream_usage: bool

@@ -15,10 +15,11 @@ from control_plane.known_providers import KnownProviders
 from control_plane.references import require_allowed_provider, require_unused_virtual_key, require_workspace
 from control_plane.snapshots.change import Change, Changes
 from control_plane.virtual_keys import store
-from control_plane.virtual_keys.credentials import parse_credential, schema
+from control_plane.virtual_keys.credentials import parse_credential
 from control_plane.web.listing import Page
 from control_plane.web.route import Body, Call, Route, View
 from shared.crypto.secret import Secret
+from shared.models.credential import schema
 from shared.models.noun import Id, Kind, Slug
 from shared.models.provider import BaseUrl, Provider
 from shared.models.virtual_key import VirtualKey
@@ -163,7 +164,7 @@ class VirtualKeys:
             provider = await self._known.find(connection, organisation, id_)
         if provider is None:
             raise NotFound(f"no provider {id_!r}")
-        return CredentialSchema(provider=id_, json_schema=schema(provider.dialect))
+        return CredentialSchema(provider=id_, json_schema=schema(provider.credential))
 
     async def create(self, call: Call) -> VirtualKeyView:
         body = call.parsed(VirtualKeyCreate)
@@ -177,7 +178,7 @@ class VirtualKeys:
         await require_workspace(connection, organisation, workspace)
         provider = await self._provider(connection, organisation, body.provider)
         await require_allowed_provider(connection, organisation, workspace, provider.id, "/provider")
-        credential = parse_credential(provider.dialect, body.credential)
+        credential = parse_credential(provider.credential, body.credential)
         id_, shard = self._ids.new("vk"), workspace_shard(workspace)
         travelling = await change.seal_credential(shard, id_, credential)
         row = await store.insert(
@@ -213,7 +214,7 @@ class VirtualKeys:
         shard = workspace_shard(workspace)
         if body.credential is not None:
             provider = await self._provider(connection, organisation, before.provider)
-            credential = parse_credential(provider.dialect, body.credential)
+            credential = parse_credential(provider.credential, body.credential)
             await store.replace_credential(
                 connection,
                 organisation,

@@ -18,14 +18,15 @@ from gateway.providers.base import (
     Door,
     Place,
     Provider,
+    ProviderKey,
     StreamReader,
     Translated,
     Untranslatable,
     Usage,
+    address,
     request_headers,
 )
 from gateway.providers.estimate import input_tokens, settled
-from shared.crypto.secret import Secret
 
 
 class Spoken:
@@ -47,16 +48,17 @@ class Spoken:
         return self._dialect.user(body)
 
 
-class InChat:
+class InChat(Provider):
     """For a provider that does not speak the dialect."""
 
     def __init__(self, dialect: Translation, provider: Provider) -> None:
         self._dialect = dialect
         self._provider = provider
         self._chat: Call | None = None
+        self.stream_type = provider.stream_type
 
     def request(
-        self, call: Call, place: Place, key: Secret | None, overrides: Mapping[str, Any], model: str
+        self, call: Call, place: Place, key: ProviderKey | None, overrides: Mapping[str, Any], model: str
     ) -> Translated:
         fields = self._dialect.fields
         asked = {**call.body, **{name: value for name, value in overrides.items() if name in fields}, "model": model}
@@ -68,7 +70,7 @@ class InChat:
             return Translated(target="", headers=b"", body=b"", answer=orjson.dumps(own))
         rest = {name: value for name, value in overrides.items() if name not in fields}
         translated = self._provider.request(self._chat, place, key, {**rest, "model": model}, model)
-        return replace(translated, left_out=chat.left_out)
+        return replace(translated, left_out=translated.left_out | chat.left_out)
 
     def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage]:
         chat, usage = self._provider.answer(self._asked(), body)
@@ -83,15 +85,15 @@ class InChat:
             self._provider.stream(chat), self._dialect.events(call.body, lambda: input_tokens(chat))
         )
 
-    def error(self, provider: str, status: int, content_type: str, body: bytes) -> bytes:
-        return _shaped(self._dialect, self._provider.error(provider, status, content_type, body), status)
+    def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> bytes:
+        return _shaped(self._dialect, self._provider.error(provider, status, headers, body), status)
 
     def _asked(self) -> Call:
         assert self._chat is not None, "an answer comes after its request"
         return self._chat
 
 
-class Native:
+class Native(Provider):
     """For a provider that speaks the dialect itself."""
 
     def __init__(self, dialect: Translation, provider: Provider) -> None:
@@ -99,13 +101,15 @@ class Native:
         self._provider = provider
 
     def request(
-        self, call: Call, place: Place, key: Secret | None, overrides: Mapping[str, Any], model: str
+        self, call: Call, place: Place, key: ProviderKey | None, overrides: Mapping[str, Any], model: str
     ) -> Translated:
         changes = dict(overrides)
         if call.body.get("model") != model:
             changes["model"] = model
+        origin, prefix = address(place, key)
         return Translated(
-            target=place.prefix + self._dialect.path,
+            target=prefix + self._dialect.path,
+            origin=origin,
             headers=request_headers(call, place, key),
             body=_changed(call.body, changes) if changes else call.raw,
         )
@@ -124,8 +128,8 @@ class Native:
     def stream(self, call: Call) -> StreamReader:
         return NativeStream(call, self._dialect.watch(), self._dialect.events(call.body, lambda: 0))
 
-    def error(self, provider: str, status: int, content_type: str, body: bytes) -> bytes:
-        return _shaped(self._dialect, self._provider.error(provider, status, content_type, body), status)
+    def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> bytes:
+        return _shaped(self._dialect, self._provider.error(provider, status, headers, body), status)
 
 
 def _shaped(dialect: Translation, error: bytes, status: int) -> bytes:

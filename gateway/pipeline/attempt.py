@@ -12,6 +12,7 @@ from gateway.errors import Code, GatewayError
 from gateway.pipeline.breaker import Breakers
 from gateway.pipeline.budget import RetryBudget
 from gateway.pipeline.exchange import Attempt, Exchange, Headers
+from gateway.pipeline.grants import Grants
 from gateway.pipeline.pause import PAUSES_S_MAX, pause_s
 from gateway.pipeline.resolve import effective_model
 from gateway.pipeline.shape import shaped
@@ -20,6 +21,7 @@ from gateway.providers.base import (
     BrokenAnswer,
     Call,
     Provider,
+    ProviderKey,
     StreamReader,
     Translated,
     Untranslatable,
@@ -46,6 +48,7 @@ HELD_BYTES_MAX = 64 * 1024
 HELD_S_MAX = 10.0
 """What of a stream comes before its content is held back so far and so long, while it can still be taken back."""
 
+JSON: Mapping[str, str] = {"content-type": "application/json"}
 _WITHOUT_BODY = frozenset({204, 205, 304})
 """Statuses that HTTP gives no body: one of them with an error in it would be read as the start of the next answer."""
 
@@ -90,7 +93,17 @@ class Waits:
 
 
 class Attempts:
-    __slots__ = ("_answer_bytes_max", "_breakers", "_budget", "_chance", "_client", "_clock", "_sleep", "_waits")
+    __slots__ = (
+        "_answer_bytes_max",
+        "_breakers",
+        "_budget",
+        "_chance",
+        "_client",
+        "_clock",
+        "_grants",
+        "_sleep",
+        "_waits",
+    )
 
     def __init__(
         self,
@@ -105,6 +118,7 @@ class Attempts:
     ) -> None:
         """`chance` and `sleep` are for the pauses between retries."""
         self._client = client
+        self._grants = Grants(client, clock)
         self._waits = waits
         self._answer_bytes_max = answer_bytes_max
         self._clock = clock
@@ -209,7 +223,10 @@ class Attempts:
         adapter = target.adapter if call.dialect is None else call.dialect.between(target.adapter, target.place)
         response: UpstreamResponse | None = None
         try:
-            request = self._request(adapter, target, attempt.model, call, exchange, deadlines)
+            key = _key(target)
+            if key is not None and (wanted := target.adapter.exchange(key)) is not None:
+                key = await self._grants.key(wanted, target, deadlines)
+            request = self._request(adapter, target, key, attempt.model, call, exchange, deadlines)
             if isinstance(request, Whole):
                 return request
             attempt.sent = True
@@ -217,7 +234,7 @@ class Attempts:
             attempt.status = response.status
             return await self._reply(adapter, target, call, response, attempt, final=final)
         except UpstreamError as error:
-            attempt.sent = not isinstance(error, _UNSENT)
+            attempt.sent = attempt.sent and not isinstance(error, _UNSENT)
             raise _failed(attempt, self._renamed(error, target, now_s)) from error
         except BrokenAnswer as error:
             if response is not None:
@@ -256,13 +273,16 @@ class Attempts:
         )
 
     def _request(
-        self, adapter: Provider, target: Target, model: str, call: Call, exchange: Exchange, deadlines: Deadlines
+        self,
+        adapter: Provider,
+        target: Target,
+        key: ProviderKey | None,
+        model: str,
+        call: Call,
+        exchange: Exchange,
+        deadlines: Deadlines,
     ) -> UpstreamRequest | Whole:
         """What is sent; or the answer, where nobody has to be asked."""
-        try:
-            key = target.credential.key() if target.credential is not None else None
-        except CredentialUnavailable as error:
-            raise GatewayError(Code.CREDENTIAL_UNAVAILABLE, str(error)) from None
         try:
             overrides = target.overrides or {}
             if target.handling is not AS_IT_COMES:
@@ -274,15 +294,19 @@ class Attempts:
         except Untranslatable as error:
             code = Code.PARAMETER_UNSUPPORTED if error.unsupported else Code.BODY_INVALID
             raise GatewayError(code, str(error), param=error.pointer) from None
-        if call.dialect is not None:
-            exchange.notes = _notes(translated)
-            if translated.answer is not None:
-                return Whole(target, OwnAnswer(), 200, translated.answer, None)
+        exchange.notes = _notes(translated) if translated.left_out or translated.answer is not None else None
+        if translated.answer is not None:
+            return Whole(target, OwnAnswer(), 200, translated.answer, None)
+        origin = translated.origin or target.place.origin
         headers = translated.headers
         if "user-agent" in target.handling.forward_headers and "user-agent" in exchange.headers:
             headers = headers.replace(USER_AGENT, b"", 1)
+        if translated.signer is not None:
+            headers += translated.signer.sign(
+                "POST", origin, translated.target, headers, translated.body, self._clock.wall_ms()
+            )
         return UpstreamRequest(
-            origin=target.place.origin,
+            origin=origin,
             method="POST",
             target=translated.target,
             headers=headers,
@@ -307,9 +331,9 @@ class Attempts:
         if not 200 <= status < 300:
             attempt.retry_after = response.headers.get("retry-after")
             body = await response.read(ERROR_BODY_BYTES_MAX)
-            shaped_error = adapter.error(target.place.provider, status, content_type, body)
+            shaped_error = adapter.error(target.place.provider, status, response.headers, body)
             return Whole(target, response, status, shaped_error, None)
-        if call.stream and content_type.lower().startswith("text/event-stream"):
+        if call.stream and content_type.lower().startswith(adapter.stream_type):
             return await self._stream(adapter, target, call, response, attempt, final=final)
         body, usage = adapter.answer(call, await response.read(self._answer_bytes_max))
         return Whole(target, response, status, body, usage)
@@ -345,7 +369,7 @@ class Attempts:
             return reply
         response.abort()
         attempt.status = failure.status
-        body = adapter.error(target.place.provider, failure.status, "application/json", failure.body)
+        body = adapter.error(target.place.provider, failure.status, JSON, failure.body)
         return Whole(target, response, failure.status, body, None)
 
     def _renamed(self, error: UpstreamError, target: Target, began_s: float) -> GatewayError:
@@ -364,6 +388,14 @@ class Failed(GatewayError):
 
 class Unanswered(Failed):
     """It did not answer at all: there was no connection, or it was lost."""
+
+
+def _key(target: Target) -> ProviderKey | None:
+    """Raises GatewayError."""
+    try:
+        return target.credential.key() if target.credential is not None else None
+    except CredentialUnavailable as error:
+        raise GatewayError(Code.CREDENTIAL_UNAVAILABLE, str(error)) from None
 
 
 def _notes(translated: Translated) -> Headers:

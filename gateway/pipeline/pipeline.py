@@ -42,6 +42,7 @@ class Pipeline:
                 self._records.name(exchange)
                 require_scope(caller, "completions.write")
                 call = exchange.call = read_call(exchange.door, exchange.headers, exchange.body)
+                call.created_s = self._clock.wall_ms() // 1_000
                 resolved = resolve(exchange.headers, call, caller)
                 exchange.way, exchange.config = resolved.way, resolved.config
                 plan = self._plan(resolved, exchange, call, caller)

@@ -3,17 +3,24 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Protocol
 
-from gateway.upstream.messages import Origin
+from gateway.upstream.messages import Origin, parse_origin
 from shared.crypto.secret import Secret
+from shared.models.credential import ApiKeyForm, Form, OptionalApiKeyForm
+from shared.models.provider import TEMPLATE_FIELD
 
 USER_AGENT = b"user-agent: gatehouse\r\n"
 """The line that says who calls; a config can have the caller's own go on in its place."""
 
 
+EVENT_STREAM = "text/event-stream"
 _PLAIN = b"content-type: application/json\r\naccept: application/json\r\n" + USER_AGENT
 _STREAM = b"content-type: application/json\r\naccept: text/event-stream\r\n" + USER_AGENT
+
+ProviderKey = Secret | Form
+"""A provider's credential, opened: what goes into one header, or the fields of any other form."""
 
 
 class Door(StrEnum):
@@ -39,6 +46,8 @@ class Call:
     """Allowed request headers, as a ready block."""
     dialect: "Dialect | None" = None
     """What its door speaks, if that is neither chat nor one of its siblings in OpenAI's own shapes."""
+    created_s: int = 0
+    """When it came, in Unix time: for answers whose provider says no time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +65,10 @@ class Place:
     """What the host calls the most tokens that a chat's answer may have."""
     cache_hints: bool = False
     """Whether parts of a chat may carry advice on what the host should keep in its cache."""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """Name, and whole line, of what is sent with each request unless the caller's own goes on."""
+    template: str = ""
+    """A base URL with places for words of the credential; `origin` and `prefix` are then no address yet."""
 
 
 @dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
@@ -82,12 +95,53 @@ class Translated:
     """A request in the provider's dialect."""
 
     target: str
+    """Path and query."""
     headers: bytes
     body: bytes
+    origin: Origin | None = None
+    """Where it goes, if the credential has a say in that; None: to the place's own."""
+    signer: "Signer | None" = None
     answer: bytes | None = None
     """The answer itself, where nobody has to be asked for it."""
     left_out: frozenset[str] = frozenset()
     """Advice in the request that this provider cannot be given. It changes no answer; the caller is told."""
+
+
+class Signer(Protocol):
+    """Says who calls in words of which each request has its own (pure)."""
+
+    def sign(self, method: str, origin: Origin, target: str, headers: bytes, body: bytes, now_ms: int) -> bytes:
+        """The header lines to put behind `headers`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a credential was exchanged for."""
+
+    key: ProviderKey
+    expires_at_ms: int
+
+
+class GrantRefused(Exception):
+    """The credential was not taken. The message goes to the caller: why, and no secret."""
+
+
+class Exchange(Protocol):
+    """How a stored credential becomes the short-lived one that calls carry (pure)."""
+
+    @property
+    def name(self) -> str:
+        """The same for the same credential, and for no other: a digest."""
+        ...
+
+    def request(self, now_ms: int) -> Translated:
+        """A POST whose `origin` says where it goes."""
+        ...
+
+    def grant(self, status: int, body: bytes, now_ms: int) -> Grant:
+        """What the answer grants. Raises GrantRefused."""
+        ...
 
 
 class Untranslatable(ValueError):
@@ -156,10 +210,17 @@ class StreamReader(Protocol):
 
 
 class Provider(Protocol):
-    """An adapter: one for each dialect."""
+    """An adapter: one for each dialect. What most of them have in common stands here, for those that derive from it."""
+
+    stream_type: str = EVENT_STREAM
+    """What the content type of its streams begins with; a 2xx of another type is a whole answer."""
+
+    def exchange(self, key: ProviderKey) -> Exchange | None:  # noqa: ARG002 - most keys are sent as they are
+        """How a credential is made one that calls can carry; None: it is one."""
+        return None
 
     def request(
-        self, call: Call, place: Place, key: Secret | None, overrides: Mapping[str, Any], model: str
+        self, call: Call, place: Place, key: ProviderKey | None, overrides: Mapping[str, Any], model: str
     ) -> Translated:
         """Raises Untranslatable."""
         ...
@@ -173,8 +234,8 @@ class Provider(Protocol):
 
     def stream(self, call: Call) -> StreamReader: ...
 
-    def error(self, provider: str, status: int, content_type: str, body: bytes) -> bytes:
-        """A provider's error in our shape (reference/portkey.md 2.6)."""
+    def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> bytes:
+        """A provider's error in our shape (reference/portkey.md 2.6). `headers`: the answer's, names in lower case."""
         ...
 
 
@@ -198,9 +259,43 @@ class Dialect(Protocol):
         ...
 
 
-def request_headers(call: Call, place: Place, key: Secret | None) -> bytes:
-    """What is said to a provider of a call with a body of JSON, its key among it."""
+def key_of(form: Form) -> ProviderKey | None:
+    """A credential as adapters take it: of a form that is one key and nothing else, that key."""
+    return form.api_key if isinstance(form, ApiKeyForm | OptionalApiKeyForm) else form
+
+
+def request_headers(call: Call, place: Place, key: ProviderKey | None) -> bytes:
+    """What is said to a provider of a call with a body of JSON, its key among it if it goes into one header."""
     headers = (_STREAM if call.stream else _PLAIN) + call.forwarded
-    if key is not None:
+    for name, line in place.headers:
+        if not _has(headers, name):
+            headers += line
+    if isinstance(key, Secret):
         headers += b"%b: %b%b\r\n" % (place.auth_header, place.auth_prefix, key.reveal())
     return headers
+
+
+def _has(headers: bytes, name: bytes) -> bool:
+    return b"\r\n%b:" % name in headers
+
+
+def address(place: Place, key: ProviderKey | None) -> tuple[Origin | None, str]:
+    """Origin (None: the place's own) and path prefix for a credential. Raises Untranslatable."""
+    if not place.template:
+        return None, place.prefix
+    return _filled(place.template, tuple(key.words().items()) if isinstance(key, Form) else ())
+
+
+@lru_cache(maxsize=4_096)
+def _filled(template: str, words: tuple[tuple[str, str], ...]) -> tuple[Origin, str]:
+    found = dict(words)
+    missing = [name for name in TEMPLATE_FIELD.findall(template) if name not in found]
+    if missing:
+        raise Untranslatable(
+            f"the provider's address needs `{missing[0]}`, which its credential does not say; "
+            "use a virtual key that does, or one with a base URL of its own"
+        )
+    try:
+        return parse_origin(TEMPLATE_FIELD.sub(lambda field: found[field[1]], template))
+    except ValueError as error:
+        raise Untranslatable(f"the provider's address cannot be called: {error}") from None

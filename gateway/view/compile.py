@@ -14,18 +14,20 @@ from pydantic import ValidationError
 
 from gateway.errors import GatewayError
 from gateway.providers.base import Provider as Adapter
+from gateway.providers.base import ProviderKey, key_of
 from gateway.view.plan import Names, compile_route, place_at, place_of
 from gateway.view.route import Credential, CredentialUnavailable
 from gateway.view.view import Caller, ConfigEntry, ConfigView, ProviderView, VirtualKeyView, WorkspaceView
 from shared.crypto.secret import Secret
 from shared.models.api_key import ApiKey
 from shared.models.config import Config, ConfigError, parse_config
+from shared.models.credential import FORMS, CredentialForm
 from shared.models.model import Model
 from shared.models.noun import Kind, Noun
 from shared.models.organisation import Organisation
 from shared.models.price import OwnPrice, Price
 from shared.models.provider import Provider
-from shared.models.virtual_key import VirtualKey, fits_a_header
+from shared.models.virtual_key import VirtualKey
 from shared.models.workspace import Workspace
 from shared.pricing import PriceTable
 from shared.protocol.envelope import EnvelopeError
@@ -230,7 +232,7 @@ class _Build:
         return groups
 
     def _compile_providers(self, built_in: Mapping[str, Provider]) -> dict[str, ProviderView]:
-        views = {id_: ProviderView(place_of(row), self._adapters[row.dialect]) for id_, row in built_in.items()}
+        views = {id_: _provider_view(row, self._adapters) for id_, row in built_in.items()}
         for refusal in self._refusals:
             if refusal.kind == Kind.PROVIDER:
                 # Keys stored for the refused row's host must not go to the built-in one of the same name.
@@ -246,7 +248,7 @@ class _Build:
         row = entry.noun
         assert isinstance(row, Provider)
         try:
-            return ProviderView(place_of(row), self._adapters[row.dialect], row.models)
+            return _provider_view(row, self._adapters)
         except ValueError as error:
             raise _Unusable("base_url_invalid", str(error)) from None
 
@@ -317,7 +319,7 @@ class _Build:
             slug=noun.slug,
             place=place,
             adapter=provider.adapter,
-            credential=_credential(self._opener, entry.resource, noun),
+            credential=_credential(self._opener, entry.resource, noun, provider.credential_form),
             models=None if noun.models is None else frozenset(noun.models),
         )
 
@@ -377,21 +379,25 @@ def _check_slug(slug: str, taken: Container[str]) -> None:
         raise _Unusable("slug_taken", f"another one in this workspace has the slug {slug!r}")
 
 
-def _credential(opener: Opener, resource: SealedResource, virtual_key: VirtualKey) -> Credential:
-    def open_() -> Secret:
+def _credential(opener: Opener, resource: SealedResource, virtual_key: VirtualKey, form: CredentialForm) -> Credential:
+    def open_() -> ProviderKey | None:
         try:
-            opened = opener.open_credential(resource, virtual_key.credential)
-            key = Secret(orjson.loads(opened.reveal())["api_key"].encode())
-            if fits_a_header(key):
-                return key
-            reason = "its api_key cannot stand in a header"
+            inside = opener.open_credential(resource, virtual_key.credential)
+            return key_of(FORMS[form].model_validate(orjson.loads(inside.reveal())))
         except EnvelopeError as error:
-            reason = error.code
-        except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
-            reason = "it holds no api_key"
+            reason: str = error.code
+        except orjson.JSONDecodeError:
+            reason = "it is not JSON"
+        except ValidationError as error:
+            reason = _where(error)
         raise CredentialUnavailable(f"the credential of @{virtual_key.slug} cannot be used: {reason}")
 
     return Credential(open_)
+
+
+def _provider_view(row: Provider, adapters: Mapping[str, Adapter]) -> ProviderView:
+    """Raises ValueError if its base URL is none we call."""
+    return ProviderView(place_of(row), adapters[row.dialect], row.models, row.credential)
 
 
 def _caller(noun: ApiKey, workspace: WorkspaceView) -> Caller:

@@ -26,6 +26,7 @@ from shared.crypto.secret import Secret
 from shared.field_path import parse_path
 from shared.models import strategy
 from shared.models.config import ConfigBody, slug_in
+from shared.models.provider import TEMPLATE_FIELD
 from shared.models.provider import Provider as ProviderRow
 from shared.models.strategy import RETRIES_MAX, Mode
 from shared.query import parse_key, parse_query
@@ -214,12 +215,14 @@ def place_at(place: Place, base_url: str) -> Place:
         origin, prefix = parse_origin(base_url)
     except ValueError as error:
         raise GatewayError(Code.CONFIG_INVALID, f"the custom host cannot be called: {error}") from None
-    return replace(place, origin=origin, prefix=prefix.rstrip("/"))
+    return replace(place, origin=origin, prefix=prefix.rstrip("/"), template="")
 
 
 def place_of(row: ProviderRow) -> Place:
     """A provider row, compiled. Raises ValueError if its base URL is none we call."""
-    origin, prefix = parse_origin(row.base_url)
+    templated = TEMPLATE_FIELD.search(row.base_url) is not None
+    # What stands for a word of the credential is no address yet; it names the place all the same.
+    origin, prefix = parse_origin(TEMPLATE_FIELD.sub(lambda field: field[1].replace("_", "-"), row.base_url))
     return Place(
         provider=row.id,
         origin=origin,
@@ -230,4 +233,8 @@ def place_of(row: ProviderRow) -> Place:
         limit_name=row.limit_name,
         cache_hints=row.cache_hints,
         doors=frozenset(Door(door) for door in row.doors),
+        headers=tuple(
+            (name.encode("ascii"), f"{name}: {value}\r\n".encode("ascii")) for name, value in row.headers.items()
+        ),
+        template=row.base_url if templated else "",
     )

@@ -6,8 +6,7 @@ from itertools import accumulate
 from typing import Any
 
 from gateway.errors import GatewayError
-from gateway.providers.base import Place, Provider
-from shared.crypto.secret import Secret
+from gateway.providers.base import Place, Provider, ProviderKey
 from shared.field_path import FieldPath
 from shared.query import Key, Query
 
@@ -15,16 +14,17 @@ from shared.query import Key, Query
 class Credential:
     """A provider credential that is opened at first use, and then kept in memory only."""
 
-    __slots__ = ("_key", "_open")
+    __slots__ = ("_is_open", "_key", "_open")
 
-    def __init__(self, open_: Callable[[], Secret]) -> None:
+    def __init__(self, open_: Callable[[], ProviderKey | None]) -> None:
         self._open = open_
-        self._key: Secret | None = None
+        self._is_open = False
+        self._key: ProviderKey | None = None
 
-    def key(self) -> Secret:
-        """The provider's API key. Raises CredentialUnavailable if the envelope does not open."""
-        if self._key is None:
-            self._key = self._open()
+    def key(self) -> ProviderKey | None:
+        """As adapters take it; None: the host wants none. Raises CredentialUnavailable if it does not open."""
+        if not self._is_open:
+            self._key, self._is_open = self._open(), True
         return self._key
 
 

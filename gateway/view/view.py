@@ -8,6 +8,7 @@ from gateway.view.route import Credential, Route
 from shared.crypto.api_keys import KeyedHash
 from shared.crypto.secret import Secret
 from shared.models.config import ConfigBody
+from shared.models.credential import CredentialForm
 from shared.models.workspace import InlineRules, ModelAlias
 from shared.pricing import PriceTable
 
@@ -44,6 +45,7 @@ class ProviderView:
     adapter: Provider
     models: tuple[str, ...] = ()
     """What it is listed with, beside the catalogue's models."""
+    credential_form: CredentialForm = "api_key"
 
 
 @dataclass(frozen=True, slots=True)

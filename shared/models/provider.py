@@ -1,10 +1,13 @@
 """A provider as data: where it is, which dialect it speaks, how it wants its key."""
 
+import re
 import tomllib
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, HttpUrl, StringConstraints, TypeAdapter, ValidationError
 
+from shared.models.credential import CredentialForm
 from shared.models.noun import Noun
 
 _URL = TypeAdapter(HttpUrl)
@@ -17,6 +20,18 @@ def _whole_url(value: str) -> str:
         raise ValueError("a URL that begins with `http://` or `https://` is wanted here") from None
     if url.username or url.password or url.query or url.fragment:
         raise ValueError("a base URL has a scheme, a host and a path, nothing else")
+    return value.rstrip("/")
+
+
+TEMPLATE_FIELD = re.compile(r"\{([a-z_]{1,32})\}")
+"""A word of the credential in a base URL: `https://{region}.example.com`."""
+
+
+def _template_url(value: str) -> str:
+    filled = TEMPLATE_FIELD.sub("x", value)
+    if "{" in filled or "}" in filled:
+        raise ValueError("what stands in braces is a word of the credential, in small letters")
+    _whole_url(filled)
     return value.rstrip("/")
 
 
@@ -37,8 +52,12 @@ AuthHeader = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,64}$"), Aft
 """Name of the header that carries a provider's key."""
 BaseUrl = Annotated[str, AfterValidator(_whole_url)]
 """Scheme, host and path prefix; door paths such as `/chat/completions` are put behind it."""
+TemplateUrl = Annotated[str, AfterValidator(_template_url)]
+"""A base URL in which `{field}` stands for that word of the credential."""
 Dialect = Literal["openai"]
 """Which adapter translates."""
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,64}$"), AfterValidator(_carries_a_key)]
+HeaderText = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]([\x20-\x7e]{0,510}[\x21-\x7e])?$")]
 Door = Literal["chat", "completions", "embeddings", "messages", "responses"]
 """What a host speaks itself. Where it lacks `messages` or `responses`, gateways translate them to its `chat`."""
 LimitName = Literal["max_tokens", "max_completion_tokens"]
@@ -47,7 +66,11 @@ LimitName = Literal["max_tokens", "max_completion_tokens"]
 class Provider(Noun):
     name: str
     dialect: Dialect = "openai"
-    base_url: BaseUrl
+    base_url: TemplateUrl
+    credential: CredentialForm = "api_key"
+    """What its credentials consist of."""
+    headers: Mapping[HeaderName, HeaderText] = {}
+    """Sent with each request, unless the caller's own header of that name goes on."""
     auth_header: AuthHeader = "authorization"
     auth_prefix: str = Field(default="Bearer ", max_length=32, pattern=r"^[\x20-\x7e]*$")
     stream_usage: bool = True

@@ -10,9 +10,12 @@ from gateway.providers.base import (
     Call,
     Door,
     Place,
+    Provider,
+    ProviderKey,
     Translated,
     Untranslatable,
     Usage,
+    address,
     request_headers,
 )
 from gateway.providers.estimate import settled
@@ -20,18 +23,17 @@ from gateway.providers.openai.content import content_bytes
 from gateway.providers.openai.errors import client_error
 from gateway.providers.openai.stream import OpenAIStream
 from gateway.providers.openai.usage import usage_of
-from shared.crypto.secret import Secret
 
 _PATHS = {Door.CHAT: "/chat/completions", Door.COMPLETIONS: "/completions", Door.EMBEDDINGS: "/embeddings"}
 
 
-class OpenAI:
+class OpenAI(Provider):
     """Source: https://platform.openai.com/docs/api-reference (chat, completions, embeddings)."""
 
     __slots__ = ()
 
     def request(
-        self, call: Call, place: Place, key: Secret | None, overrides: Mapping[str, Any], model: str
+        self, call: Call, place: Place, key: ProviderKey | None, overrides: Mapping[str, Any], model: str
     ) -> Translated:
         asks_usage = call.stream and place.stream_usage and not caller_wants_usage(call.body)
         changes: dict[str, Any] = {**overrides} if overrides else {}
@@ -41,8 +43,10 @@ class OpenAI:
             options = changes.get("stream_options", call.body.get("stream_options"))
             changes["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
 
+        origin, prefix = address(place, key)
         return Translated(
-            target=place.prefix + _PATHS[call.door],
+            target=prefix + _PATHS[call.door],
+            origin=origin,
             headers=request_headers(call, place, key),
             body=_changed(call.body, changes) if changes else call.raw,
         )
@@ -62,8 +66,8 @@ class OpenAI:
     def stream(self, call: Call) -> OpenAIStream:
         return OpenAIStream(call, drops_usage=not caller_wants_usage(call.body))
 
-    def error(self, provider: str, status: int, content_type: str, body: bytes) -> bytes:
-        return client_error(provider, status, content_type, body)
+    def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> bytes:
+        return client_error(provider, status, headers.get("content-type", ""), body)
 
 
 def _changed(body: Mapping[str, Any], changes: Mapping[str, Any]) -> bytes:

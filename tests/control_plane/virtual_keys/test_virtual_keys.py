@@ -15,11 +15,12 @@ from control_plane.db.errors import Clash
 from control_plane.errors import Conflict, Invalid, NotFound
 from control_plane.known_providers import KnownProviders
 from control_plane.virtual_keys.api import VirtualKeyCreate, VirtualKeys, VirtualKeyUpdate
-from control_plane.virtual_keys.credentials import parse_credential, schema
+from control_plane.virtual_keys.credentials import parse_credential
 from control_plane.workspaces.api import Workspaces, WorkspaceUpdate
 from control_plane.workspaces.settings import Alias, WorkspaceSettings
 from shared.crypto import api_keys
 from shared.crypto.secret import Secret
+from shared.models.credential import FORMS, CredentialForm, schema
 from shared.models.provider import Provider
 from shared.models.virtual_key import VirtualKey
 from shared.protocol import envelope
@@ -241,7 +242,7 @@ def test_a_credential_that_cannot_work_is_refused_with_its_place_and_without_its
     given: Mapping[str, Any], pointer: str
 ) -> None:
     with pytest.raises(Invalid) as refused:
-        parse_credential("openai", Secret(orjson.dumps(given)))
+        parse_credential("api_key", Secret(orjson.dumps(given)))
     assert refused.value.pointer == pointer
     assert MARKER not in f"{refused.value!r}{refused.value.detail}"
 
@@ -249,7 +250,7 @@ def test_a_credential_that_cannot_work_is_refused_with_its_place_and_without_its
 @given(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=200))
 def test_any_key_that_fits_a_header_is_sealed_as_it_is(key: str) -> None:
     if not key.startswith("gh_"):
-        sealed = parse_credential("openai", Secret(orjson.dumps({"api_key": f" {key}\n"})))
+        sealed = parse_credential("api_key", Secret(orjson.dumps({"api_key": f" {key}\n"})))
         assert orjson.loads(sealed.reveal()) == {"api_key": key}
 
 
@@ -273,5 +274,47 @@ def test_a_host_that_is_none_is_refused_without_repeating_it() -> None:
         assert "elsewhere" not in refused.value.errors()[0]["msg"]
 
 
-def test_every_dialect_has_a_form() -> None:
-    assert schema("openai")["additionalProperties"] is False
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_can_be_drawn_flat_and_keeps_its_secrets(form: CredentialForm) -> None:
+    drawn = schema(form)
+    assert drawn["additionalProperties"] is False
+    assert {field["type"] for field in drawn["properties"].values()} == {"string"}
+    for name, field in FORMS[form].model_fields.items():
+        is_secret = "Secret" in repr(field.annotation)
+        assert (drawn["properties"][name].get("format") == "password") is is_secret
+
+
+AWS = {"region": "eu-central-1", "access_key_id": "AKIDEXAMPLE", "secret_access_key": MARKER}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        AWS,
+        {**AWS, "session_token": "t"},
+        {**AWS, "role_arn": "arn:aws:iam::123456789012:role/path/caller", "external_id": "x-1"},
+        {"region": "us-gov-west-1", "api_key": MARKER, "access_key_id": "", "role_arn": ""},
+    ],
+)
+def test_a_credential_of_several_fields_is_sealed_with_those_that_are_filled(given: dict[str, str]) -> None:
+    sealed = parse_credential("aws", Secret(orjson.dumps(given)))
+    assert orjson.loads(sealed.reveal()) == {name: value for name, value in given.items() if value}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"region": "eu-central-1"}, "is wanted"),
+        ({**AWS, "region": "eu.example.com/"}, "pattern"),
+        ({**AWS, "region": "eu-central-1.evil.test"}, "pattern"),
+        ({**AWS, "secret_access_key": ""}, "come together"),
+        ({**AWS, "api_key": MARKER}, "either"),
+        ({**AWS, "external_id": "x"}, "role_arn"),
+        ({**AWS, "role_arn": f"arn:aws:iam::1:role/{MARKER}"}, "pattern"),
+        ({"region": "eu-central-1", "api_key": MARKER, "session_token": MARKER}, "without a session"),
+    ],
+)
+def test_fields_that_do_not_go_together_are_refused(given: dict[str, str], said: str) -> None:
+    with pytest.raises(Invalid, match=said) as refused:
+        parse_credential("aws", Secret(orjson.dumps(given)))
+    assert MARKER not in f"{refused.value!r}{refused.value.detail}"

@@ -20,6 +20,7 @@ PLACE = Place(
     doors=frozenset({"chat"}),
 )
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "prompt_tokens_details": {"cached_tokens": 4}}
+JSON = {"content-type": "application/json"}
 fuzz = settings(deadline=None)
 LINE_ENDS = (b"\n", b"\r\n", b"\r")
 

@@ -18,7 +18,7 @@ from gateway.providers.base import BrokenAnswer, Call, Door, Provider, StreamRea
 from gateway.providers.openai.provider import OpenAI
 from gateway.upstream.events import EventSplitter, data_of, name_of
 from tests.conformance.test_simulator import parse, unknown_fields
-from tests.gateway.dialects.chats import LINE_ENDS, PLACE, USAGE, Answer, answers, fuzz
+from tests.gateway.dialects.chats import JSON, LINE_ENDS, PLACE, USAGE, Answer, answers, fuzz
 from tests.gateway.dialects.chats import Call as ToolCall
 
 ASKED: dict[str, Any] = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "Hello"}]}
@@ -275,7 +275,7 @@ def test_what_was_read_is_estimated_at_the_start_and_counted_at_the_end() -> Non
 def test_a_providers_error_is_told_in_the_dialects_shape(status: int, type_: str) -> None:
     _, adapter = spoken()
     body = orjson.dumps({"error": {"message": "No", "type": "some_type", "param": "x", "code": "y"}})
-    said = orjson.loads(adapter.error("acme", status, "application/json", body))
+    said = orjson.loads(adapter.error("acme", status, JSON, body))
     assert said == {
         "type": "error",
         "error": {"message": "acme error: No", "type": type_, "param": "x", "code": "y"},
@@ -287,7 +287,7 @@ def test_a_providers_error_is_told_in_the_dialects_shape(status: int, type_: str
 def test_a_word_of_the_dialect_is_kept_where_the_status_says_nothing(status: int, type_: str) -> None:
     _, adapter = spoken()
     body = orjson.dumps({"type": "error", "error": {"message": "No", "type": "rate_limit_error"}})
-    assert orjson.loads(adapter.error("acme", status, "", body))["error"]["type"] == type_
+    assert orjson.loads(adapter.error("acme", status, {}, body))["error"]["type"] == type_
 
 
 @fuzz

@@ -15,7 +15,7 @@ from gateway.dialects.registry import DIALECTS
 from gateway.providers.base import BrokenAnswer, Call, Door, Provider, Usage
 from gateway.providers.openai.provider import OpenAI
 from shared.crypto.secret import Secret
-from tests.gateway.dialects.chats import LINE_ENDS, PLACE, fuzz
+from tests.gateway.dialects.chats import JSON, LINE_ENDS, PLACE, fuzz
 
 NATIVE = replace(PLACE, doors=frozenset({"chat", "messages", "responses"}), auth_header=b"x-api-key", auth_prefix=b"")
 MESSAGES = {
@@ -178,7 +178,7 @@ def test_an_error_event_is_a_failure_with_the_status_it_would_have_had(
     assert stream.feed(data) + stream.end() == data
     assert stream.failure is not None
     assert stream.failure.status == status
-    shaped = orjson.loads(adapter.error("acme", status, "application/json", stream.failure.body))
+    shaped = orjson.loads(adapter.error("acme", status, JSON, stream.failure.body))
     assert shaped["error"]["message"] == "acme error: No"
     assert ("type" in shaped) is (door is Door.MESSAGES)
 

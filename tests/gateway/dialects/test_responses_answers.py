@@ -15,7 +15,7 @@ from gateway.providers.base import BrokenAnswer, Call, Door, Provider, StreamRea
 from gateway.providers.openai.provider import OpenAI
 from gateway.upstream.events import EventSplitter, data_of, name_of
 from tests.conformance.test_simulator import parse
-from tests.gateway.dialects.chats import LINE_ENDS, PLACE, Answer, answers, fuzz
+from tests.gateway.dialects.chats import JSON, LINE_ENDS, PLACE, Answer, answers, fuzz
 from tests.gateway.dialects.chats import Call as ToolCall
 
 TOOLS = [{"type": "function", "name": "f", "parameters": {"type": "object"}}]
@@ -225,7 +225,7 @@ def test_a_providers_error_event_is_told_in_the_dialect_and_ends_the_stream() ->
 def test_a_providers_error_is_told_as_a_chats() -> None:
     _, adapter = spoken()
     body = orjson.dumps({"error": {"message": "No", "type": "t", "param": "x", "code": "y"}})
-    assert orjson.loads(adapter.error("acme", 400, "application/json", body)) == {
+    assert orjson.loads(adapter.error("acme", 400, JSON, body)) == {
         "error": {"message": "acme error: No", "type": "t", "param": "x", "code": "y"},
         "provider": "acme",
     }

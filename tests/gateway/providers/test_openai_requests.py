@@ -122,7 +122,7 @@ def test_a_2xx_that_is_no_json_object_is_broken_and_its_content_not_repeated(bod
 
 
 def error(body: bytes, content_type: str = "application/json") -> dict[str, Any]:
-    shaped: dict[str, Any] = orjson.loads(OpenAI().error("acme", 418, content_type, body))
+    shaped: dict[str, Any] = orjson.loads(OpenAI().error("acme", 418, {"content-type": content_type}, body))
     assert set(shaped["error"]) >= {"message", "type", "param", "code"}
     assert shaped["error"]["message"].startswith("acme error: ")
     assert shaped["provider"] == "acme"

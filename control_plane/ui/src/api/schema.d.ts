@@ -2837,6 +2837,12 @@ export interface components {
              */
             cache_hints?: boolean;
             /**
+             * Credential
+             * @default api_key
+             * @enum {string}
+             */
+            credential?: "api_key" | "optional_api_key" | "aws";
+            /**
              * Dialect
              * @default openai
              * @constant
@@ -2851,6 +2857,13 @@ export interface components {
              *     ]
              */
             doors?: ("chat" | "completions" | "embeddings" | "messages" | "responses")[];
+            /**
+             * Headers
+             * @default {}
+             */
+            headers?: {
+                [key: string]: string;
+            };
             /** Id */
             id: string;
             /**
@@ -2908,6 +2921,11 @@ export interface components {
              */
             cache_hints?: boolean | null;
             /**
+             * Credential
+             * @default null
+             */
+            credential?: ("api_key" | "optional_api_key" | "aws") | null;
+            /**
              * Dialect
              * @default null
              */
@@ -2917,6 +2935,13 @@ export interface components {
              * @default null
              */
             doors?: ("chat" | "completions" | "embeddings" | "messages" | "responses")[] | null;
+            /**
+             * Headers
+             * @default null
+             */
+            headers?: {
+                [key: string]: string;
+            } | null;
             /**
              * Limit Name
              * @default null
@@ -2955,10 +2980,22 @@ export interface components {
             cache_hints?: boolean;
             /** Created At */
             created_at: string | null;
+            /**
+             * Credential
+             * @default api_key
+             */
+            credential?: string;
             /** Dialect */
             dialect: string;
             /** Doors */
             doors: string[];
+            /**
+             * Headers
+             * @default {}
+             */
+            headers?: {
+                [key: string]: string;
+            };
             /** Id */
             id: string;
             /**

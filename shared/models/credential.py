@@ -1,0 +1,122 @@
+"""What a provider's credential may be, as forms: what people fill in, and what a gateway opens (no I/O).
+
+A provider's row names its form (`shared/models/provider.py`). A panel makes its input from the form's JSON schema, so a
+new form needs no work there: flat, with strings alone.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
+
+import orjson
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, WithJsonSchema, model_validator
+
+from shared.crypto.api_keys import API_KEY
+from shared.crypto.secret import Secret
+from shared.models.virtual_key import fits_a_header
+
+KEY_CHARS_MAX = 4_096
+
+
+def _provider_key(value: object) -> Secret:
+    if not isinstance(value, str):
+        raise ValueError("a text is wanted here")  # noqa: TRY004 - pydantic turns only ValueError into a fault
+    key = Secret(value.strip())
+    if len(value) > KEY_CHARS_MAX or not fits_a_header(key):
+        raise ValueError(f"a provider's key is 1 to {KEY_CHARS_MAX} characters of visible ASCII without spaces")
+    if key.reveal_text().startswith(f"{API_KEY}_"):
+        raise ValueError("this is a key of Gatehouse; the provider's own is wanted here")
+    return key
+
+
+def _absent_if_empty(value: object) -> object:
+    return None if value == "" else value
+
+
+_KEY_SCHEMA = {"type": "string", "format": "password", "minLength": 1, "maxLength": KEY_CHARS_MAX}
+
+ProviderKey = Annotated[Secret, BeforeValidator(_provider_key), WithJsonSchema(_KEY_SCHEMA)]
+OptionalKey = Annotated[ProviderKey | None, BeforeValidator(_absent_if_empty), WithJsonSchema(_KEY_SCHEMA)]
+
+Word = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")]
+"""Part of a host's name or of a path: nothing in it could make another host or path of it."""
+OptionalWord = Annotated[
+    Word | None, BeforeValidator(_absent_if_empty), WithJsonSchema({"type": "string", "maxLength": 128})
+]
+
+
+class Form(BaseModel):
+    """Fields are `Secret` or plain words; the words may stand in a host's address (`Provider.base_url`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, arbitrary_types_allowed=True)
+
+    def words(self) -> Mapping[str, str]:
+        return {name: value for name, value in self if isinstance(value, str)}
+
+    def sealable(self) -> Secret:
+        """What is sealed: the filled fields as JSON, sorted by name."""
+        fields = {
+            name: value.reveal_text() if isinstance(value, Secret) else value
+            for name, value in self
+            if value is not None
+        }
+        return Secret(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS))
+
+
+class ApiKeyForm(Form):
+    """A key that goes into one header."""
+
+    api_key: ProviderKey
+
+
+class OptionalApiKeyForm(Form):
+    """The same, for a host that may want none."""
+
+    api_key: OptionalKey = None
+
+
+RoleArn = Annotated[
+    str, StringConstraints(strip_whitespace=True, pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\x21-\x7e]{1,512}$")
+]
+Region = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$")]
+
+
+class AwsForm(Form):
+    """Keys that sign each request in a region, as they are or to take a role with; or a key that goes into a header."""
+
+    region: Region
+    access_key_id: OptionalKey = None
+    secret_access_key: OptionalKey = None
+    session_token: OptionalKey = None
+    role_arn: Annotated[
+        RoleArn | None, BeforeValidator(_absent_if_empty), WithJsonSchema({"type": "string", "maxLength": 600})
+    ] = None
+    external_id: OptionalWord = None
+    api_key: OptionalKey = None
+
+    @model_validator(mode="after")
+    def _is_one_or_the_other(self) -> "AwsForm":
+        if (self.access_key_id is None) != (self.secret_access_key is None):
+            raise ValueError("`access_key_id` and `secret_access_key` come together")
+        if (self.api_key is None) == (self.access_key_id is None):
+            raise ValueError("either `api_key`, or `access_key_id` and `secret_access_key`, is wanted")
+        if self.api_key is not None and (self.session_token or self.role_arn or self.external_id):
+            raise ValueError("`api_key` is used as it is, without a session or a role")
+        if self.external_id is not None and self.role_arn is None:
+            raise ValueError("`external_id` belongs to a `role_arn`")
+        return self
+
+
+CredentialForm = Literal["api_key", "optional_api_key", "aws"]
+"""Which form a provider's credential has."""
+
+FORMS: Mapping[CredentialForm, type[Form]] = {
+    "api_key": ApiKeyForm,
+    "optional_api_key": OptionalApiKeyForm,
+    "aws": AwsForm,
+}
+assert FORMS.keys() == set(get_args(CredentialForm))
+
+
+def schema(form: CredentialForm) -> dict[str, Any]:
+    """The form as JSON schema."""
+    return FORMS[form].model_json_schema()
