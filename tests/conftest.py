@@ -1,5 +1,10 @@
 """What every test may ask for."""
 
+from hypothesis import settings
+
+settings.register_profile("gatehouse", deadline=None)  # No test asserts how fast it is.
+settings.load_profile("gatehouse")
+
 pytest_plugins = (
     "tests.fixtures.redis",
     "tests.fixtures.postgres",

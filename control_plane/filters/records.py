@@ -1,6 +1,9 @@
 """What records can be filtered by: one table for the list of records, their feed and analytics (pure)."""
 
 from control_plane.filters.fields import Field, Type, Vocabulary
+from shared.paths import DIALECT_DOORS, PASSED_DOORS, PROXY
+
+DOORS = tuple(dict.fromkeys([*DIALECT_DOORS.values(), *PASSED_DOORS.values(), PROXY]))
 
 FIELDS = (
     Field("id", Type.WORD, "The request's id, `lg_…`", ("request", "log")),
@@ -14,7 +17,7 @@ FIELDS = (
     Field("provider", Type.WORD, "Provider of the last target tried"),
     Field("model", Type.WORD, "Model that the last target was asked for"),
     Field("model_id", Type.WORD, "Provider and model, as the catalogue names them: `provider/model`"),
-    Field("door", Type.WORD, "The API that was called", ("endpoint",), ("chat", "completions", "embeddings")),
+    Field("door", Type.WORD, "The API that was called", ("endpoint",), DOORS),
     Field("stream", Type.FLAG, "The answer was asked for as a stream"),
     Field("status", Type.STATUS, "HTTP status of the answer", (), ("2xx", "4xx", "5xx")),
     Field("provider_status", Type.STATUS, "HTTP status of the last provider that answered"),

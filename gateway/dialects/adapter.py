@@ -111,7 +111,7 @@ class Native(Provider):
             target=prefix + self._dialect.path,
             origin=origin,
             headers=request_headers(call, place, key),
-            body=_changed(call.body, changes) if changes else call.raw,
+            body=changed(call.body, changes) if changes else call.raw,
         )
 
     def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage]:
@@ -136,7 +136,8 @@ def _shaped(dialect: Translation, error: bytes, status: int) -> bytes:
     return orjson.dumps(dialect.error(orjson.loads(error), status))
 
 
-def _changed(body: Mapping[str, Any], changes: Mapping[str, Any]) -> bytes:
+def changed(body: Mapping[str, Any], changes: Mapping[str, Any]) -> bytes:
+    """A body as JSON with other fields in it. Raises Untranslatable."""
     try:
         return orjson.dumps({**body, **changes})
     except orjson.JSONEncodeError:  # orjson reads 1,024 levels and writes 254.

@@ -45,7 +45,9 @@ def _check_target(target: Target, call: Call, caller: Caller) -> None:
     allowed = caller.workspace.allowed_providers
     if allowed is not None and provider not in allowed:
         raise GatewayError(Code.PROVIDER_FORBIDDEN, f"this workspace may not call the provider {provider!r}")
-    if target.models is not None and model not in target.models:
+    if not model and (target.models is not None or caller.models is not None):
+        _allow_unnamed(target, call, caller)
+    elif target.models is not None and model not in target.models:
         message = f"the virtual key @{target.virtual_key} may not use the model {model!r}"
         raise GatewayError(Code.MODEL_FORBIDDEN, message, param="/model")
     if target.own_key and not caller.inline_keys:
@@ -54,8 +56,20 @@ def _check_target(target: Target, call: Call, caller: Caller) -> None:
         )
     if target.inline_host:
         _allow_host(target, caller)
-    if call.door not in target.place.doors and (call.dialect is None or not call.dialect.speaks(target.place)):
+    if (call.dialect is None or not call.dialect.speaks(target.place)) and call.door not in target.place.doors:
         raise GatewayError(Code.DOOR_UNSUPPORTED, f"the provider {provider!r} does not offer {call.door.value}")
+
+
+def _allow_unnamed(target: Target, call: Call, caller: Caller) -> None:
+    """A request that names no model, where only some may be used."""
+    if call.passage is None or not call.passage.runs_model:
+        return
+    whose = "this API key" if caller.models is not None else f"the virtual key @{target.virtual_key}"
+    message = (
+        f"{whose} may use certain models only, and none is named where this gateway can check it: as `model` in a body "
+        "of JSON"
+    )
+    raise GatewayError(Code.MODEL_FORBIDDEN, message, param="/model")
 
 
 def _allow_host(target: Target, caller: Caller) -> None:

@@ -49,7 +49,10 @@ HELD_S_MAX = 10.0
 """What of a stream comes before its content is held back so far and so long, while it can still be taken back."""
 
 JSON: Mapping[str, str] = {"content-type": "application/json"}
-_WITHOUT_BODY = frozenset({204, 205, 304})
+JSON_BYTES_MAX = 1024 * 1024
+"""Of an answer that cannot say what was used, so much is read before it is passed on."""
+
+WITHOUT_BODY = frozenset({204, 205, 304})
 """Statuses that HTTP gives no body: one of them with an error in it would be read as the start of the next answer."""
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -65,6 +68,7 @@ class Whole:
     """The response's own, or that of an error which came as the first event of a stream."""
     body: bytes
     usage: Usage | None
+    content_type: str = "application/json"
 
 
 @dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
@@ -81,7 +85,18 @@ class Stream:
     """They are all."""
 
 
-Reply = Whole | Stream
+@dataclass(slots=True)
+class Pipe:
+    """An answer that passes on byte by byte, whatever it is. Whoever holds it reads it to its end or aborts it."""
+
+    target: Target
+    response: UpstreamResponse
+    status: int
+    first: bytes
+    """What of it has been read."""
+
+
+Reply = Whole | Stream | Pipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +302,9 @@ class Attempts:
             overrides = target.overrides or {}
             if target.handling is not AS_IT_COMES:
                 call, overrides = shaped(call, target, exchange.headers)
-            if target.models is not None or (exchange.caller is not None and exchange.caller.models is not None):
+            if model and (
+                target.models is not None or (exchange.caller is not None and exchange.caller.models is not None)
+            ):
                 # Written anew: of two `model` keys in one body the provider might read the one that was not checked.
                 overrides = {**overrides, "model": model}
             translated = adapter.request(call, target.place, key, overrides, model)
@@ -303,11 +320,11 @@ class Attempts:
             headers = headers.replace(USER_AGENT, b"", 1)
         if translated.signer is not None:
             headers += translated.signer.sign(
-                "POST", origin, translated.target, headers, translated.body, self._clock.wall_ms()
+                translated.method, origin, translated.target, headers, translated.body, self._clock.wall_ms()
             )
         return UpstreamRequest(
             origin=origin,
-            method="POST",
+            method=translated.method,
             target=translated.target,
             headers=headers,
             body=translated.body,
@@ -325,7 +342,9 @@ class Attempts:
         final: bool,
     ) -> Reply:
         status = response.status
-        if status in _WITHOUT_BODY:
+        if call.passage is not None and 200 <= status < 300:
+            return await self._passed(adapter, target, call, response, attempt, final=final)
+        if status in WITHOUT_BODY:
             raise BrokenAnswer("that says nothing to a call")
         content_type = response.headers.get("content-type", "")
         if not 200 <= status < 300:
@@ -337,6 +356,33 @@ class Attempts:
             return await self._stream(adapter, target, call, response, attempt, final=final)
         body, usage = adapter.answer(call, await response.read(self._answer_bytes_max))
         return Whole(target, response, status, body, usage)
+
+    async def _passed(
+        self,
+        adapter: Provider,
+        target: Target,
+        call: Call,
+        response: UpstreamResponse,
+        attempt: Attempt,
+        *,
+        final: bool,
+    ) -> Reply:
+        """JSON is read whole, since it may say what was used; whatever else it is passes as it comes."""
+        assert call.passage is not None
+        content_type = response.headers.get("content-type", "")
+        kind = content_type.partition(";")[0].strip().lower()
+        if kind == "text/event-stream":
+            return await self._stream(adapter, target, call, response, attempt, final=final)
+        if kind != "application/json" or response.status in WITHOUT_BODY:
+            return Pipe(target, response, response.status, b"")
+        bytes_max = self._answer_bytes_max if call.passage.runs_model else JSON_BYTES_MAX
+        body = bytearray()
+        while data := await response.chunk():
+            body += data
+            if len(body) > bytes_max:
+                return Pipe(target, response, response.status, bytes(body))
+        whole, usage = adapter.answer(call, bytes(body))
+        return Whole(target, response, response.status, whole, usage, content_type)
 
     async def _stream(
         self,

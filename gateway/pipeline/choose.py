@@ -62,7 +62,8 @@ class Facts:
             return self._told(str(key.path[0]))
         if key.source == "headers":
             return self._headers.get(str(key.path[0]), MISSING)
-        return _PATHNAMES.get(self._call.door, MISSING)
+        passage = self._call.passage
+        return _PATHNAMES.get(self._call.door, MISSING) if passage is None else passage.path
 
     def _told(self, name: str) -> Any:
         metadata = self._metadata

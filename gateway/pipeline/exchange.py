@@ -6,7 +6,7 @@ from typing import Protocol
 
 from gateway.errors import GatewayError
 from gateway.pipeline.metadata import Metadata, read_metadata
-from gateway.providers.base import Call, Door, Usage
+from gateway.providers.base import Call, Door, Passage, Usage
 from gateway.view.route import Target
 from gateway.view.view import Caller, ConfigEntry, ConfigView
 
@@ -25,6 +25,10 @@ class Answer(Protocol):
 
     async def end(self) -> None:
         """The proper end, also after an error event."""
+        ...
+
+    def cut(self) -> None:
+        """In the place of the proper end: whoever reads it sees that it is not whole."""
         ...
 
 
@@ -55,6 +59,8 @@ class Exchange:
     headers: Mapping[str, str]
     body: bytes
     started_s: float
+    passage: Passage | None = None
+    """Where it passes through to; None: the gateway reads it itself."""
     slot: int | None = None
     """Where it stands in the worker's table of running requests; None: nowhere."""
     received_s: float | None = None

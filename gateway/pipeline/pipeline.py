@@ -9,6 +9,7 @@ from gateway.pipeline.attempt import Attempts
 from gateway.pipeline.authenticate import authenticate, require_scope
 from gateway.pipeline.choose import Draw, Facts, decide
 from gateway.pipeline.exchange import Answer, Exchange, Records
+from gateway.pipeline.passed import read_passed
 from gateway.pipeline.read import read_call
 from gateway.pipeline.relay import Relay
 from gateway.pipeline.resolve import Resolved, resolve
@@ -41,7 +42,10 @@ class Pipeline:
                 caller = exchange.caller = authenticate(exchange.headers, view, self._clock.wall_ms())
                 self._records.name(exchange)
                 require_scope(caller, "completions.write")
-                call = exchange.call = read_call(exchange.door, exchange.headers, exchange.body)
+                if exchange.passage is None:
+                    call = exchange.call = read_call(exchange.door, exchange.headers, exchange.body)
+                else:
+                    call = exchange.call = read_passed(exchange.passage, exchange.headers, exchange.body)
                 call.created_s = self._clock.wall_ms() // 1_000
                 resolved = resolve(exchange.headers, call, caller)
                 exchange.way, exchange.config = resolved.way, resolved.config

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import orjson
 
@@ -32,27 +33,36 @@ def read_call(door: Door, headers: Mapping[str, str], body: bytes) -> Call:
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise GatewayError(Code.JSON_MALFORMED, _what_is_malformed(body, error)) from None
+        raise GatewayError(Code.JSON_MALFORMED, not_json(body, error)) from None
     if not isinstance(parsed, dict):
         raise GatewayError(Code.BODY_INVALID, "the body must be a JSON object", param="")
-    model = parsed.get("model")
-    if model is not None and not (isinstance(model, str) and model):
-        raise GatewayError(Code.BODY_INVALID, "`model` must be a string that is not empty", param="/model")
-    stream = parsed.get("stream")
-    if stream is not None and not isinstance(stream, bool):
-        raise GatewayError(Code.BODY_INVALID, "`stream` must be true or false", param="/stream")
+    stream = check_fields(parsed)
     streams, dialect = _SPEAKS[door]
     return Call(
         door=door,
         raw=body,
         body=parsed,
-        stream=stream is True and streams,
-        forwarded=_forwarded(headers),
+        stream=stream and streams,
+        forwarded=forwarded(headers),
         dialect=dialect,
     )
 
 
-def _what_is_malformed(body: bytes, error: orjson.JSONDecodeError) -> str:
+def check_fields(body: Mapping[str, Any]) -> bool:
+    """What the gateway itself must know of a body: its `model` is one, and whether it asks for a stream.
+
+    Raises GatewayError 400.
+    """
+    model = body.get("model")
+    if model is not None and not (isinstance(model, str) and model):
+        raise GatewayError(Code.BODY_INVALID, "`model` must be a string that is not empty", param="/model")
+    stream = body.get("stream")
+    if stream is not None and not isinstance(stream, bool):
+        raise GatewayError(Code.BODY_INVALID, "`stream` must be true or false", param="/stream")
+    return stream is True
+
+
+def not_json(body: bytes, error: orjson.JSONDecodeError) -> str:
     """Words and place: line and column count characters from 1, bytes count from 0."""
     if not body:
         return "the body is empty; send a JSON object"
@@ -67,14 +77,18 @@ def _what_is_malformed(body: bytes, error: orjson.JSONDecodeError) -> str:
     return f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno} (byte {byte})"
 
 
-def _forwarded(headers: Mapping[str, str]) -> bytes:
+def forwarded(headers: Mapping[str, str]) -> bytes:
+    """The allowed request headers. Raises GatewayError for one that cannot go on, or for a call in a circle."""
     block = next_hop(headers)
     for name in FORWARDED:
         value = headers.get(name)
-        if value is None:
-            continue
-        if _CONTROL.search(value):
-            message = f"the header {name} holds a control character"
-            raise GatewayError(Code.HEADER_INVALID, message, param=name)
-        block += b"%b: %b\r\n" % (name.encode(), value.encode("utf-8", "surrogateescape"))
+        if value is not None:
+            block += header_line(name, value)
     return block
+
+
+def header_line(name: str, value: str) -> bytes:
+    """A header as it came. Raises GatewayError 400."""
+    if _CONTROL.search(value):
+        raise GatewayError(Code.HEADER_INVALID, f"the header {name} holds a control character", param=name)
+    return b"%b: %b\r\n" % (name.encode(), value.encode("utf-8", "surrogateescape"))

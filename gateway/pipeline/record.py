@@ -44,6 +44,7 @@ def row_of(exchange: Exchange, now_s: float, pseudonym: Pseudonym) -> Row:
     attempts, headers = exchange.attempts, exchange.headers
     last, target, model = None, None, None
     provider_us, unsettled, is_open = 0, 0, False
+    costs = exchange.passage is None or exchange.passage.runs_model
     provider_status: int | None = None
     told = []
     for last in attempts:
@@ -51,14 +52,14 @@ def row_of(exchange: Exchange, now_s: float, pseudonym: Pseudonym) -> Row:
         took_us, target, model = _us(ended_s - last.began_s), last.target, _model(last.model)
         provider_us += took_us
         unsettled += is_open
-        is_open = last.sent and (last.error is not None or last.status is None)
+        is_open = costs and last.sent and (last.error is not None or last.status is None)
         provider_status = provider_status if last.status is None else last.status
         place, began_us = target.place, _us(last.began_s - started_s)
         told.append(
             (target.path, place.provider, model, target.virtual_key_id, last.status, last.error, began_us, took_us)
         )
     provider_us += _us(exchange.paused_s)
-    usage_from, usage = _settled(exchange, last)
+    usage_from, usage = _settled(exchange, last) if costs else ("none", _NOTHING)
     unsettled += usage_from == "unknown"  # Of the last one it is known better than of those given up.
     receive_us = None if exchange.received_s is None else _us(exchange.received_s - started_s)
     first_byte_us = overhead_us = None
@@ -178,8 +179,9 @@ def anonymous(row: Row) -> Row:
 
 def _settled(exchange: Exchange, last: Attempt | None) -> tuple[str, Usage]:
     """Where the counts are from, and the counts. What cannot be known is unknown, never 0."""
-    if exchange.usage is not None:
-        return ("estimated" if exchange.usage.estimated else "provider"), exchange.usage
+    usage = exchange.usage
+    if usage is not None and not (usage.input_tokens is None and usage.output_tokens is None):
+        return ("estimated" if usage.estimated else "provider"), usage
     if last is None or not last.sent or (last.status is not None and not 200 <= last.status < 300):
         return "none", _NOTHING  # Nobody was asked, or nobody did the work.
     return "unknown", _NOT_KNOWN
@@ -190,7 +192,7 @@ def _money(
 ) -> tuple[object, ...]:
     if usage_from == "none":
         return _FREE
-    if usage_from == "unknown" or last is None or view is None:
+    if usage_from == "unknown" or usage.unpriced or last is None or view is None:
         return _UNPRICED
     cost = view.prices.cost(last.target.place.provider, last.model, usage, at_ms)
     if cost is None:

@@ -9,7 +9,7 @@ import orjson
 
 from gateway.dialects.registry import DIALECTS
 from gateway.errors import Code, GatewayError
-from gateway.pipeline.attempt import Reply, Stream, renamed
+from gateway.pipeline.attempt import WITHOUT_BODY, Pipe, Reply, Stream, renamed
 from gateway.pipeline.exchange import Answer, Exchange, Headers, Records
 from gateway.providers.base import BrokenAnswer, Door
 from gateway.upstream.errors import UpstreamError
@@ -44,10 +44,13 @@ class Relay:
         if isinstance(reply, Stream):
             await self._stream(reply, exchange, answer)
             return
+        if isinstance(reply, Pipe):
+            await self._pipe(reply, exchange, answer)
+            return
         if not 200 <= status < 300:
             exchange.error = PROVIDER_ERROR
         exchange.usage = reply.usage
-        await self._whole(status, _headers(reply, exchange, "application/json"), reply.body, exchange, answer)
+        await self._whole(status, _headers(reply, exchange, reply.content_type), reply.body, exchange, answer)
 
     async def refuse(self, error: GatewayError, exchange: Exchange, answer: Answer) -> None:
         """The gateway's own error as a whole answer."""
@@ -60,8 +63,36 @@ class Relay:
         exchange.ending = exchange.ending or "complete"
         self._records.end(exchange)
         await answer.head(status, headers, len(body))
-        await answer.chunk(body)
+        if body:
+            await answer.chunk(body)
         await answer.end()
+
+    async def _pipe(self, reply: Pipe, exchange: Exchange, answer: Answer) -> None:
+        """As it comes, in the length it says. One that breaks is cut: there is no word for it in bytes of any kind."""
+        response = reply.response
+        try:
+            length = _length(response)
+            await answer.head(reply.status, _headers(reply, exchange, None), length)
+            data = reply.first or await response.chunk()
+            while data and (length is None or exchange.bytes_out + len(data) < length):
+                self._count(data, exchange)
+                await answer.chunk(data)
+                data = await response.chunk()
+            exchange.ending = "complete"
+        except UpstreamError as error:
+            exchange.error = exchange.attempts[-1].error = renamed(error, reply.target).code.value
+            exchange.ending = "broken"
+            self._records.end(exchange)
+            answer.cut()
+        else:
+            if data:
+                self._count(data, exchange)
+            self._records.end(exchange)
+            if data:
+                await answer.chunk(data)
+            await answer.end()
+        finally:
+            response.abort()
 
     async def _stream(self, reply: Stream, exchange: Exchange, answer: Answer) -> None:
         headers = _headers(reply, exchange, "text/event-stream; charset=utf-8")
@@ -161,11 +192,25 @@ def error_body(error: GatewayError, request_id: str) -> dict[str, object]:
     return body
 
 
-def _headers(reply: Reply, exchange: Exchange, content_type: str) -> Headers:
+def _length(response: UpstreamResponse) -> int | None:
+    """Of its body, if it says so."""
+    if response.status in WITHOUT_BODY:
+        return 0
+    length = response.headers.get("content-length")
+    return None if length is None else int(length)  # The parser took nothing but digits.
+
+
+def _headers(reply: Reply, exchange: Exchange, content_type: str | None) -> Headers:
+    """`content_type` None: the provider's own."""
     headers = _ours(exchange.id, exchange.trace_id, exchange.retry_told)
     headers.extend(_target(exchange))
-    headers.append(("content-type", content_type))
-    headers.extend(_passed(reply.response.headers))
+    given = reply.response.headers
+    if content_type is not None:
+        headers.append(("content-type", content_type))
+    if exchange.passage is not None:
+        names = ("content-disposition",) if content_type is not None else ("content-type", "content-disposition")
+        headers.extend((name, _as_it_came(given[name])) for name in names if name in given)
+    headers.extend(_passed(given))
     if exchange.notes:
         headers.extend(exchange.notes)
     return headers
@@ -186,6 +231,11 @@ def _target(exchange: Exchange) -> Headers:
         return []
     target = exchange.attempts[-1].target
     return [("x-portkey-provider", target.place.provider), ("x-portkey-last-used-option-index", target.path)]
+
+
+def _as_it_came(value: str) -> str:
+    """Such that its bytes are written as they were read: file names come in more than ASCII."""
+    return value.encode("latin-1").decode("utf-8", "surrogateescape")
 
 
 def _passed(headers: Mapping[str, str]) -> Headers:

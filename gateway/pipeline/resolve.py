@@ -118,16 +118,18 @@ def resolve(headers: Mapping[str, str], call: Call, caller: Caller) -> Resolved:
 def effective_model(target: Target, call: Call) -> str:
     """The model that goes to the provider, without the `@slug/` of the target's own virtual key.
 
-    Raises GatewayError 400 if none is named anywhere.
+    Empty if a request that passes through names none. Raises GatewayError 400 if another one does not.
     """
+    if not call.is_object and "model" not in call.body:
+        return ""  # Nor can a config put one into it.
     model: str | None = (target.overrides or {}).get("model") or target.model or call.body.get("model")
     if model is None and target.handling.defaults is not None:
         model = target.handling.defaults.get("model")
     if model is not None and model.startswith("@"):
         model = model.removeprefix(f"@{target.virtual_key}/")
-    if not model:
+    if not model and call.passage is None:
         raise GatewayError(Code.MODEL_MISSING, "name a `model`", param="/model")
-    return model
+    return model or ""
 
 
 def _config(headers: Mapping[str, str], caller: Caller) -> _Given | None:

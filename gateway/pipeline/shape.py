@@ -7,15 +7,13 @@ from typing import Any
 
 import orjson
 
-from gateway.errors import Code, GatewayError
 from gateway.pipeline.authenticate import is_ours
-from gateway.pipeline.read import FORWARDED
+from gateway.pipeline.read import FORWARDED, header_line
 from gateway.providers.base import Call, Untranslatable
 from gateway.view.route import Target
 from shared.field_path import dropped
 
-_A_KEY_OF_OURS = re.compile(r"gh[ae]?_[0-9A-Za-z]{20,}")
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+A_KEY_OF_OURS = re.compile(r"gh[ae]?_[0-9A-Za-z]{20,}")
 
 
 def shaped(call: Call, target: Target, headers: Mapping[str, str]) -> tuple[Call, Mapping[str, Any]]:
@@ -24,7 +22,7 @@ def shaped(call: Call, target: Target, headers: Mapping[str, str]) -> tuple[Call
     if handling.defaults is not None:
         missing = {name: value for name, value in handling.defaults.items() if name not in call.body}
         overrides = {**missing, **overrides}
-    if handling.drops:
+    if handling.drops and call.is_object:
         body: Any = {**call.body, **overrides}
         for path in handling.drops:
             body = dropped(body, path)
@@ -45,10 +43,8 @@ def _dumped(body: Any) -> bytes:
 def _line(name: str, headers: Mapping[str, str], target: Target) -> bytes:
     """The header as it came; nothing if it did not, if it goes on anyway, or if it is not for the provider."""
     value = headers.get(name)
-    if value is None or name in FORWARDED or is_ours(value) or _A_KEY_OF_OURS.search(value):
+    if value is None or name in FORWARDED or is_ours(value) or A_KEY_OF_OURS.search(value):
         return b""
     if target.credential is not None and name == target.place.auth_header.decode("ascii"):
         return b""  # There the provider's own key stands.
-    if _CONTROL.search(value):
-        raise GatewayError(Code.HEADER_INVALID, f"the header {name} holds a control character", param=name)
-    return b"%b: %b\r\n" % (name.encode("ascii"), value.encode("utf-8", "surrogateescape"))
+    return header_line(name, value)

@@ -24,7 +24,7 @@ ProviderKey = Secret | Form
 
 
 class Door(StrEnum):
-    """What a path speaks; the word in records (`shared/paths.py`)."""
+    """What a path speaks, or where it passes through to; the word in records (`shared/paths.py`)."""
 
     CHAT = "chat"
     COMPLETIONS = "completions"
@@ -32,6 +32,32 @@ class Door(StrEnum):
     MESSAGES = "messages"
     COUNT_TOKENS = "count_tokens"
     RESPONSES = "responses"
+    IMAGES = "images"
+    AUDIO = "audio"
+    MODERATIONS = "moderations"
+    RERANK = "rerank"
+    FILES = "files"
+    BATCHES = "batches"
+    PROXY = "proxy"
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A request that goes to a provider as it came, on a path that the gateway does not read."""
+
+    door: Door
+    method: str
+    path: str
+    """Below `/v1/`, as it came."""
+    query: str = ""
+    """With its `?`."""
+
+    @property
+    def runs_model(self) -> bool:
+        """Whether it may set a model to work. What cannot costs nothing, and no rule about models forbids it."""
+        return (
+            self.method not in ("GET", "DELETE") and self.door is not Door.FILES and not self.path.endswith("/cancel")
+        )
 
 
 @dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
@@ -48,6 +74,9 @@ class Call:
     """What its door speaks, if that is neither chat nor one of its siblings in OpenAI's own shapes."""
     created_s: int = 0
     """When it came, in Unix time: for answers whose provider says no time."""
+    passage: Passage | None = None
+    is_object: bool = True
+    """Its body is a JSON object, which can be changed on its way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +102,7 @@ class Place:
 
 @dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
 class Usage:
-    """Tokens as the provider counted them; None is unknown, never 0.
+    """Tokens as the provider counted them; None is unknown, never 0. Of one with neither nothing is known.
 
     Input includes cached and audio ones, output includes reasoning and audio ones, whatever the provider's own way is.
     """
@@ -88,6 +117,8 @@ class Usage:
     estimated: bool = False
     """From bytes seen: the provider did not say (`estimate.py`)."""
     batch: bool = False
+    unpriced: bool = False
+    """Tokens of a kind that no price list tells apart, a picture's, are among them: counted, not charged."""
 
 
 @dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
@@ -103,6 +134,7 @@ class Translated:
     signer: "Signer | None" = None
     answer: bytes | None = None
     """The answer itself, where nobody has to be asked for it."""
+    method: str = "POST"
     left_out: frozenset[str] = frozenset()
     """Advice in the request that this provider cannot be given. It changes no answer; the caller is told."""
 
@@ -265,8 +297,8 @@ def key_of(form: Form) -> ProviderKey | None:
 
 
 def request_headers(call: Call, place: Place, key: ProviderKey | None) -> bytes:
-    """What is said to a provider of a call with a body of JSON, its key among it if it goes into one header."""
-    headers = (_STREAM if call.stream else _PLAIN) + call.forwarded
+    """What is said to a provider of a call, its key among it if it goes into one header."""
+    headers = (USER_AGENT if call.passage is not None else _STREAM if call.stream else _PLAIN) + call.forwarded
     for name, line in place.headers:
         if not _has(headers, name):
             headers += line

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from gateway.pipeline.attempt import WITHOUT_BODY
 from gateway.pipeline.exchange import Headers
 from gateway.serve.head import answer_head
 
@@ -23,6 +24,10 @@ class Wire(Protocol):
 
     def write(self, data: bytes) -> None:
         """Raises CallerLeft."""
+        ...
+
+    def cut(self) -> None:
+        """Close it in the middle of an answer."""
         ...
 
     async def drained(self) -> None:
@@ -47,7 +52,8 @@ class LaneAnswer:
         self.closes = self.closes or self._wire.draining
         if length is not None:
             # It goes out with the first chunk, in one write.
-            self._head = answer_head(status, headers, f"content-length: {length}\r\n", closes=self.closes)
+            framing = f"content-length: {length}\r\n" if length or status not in WITHOUT_BODY else ""
+            self._head = answer_head(status, headers, framing, closes=self.closes)
             return
         self._chunked = self._http_1_1
         if not self._chunked:
@@ -68,6 +74,10 @@ class LaneAnswer:
             await self._write(head)
         elif self._chunked:
             await self._write(b"0\r\n\r\n")
+
+    def cut(self) -> None:
+        self.closes = True
+        self._wire.cut()
 
     async def _write(self, data: bytes) -> None:
         """Raises CallerLeft."""

@@ -7,8 +7,8 @@ from http import HTTPStatus
 
 from gateway.errors import Code, GatewayError
 from gateway.pipeline.exchange import Headers
-from gateway.providers.base import Door
-from shared.paths import DIALECT_DOORS
+from gateway.providers.base import Door, Passage
+from shared.paths import DIALECT_DOORS, PASSED_METHODS, passed_door
 
 DOORS = {path: Door(word) for path, word in DIALECT_DOORS.items() if word in set(Door)}
 HEADERS_MAX = 100
@@ -16,6 +16,7 @@ HEAD_BYTES_MAX = 16 * 1024
 NOT_HTTP = "this is not HTTP as this gateway accepts it"
 
 _REQUEST_LINE = re.compile(rb"([^ \r\n]+) (/[^ \r\n]*|\*) HTTP/1\.([01])\r\n")
+_QUERY = re.compile(r"[\x21\x22\x24-\x7e]*")
 _DOORS = {path.encode(): door for path, door in DOORS.items()}
 _ONCE = frozenset(
     (
@@ -42,6 +43,23 @@ def read_request_line(head: bytes) -> tuple[Door | None, bool]:
         raise GatewayError(Code.HTTP_MALFORMED, "a request begins with method, path and `HTTP/1.1`, and nothing else")
     door = _DOORS.get(line[2].partition(b"?")[0]) if line[1] == b"POST" else None
     return door, line[3] == b"1"
+
+
+def read_passage(head: bytes) -> Passage | None:
+    """What passes through to a provider, if that is what a head asks for. Raises GatewayError 400.
+
+    The head is one that `read_request_line` has read.
+    """
+    method, target, _ = head.split(b" ", 2)
+    path, mark, query = target.decode("latin-1").partition("?")
+    door = passed_door(path)
+    if door is None or method.decode("ascii", "replace") not in PASSED_METHODS:
+        return None
+    if not _QUERY.fullmatch(query):
+        raise GatewayError(
+            Code.HTTP_MALFORMED, "a query is visible ASCII without a fragment; write the rest as escapes"
+        )
+    return Passage(Door(door), method.decode("ascii"), path, mark + query)
 
 
 def read_headers(raw: Sequence[tuple[bytes, bytes]], *, http_1_1: bool) -> dict[str, str]:

@@ -22,8 +22,8 @@ from gateway.serve.admin import AdminApi
 from gateway.serve.head import DOORS, HEAD_BYTES_MAX, HEADERS_MAX, NOT_HTTP, read_headers
 from gateway.serve.probes import Probes
 from shared.clock import Clock
+from shared.paths import PASSED_METHODS, passed_door, who_serves
 from shared.paths import Server as Plane
-from shared.paths import who_serves
 
 WAIT_S = 10.0
 """How long aiohttp waits where it takes for unfinished what the lane took for a whole request."""
@@ -53,6 +53,9 @@ class ColdFront:
                 _check_method(request, "POST")
             if who_serves(path) is Plane.CONTROL_PLANE:
                 return await self._admin(request, request_id)
+            if passed_door(path) is not None:
+                message = f"{path} takes {', '.join(sorted(PASSED_METHODS))}, not {request.method}"
+                raise GatewayError(Code.METHOD_NOT_ALLOWED, message)
             raise _not_here(path)
         except GatewayError as error:
             return _refusal(error, request_id)

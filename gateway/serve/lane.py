@@ -30,6 +30,7 @@ from gateway.serve.head import (
     body_length,
     check_content,
     read_headers,
+    read_passage,
     read_request_line,
 )
 from shared.clock import Clock
@@ -190,8 +191,9 @@ class Lane(asyncio.Protocol):
     def drain(self) -> None:
         """No more requests: end now if none has begun, else with its answer."""
         idle = self._phase is Phase.HEAD and not self._head
-        if self._transport is not None and (idle or self._phase is Phase.LINGER):
-            self._transport.close()
+        transport = self._transport
+        if transport is not None and not transport.is_closing() and (idle or self._phase is Phase.LINGER):
+            transport.close()
 
     def abort(self) -> None:
         """Close the socket at once; what runs is cancelled."""
@@ -209,6 +211,15 @@ class Lane(asyncio.Protocol):
         if transport is None or transport.is_closing():
             raise CallerLeft("the caller has left")
         transport.write(data)
+
+    def cut(self) -> None:
+        transport = self._transport
+        if transport is None:
+            return
+        if self._http_1_1:
+            transport.close()
+        else:
+            transport.abort()  # There the end of the connection is the answer's own.
 
     async def drained(self) -> None:
         waiter = self._drain_waiter = self._loop.create_future()
@@ -333,6 +344,7 @@ class Lane(asyncio.Protocol):
                 raise GatewayError(Code.HTTP_MALFORMED, NOT_HTTP)
             headers = read_headers(self._raw_headers, http_1_1=http_1_1)
             length = body_length(headers)
+            passage = read_passage(head) if door is None else None
         except GatewayError as error:
             # Where this request ends is in doubt, so nothing behind it is read as another.
             self._refuse(error)
@@ -340,6 +352,9 @@ class Lane(asyncio.Protocol):
         now_s = shared.clock.monotonic_s()
         if door is not None:
             self._exchange = Exchange(shared.new_id(), door, headers, b"", now_s)
+            shared.records.begin(self._exchange)
+        elif passage is not None:
+            self._exchange = Exchange(shared.new_id(), passage.door, headers, b"", now_s, passage)
             shared.records.begin(self._exchange)
         else:
             self._cold: list[bytes] = [head]  # As it came, to be lent with the connection.

@@ -14,6 +14,7 @@ class RecordedAnswer:
         self.length: int | None = None
         self.chunks: list[bytes] = []
         self.ended = False
+        self.was_cut = False
 
     @property
     def body(self) -> bytes:
@@ -39,6 +40,11 @@ class RecordedAnswer:
         await self._maybe_stall("end")
         self.ended = True
         assert self.length is None or self.length == len(self.body)
+
+    def cut(self) -> None:
+        assert self.status is not None, "the head comes first"
+        assert not self.ended, "one end"
+        self.ended = self.was_cut = True
 
     async def _maybe_stall(self, where: str) -> None:
         if where == self._stall:

@@ -255,7 +255,7 @@ MISTAKES = {
     "putting a chat": Mistake(405, "method_not_allowed", "POST", method="PUT"),
     "asking for options": Mistake(405, "method_not_allowed", "POST", method="OPTIONS"),
     "posting to the models": Mistake(405, "method_not_allowed", "GET", path="/v1/models"),
-    "no such path": Mistake(404, "path_unknown", "/v1/chatter", path="/v1/chatter"),
+    "no such path": Mistake(404, "path_unknown", "/v2/chatter", path="/v2/chatter"),
     "slash at the end": Mistake(404, "path_unknown", "completions/", path=CHAT + "/"),
     "root": Mistake(404, "path_unknown", "/", path="/", method="GET"),
     "percent signs": Mistake(404, "path_unknown", "", path="/v1/%00%ff%2e%2e/x", method="GET"),

@@ -8,6 +8,7 @@ from typing import Any
 from gateway.providers.base import Door, Usage
 
 _TOKENS_MAX = 2**40
+_READS_ONLY = frozenset((Door.EMBEDDINGS, Door.RERANK, Door.MODERATIONS))
 _NOTHING: dict[str, Any] = {}
 
 
@@ -18,7 +19,7 @@ def usage_of(usage: Any, door: Door) -> Usage | None:
     input_ = count(usage.get("prompt_tokens"))
     output = count(usage.get("completion_tokens"))
     total = count(usage.get("total_tokens"))
-    if door is Door.EMBEDDINGS and output is None:
+    if door in _READS_ONLY and output is None:
         output = 0
     if total is not None:
         if input_ is None and output is not None and output <= total:
@@ -50,6 +51,36 @@ def usage_of(usage: Any, door: Door) -> Usage | None:
         audio_input_tokens=count(read_details.get("audio_tokens")),
         audio_output_tokens=count(written_details.get("audio_tokens")),
     )
+
+
+def usage_said(answer: dict[str, Any], door: Door) -> Usage | None:
+    """Of an answer or event that is no chat's: `usage` with `input_tokens` and `output_tokens`, or in a chat's words.
+
+    None: it says nothing, or counts something else (seconds, pictures, searches).
+    """
+    usage = answer.get("usage")
+    if not isinstance(usage, dict):
+        return None
+    input_, output = count(usage.get("input_tokens")), count(usage.get("output_tokens"))
+    if input_ is None and output is None:
+        return usage_of(usage, door)
+    read, written = _details(usage, "input"), _details(usage, "output")
+    return Usage(
+        input_tokens=input_,
+        output_tokens=output,
+        cache_read_tokens=count(read.get("cached_tokens")),
+        cache_write_tokens=count(read.get("cache_write_tokens")),
+        reasoning_tokens=count(written.get("reasoning_tokens")),
+        audio_input_tokens=count(read.get("audio_tokens")),
+        audio_output_tokens=count(written.get("audio_tokens")),
+        unpriced=bool(count(read.get("image_tokens"))),
+    )
+
+
+def _details(usage: dict[str, Any], side: str) -> dict[str, Any]:
+    """Spelt with `tokens` by most doors, with `token` by transcriptions."""
+    details = usage.get(f"{side}_tokens_details", usage.get(f"{side}_token_details"))
+    return details if isinstance(details, dict) else _NOTHING
 
 
 def _first(*values: Any) -> int | None:

@@ -16,7 +16,7 @@ from gateway.pipeline.attempt import Attempts, Waits
 from gateway.pipeline.breaker import Breakers
 from gateway.pipeline.exchange import Exchange
 from gateway.pipeline.pipeline import Pipeline
-from gateway.providers.base import Door
+from gateway.providers.base import Door, Passage
 from gateway.upstream.errors import (
     AddressForbidden,
     ConnectFailed,
@@ -75,6 +75,7 @@ class Run:
         world: World | None = None,
         stall: str | None = None,
         door: Door = Door.CHAT,
+        passage: Passage | None = None,
     ) -> None:
         self.world = world or World()
         self.clock = FakeClock()
@@ -90,7 +91,7 @@ class Run:
         sent = {"authorization": f"Bearer {self.world.key}", **(headers or {})}
         if config is not None:
             sent["x-portkey-config"] = orjson.dumps(config).decode()
-        self.exchange = Exchange(ID, door, sent, raw, self.clock.monotonic_s())
+        self.exchange = Exchange(ID, door, sent, raw, self.clock.monotonic_s(), passage)
 
     def pipeline_of(self, client: UpstreamClient, breakers: Breakers | None = None) -> Pipeline:
         """A worker's, with budget and breakers of its own."""

@@ -274,7 +274,7 @@ async def test_admin_paths_are_elsewhere(noun: str, rest: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/v1", "/v1/", "/v1/chat", "/chat/completions", CHAT + "/", "//v1/models", "/v1/x%2F", "/%ff"]
+    "path", ["/", "/v1", "/v1/", "/v2/files", "/chat/completions", CHAT + "/", "//v1/models", "/v1/x%2F", "/%ff"]
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS", "HEAD"])
 async def test_an_unknown_path_is_404_naming_what_there_is(path: str, method: str) -> None:
@@ -299,6 +299,24 @@ async def test_strange_request_targets_are_no_500() -> None:
 async def test_the_wrong_method_is_405(path: str, method: str) -> None:
     async with opened() as door:
         assert method in error(await door.get(path, method), 405, "method_not_allowed")["message"]
+
+
+@pytest.mark.parametrize(("path", "method"), [("/v1/files", "OPTIONS"), ("/v1/images/x", "TRACE"), ("/v1/x", "get")])
+async def test_a_method_that_passes_nowhere_is_405_and_names_those_that_do(path: str, method: str) -> None:
+    async with opened() as door:
+        assert 400 <= (await door.get(path, method)).status <= 405
+
+
+async def test_a_path_of_a_provider_passes_and_another_query_than_text_is_400() -> None:
+    async with opened(answers(200, b"{}")) as door:
+        door.auth["x-portkey-virtual-key"] = "main"
+        reply = await door.get("/v1/files?limit=1")
+        assert (reply.status, reply.body) == (200, b"{}")
+        assert (door.client.requests[0].method, door.client.requests[0].target) == ("GET", "/v1/files?limit=1")
+        assert door.records.last.door == "files"
+        for query in (b"a=\xff", b"a#b", b"a=\x01"):
+            reply = await door.raw(b"GET /v1/files?" + query + b" HTTP/1.1\r\nhost: a\r\n\r\n")
+            assert reply.status == 400, query
 
 
 async def test_models_are_listed_and_shown_one_by_one() -> None:

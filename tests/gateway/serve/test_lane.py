@@ -160,10 +160,10 @@ REQUESTS: dict[str, tuple[bytes, int]] = {
     "bad JSON": (request("POST", CHAT, AUTH, b"{"), 400),
     "alive": (request("GET", "/livez", {}), 200),
     "models": (request("GET", "/v1/models", AUTH), 200),
-    "no such path": (request("POST", "/v1/chatter", AUTH, b"{}\r\n\r\n"), 404),
-    "no such path in chunks": (in_chunks(request("POST", "/v1/chatter", AUTH, b"{}\r\n\r\n")), 404),
+    "no such path": (request("POST", "/v2/chatter", AUTH, b"{}\r\n\r\n"), 404),
+    "no such path in chunks": (in_chunks(request("POST", "/v2/chatter", AUTH, b"{}\r\n\r\n")), 404),
     "wrong method": (request("GET", CHAT, AUTH), 405),
-    "an offer of websockets": (request("GET", "/v1/x", {"upgrade": "websocket", "connection": "upgrade"}), 404),
+    "an offer of websockets": (request("GET", "/v2/x", {"upgrade": "websocket", "connection": "upgrade"}), 404),
 }
 
 
@@ -204,7 +204,7 @@ async def test_any_requests_cut_anywhere_are_answered_in_order(names: list[str],
 
 
 async def test_a_connection_comes_back_from_aiohttp_between_any_two_calls() -> None:
-    data = chat() + request("GET", "/livez", {}) + in_chunks(chat()) + request("POST", "/v1/x", {}, b"{}") + chat()
+    data = chat() + request("GET", "/livez", {}) + in_chunks(chat()) + request("POST", "/v2/x", {}, b"{}") + chat()
     for at in range(len(data)):
         behind = front(client=Echo(), world=WORLD)
         caller = behind.caller()
@@ -230,16 +230,16 @@ async def test_large_bodies_that_carry_no_llm_call_have_their_number_too(framing
     behind = front(client=Echo(), world=WORLD, running_requests_max=1, body_bytes_max=1_000_000)
     first, second, third = behind.caller(), behind.caller(), behind.caller()
     for caller in (first, second):
-        caller.feed(b"POST /v1/x HTTP/1.1\r\nhost: a\r\n" + framing)
+        caller.feed(b"POST /v2/x HTTP/1.1\r\nhost: a\r\n" + framing)
     assert not first.written
     assert [reply.code for reply in await answered(second, 1)] == ["overloaded"]
-    third.feed(request("GET", "/livez", {}), request("POST", "/v1/x", {}, b"{}"))
+    third.feed(request("GET", "/livez", {}), request("POST", "/v2/x", {}, b"{}"))
     assert [reply.status for reply in await answered(third, 2)] == [200, 404]
     first.lose()
     second.lose()
     await quiet()
     fourth = behind.caller()
-    fourth.feed(request("POST", "/v1/x", {}, bytes(65_537)))
+    fourth.feed(request("POST", "/v2/x", {}, bytes(65_537)))
     assert [reply.status for reply in await answered(fourth, 1)] == [404]
     third.lose()
     await gone(behind, fourth)
@@ -501,7 +501,7 @@ async def test_a_head_that_trickles_is_given_its_time_and_no_more(data: bytes) -
     await gone(lane.behind, lane.caller)
 
 
-@pytest.mark.parametrize("path", [CHAT, "/v1/x"])
+@pytest.mark.parametrize("path", [CHAT, "/v2/x"])
 async def test_a_body_that_trickles_is_408_and_its_connection_ends(path: str) -> None:
     lane = turned()
     lane.caller.feed(request("POST", path, AUTH, b"").replace(b"content-length: 0", b"content-length: 900"))
@@ -612,7 +612,7 @@ async def test_a_lent_connection_hears_of_the_backpressure_too() -> None:
 async def test_a_large_body_that_aiohttp_does_not_want_stops_nothing() -> None:
     behind = front(client=Echo(), world=WORLD, body_bytes_max=1_000_000)
     caller = behind.caller()
-    caller.feed(request("POST", "/v1/x", {}, b"x" * 900_000), chat())
+    caller.feed(request("POST", "/v2/x", {}, b"x" * 900_000), chat())
     assert [reply.status for reply in await answered(caller, 2)] == [404, 200]
     assert caller.reading
     await gone(behind, caller)
@@ -640,7 +640,7 @@ STAGES: dict[str, list[bytes]] = {
     "in a stream": [chat(stream=True)],
     "after a refusal": [b"NONSENSE\r\n\r\n"],
     "while refused": [chat().replace(b"content-length: ", b"content-length: 9999")],
-    "in a body of the other lane": [request("POST", "/v1/x", {}, b"{}")[:-1]],
+    "in a body of the other lane": [request("POST", "/v2/x", {}, b"{}")[:-1]],
     "at the other lane": [request("GET", "/livez", {})],
     "with more behind": [chat() + chat()],
 }
