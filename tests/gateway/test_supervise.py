@@ -244,6 +244,7 @@ def test_a_worker_that_does_not_stop_is_ended(nodes: list[Node]) -> None:
 
 def test_a_child_that_ends_last_is_asked_when_the_others_are_gone(nodes: list[Node]) -> None:
     nodes.append(node := Node(mode="clerk"))
+    close(node.hold_both())  # Both have begun: one that is just being born ends without a word.
     with node.connect(b"slow") as sock:
         assert sock.recv(64) == b"begun"
         node.process.terminate()
