@@ -58,16 +58,18 @@ def row_of(exchange: Exchange, now_s: float, pseudonym: Pseudonym) -> Row:
         told.append(
             (target.path, place.provider, model, target.virtual_key_id, last.status, last.error, began_us, took_us)
         )
-    provider_us += _us(exchange.paused_s)
+    if exchange.paused_s:
+        provider_us += _us(exchange.paused_s)
     usage_from, usage = _settled(exchange, last) if costs else ("none", _NOTHING)
     unsettled += usage_from == "unknown"  # Of the last one it is known better than of those given up.
     receive_us = None if exchange.received_s is None else _us(exchange.received_s - started_s)
+    duration_us = _us(now_s - started_s)
     first_byte_us = overhead_us = None
-    first_byte_s = exchange.first_byte_s
-    if first_byte_s is None and exchange.ending is not None:
-        first_byte_s = now_s  # An answer of one piece begins and ends at once.
-    if first_byte_s is not None:
-        first_byte_us = _us(first_byte_s - started_s)
+    if exchange.first_byte_s is not None:
+        first_byte_us = _us(exchange.first_byte_s - started_s)
+    elif exchange.ending is not None:
+        first_byte_us = duration_us  # An answer of one piece begins and ends at once.
+    if first_byte_us is not None:
         overhead_us = max(first_byte_us - (receive_us or 0) - provider_us, 0)
     metadata: dict[str, str] = {}
     user: object = None
@@ -110,7 +112,7 @@ def row_of(exchange: Exchange, now_s: float, pseudonym: Pseudonym) -> Row:
         usage.audio_input_tokens,
         usage.audio_output_tokens,
         *_money(view, usage_from, usage, last, started_ms),
-        _us(now_s - started_s),
+        duration_us,
         receive_us,
         provider_us,
         first_byte_us,

@@ -31,7 +31,7 @@ class Recorder:
         self._told = told
 
     def begin(self, exchange: Exchange) -> None:
-        exchange.slot = self._slots.take(exchange.id, exchange.door.value)
+        exchange.slot = self._slots.take(exchange.id, exchange.door)
 
     def name(self, exchange: Exchange) -> None:
         caller = exchange.caller

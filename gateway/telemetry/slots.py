@@ -24,7 +24,8 @@ _MAGIC = b"GHSLOTS1"
 _HEAD = struct.Struct("<8sI")
 _HEAD_BYTES = 64
 _SLOT_BYTES = 256
-_BEGIN = struct.Struct("<36s28sIBBB")
+_ID_BYTES = 36
+_BEGIN = struct.Struct(f"<{_ID_BYTES}s28sIBBB")
 """From `_ID_AT` on: id, door, and nothing known of whose it is."""
 _OWNER = struct.Struct("<BBBx72s72s")
 """From behind the check on: flags, both lengths, workspace, API key."""
@@ -49,7 +50,7 @@ class Left:
 class SlotTable:
     """One worker's. Made anew at its start: what the one before left must have been read (`recover.py`)."""
 
-    __slots__ = ("_free", "_map", "_owners", "full_count")
+    __slots__ = ("_begins", "_free", "_map", "_owners", "full_count")
 
     def __init__(self, path: Path, count: int) -> None:
         """Raises OSError."""
@@ -65,19 +66,24 @@ class SlotTable:
         _HEAD.pack_into(self._map, 0, _MAGIC, count)
         fresh.replace(path)
         self._free = list(range(count - 1, -1, -1))
+        self._begins: dict[str, bytes] = {}
+        """Door → ready bytes of what follows the id."""
         self._owners: dict[tuple[str, str, bool], bytes] = {}
         """Ready bytes of those who called already."""
         self.full_count = 0
         """Requests that found no slot; a kill would leave no trace of them."""
 
     def take(self, id_: str, door: str) -> int | None:
-        """Mark a request. None if every slot is in use."""
+        """Mark a request; `id_` as `gateway/ids.py` makes them. None if every slot is in use."""
         if not self._free:
             self.full_count += 1
             return None
+        begin = self._begins.get(door)
+        if begin is None:
+            begin = self._begins[door] = _BEGIN.pack(b"", door.encode(), 0, 0, 0, 0)[_ID_BYTES:]
         slot = self._free.pop()
         at = _HEAD_BYTES + slot * _SLOT_BYTES
-        _BEGIN.pack_into(self._map, at + _ID_AT, id_.encode(), door.encode(), 0, 0, 0, 0)
+        self._map[at + _ID_AT : at + _ID_AT + _BEGIN.size] = id_.encode().ljust(_ID_BYTES, b"\0") + begin
         self._map[at] = 1
         return slot
 
