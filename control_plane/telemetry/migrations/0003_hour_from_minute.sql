@@ -1,0 +1,57 @@
+-- The sums by hour are made from those by minute rather than from the records once more: the same figures for a fifth less
+-- work at each insert. Between the two statements nothing may be inserted by another control plane.
+
+drop view if exists record_hour_view{on_cluster};
+
+create materialized view if not exists record_hour_view{on_cluster} to record_hour as
+select
+    m.organisation as organisation,
+    toStartOfHour(m.at) as at,
+    m.workspace as workspace,
+    m.gateway as gateway,
+    m.api_key as api_key,
+    m.virtual_key as virtual_key,
+    m.config as config,
+    m.provider as provider,
+    m.model as model,
+    m.door as door,
+    m.status as status,
+    m.error as error,
+    m.ending as ending,
+    m.cache as cache,
+    sum(m.requests) as requests,
+    sum(m.errors) as errors,
+    sum(m.streams) as streams,
+    sum(m.attempts) as attempts,
+    sum(m.retries) as retries,
+    sum(m.fallbacks) as fallbacks,
+    sum(m.unsettled) as unsettled,
+    sum(m.rescued) as rescued,
+    sum(m.cache_hits) as cache_hits,
+    sum(m.usage_estimated) as usage_estimated,
+    sum(m.usage_unknown) as usage_unknown,
+    sum(m.cost_unknown) as cost_unknown,
+    sum(m.input_tokens) as input_tokens,
+    sum(m.output_tokens) as output_tokens,
+    sum(m.cache_read_tokens) as cache_read_tokens,
+    sum(m.cache_write_tokens) as cache_write_tokens,
+    sum(m.reasoning_tokens) as reasoning_tokens,
+    sum(m.audio_input_tokens) as audio_input_tokens,
+    sum(m.audio_output_tokens) as audio_output_tokens,
+    sum(m.cost_usd) as cost_usd,
+    sum(m.cost_input_usd) as cost_input_usd,
+    sum(m.cost_output_usd) as cost_output_usd,
+    sum(m.cost_cache_read_usd) as cost_cache_read_usd,
+    sum(m.cost_cache_write_usd) as cost_cache_write_usd,
+    sum(m.cost_reasoning_usd) as cost_reasoning_usd,
+    sum(m.cost_audio_usd) as cost_audio_usd,
+    sum(m.duration_us) as duration_us,
+    sum(m.duration_known) as duration_known,
+    sum(m.first_byte_us) as first_byte_us,
+    sum(m.first_byte_known) as first_byte_known,
+    sum(m.overhead_us) as overhead_us,
+    sum(m.overhead_known) as overhead_known,
+    sum(m.request_bytes) as request_bytes,
+    sum(m.response_bytes) as response_bytes
+from record_minute as m
+group by organisation, at, workspace, gateway, api_key, virtual_key, config, provider, model, door, status, error, ending, cache;
