@@ -31,7 +31,7 @@ UNTOLD_LOOK_S = 1.0
 """How often it is looked whether there are drops that no record came along with."""
 SLICES_MAX = 8
 """Of one segment in one look, so that others have their turn."""
-AHEAD_MAX = 8
+AHEAD_MAX = 3
 """More batches than that wait to be sent: segments of a time when nobody read can wait too, where they are. So what is
 written now is not behind a day that was written before."""
 OLD_MAX = 4
@@ -129,10 +129,10 @@ class Batcher:
             for _ in range(SLICES_MAX):
                 if not self._grow(tail):
                     break
-                self._keep_due(tails_, last=False)
+                self._keep_due(tails_, last=False, queued=not has_room)
             else:
                 more = True
-        self._keep_due(tails_, last=last)
+        self._keep_due(tails_, last=last, queued=not has_room)
         self._tell_drops(last)
         self._remove_finished(tails_)
         self._outbox_room()
@@ -189,8 +189,8 @@ class Batcher:
         self._unreadable.discard(tail.segment)
         return grown
 
-    def _keep_due(self, tails_: Sequence[Tail], *, last: bool) -> None:
-        while group := batches.due(tails_, self._clock.monotonic_s(), last=last):
+    def _keep_due(self, tails_: Sequence[Tail], *, last: bool, queued: bool) -> None:
+        while group := batches.due(tails_, self._clock.monotonic_s(), last=last, queued=queued):
             self._keep(batches.draft(group, self._clock.wall_ms(), self._observer(group[0].fields or ())))
 
     def _tell_drops(self, last: bool) -> None:

@@ -19,6 +19,8 @@ from shared.protocol.canonical import INTEGER_MAX
 
 WAIT_S = 1.0
 """How long a record waits for others to go with."""
+QUEUED_WAIT_S = 10.0
+"""The same while batches wait to be sent: of a few large ones more go in a second than of many small ones."""
 DAMAGED = "damaged"
 _TIME = "started_at_ms"
 _RECORD, _DROP = int(Kind.RECORD), int(Kind.DROP)
@@ -45,8 +47,8 @@ class Draft:
             tail.at = self.cursors[tail.segment.name]
 
 
-def due(tails: Sequence[Tail], now_s: float, *, last: bool) -> list[Tail] | None:
-    """Whose frames go into a batch now; None: it is too early. `last`: whatever is there.
+def due(tails: Sequence[Tail], now_s: float, *, last: bool, queued: bool = False) -> list[Tail] | None:
+    """Whose frames go into a batch now; None: it is too early. `last`: whatever is there; `queued`: others wait.
 
     Rows of other fields do not mix, so it is those that have the fields of the one that waits longest.
     """
@@ -55,7 +57,7 @@ def due(tails: Sequence[Tail], now_s: float, *, last: bool) -> list[Tail] | None
         group = [tail for tail in pending if tail.fields == first.fields]
         many = sum(len(tail.frames) for tail in group) >= ROWS_MAX
         large = sum(tail.frame_bytes for tail in group) >= ROWS_BYTES_MAX
-        if last or many or large or now_s - first.since_s >= WAIT_S:
+        if last or many or large or now_s - first.since_s >= (QUEUED_WAIT_S if queued else WAIT_S):
             return group
     return None
 

@@ -20,11 +20,11 @@ from shared.models.record import FIELDS, Record, Word
 from shared.protocol.wire import Count, WirePart
 
 PATH = "/sync/v1/records"
-ROWS_MAX = 5_000
+ROWS_MAX = 10_000
 BODY_BYTES_MAX = 4 * 1024 * 1024
 PAYLOAD_BYTES_MAX = 16 * 1024 * 1024
 """Decompressed."""
-ROWS_BYTES_MAX = 4 * 1024 * 1024
+ROWS_BYTES_MAX = 8 * 1024 * 1024
 """What a writer puts in one batch, before compression; one row more may be over it."""
 HEAD_BYTES_MAX = 1_024
 DROPS_MAX = 1_000
