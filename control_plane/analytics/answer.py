@@ -140,7 +140,7 @@ def _values(measures: Sequence[Measure], family: Family, row: Row) -> Values:
     if family is not Family.SPREAD:
         return {measure.name: _told(measure.unit, row[measure.name]) for measure in measures}
     quantiles = dict(zip(map(str, sql.QUANTILES), row["quantiles"], strict=True))
-    return {m.name: middle_us(quantiles[m.sql]) for m in measures if m.spread == row["c_measure"]}
+    return {m.name: middle_us(quantiles[m.sql]) for m in measures if m.spread == sql.SPREADS[row["c_measure"]]}
 
 
 def _told(unit: Unit, value: Any) -> Value:
