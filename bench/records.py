@@ -36,7 +36,7 @@ from shared.pricing import PriceTable
 
 ROUNDS = 301
 CALLS = 300
-"""In each round: few enough for an exchange to be in the processor's cache when it ends, as one is that has just run."""
+"""In each round: few enough that an exchange is in the processor's cache when it ends, as when it has just run."""
 SLOTS = 2_064
 BODY = orjson.dumps({"model": "acme-large", "messages": [{"role": "user", "content": "x" * 900}]})
 
