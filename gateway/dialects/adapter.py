@@ -21,11 +21,11 @@ from gateway.providers.base import (
     ProviderKey,
     StreamReader,
     Translated,
-    Untranslatable,
     Usage,
     address,
     request_headers,
 )
+from gateway.providers.body import dumped, parsed_answer
 from gateway.providers.estimate import input_tokens, settled
 
 
@@ -111,16 +111,11 @@ class Native(Provider):
             target=prefix + self._dialect.path,
             origin=origin,
             headers=request_headers(call, place, key),
-            body=changed(call.body, changes) if changes else call.raw,
+            body=dumped({**call.body, **changes}) if changes else call.raw,
         )
 
     def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage]:
-        try:
-            parsed = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            raise BrokenAnswer("the answer is not JSON") from None
-        if not isinstance(parsed, dict):
-            raise BrokenAnswer("the answer is not a JSON object")
+        parsed = parsed_answer(body)
         watch = self._dialect.watch()
         watch.see_whole(parsed)
         return body, settled(watch.usage, call, watch.content_bytes)
@@ -134,11 +129,3 @@ class Native(Provider):
 
 def _shaped(dialect: Translation, error: bytes, status: int) -> bytes:
     return orjson.dumps(dialect.error(orjson.loads(error), status))
-
-
-def changed(body: Mapping[str, Any], changes: Mapping[str, Any]) -> bytes:
-    """A body as JSON with other fields in it. Raises Untranslatable."""
-    try:
-        return orjson.dumps({**body, **changes})
-    except orjson.JSONEncodeError:  # orjson reads 1,024 levels and writes 254.
-        raise Untranslatable("the body is nested too deep to be changed on its way") from None

@@ -5,7 +5,6 @@ from typing import Any
 
 import orjson
 
-from gateway.dialects.adapter import changed
 from gateway.providers.base import (
     BrokenAnswer,
     Call,
@@ -19,6 +18,7 @@ from gateway.providers.base import (
     address,
     request_headers,
 )
+from gateway.providers.body import dumped
 from gateway.providers.openai.errors import status_of
 from gateway.providers.openai.usage import usage_said
 from gateway.upstream.events import EventSplitter, EventTooLarge, data_of
@@ -66,7 +66,7 @@ class AsItCame(Provider):
         return Translated(
             target=prefix + passage.path.removeprefix("/v1") + passage.query,
             headers=request_headers(call, place, key),
-            body=changed(call.body, changes) if changes else call.raw,
+            body=dumped({**call.body, **changes}) if changes else call.raw,
             origin=origin,
             method=passage.method,
         )

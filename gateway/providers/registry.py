@@ -2,6 +2,7 @@
 
 from importlib import resources
 
+from gateway.providers.anthropic.provider import Anthropic
 from gateway.providers.base import Provider
 from gateway.providers.openai.provider import OpenAI
 from shared.models.provider import Provider as ProviderRow
@@ -9,7 +10,7 @@ from shared.models.provider import parse_table
 
 
 def adapters() -> dict[str, Provider]:
-    return {"openai": OpenAI()}
+    return {"openai": OpenAI(), "anthropic": Anthropic()}
 
 
 def built_in_rows() -> dict[str, ProviderRow]:

@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 
 from gateway.dialects.chat import Hints, simplest, text_part
-from gateway.dialects.fields import Path, given, malformed, must_be, needed, of, only, unsayable
 from gateway.providers.base import Untranslatable
+from gateway.providers.fields import Path, given, malformed, must_be, needed, of, only, unsayable
 
 FAILED = "The tool failed:"
 """Said before the result of a tool that failed: a chat has no other way to tell."""

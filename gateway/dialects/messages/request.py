@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gateway.dialects.chat import Asked, Hints
-from gateway.dialects.fields import Path, given, malformed, must_be, needed, of, only, unsayable
 from gateway.dialects.messages.content import asked_by_user, said_by_assistant, texts
 from gateway.providers.base import Place
+from gateway.providers.fields import Path, given, malformed, must_be, needed, of, only, unsayable
 
 FIELDS = frozenset(
     "model messages system max_tokens stop_sequences stream temperature top_p top_k tools tool_choice metadata "

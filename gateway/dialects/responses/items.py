@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.dialects.chat import Hints, simplest, text_part
-from gateway.dialects.fields import Path, given, malformed, must_be, needed, of, only, unsayable
+from gateway.providers.fields import Path, given, malformed, must_be, needed, of, only, unsayable
 
 Message = dict[str, Any]
 Parts = list[dict[str, Any]]

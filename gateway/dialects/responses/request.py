@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.dialects.chat import Asked, Hints
-from gateway.dialects.fields import Path, given, malformed, must_be, needed, of, only, unsayable
 from gateway.dialects.responses.items import messages
 from gateway.providers.base import Place
+from gateway.providers.fields import Path, given, malformed, must_be, needed, of, only, unsayable
 
 FIELDS = frozenset(
     "model input instructions max_output_tokens stream temperature top_p top_logprobs metadata user safety_identifier "

@@ -3,21 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from gateway.providers.base import (
-    BrokenAnswer,
     Call,
     Door,
     Place,
     Provider,
     ProviderKey,
     Translated,
-    Untranslatable,
     Usage,
     address,
     request_headers,
 )
+from gateway.providers.body import caller_wants_usage, dumped, parsed_answer
 from gateway.providers.estimate import settled
 from gateway.providers.openai.content import content_bytes
 from gateway.providers.openai.errors import client_error
@@ -48,16 +45,11 @@ class OpenAI(Provider):
             target=prefix + _PATHS[call.door],
             origin=origin,
             headers=request_headers(call, place, key),
-            body=_changed(call.body, changes) if changes else call.raw,
+            body=dumped({**call.body, **changes}) if changes else call.raw,
         )
 
     def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage]:
-        try:
-            parsed = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            raise BrokenAnswer("the answer is not JSON") from None
-        if not isinstance(parsed, dict):
-            raise BrokenAnswer("the answer is not a JSON object")
+        parsed = parsed_answer(body)
         said = usage_of(parsed.get("usage"), call.door)
         if said is None or said.input_tokens is None or said.output_tokens is None:
             said = settled(said, call, content_bytes(parsed))
@@ -68,15 +60,3 @@ class OpenAI(Provider):
 
     def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> bytes:
         return client_error(provider, status, headers.get("content-type", ""), body)
-
-
-def _changed(body: Mapping[str, Any], changes: Mapping[str, Any]) -> bytes:
-    try:
-        return orjson.dumps({**body, **changes})
-    except orjson.JSONEncodeError:  # orjson reads 1,024 levels and writes 254.
-        raise Untranslatable("the body is nested too deep to be changed on its way") from None
-
-
-def caller_wants_usage(body: Mapping[str, Any]) -> bool:
-    options = body.get("stream_options")
-    return isinstance(options, dict) and options.get("include_usage") is True

@@ -1,4 +1,4 @@
-"""A request's fields, read with their place: what is malformed, and what chat cannot say, is refused by its pointer."""
+"""A request's fields, read with their place: what is malformed, or cannot be said, is refused by its pointer (pure)."""
 
 from collections.abc import Container, Mapping
 from typing import Any, TypeVar

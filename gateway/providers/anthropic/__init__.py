@@ -1,0 +1,1 @@
+"""The Messages API: turns of typed blocks, and a stream of block after block."""

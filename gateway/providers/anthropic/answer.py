@@ -1,0 +1,91 @@
+"""A message as the answer of a chat (pure)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from gateway.providers.anthropic.usage import counted
+from gateway.providers.base import BrokenAnswer, Call, Usage
+from gateway.providers.chat_answer import whole
+from gateway.providers.estimate import settled, text_bytes
+
+FINISH = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "pause_turn": "stop",
+    "tool_use": "tool_calls",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "content_filter",
+}
+
+
+def to_chat(call: Call, message: Mapping[str, Any]) -> tuple[bytes, Usage]:
+    """Raises BrokenAnswer."""
+    content = message.get("content")
+    if not isinstance(content, list):
+        raise BrokenAnswer("the answer holds no content")
+    said: dict[str, Any] = {"role": "assistant", "content": None}
+    texts: list[str] = []
+    thoughts: list[str] = []
+    own: list[Any] = []
+    calls: list[dict[str, Any]] = []
+    for block in content:
+        if not isinstance(block, dict):
+            raise BrokenAnswer("the answer holds a block that is none")
+        match block.get("type"):
+            case "text":
+                texts.append(_text(block))
+                if block.get("citations"):
+                    own.append(block)
+            case "tool_use":
+                calls.append(_call(block))
+            case kind:
+                if kind == "thinking":
+                    thoughts.append(str(block.get("thinking") or ""))
+                own.append(block)
+    if texts:
+        said["content"] = "".join(texts)
+    if "".join(thoughts):
+        said["reasoning_content"] = "".join(thoughts)
+    if own:
+        said["content_blocks"] = own
+    if calls:
+        said["tool_calls"] = calls
+    usage = settled(counted(None, message.get("usage"), is_end=True), call, text_bytes(said))
+    try:
+        return whole(
+            call,
+            str(message.get("id") or ""),
+            str(message.get("model") or call.body.get("model")),
+            said,
+            FINISH.get(str(message.get("stop_reason")), "stop"),
+            usage,
+            **stopped_at(message.get("stop_sequence")),
+        ), usage
+    except orjson.JSONEncodeError:  # orjson reads deeper than it writes.
+        raise BrokenAnswer("the answer is nested too deep to be translated") from None
+
+
+def stopped_at(sequence: Any) -> dict[str, Any]:
+    """What a choice says of the stop sequence that was met, in the word other hosts use."""
+    return {"stop_reason": sequence} if isinstance(sequence, str) else {}
+
+
+def _text(block: Mapping[str, Any]) -> str:
+    text = block.get("text")
+    if not isinstance(text, str):
+        raise BrokenAnswer("the answer holds a text that is none")
+    return text
+
+
+def _call(block: Mapping[str, Any]) -> dict[str, Any]:
+    id_, name = block.get("id"), block.get("name")
+    if not isinstance(id_, str) or not isinstance(name, str):
+        raise BrokenAnswer("it calls a tool without a name")
+    try:
+        arguments = orjson.dumps(block.get("input") or {}).decode()
+    except orjson.JSONEncodeError:
+        raise BrokenAnswer("the answer is nested too deep to be translated") from None
+    return {"id": id_, "type": "function", "function": {"name": name, "arguments": arguments}}

@@ -1,0 +1,245 @@
+"""A chat as a request of the Messages API (pure). Source: https://docs.anthropic.com/en/api/messages."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.providers.chat import (
+    CACHE_HINT,
+    Audio,
+    Conversation,
+    File,
+    Image,
+    Part,
+    Text,
+    Thought,
+    ToolResult,
+    ToolUse,
+    conversation,
+    function_tool,
+    json_schema,
+    refuse,
+    refuse_all,
+    stops,
+    tokens_max,
+    tool_choice,
+)
+from gateway.providers.fields import Path, given, malformed
+
+TOKENS_DEFAULT = 4_096
+"""Every request must say how long its answer may be; where the caller does not, this is what every model can."""
+BUDGETS = {"minimal": 1_024, "low": 1_024, "medium": 8_192, "high": 24_576, "xhigh": 32_768, "max": 32_768}
+"""What a word for effort is in tokens of thought, as in the original (reference/portkey.md 4.4)."""
+BUDGET_MIN = 1_024
+_THOUGHT_SHARE_MAX = 0.8
+"""Of what the caller allows in all: something must be left to answer with."""
+
+_SAME = frozenset(
+    "model temperature top_p top_k stream thinking cache_control container context_management diagnostics "
+    "inference_geo mcp_servers speed user_profile_id workspace_id".split()
+)
+"""Both sides' under one name: chat's own, and those that only this side knows."""
+_READ = frozenset(
+    "messages stop max_tokens max_completion_tokens tools tool_choice parallel_tool_calls response_format "
+    "reasoning_effort user safety_identifier service_tier stream_options output_config metadata".split()
+)
+_LEFT_OUT = frozenset({"prompt_cache_key", "prompt_cache_retention", "prediction"})
+"""Advice on caches and speed: it changes no answer."""
+_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
+    "n": (1,),
+    "seed": (),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "logit_bias": ({},),
+    "presence_penalty": (0,),
+    "frequency_penalty": (0,),
+    "modalities": (["text"],),
+    "audio": (),
+    "functions": (),
+    "function_call": (),
+    "verbosity": ("medium",),
+    "store": (False,),
+    "web_search_options": (),
+}
+"""What this provider cannot do, and the values that ask for nothing."""
+_TIERS = {"auto": "auto", "default": "standard_only"}
+_CHOICES = {"auto": "auto", "none": "none", "required": "any"}
+_PDF = "application/pdf"
+_TEXT = "text/plain"
+
+
+def to_message(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:
+    """The request, and the names of what was left out of it. Raises Untranslatable."""
+    refuse_all(body, _NEUTRAL)
+    left_out: set[str] = set()
+    for name, value in body.items():
+        if value is None or name in _SAME or name in _READ or name in _NEUTRAL:
+            continue
+        if name not in _LEFT_OUT:
+            raise refuse((name,))
+        left_out.add(name)
+    said = conversation(body)
+    asked: dict[str, Any] = {name: value for name in _SAME if (value := body.get(name)) is not None}
+    if said.system:
+        asked["system"] = _system(said)
+    asked["messages"] = [{"role": turn.role, "content": _content(turn.parts)} for turn in said.turns]
+    if (stop := stops(body)) != []:
+        asked["stop_sequences"] = stop
+    asked |= _output(body)
+    asked |= _tools(body)
+    asked |= _rest(body, left_out)
+    return asked, frozenset(left_out | said.left_out)
+
+
+def _system(said: Conversation) -> str | list[dict[str, Any]]:
+    if len(said.system) == 1 and said.system[0].hint is None:
+        return said.system[0].text
+    return [_hinted({"type": "text", "text": text.text}, text.hint) for text in said.system]
+
+
+def _content(parts: list[Part]) -> str | list[dict[str, Any]]:
+    if len(parts) == 1 and isinstance(parts[0], Text) and parts[0].hint is None:
+        return parts[0].text
+    # The results of tools have to stand first.
+    results = [part for part in parts if isinstance(part, ToolResult)]
+    rest = [part for part in parts if not isinstance(part, ToolResult)]
+    return [_block(part) for part in (*results, *rest)]
+
+
+def _block(part: Part) -> dict[str, Any]:
+    return _hinted(_plain(part), part.hint)
+
+
+def _plain(part: Part) -> dict[str, Any]:
+    match part:
+        case Text():
+            return {"type": "text", "text": part.text}
+        case Image():
+            return {"type": "image", "source": _source(part.media_type, part.data, part.url)}
+        case File():
+            return _document(part)
+        case ToolUse():
+            return {"type": "tool_use", "id": part.id, "name": part.name, "input": part.input}
+        case ToolResult():
+            return {"type": "tool_result", "tool_use_id": part.id, "content": _content(part.parts)}
+        case Thought():
+            if part.sealed:
+                return {"type": "redacted_thinking", "data": part.sealed}
+            return {"type": "thinking", "thinking": part.text, "signature": part.signature}
+        case Audio():
+            raise refuse((*part.path, "type"), "is sound, which this provider does not hear")
+
+
+def _source(media_type: str, data: str, url: str) -> dict[str, Any]:
+    return {"type": "url", "url": url} if url else {"type": "base64", "media_type": media_type, "data": data}
+
+
+def _document(file: File) -> dict[str, Any]:
+    if file.id:
+        source: dict[str, Any] = {"type": "file", "file_id": file.id}
+    elif file.media_type == _PDF:
+        source = _source(file.media_type, file.data, "")
+    elif file.media_type == _TEXT:
+        source = {"type": "text", "media_type": _TEXT, "data": _decoded(file)}
+    else:
+        why = f"is neither `{_PDF}` nor `{_TEXT}`: no file this provider reads"
+        raise refuse((*file.path, "file", "file_data"), why)
+    document: dict[str, Any] = {"type": "document", "source": source}
+    return document if file.name is None else {**document, "title": file.name}
+
+
+def _decoded(file: File) -> str:
+    try:
+        return base64.b64decode(file.data, validate=True).decode()
+    except ValueError:
+        raise malformed((*file.path, "file", "file_data"), "must be base64 of UTF-8 text") from None
+
+
+def _hinted(made: dict[str, Any], hint: Any) -> dict[str, Any]:
+    return made if hint is None else {**made, CACHE_HINT: hint}
+
+
+def _output(body: Mapping[str, Any]) -> dict[str, Any]:
+    """How long the answer may be, how much is thought before, and what form it has."""
+    asked: dict[str, Any] = {}
+    limit = tokens_max(body)
+    config = dict(given(dict, body, "output_config", ()) or {})
+    effort = given(str, body, "reasoning_effort", ())
+    if effort is not None and body.get("thinking") is None:
+        if effort == "none":
+            asked["thinking"] = {"type": "disabled"}
+        else:
+            budget = _budget(effort, limit)
+            asked["thinking"] = {"type": "enabled", "budget_tokens": budget}
+            limit = budget + TOKENS_DEFAULT if limit is None else limit
+    elif effort is not None:
+        config.setdefault("effort", effort)
+    if limit is None:
+        limit = TOKENS_DEFAULT + _thinks(body.get("thinking"))
+    asked["max_tokens"] = limit
+    if (form := json_schema(body)) is not None:
+        config["format"] = {"type": "json_schema", "schema": form["schema"]}
+    return {**asked, "output_config": config} if config else asked
+
+
+def _budget(effort: str, limit: int | None) -> int:
+    wanted = BUDGETS.get(effort)
+    if wanted is None:
+        raise malformed(("reasoning_effort",), f"must be `none`, {', '.join(f'`{word}`' for word in BUDGETS)}")
+    if limit is None:
+        return wanted
+    budget = min(wanted, int(limit * _THOUGHT_SHARE_MAX))
+    if budget < BUDGET_MIN:
+        why = f"needs {BUDGET_MIN} tokens of thought at the least, and the answer may not be so long"
+        raise refuse(("reasoning_effort",), why)
+    return budget
+
+
+def _thinks(thinking: Any) -> int:
+    budget = thinking.get("budget_tokens") if isinstance(thinking, Mapping) else None
+    return budget if isinstance(budget, int) else 0
+
+
+def _tools(body: Mapping[str, Any]) -> dict[str, Any]:
+    asked: dict[str, Any] = {}
+    if tools := given(list, body, "tools", ()):
+        asked["tools"] = [_tool(tool, ("tools", at)) for at, tool in enumerate(tools)]
+    choice = tool_choice(body)
+    made: dict[str, Any] = {}
+    if choice is not None:
+        made = {"type": "tool", "name": choice.name} if choice.name else {"type": _CHOICES[choice.mode]}
+    if given(bool, body, "parallel_tool_calls", ()) is False and tools and made.get("type") != "none":
+        made = {"type": "auto", **made, "disable_parallel_tool_use": True}
+    return {**asked, "tool_choice": made} if made else asked
+
+
+def _tool(value: Any, path: Path) -> dict[str, Any]:
+    if isinstance(value, dict) and value.get("type") not in (None, "function", "custom"):
+        return value  # The provider's own, by its own name.
+    tool = function_tool(value, path)
+    made: dict[str, Any] = {"name": tool.name, "input_schema": tool.parameters}
+    if tool.description is not None:
+        made["description"] = tool.description
+    if tool.strict is not None:
+        made["strict"] = tool.strict
+    return _hinted(made, tool.hint)
+
+
+def _rest(body: Mapping[str, Any], left_out: set[str]) -> dict[str, Any]:
+    asked: dict[str, Any] = {}
+    metadata = given(dict, body, "metadata", ())
+    user = given(str, body, "user", ())
+    identifier = given(str, body, "safety_identifier", ())
+    if metadata is not None and metadata.keys() == {"user_id"}:
+        user = user or metadata["user_id"]
+    elif metadata:
+        left_out.add("metadata")
+    if user is not None and identifier is not None:
+        left_out.add("safety_identifier")
+    if user is not None or identifier is not None:
+        asked["metadata"] = {"user_id": user if user is not None else identifier}
+    if (tier := given(str, body, "service_tier", ())) is not None:
+        if tier not in _TIERS:
+            raise refuse(("service_tier",))
+        asked["service_tier"] = _TIERS[tier]
+    return asked

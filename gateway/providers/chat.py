@@ -1,0 +1,361 @@
+"""A chat's request, read once for adapters that say it in other words (pure).
+
+System messages in one list, the rest as turns of typed parts; results of tools are the user's. What is malformed is
+refused by its JSON pointer. What a provider cannot be told is each adapter's to refuse: `refuse`, at a part's `path`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import orjson
+
+from gateway.providers.base import Untranslatable
+from gateway.providers.fields import Path, given, malformed, needed, of, unsayable
+
+_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w.+-]+=[\w.+-]+)*;base64,", re.ASCII)
+CACHE_HINT = "cache_control"
+
+
+@dataclass(slots=True)
+class Text:
+    text: str
+    path: Path
+    hint: Any = None
+    """What the caller advises about the provider's cache, as it said it."""
+
+
+@dataclass(slots=True)
+class Image:
+    """By address, or as base64 of a media type."""
+
+    path: Path
+    media_type: str = ""
+    data: str = ""
+    url: str = ""
+    hint: Any = None
+
+
+@dataclass(slots=True)
+class File:
+    path: Path
+    name: str | None = None
+    media_type: str = ""
+    data: str = ""
+    """Base64."""
+    id: str = ""
+    """Of a file that is kept at the provider."""
+    hint: Any = None
+
+
+@dataclass(slots=True)
+class Audio:
+    path: Path
+    data: str
+    format: str
+    hint: Any = None
+
+
+@dataclass(slots=True)
+class ToolUse:
+    id: str
+    name: str
+    input: dict[str, Any]
+    path: Path
+    hint: Any = None
+
+
+@dataclass(slots=True)
+class ToolResult:
+    id: str
+    parts: "list[Part]"
+    path: Path
+    hint: Any = None
+
+
+@dataclass(slots=True)
+class Thought:
+    """What the model thought. Its provider knows it again by the signature; a sealed one only its provider can read."""
+
+    text: str
+    signature: str
+    path: Path
+    sealed: str = ""
+    hint: Any = None
+
+
+Part = Text | Image | File | Audio | ToolUse | ToolResult | Thought
+Role = Literal["user", "assistant"]
+
+
+@dataclass(slots=True)
+class Turn:
+    role: Role
+    parts: list[Part]
+
+
+@dataclass(slots=True)
+class Conversation:
+    system: list[Text] = field(default_factory=list)
+    turns: list[Turn] = field(default_factory=list)
+    """Roles alternate; the results of tools stand before whatever else the user says in the same turn."""
+    left_out: set[str] = field(default_factory=set)
+    """Advice that has no place in the turns: it changes no answer."""
+
+
+def conversation(body: Mapping[str, Any]) -> Conversation:
+    """Raises Untranslatable."""
+    said = Conversation()
+    for at, message in enumerate(needed(list, body, "messages", ())):
+        path: Path = ("messages", at)
+        turn = of(dict, message, path)
+        if turn.get("name") is not None:
+            said.left_out.add("name")
+        match turn.get("role"):
+            case "system" | "developer":
+                said.system += _system(turn, path)
+            case "user":
+                _add(said, "user", [*_parts(turn.get("content"), (*path, "content"), said)])
+            case "assistant":
+                _add(said, "assistant", [*_assistant(turn, path, said)])
+            case "tool":
+                result = [*_parts(turn.get("content"), (*path, "content"), said)]
+                call = needed(str, turn, "tool_call_id", path)
+                _add(said, "user", [ToolResult(call, result, path, turn.get(CACHE_HINT))])
+            case "function":
+                raise refuse((*path, "role"), "names a function's message; send a `tool` message")
+            case _:
+                raise malformed((*path, "role"), "must be `system`, `developer`, `user`, `assistant` or `tool`")
+    return said
+
+
+def refuse(path: Path, why: str = "has no counterpart at this provider") -> Untranslatable:
+    """What to raise for a parameter that this provider cannot be told."""
+    return unsayable(path, why)
+
+
+def refuse_all(body: Mapping[str, Any], neutral: Mapping[str, tuple[Any, ...]]) -> None:
+    """Refuse the first of these fields that asks for anything but what happens anyway."""
+    for name, values in neutral.items():
+        value = body.get(name)
+        if value is not None and value not in values:
+            raise refuse((name,))
+
+
+def stops(body: Mapping[str, Any]) -> list[str]:
+    stop = body.get("stop")
+    if stop is None:
+        return []
+    if isinstance(stop, str):
+        return [stop]
+    return [of(str, text, ("stop", at)) for at, text in enumerate(of(list, stop, ("stop",)))]
+
+
+def tokens_max(body: Mapping[str, Any]) -> int | None:
+    """The most tokens an answer may have, by whichever of its names."""
+    limit = given(int, body, "max_completion_tokens", ())
+    return given(int, body, "max_tokens", ()) if limit is None else limit
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    name: str
+    description: str | None
+    parameters: dict[str, Any]
+    strict: bool | None
+    path: Path
+    hint: Any = None
+
+
+def function_tool(value: Any, path: Path) -> Tool:
+    """A tool whose type is `function`. Raises Untranslatable."""
+    tool = of(dict, value, path)
+    if tool.get("type") != "function":
+        raise refuse((*path, "type"), "is a tool that has no counterpart at this provider")
+    place = (*path, "function")
+    function = needed(dict, tool, "function", path)
+    parameters = given(dict, function, "parameters", place)
+    return Tool(
+        needed(str, function, "name", place),
+        given(str, function, "description", place),
+        {"type": "object", "properties": {}} if parameters is None else parameters,
+        given(bool, function, "strict", place),
+        path,
+        tool.get(CACHE_HINT),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """`auto`, `none`, `required`, or the one tool of this name."""
+
+    mode: str
+    name: str | None = None
+
+
+def tool_choice(body: Mapping[str, Any]) -> ToolChoice | None:
+    choice = body.get("tool_choice")
+    if choice is None:
+        return None
+    path: Path = ("tool_choice",)
+    if isinstance(choice, str):
+        if choice not in ("auto", "none", "required"):
+            raise malformed(path, "must be `auto`, `none`, `required`, or name a function")
+        return ToolChoice(choice)
+    chosen = of(dict, choice, path)
+    if chosen.get("type") != "function":
+        raise refuse((*path, "type"))
+    return ToolChoice("required", needed(str, needed(dict, chosen, "function", path), "name", (*path, "function")))
+
+
+def json_schema(body: Mapping[str, Any]) -> dict[str, Any] | None:
+    """`response_format.json_schema` as it came, where an answer of a schema is wanted; None: text is.
+
+    Raises Untranslatable.
+    """
+    form = given(dict, body, "response_format", ())
+    if form is None or form.get("type") == "text":
+        return None
+    path: Path = ("response_format",)
+    if form.get("type") == "json_object":
+        raise refuse((*path, "type"), "asks for JSON of no schema, which has no counterpart at this provider")
+    if form.get("type") != "json_schema":
+        raise malformed((*path, "type"), "must be `text`, `json_object` or `json_schema`")
+    asked = needed(dict, form, "json_schema", path)
+    needed(dict, asked, "schema", (*path, "json_schema"))
+    return asked
+
+
+def _add(said: Conversation, role: Role, parts: list[Part]) -> None:
+    if not said.turns or said.turns[-1].role != role:
+        said.turns.append(Turn(role, parts))
+        return
+    said.turns[-1].parts += parts
+
+
+def _system(turn: Mapping[str, Any], path: Path) -> Iterator[Text]:
+    content = turn.get("content")
+    place: Path = (*path, "content")
+    if isinstance(content, str):
+        yield Text(content, place, turn.get(CACHE_HINT))
+        return
+    for at, value in enumerate(of(list, content, place)):
+        part = of(dict, value, (*place, at))
+        if part.get("type") != "text":
+            raise refuse((*place, at, "type"), "is no text, and a system message is nothing else here")
+        yield Text(needed(str, part, "text", (*place, at)), (*place, at), part.get(CACHE_HINT))
+
+
+def _parts(content: Any, path: Path, said: Conversation) -> Iterator[Part]:
+    if isinstance(content, str):
+        yield Text(content, path)
+        return
+    if not isinstance(content, list):
+        raise malformed(path, "must be a string or a list of parts")
+    for at, value in enumerate(content):
+        yield _part(of(dict, value, (*path, at)), (*path, at), said)
+
+
+def _part(part: Mapping[str, Any], path: Path, said: Conversation) -> Part:
+    hint = part.get(CACHE_HINT)
+    match part.get("type"):
+        case "text":
+            return Text(needed(str, part, "text", path), path, hint)
+        case "refusal":
+            return Text(needed(str, part, "refusal", path), path, hint)
+        case "image_url":
+            image = needed(dict, part, "image_url", path)
+            if image.get("detail") not in (None, "auto"):
+                said.left_out.add("detail")
+            url = needed(str, image, "url", (*path, "image_url"))
+            media_type, data = split_data_url(url, (*path, "image_url", "url"))
+            return Image(path, media_type, data, "" if data else url, hint)
+        case "file":
+            file = needed(dict, part, "file", path)
+            place = (*path, "file")
+            name = given(str, file, "filename", place)
+            if (id_ := given(str, file, "file_id", place)) is not None:
+                return File(path, name, id=id_, hint=hint)
+            media_type, data = split_data_url(needed(str, file, "file_data", place), (*place, "file_data"))
+            if not data:
+                raise malformed((*place, "file_data"), "must be a data URL of base64")
+            return File(path, name, media_type, data, hint=hint)
+        case "input_audio":
+            audio = needed(dict, part, "input_audio", path)
+            place = (*path, "input_audio")
+            return Audio(path, needed(str, audio, "data", place), needed(str, audio, "format", place), hint)
+        case str():
+            raise refuse((*path, "type"))
+    raise malformed((*path, "type"), "must name the kind of the part")
+
+
+def split_data_url(url: str, path: Path) -> tuple[str, str]:
+    """Media type and base64 of a data URL; two empty strings for any other address."""
+    found = _DATA_URL.match(url)
+    if found is not None:
+        return found[1].lower(), url[found.end() :]
+    if url.startswith("data:"):
+        raise malformed(path, "must be a data URL of base64 that names its media type")
+    return "", ""
+
+
+def _assistant(turn: Mapping[str, Any], path: Path, said: Conversation) -> Iterator[Part]:
+    yield from _thoughts(turn, path, said)
+    content = turn.get("content")
+    if isinstance(content, str):
+        if content:
+            yield Text(content, (*path, "content"), turn.get(CACHE_HINT))
+    elif content is not None:
+        for part in _parts(content, (*path, "content"), said):
+            if not isinstance(part, Text):
+                raise refuse((*part.path, "type"), "is nothing that an assistant can have said here")
+            if part.text:
+                yield part
+    if refusal := given(str, turn, "refusal", path):
+        yield Text(refusal, (*path, "refusal"))
+    for name in ("audio", "function_call"):
+        if turn.get(name) is not None:
+            raise refuse((*path, name))
+    for at, value in enumerate(given(list, turn, "tool_calls", path) or ()):
+        yield _tool_use(of(dict, value, (*path, "tool_calls", at)), (*path, "tool_calls", at))
+
+
+def _thoughts(turn: Mapping[str, Any], path: Path, said: Conversation) -> Iterator[Thought]:
+    blocks = turn.get("content_blocks")
+    found = False
+    for at, block in enumerate(blocks if isinstance(blocks, list) else ()):
+        place = (*path, "content_blocks", at)
+        detail = of(dict, block, place)
+        if detail.get("type") == "thinking":
+            found = True
+            signature = given(str, detail, "signature", place) or ""
+            yield Thought(needed(str, detail, "thinking", place), signature, place)
+        elif detail.get("type") == "redacted_thinking":
+            found = True
+            yield Thought("", "", place, needed(str, detail, "data", place))
+    if not found and (turn.get("reasoning_content") or turn.get("reasoning")):
+        said.left_out.add("reasoning_content")  # Of no provider's own: nobody would know it again.
+
+
+def _tool_use(call: Mapping[str, Any], path: Path) -> ToolUse:
+    if call.get("type") not in (None, "function"):
+        raise refuse((*path, "type"))
+    function = needed(dict, call, "function", path)
+    arguments = given(str, function, "arguments", (*path, "function")) or ""
+    return ToolUse(
+        needed(str, call, "id", path),
+        needed(str, function, "name", (*path, "function")),
+        arguments_of(arguments),
+        path,
+        call.get(CACHE_HINT),
+    )
+
+
+def arguments_of(text: str) -> dict[str, Any]:
+    """As an object. Models write broken ones too; refusing those would end every conversation that holds one."""
+    try:
+        parsed = orjson.loads(text or "{}")
+    except orjson.JSONDecodeError:
+        parsed = text
+    return parsed if isinstance(parsed, dict) else {"arguments": text}
