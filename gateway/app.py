@@ -171,6 +171,7 @@ async def _worker(settings: Settings, node_keys: NodeKeys, sock: socket.socket, 
     front = ColdFront(pipeline, Probes(views, followed.status), admin_api, clock, new_id)
     limits = ServeLimits(
         body_bytes_max=settings.body_bytes_max,
+        upload_bytes_max=settings.upload_bytes_max,
         body_wait_s=settings.body_wait_s,
         running_requests_max=settings.running_requests_max,
     )

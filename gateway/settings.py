@@ -52,6 +52,8 @@ class Settings(BaseSettings):
 
     body_bytes_max: Bytes = 32 * 1024 * 1024
     """Of a request; a larger one is a 413."""
+    upload_bytes_max: Bytes = 512 * 1024 * 1024
+    """Of a request that passes through while it comes: files, pictures, sound."""
     answer_bytes_max: Bytes = 64 * 1024 * 1024
     """Of a provider's plain answer. A stream has no end that could be too far."""
     running_requests_max: int = Field(default=2_000, ge=1)

@@ -8,6 +8,7 @@ import orjson
 from gateway.providers.base import (
     BrokenAnswer,
     Call,
+    Passage,
     Place,
     Provider,
     ProviderKey,
@@ -60,15 +61,14 @@ class AsItCame(Provider):
                 unsupported=True,
             )
         origin, prefix = address(place, key)
-        changes = dict(overrides) if call.is_object else {}
-        if call.is_object and model and call.body.get("model") != model:
-            changes["model"] = model
+        body, skip = _body(call, passage, overrides, model)
         return Translated(
             target=prefix + passage.path.removeprefix("/v1") + passage.query,
             headers=request_headers(call, place, key),
-            body=dumped({**call.body, **changes}) if changes else call.raw,
+            body=body,
             origin=origin,
             method=passage.method,
+            skip=skip,
         )
 
     def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage]:
@@ -131,6 +131,21 @@ class PassedStream:
             self.failure = StreamFailure(status_of(error), data)
         elif said.get("type") == "error":
             self.failure = StreamFailure(status_of(said), orjson.dumps({"error": said}))
+
+
+def _body(call: Call, passage: Passage, overrides: Mapping[str, Any], model: str) -> tuple[bytes, int]:
+    """The body, or of an upload the bytes that take the place of so many of its first ones."""
+    if call.form is not None:
+        wanted = model or (overrides.get("model", "") if passage.runs_model else "")
+        if wanted in ("", call.form.fields.get("model")):
+            return b"", 0
+        return call.form.naming(wanted), len(call.form.begun)
+    if not call.is_object:
+        return call.raw, 0
+    changes = dict(overrides)
+    if model and call.body.get("model") != model:
+        changes["model"] = model
+    return (dumped({**call.body, **changes}) if changes else call.raw), 0
 
 
 def _usage_in(data: bytes, call: Call) -> Usage | None:

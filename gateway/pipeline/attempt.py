@@ -27,6 +27,7 @@ from gateway.providers.base import (
     Untranslatable,
     Usage,
 )
+from gateway.providers.form import FormGuard
 from gateway.upstream.errors import (
     AddressForbidden,
     ConnectFailed,
@@ -168,10 +169,10 @@ class Attempts:
             try:
                 reply = await self.run(child, call, exchange, final=False)
             except GatewayError as error:
-                if not _error_goes_on(plan, error):
+                if not _error_goes_on(plan, error) or not _can_start(exchange):
                     raise
             else:
-                if not _goes_on(plan, reply.status):
+                if not _goes_on(plan, reply.status) or not _can_start(exchange):
                     return reply
                 reply.response.abort()
             exchange.fallbacks += 1
@@ -188,7 +189,7 @@ class Attempts:
                 outcome = await self._watched(target, call, exchange, now_s, final=final and last)
             except GatewayError as error:
                 outcome = error
-            if not _is_retried(retry, outcome):
+            if not _is_retried(retry, outcome) or not _can_start(exchange):
                 return _given(outcome)
             now_s = self._clock.monotonic_s()
             wait_s = self._pause_s(exchange.retry_told, retry, outcome)
@@ -250,6 +251,8 @@ class Attempts:
             return await self._reply(adapter, target, call, response, attempt, final=final)
         except UpstreamError as error:
             attempt.sent = attempt.sent and not isinstance(error, _UNSENT)
+            if exchange.upload is not None and exchange.upload.error is not None:
+                raise _failed(attempt, _not_whole(exchange.upload.error)) from error
             raise _failed(attempt, self._renamed(error, target, now_s)) from error
         except BrokenAnswer as error:
             if response is not None:
@@ -264,6 +267,8 @@ class Attempts:
             raise
         finally:
             attempt.ended_s = self._clock.monotonic_s()
+            if exchange.upload is not None and attempt.status is None and not exchange.upload.is_sent:
+                attempt.sent = False  # Nobody works on half a request.
 
     def _deadlines(self, target: Target, call: Call, exchange: Exchange, now_s: float) -> Deadlines:
         """What the attempt may take: as the config or the caller says, within what the call may take as a whole."""
@@ -307,6 +312,8 @@ class Attempts:
             ):
                 # Written anew: of two `model` keys in one body the provider might read the one that was not checked.
                 overrides = {**overrides, "model": model}
+                if call.form is not None and exchange.upload is not None:
+                    exchange.upload.inspect(FormGuard(call.form.boundary))
             translated = adapter.request(call, target.place, key, overrides, model)
         except Untranslatable as error:
             code = Code.PARAMETER_UNSUPPORTED if error.unsupported else Code.BODY_INVALID
@@ -314,6 +321,8 @@ class Attempts:
         exchange.notes = _notes(translated) if translated.left_out or translated.answer is not None else None
         if translated.answer is not None:
             return Whole(target, OwnAnswer(), 200, translated.answer, None)
+        if exchange.upload is not None:
+            exchange.upload.start(translated.skip)
         origin = translated.origin or target.place.origin
         headers = translated.headers
         if "user-agent" in target.handling.forward_headers and "user-agent" in exchange.headers:
@@ -329,6 +338,7 @@ class Attempts:
             headers=headers,
             body=translated.body,
             deadlines=deadlines,
+            upload=exchange.upload,
         )
 
     async def _reply(
@@ -464,6 +474,14 @@ class OwnAnswer:
     def abort(self) -> None: ...
 
 
+def _not_whole(error: Exception) -> GatewayError:
+    """Why the caller's upload ended before its end."""
+    if isinstance(error, Untranslatable):
+        return GatewayError(Code.BODY_INVALID, str(error), param=error.pointer)
+    assert isinstance(error, GatewayError)
+    return error
+
+
 def _failed(attempt: Attempt, error: GatewayError) -> GatewayError:
     attempt.error = error.code.value
     return error
@@ -473,6 +491,11 @@ def _given(outcome: Reply | GatewayError) -> Reply:
     if isinstance(outcome, GatewayError):
         raise outcome
     return outcome
+
+
+def _can_start(exchange: Exchange) -> bool:
+    """Whether the request can be sent once more: of an upload that is gone nothing more is kept than it has to be."""
+    return exchange.upload is None or exchange.upload.can_start
 
 
 def _is_retried(retry: Retry, outcome: Reply | GatewayError) -> bool:

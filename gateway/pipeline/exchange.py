@@ -7,6 +7,7 @@ from typing import Protocol
 from gateway.errors import GatewayError
 from gateway.pipeline.metadata import Metadata, read_metadata
 from gateway.providers.base import Call, Door, Passage, Usage
+from gateway.upstream.upload import Upload
 from gateway.view.route import Target
 from gateway.view.view import Caller, ConfigEntry, ConfigView
 
@@ -61,6 +62,8 @@ class Exchange:
     started_s: float
     passage: Passage | None = None
     """Where it passes through to; None: the gateway reads it itself."""
+    upload: Upload | None = None
+    """Its body, if that is still coming; `body` is then empty."""
     slot: int | None = None
     """Where it stands in the worker's table of running requests; None: nowhere."""
     received_s: float | None = None

@@ -45,7 +45,8 @@ class Pipeline:
                 if exchange.passage is None:
                     call = exchange.call = read_call(exchange.door, exchange.headers, exchange.body)
                 else:
-                    call = exchange.call = read_passed(exchange.passage, exchange.headers, exchange.body)
+                    call = exchange.call = await read_passed(exchange.passage, exchange)
+                    exchange.received_s = exchange.received_s or self._clock.monotonic_s()
                 call.created_s = self._clock.wall_ms() // 1_000
                 resolved = resolve(exchange.headers, call, caller)
                 exchange.way, exchange.config = resolved.way, resolved.config

@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.upstream.messages import Origin, parse_origin
 from shared.crypto.secret import Secret
 from shared.models.credential import ApiKeyForm, Form, OptionalApiKeyForm
 from shared.models.provider import TEMPLATE_FIELD
+
+if TYPE_CHECKING:
+    from gateway.providers.form import FormStart
 
 USER_AGENT = b"user-agent: gatehouse\r\n"
 """The line that says who calls; a config can have the caller's own go on in its place."""
@@ -77,6 +80,8 @@ class Call:
     passage: Passage | None = None
     is_object: bool = True
     """Its body is a JSON object, which can be changed on its way."""
+    form: "FormStart | None" = None
+    """How its body begins, if that is a form which passes through while it comes. `body` then has its first fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +140,8 @@ class Translated:
     answer: bytes | None = None
     """The answer itself, where nobody has to be asked for it."""
     method: str = "POST"
+    skip: int = 0
+    """Of an upload, so many bytes stand in `body` already, changed."""
     left_out: frozenset[str] = frozenset()
     """Advice in the request that this provider cannot be given. It changes no answer; the caller is told."""
 

@@ -14,9 +14,8 @@ class CallerLeft(ConnectionError):
 class Wire(Protocol):
     """What an answer asks of its connection."""
 
-    @property
-    def draining(self) -> bool:
-        """No request follows on any connection."""
+    def answers(self) -> bool:
+        """An answer begins: whether no request can follow on its connection."""
         ...
 
     @property
@@ -49,7 +48,7 @@ class LaneAnswer:
         """Whether the connection ends with this answer."""
 
     async def head(self, status: int, headers: Headers, length: int | None) -> None:
-        self.closes = self.closes or self._wire.draining
+        self.closes = self._wire.answers() or self.closes
         if length is not None:
             # It goes out with the first chunk, in one write.
             framing = f"content-length: {length}\r\n" if length or status not in WITHOUT_BODY else ""

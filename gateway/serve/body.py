@@ -5,6 +5,7 @@ from typing import Protocol
 import httptools
 
 from gateway.errors import Code, GatewayError
+from gateway.upstream.upload import Upload
 
 CHUNK_FRAME_BYTES_MAX = 16
 """What the framing of one chunk may take: size, two line ends, some leading zeros; no room to hide a flood in."""
@@ -48,6 +49,26 @@ class SizedBody:
 
     def whole(self) -> bytes:
         return self._whole
+
+
+class SizedUpload:
+    """Likewise, of a body that passes on as it comes."""
+
+    __slots__ = ("_missing", "_upload")
+
+    def __init__(self, length: int, upload: Upload) -> None:
+        self._missing = length
+        self._upload = upload
+
+    def feed(self, data: bytes) -> bytes | None:
+        piece = data if len(data) <= self._missing else data[: self._missing]
+        self._missing -= len(piece)
+        if piece:
+            self._upload.came(piece)
+        return None if self._missing else data[len(piece) :]
+
+    def whole(self) -> bytes:
+        return b""
 
 
 class ChunkedBody:
@@ -108,6 +129,21 @@ class ChunkedBody:
 
     def on_message_complete(self) -> None:
         self._ended = True
+
+
+class ChunkedUpload(ChunkedBody):
+    """Likewise, of a body that passes on as it comes."""
+
+    __slots__ = ("_upload",)
+
+    def __init__(self, bytes_max: int, upload: Upload) -> None:
+        super().__init__(bytes_max)
+        self._upload = upload
+
+    def on_body(self, piece: bytes) -> None:
+        self._body_bytes += len(piece)
+        if self._body_bytes <= self._bytes_max:
+            self._upload.came(piece)
 
 
 def too_large(bytes_max: int) -> GatewayError:

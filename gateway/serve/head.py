@@ -90,17 +90,25 @@ def body_length(headers: Mapping[str, str]) -> int | None:
     return None
 
 
-def check_content(headers: Mapping[str, str]) -> None:
-    """Raises GatewayError 400. A body without a type is taken for JSON, as users of curl expect of a JSON API."""
+def check_content(headers: Mapping[str, str], *, json: bool) -> None:
+    """Raises GatewayError 400. A body without a type is taken for JSON, as users of curl expect of a JSON API.
+
+    `json`: nothing else is taken.
+    """
     if headers.get("content-encoding", "identity").lower() != "identity":
         message = "send the body without content-encoding"
         raise GatewayError(Code.CONTENT_TYPE_INVALID, message, param="content-encoding")
-    given = headers.get("content-type")
-    if given is None or given == "application/json":
-        return
-    if given.partition(";")[0].strip().lower() != "application/json":
+    if json and not is_json(headers):
+        given = headers["content-type"]
         message = f"this path takes JSON, not {given!r}; send `content-type: application/json`"
         raise GatewayError(Code.CONTENT_TYPE_INVALID, message, param="content-type")
+
+
+def is_json(headers: Mapping[str, str]) -> bool:
+    given = headers.get("content-type")
+    if given is None or given == "application/json":
+        return True
+    return given.partition(";")[0].strip().lower() == "application/json"
 
 
 def answer_head(status: int, headers: Headers, framing: str, *, closes: bool) -> bytes:

@@ -1,8 +1,9 @@
 """The express lane: one caller's connection on `asyncio.Protocol` and llhttp, which serves the hot doors itself.
 
-Every request is taken whole, by one set of rules. If it opens a hot door, one task runs the pipeline; for any other the
-connection is lent to aiohttp until it is answered. Bytes behind a request wait unread until then: so pipelined requests
-are answered in order, and nothing in them can disturb the one before.
+Every request is taken whole, by one set of rules; only an upload, which passes through, is served while it comes. If it
+opens a hot door or passes through, one task runs the pipeline; for any other the connection is lent to aiohttp
+until it is answered. Bytes behind a request wait unread until then: so pipelined requests are answered in order, and
+nothing in them can disturb the one before.
 """
 
 import asyncio
@@ -22,21 +23,25 @@ from gateway.pipeline.exchange import Exchange, Records
 from gateway.pipeline.pipeline import Pipeline
 from gateway.pipeline.relay import refusal
 from gateway.serve.answer import CallerLeft, LaneAnswer
-from gateway.serve.body import Body, ChunkedBody, SizedBody, too_large
+from gateway.serve.body import Body, ChunkedBody, ChunkedUpload, SizedBody, SizedUpload, too_large
 from gateway.serve.head import (
     HEAD_BYTES_MAX,
     NOT_HTTP,
     answer_head,
     body_length,
     check_content,
+    is_json,
     read_headers,
     read_passage,
     read_request_line,
 )
+from gateway.upstream.upload import Upload
 from shared.clock import Clock
 
 AHEAD_BYTES_MAX = 64 * 1024
 """Beyond this much behind a request that is not answered yet, the connection is read no further."""
+UPLOAD_BYTES_PER_WAIT_MIN = 64 * 1024
+"""So much of an upload has to come within each `body_wait_s`, unless it is we who do not read."""
 COLD_BODY_BYTES_FREE = 64 * 1024
 """A request that carries no LLM call takes a place among those that run if it brings more than this, or may."""
 
@@ -52,6 +57,7 @@ class Limits:
     body_wait_s: float
     """From the head's end to the body's."""
     running_requests_max: int
+    upload_bytes_max: int = 512 * 1024 * 1024
     head_s: float = 10.0
     """From a head's first byte to its last."""
     idle_s: float = 75.0
@@ -108,6 +114,8 @@ class Phase(Enum):
     HEAD = auto()
     """Between requests, or with some of the next one's head."""
     BODY = auto()
+    UPLOAD = auto()
+    """The pipeline runs while the body comes."""
     ANSWER = auto()
     LINGER = auto()
     """The last answer is written; what the caller still sends is dropped until he hangs up. Closed over unread bytes,
@@ -140,6 +148,8 @@ class Lane(asyncio.Protocol):
         "_transport",
         "_unsent_bytes",
         "_unsent_due_s",
+        "_upload",
+        "_upload_bytes",
         "write_paused",
     )
 
@@ -165,6 +175,10 @@ class Lane(asyncio.Protocol):
         self._parser: Any = None
         self._exchange: Exchange | None = None
         self._body: Body | None = None
+        self._upload: Upload | None = None
+        """The body of the request that runs, if it passes on as it comes."""
+        self._upload_bytes = 0
+        """Of it had come when its time was last looked at."""
 
     # What the server calls
 
@@ -185,6 +199,8 @@ class Lane(asyncio.Protocol):
         if self._phase is Phase.BODY:
             wait_s = self._shared.limits.body_wait_s
             self._refuse(GatewayError(Code.BODY_TIMEOUT, f"the body did not come whole within {wait_s:g} s"))
+        elif self._phase is Phase.UPLOAD:
+            self._look_at_upload(now_s)
         else:
             transport.close()
 
@@ -202,9 +218,12 @@ class Lane(asyncio.Protocol):
 
     # What an answer calls
 
-    @property
-    def draining(self) -> bool:
-        return self._shared.draining
+    def answers(self) -> bool:
+        upload = self._upload
+        if upload is None or upload.is_whole:
+            return self._shared.draining
+        upload.answered()
+        return True
 
     def write(self, data: bytes) -> None:
         transport = self._transport
@@ -239,6 +258,8 @@ class Lane(asyncio.Protocol):
         if self._phase is not Phase.ANSWER and not self.write_paused:
             self._read(data)
             return
+        if self._phase is Phase.UPLOAD:  # It goes on, whatever is ready for the caller.
+            data = self._read_upload(data)
         self._ahead += data
         if len(self._ahead) > AHEAD_BYTES_MAX and not self._reading_paused and self._transport is not None:
             self._reading_paused = True
@@ -246,7 +267,7 @@ class Lane(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """A caller who shuts his end while he waits has left. The transport closes itself after this."""
-        if self._phase is Phase.ANSWER:
+        if self._phase in (Phase.ANSWER, Phase.UPLOAD):
             # At once: closing in peace would wait until an answer that nobody reads had been written.
             self.abort()
 
@@ -272,7 +293,7 @@ class Lane(asyncio.Protocol):
         waiter, self._drain_waiter = self._drain_waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
-        elif self._phase is not Phase.ANSWER:
+        elif self._phase not in (Phase.ANSWER, Phase.UPLOAD):
             self._read_ahead()
 
     # What the parser calls; it sees only heads
@@ -292,6 +313,8 @@ class Lane(asyncio.Protocol):
                 data = self._read_head(data)
             elif self._phase is Phase.BODY:
                 data = self._read_body(data)
+            elif self._phase is Phase.UPLOAD:
+                data = self._read_upload(data)
             else:
                 break
         self._ahead = data
@@ -333,6 +356,8 @@ class Lane(asyncio.Protocol):
             return b""
         self._head = b""
         self._head_came(head[:stop])
+        if self._phase is Phase.UPLOAD:
+            return self._read_upload(head[stop:])
         return self._read_body(head[stop:]) if self._phase is Phase.BODY else b""
 
     def _head_came(self, head: bytes) -> None:
@@ -349,6 +374,7 @@ class Lane(asyncio.Protocol):
             # Where this request ends is in doubt, so nothing behind it is read as another.
             self._refuse(error)
             return
+        limits = shared.limits
         now_s = shared.clock.monotonic_s()
         if door is not None:
             self._exchange = Exchange(shared.new_id(), door, headers, b"", now_s)
@@ -358,24 +384,40 @@ class Lane(asyncio.Protocol):
             shared.records.begin(self._exchange)
         else:
             self._cold: list[bytes] = [head]  # As it came, to be lent with the connection.
-        self._body = ChunkedBody(shared.limits.body_bytes_max) if length is None else SizedBody(length)
+        self._body = ChunkedBody(limits.body_bytes_max) if length is None else SizedBody(length)
         self._http_1_1 = http_1_1
         self._closes = not http_1_1 or not parser.should_keep_alive()
         self._expects_continue = http_1_1 and headers.get("expect", "").lower() == "100-continue"
         self._phase = Phase.BODY
-        self._due_s = now_s + shared.limits.body_wait_s
+        self._due_s = now_s + limits.body_wait_s
         self._refused: GatewayError | None = None
+        uploads = passage is not None and length != 0 and not is_json(headers)
         try:
-            self._admit(headers, length)
+            self._admit(headers, length, limits.upload_bytes_max if uploads else limits.body_bytes_max)
         except GatewayError as error:
             self._refused = error
+            return
+        if uploads:
+            self._pass_on(length)
 
-    def _admit(self, headers: Mapping[str, str], length: int | None) -> None:
+    def _pass_on(self, length: int | None) -> None:
+        """Let the pipeline begin while the body comes. Its time is counted from when somebody wants it."""
+        exchange, self._exchange = cast(Exchange, self._exchange), None
+        upload = Upload(length, wanted=self._upload_wanted, taken=self._upload_taken)
+        bytes_max = self._shared.limits.upload_bytes_max
+        self._body = ChunkedUpload(bytes_max, upload) if length is None else SizedUpload(length, upload)
+        self._upload = exchange.upload = upload
+        self._upload_bytes = 0
+        self._phase = Phase.UPLOAD
+        self._due_s = inf
+        self._start(exchange)
+
+    def _admit(self, headers: Mapping[str, str], length: int | None, bytes_max: int) -> None:
         """Raises GatewayError for a request that is refused before its body has come."""
         shared = self._shared
         limits = shared.limits
-        if length is not None and length > limits.body_bytes_max:
-            raise too_large(limits.body_bytes_max)
+        if length is not None and length > bytes_max:
+            raise too_large(bytes_max)
         if self._exchange is None and length is not None and length <= COLD_BODY_BYTES_FREE:
             return  # Probes and the model list answer also under the greatest load.
         if shared.running >= limits.running_requests_max:
@@ -384,7 +426,7 @@ class Lane(asyncio.Protocol):
         shared.running += 1
         self._holds_place = True
         if self._exchange is not None:
-            check_content(headers)
+            check_content(headers, json=self._exchange.passage is None)
 
     def _read_body(self, data: bytes) -> bytes:
         """Returns what lies behind the request."""
@@ -406,7 +448,7 @@ class Lane(asyncio.Protocol):
         exchange, self._exchange = self._exchange, None
         self._body = None  # The lane outlives the request; a large body should not.
         if self._refused is not None:
-            self._closes = self._closes or self.draining
+            self._closes = self._closes or self._shared.draining
             self._say(self._refused, exchange, closes=self._closes)
             self._answered(closes=self._closes)
             return behind
@@ -418,11 +460,63 @@ class Lane(asyncio.Protocol):
         else:
             exchange.body = body.whole()
             exchange.received_s = self._shared.clock.monotonic_s()
-            answer = LaneAnswer(self, http_1_1=self._http_1_1, closes=self._closes)
-            self._task = self._loop.create_task(self._run(exchange, answer))
+            self._start(exchange)
         return behind
 
+    def _read_upload(self, data: bytes) -> bytes:
+        """Returns what lies behind the request. Of one that has failed nothing more is read."""
+        body, upload = self._body, cast(Upload, self._upload)
+        if body is None:
+            return b""
+        try:
+            behind = body.feed(data)
+        except GatewayError as error:
+            self._fail_upload(error)
+            return b""
+        if behind is None:
+            if upload.is_ahead and not self._reading_paused and self._transport is not None:
+                self._reading_paused = True
+                self._transport.pause_reading()
+            return b""
+        self._body = None
+        self._phase = Phase.ANSWER
+        self._due_s = inf
+        upload.ended()
+        return behind
+
+    def _upload_wanted(self) -> None:
+        self._due_s = self._shared.clock.monotonic_s() + self._shared.limits.body_wait_s
+        if self._expects_continue and not cast(Upload, self._upload).received_bytes:
+            with suppress(CallerLeft):
+                self.write(_CONTINUE)
+        self._expects_continue = False
+
+    def _upload_taken(self) -> None:
+        if self._reading_paused and self._phase is Phase.UPLOAD and self._transport is not None:
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+    def _look_at_upload(self, now_s: float) -> None:
+        upload, wait_s = cast(Upload, self._upload), self._shared.limits.body_wait_s
+        came = upload.received_bytes - self._upload_bytes
+        if self._reading_paused or came >= UPLOAD_BYTES_PER_WAIT_MIN:
+            self._upload_bytes = upload.received_bytes
+            self._due_s = now_s + wait_s
+            return
+        message = f"only {came} bytes of the body came within {wait_s:g} s; the least is {UPLOAD_BYTES_PER_WAIT_MIN}"
+        self._fail_upload(GatewayError(Code.BODY_TIMEOUT, message))
+
+    def _fail_upload(self, error: GatewayError) -> None:
+        """Where this request ends is in doubt, so nothing behind it is read as another."""
+        self._body = None
+        self._due_s = inf
+        cast(Upload, self._upload).failed(error)
+
     # From requests to answers
+
+    def _start(self, exchange: Exchange) -> None:
+        answer = LaneAnswer(self, http_1_1=self._http_1_1, closes=self._closes)
+        self._task = self._loop.create_task(self._run(exchange, answer))
 
     async def _run(self, exchange: Exchange, answer: LaneAnswer) -> None:
         """The only task of a request. It always gets to its first step: `connection_lost` is called no sooner."""
@@ -439,7 +533,7 @@ class Lane(asyncio.Protocol):
                 self._say(GatewayError(Code.INTERNAL, message), exchange, closes=True)
                 answer.closes = whole = True
         finally:
-            self._task = None
+            self._task = self._upload = None
             self._release()
             if not whole:
                 self.abort()
@@ -484,7 +578,7 @@ class Lane(asyncio.Protocol):
 
     def _answered(self, *, closes: bool) -> None:
         self._release()
-        if closes or self.draining:
+        if closes or self._shared.draining:
             self._linger()
         else:
             self._phase = Phase.HEAD
@@ -501,7 +595,7 @@ class Lane(asyncio.Protocol):
         if self._reading_paused:
             self._reading_paused = False
             transport.resume_reading()
-        if self.draining or not (transport.can_write_eof() or self._http_1_1):
+        if self._shared.draining or not (transport.can_write_eof() or self._http_1_1):
             transport.close()
         elif transport.can_write_eof():
             transport.write_eof()

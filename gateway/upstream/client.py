@@ -67,6 +67,8 @@ class Client:
                 # the way: nobody looked at it, so sending it once more is safe. After a longer wait somebody may have.
                 if self._clock.monotonic_s() - now_s > STALE_S:
                     raise
+                if request.upload is not None and not request.upload.restart():
+                    raise
             else:
                 return exchange
         connection = await self._connect(request, min(total_due_s, head_due_s))

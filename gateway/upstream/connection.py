@@ -19,6 +19,7 @@ import httptools
 from gateway.upstream.errors import Cut, ProtocolFault, TooLarge, UpstreamError
 from gateway.upstream.exchange import Exchange
 from gateway.upstream.messages import Origin, UpstreamRequest
+from gateway.upstream.upload import Upload
 
 HEAD_BYTES_MAX = 64 * 1024
 HEADERS_MAX = 256
@@ -55,6 +56,7 @@ class Connection(asyncio.Protocol):
         "_headers",
         "_headers_seen",
         "_host_line",
+        "_in_chunks",
         "_keep",
         "_lost",
         "_message_ended",
@@ -63,6 +65,7 @@ class Connection(asyncio.Protocol):
         "_transport",
         "_unsent",
         "_until_eof",
+        "_upload",
         "_used",
         "_write_paused",
         "idle_since_s",
@@ -83,6 +86,9 @@ class Connection(asyncio.Protocol):
         self._used = False
         self._write_paused = False
         self._unsent: memoryview | None = None
+        self._upload: Upload | None = None
+        """What is still to come of the request's body, and then to go."""
+        self._in_chunks = False
         self._begin_answer(has_body=True)
 
     def _begin_answer(self, *, has_body: bool) -> None:
@@ -118,7 +124,14 @@ class Connection(asyncio.Protocol):
         self._exchange = exchange
         self._begin_answer(has_body=request.method != "HEAD")
         line, headers = head
-        if len(request.body) <= WRITE_BYTES_MAX:
+        if request.upload is not None:
+            exchange.sending()
+            self._in_chunks = request.upload.left is None
+            self._transport.write(b"%b%b%b%b" % (line, self._host_line, headers, self._framed(request.body)))
+            self._upload = request.upload
+            self._upload.attach(self._pass_on)
+            self._pass_on()
+        elif len(request.body) <= WRITE_BYTES_MAX:
             self._transport.write(b"%b%b%b%b" % (line, self._host_line, headers, request.body))
         else:
             exchange.sending()
@@ -131,6 +144,7 @@ class Connection(asyncio.Protocol):
         """Close the socket at once. Its exchange, if any, hears nothing more."""
         self._exchange = None
         self._unsent = None
+        self._leave_upload()
         if self._transport is not None:
             self._transport.abort()
 
@@ -198,6 +212,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._unsent = None
+        self._leave_upload()
         self._lost(self)
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
@@ -210,6 +225,8 @@ class Connection(asyncio.Protocol):
         self._write_paused = False
         if self._unsent is not None:
             self._send_more()
+        elif self._upload is not None:
+            self._pass_on()
 
     # What the parser calls
 
@@ -279,9 +296,38 @@ class Connection(asyncio.Protocol):
             if self._unsent is None:
                 exchange.sent()
 
+    def _pass_on(self) -> None:
+        """Send what has come of an upload, as fast as it is taken; what is not taken here, the caller has to keep."""
+        upload, exchange, transport = self._upload, self._exchange, self._transport
+        if upload is None or exchange is None or transport is None:
+            return
+        if upload.error is not None:
+            self.fail(Cut("what the caller sends will never be whole"))
+            return
+        exchange.starved = not self._write_paused
+        if self._write_paused:
+            return
+        if data := upload.take():
+            transport.write(self._framed(data))
+            exchange.sent_some()
+        if upload.is_sent and self._upload is not None:
+            self._leave_upload()
+            exchange.starved = False
+            if self._in_chunks:
+                transport.write(b"0\r\n\r\n")
+            exchange.sent()
+
+    def _framed(self, data: bytes) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(data), data) if self._in_chunks and data else data
+
+    def _leave_upload(self) -> None:
+        upload, self._upload = self._upload, None
+        if upload is not None:
+            upload.detach()
+
     def _end_exchange(self, exchange: Exchange) -> None:
         self._exchange = None
-        if self._keep and self._unsent is None and self.is_usable:
+        if self._keep and self._unsent is None and self._upload is None and self.is_usable:
             self._used = True
             self._free(self)
         else:
@@ -323,6 +369,10 @@ def request_head(request: UpstreamRequest) -> tuple[bytes, bytes]:
     if not _HEADER_LINES.fullmatch(request.headers):
         raise ValueError("the header block is not whole lines of `name: value`")
     line = f"{request.method} {request.target} HTTP/1.1\r\n".encode("ascii")
+    if request.upload is not None:
+        left = request.upload.left
+        framing = b"transfer-encoding: chunked" if left is None else b"content-length: %d" % (left + len(request.body))
+        return line, b"%baccept-encoding: identity\r\n%b\r\n\r\n" % (request.headers, framing)
     if request.body or request.method in _METHODS_WITH_BODY:
         return line, b"%baccept-encoding: identity\r\ncontent-length: %d\r\n\r\n" % (request.headers, len(request.body))
     return line, b"%baccept-encoding: identity\r\n\r\n" % request.headers

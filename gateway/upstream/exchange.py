@@ -49,6 +49,7 @@ class Exchange:
         "_wake_bytes",
         "_wire",
         "headers",
+        "starved",
         "status",
     )
 
@@ -63,6 +64,8 @@ class Exchange:
     ) -> None:
         self.status = 0
         self.headers: Mapping[str, str] = {}
+        self.starved = False
+        """It is the caller who takes the time: all that came of his upload has gone on."""
         self._wire: Wire | None = wire
         """None once the answer has ended, in whatever way."""
         self._loop = loop
@@ -196,7 +199,7 @@ class Exchange:
             return TotalTimeout, f"has not ended within {self._deadlines.total_s:g} s"
         if not self.status and now_s >= self._head_due_s:
             return FirstByteTimeout, f"no head came within {self._deadlines.head_s:g} s of the call"
-        if self._moved or self._paused:
+        if self._moved or self._paused or self.starved:
             # While paused it is our own reader who takes the time.
             self._moved = False
             self._due_s = now_s + self._wait_s

@@ -7,6 +7,8 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from math import inf
 from typing import Protocol
 
+from gateway.upstream.upload import Upload
+
 URL_CHARS_MAX = 2_000
 _SCHEME_PORTS = {"https": 443, "http": 80}
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
@@ -55,6 +57,8 @@ class UpstreamRequest:
     """A ready block of `name: value\\r\\n` lines, without host, content-length, connection and accept-encoding."""
     body: bytes = field(repr=False)
     deadlines: Deadlines
+    upload: Upload | None = field(default=None, repr=False)
+    """What follows the body's first bytes, as it comes; it is at its start (`Upload.start`)."""
 
 
 class UpstreamResponse(Protocol):

@@ -1,0 +1,180 @@
+"""A form (`multipart/form-data`) that passes through: what its first fields say, and that nothing later says otherwise.
+
+Pure. Forms are understood as all clients write them (RFC 7578, 2046): no preamble, no folded or escaped lines. What is
+written otherwise passes as it came, unless something in it has to be checked: two readers could read it differently.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.providers.base import Untranslatable
+
+FIELDS_BYTES_MAX = 64 * 1024
+"""So much of a form is looked at for fields that stand before its first file."""
+PART_HEAD_BYTES_MAX = 8 * 1024
+
+_END_OF_HEAD = b"\r\n\r\n"
+_BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=?-]{1,70}")
+_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
+_DISPOSITION = re.compile(
+    rb'form-data;[ \t]*name="([^"\\]*)"(;[ \t]*filename="[^"\\]*")?(;[ \t]*filename\*=[^;"\s]+)?[ \t]*', re.IGNORECASE
+)
+_TEXT = re.compile(rb"text/plain(;[ \t]*charset=\"?utf-8\"?)?[ \t]*", re.IGNORECASE)
+_UNENCODED = (b"7bit", b"8bit", b"binary")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class FormStart:
+    """The beginning of a form."""
+
+    boundary: bytes
+    fields: Mapping[str, str]
+    """Those that stand before the first file."""
+    begun: bytes
+    """The form up to the end of its model."""
+    model_at: int
+    """Where in it the model's name begins."""
+    is_open: bool
+    """What has not come yet may be more of these fields."""
+
+    def naming(self, model: str) -> bytes:
+        """Its beginning with another model in it, in the place of `begun`. Raises Untranslatable."""
+        if "model" not in self.fields:
+            message = "the config puts another `model` into this form: send `model` before the file"
+            raise Untranslatable(message, "/model")
+        if _CONTROL.search(model):
+            raise Untranslatable("a model's name holds a control character", "/model")
+        return self.begun[: self.model_at] + model.encode("utf-8", "surrogateescape")
+
+
+def boundary_in(content_type: str) -> bytes | None:
+    """The boundary of a form; None if it is no form. Raises Untranslatable for a form without one that is clear."""
+    kind, *parameters = content_type.split(";")
+    if kind.strip().lower() != "multipart/form-data":
+        return None
+    pairs = [parameter.strip().partition("=") for parameter in parameters]
+    found = [value for name, _, value in pairs if name.lower() == "boundary"]
+    if len(found) == 1:
+        bare = found[0][1:-1] if len(found[0]) > 2 and found[0][0] == found[0][-1] == '"' else found[0]
+        if _BOUNDARY.fullmatch(bare):
+            return bare.encode()
+    message = "`multipart/form-data` names one `boundary` of at most 70 letters, digits and `'()+_,-./:=?`"
+    raise Untranslatable(message, "content-type")
+
+
+def start_of(data: bytes, boundary: bytes) -> FormStart:
+    """What the beginning of a form says."""
+    mark = b"--" + boundary
+    fields: dict[str, str] = {}
+    begun, model_at = b"", 0
+    is_open = mark.startswith(data)
+    at = len(mark) if data.startswith(mark) else len(data)
+    while at < len(data):
+        head_end = data.find(_END_OF_HEAD, at)
+        is_open = head_end < 0 and len(data) - at < PART_HEAD_BYTES_MAX
+        if head_end < 0 or not data.startswith(b"\r\n", at):
+            is_open = is_open and b"\r\n".startswith(data[at : at + 2])
+            break
+        name, is_file = _part(data[at + 2 : head_end])
+        if name is None or is_file:
+            break
+        value_at = head_end + len(_END_OF_HEAD)
+        value_end = data.find(b"\r\n" + mark, value_at)
+        if value_end < 0:
+            is_open = True
+            break
+        fields[name] = data[value_at:value_end].decode("utf-8", "surrogateescape")
+        if name == "model":
+            begun, model_at = data[:value_end], value_at
+        at = value_end + 2 + len(mark)
+        is_open = at == len(data)
+    return FormStart(boundary, fields, begun, model_at, is_open)
+
+
+class FormGuard:
+    """Looks at a form as it passes: it has one part called `model`, and is written so that nobody finds another in it.
+
+    Called with each piece from the first byte on; returns what is wrong. Wherever the boundary stands it has to be one.
+    """
+
+    __slots__ = ("_begun", "_ended", "_mark", "_models", "_searched", "_tail")
+
+    def __init__(self, boundary: bytes) -> None:
+        self._mark = b"--" + boundary
+        self._tail = b""
+        self._searched = 0
+        """So many bytes of the tail hold no boundary that was not looked at."""
+        self._models = 0
+        self._begun = False
+        self._ended = False
+
+    def __call__(self, piece: bytes) -> Untranslatable | None:
+        data, mark, at = self._tail + piece, self._mark, self._searched
+        if not self._begun and not (data.startswith(mark) or mark.startswith(data)):
+            return _doubtful("does not begin with its boundary")
+        while (found := data.find(mark, at)) >= 0:
+            behind = found + len(mark)
+            if self._ended or (self._begun and data[max(found - 2, 0) : found] != b"\r\n"):
+                return _doubtful("holds its boundary where none can be")
+            if data.startswith(b"--", behind):
+                self._ended, at = True, behind
+                continue
+            if data[behind:] in (b"", b"-", b"\r"):
+                break
+            if not data.startswith(b"\r\n", behind):
+                return _doubtful("holds its boundary where none can be")
+            head_end = data.find(_END_OF_HEAD, behind)
+            if head_end < 0 and len(data) - behind <= PART_HEAD_BYTES_MAX:
+                break
+            name, is_file = (None, False) if head_end < 0 else _part(data[behind + 2 : head_end])
+            if name is None:
+                return _doubtful("has a part whose head is not `content-disposition: form-data; name=…` and a type")
+            if name.strip().lower().removesuffix("[]") == "model":
+                self._models += 1
+                if self._models > 1 or is_file:
+                    return _doubtful("has more than one `model`")
+            self._begun = True
+            at = head_end + 2
+        # More has to come behind `at`, and the two bytes before it are then still to be seen.
+        at = found if found >= 0 else max(len(data) - len(mark) + 1, at)
+        keep = max(at - 2, 0)
+        self._tail, self._searched = data[keep:], at - keep
+        return None
+
+
+def _part(head: bytes) -> tuple[str | None, bool]:
+    """Name of a part, None if two readers might not agree on it; and whether it is a file."""
+    name: str | None = None
+    is_file = False
+    for line in head.split(b"\r\n"):
+        found = _LINE.fullmatch(line)
+        if found is None:
+            return None, False
+        key = found[1].lower()
+        if key == b"content-disposition":
+            disposition = _DISPOSITION.fullmatch(found[2])
+            if disposition is None or name is not None:
+                return None, False
+            name = disposition[1].decode("utf-8", "surrogateescape")
+            is_file = disposition[2] is not None or disposition[3] is not None
+        elif key not in (b"content-type", b"content-length") and (
+            key != b"content-transfer-encoding" or found[2].strip().lower() not in _UNENCODED
+        ):
+            return None, False
+    if name == "model" and not _is_text(head):
+        return None, False
+    return name, is_file
+
+
+def _is_text(head: bytes) -> bool:
+    """Its type is none but plain text."""
+    lines = [line.partition(b":") for line in head.split(b"\r\n")]
+    types = [value.strip() for name, _, value in lines if name.lower() == b"content-type"]
+    return all(_TEXT.fullmatch(value) for value in types) and len(types) <= 1
+
+
+def _doubtful(how: str) -> Untranslatable:
+    message = f"this form {how}; where models are restricted it has to be one that every reader reads alike"
+    return Untranslatable(message, "/model")
