@@ -13,8 +13,9 @@ RECORD = "record"
 MINUTES = "record_minute"
 HOURS = "record_hour"
 SPREAD = "record_spread"
+SPREAD_OF_WORKSPACES = "record_spread_workspace"
 
-GRAINS = {MINUTES: timedelta(minutes=1), HOURS: timedelta(hours=1), SPREAD: timedelta(hours=1)}
+GRAINS = {MINUTES: timedelta(minutes=1), **dict.fromkeys((HOURS, SPREAD, SPREAD_OF_WORKSPACES), timedelta(hours=1))}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -31,8 +32,8 @@ class Piece:
 def pieces(
     asked: Range, points: Sequence[datetime], tables: Sequence[str], *, minutes_since: datetime
 ) -> tuple[Piece, ...]:
-    """`tables`: the roll-ups that could answer, the coarsest first. A point may stand between their steps, but none
-    within one. `minutes_since`: from when on `record_minute` is whole.
+    """`tables`: the roll-ups that could answer, the one with the fewest rows first. A point may stand between their
+    steps, but none within one. `minutes_since`: from when on `record_minute` is whole.
     """
     inner = [point for point in points if asked.start < point < asked.end]
     for table in tables:

@@ -11,7 +11,7 @@ from control_plane.analytics import sources
 from control_plane.analytics.dimensions import Dimension
 from control_plane.analytics.measures import COLUMNS, Family, Measure, bucket_of
 from control_plane.analytics.question import Key, Question, Visible
-from control_plane.analytics.sources import HOURS, MINUTES, RECORD, SPREAD, Piece
+from control_plane.analytics.sources import HOURS, MINUTES, RECORD, SPREAD, SPREAD_OF_WORKSPACES, Piece
 from control_plane.analytics.times import Range
 from control_plane.filters import clickhouse, columns
 from control_plane.filters.clickhouse import Parameters
@@ -28,10 +28,11 @@ _FILTERS: Mapping[str, Mapping[str, str]] = {
     MINUTES: columns.SUMS,
     HOURS: columns.SUMS,
     SPREAD: columns.SPREAD,
+    SPREAD_OF_WORKSPACES: columns.SPREAD_OF_WORKSPACES,
 }
 _ROLL_UPS: Mapping[Family, tuple[str, ...]] = {
     Family.SUMS: (HOURS, MINUTES),
-    Family.SPREAD: (SPREAD,),
+    Family.SPREAD: (SPREAD_OF_WORKSPACES, SPREAD),
     Family.RECORDS: (),
 }
 
@@ -179,6 +180,8 @@ def _piece(
 
 
 def _rolled_up(dimension: Dimension, table: str) -> str | None:
+    if table == SPREAD_OF_WORKSPACES:
+        return columns.SPREAD_OF_WORKSPACES.get(dimension.name)
     return dimension.spread if table == SPREAD else dimension.sums
 
 

@@ -65,3 +65,6 @@ SPREAD: Mapping[str, str] = {
     "model_id": _MODEL_ID,
 }
 """Of `record_spread`."""
+
+SPREAD_OF_WORKSPACES: Mapping[str, str] = {"workspace": "workspace"}
+"""Of `record_spread_workspace`."""

@@ -25,6 +25,7 @@ async def hold(clickhouse: ClickHouse, retention: Retention, engines: Engines) -
         "record_minute": ("at", retention.minute_days),
         "record_hour": ("at", retention.hour_days),
         "record_spread": ("at", retention.hour_days),
+        "record_spread_workspace": ("at", retention.hour_days),
     }
     rows = await clickhouse.ask(
         "select name, create_table_query as made from system.tables"
