@@ -47,7 +47,7 @@ class Pipeline:
                 else:
                     call = exchange.call = await read_passed(exchange.passage, exchange)
                     exchange.received_s = exchange.received_s or self._clock.monotonic_s()
-                call.created_s = self._clock.wall_ms() // 1_000
+                call.id, call.created_s = exchange.id, self._clock.wall_ms() // 1_000
                 resolved = resolve(exchange.headers, call, caller)
                 exchange.way, exchange.config = resolved.way, resolved.config
                 plan = self._plan(resolved, exchange, call, caller)

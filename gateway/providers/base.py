@@ -75,6 +75,8 @@ class Call:
     """Allowed request headers, as a ready block."""
     dialect: "Dialect | None" = None
     """What its door speaks, if that is neither chat nor one of its siblings in OpenAI's own shapes."""
+    id: str = ""
+    """The request's own: for answers that their provider gives none."""
     created_s: int = 0
     """When it came, in Unix time: for answers whose provider says no time."""
     passage: Passage | None = None

@@ -51,7 +51,7 @@ def test_a_request_arrives_whole_or_is_refused_by_name(wire: Wire, name: str) ->
 def test_a_malformed_request_is_refused_by_its_place(wire: Wire, name: str) -> None:
     body, pointer = MALFORMED[name]
     with pytest.raises(Untranslatable) as refused:
-        checks.asked(wire, checks.chat_call(body))
+        checks.asked(wire, checks.chat_call(body, model=wire.model))
     assert (refused.value.pointer, refused.value.unsupported) == (pointer, False)
 
 
@@ -206,13 +206,13 @@ _DOORS: dict[Door, dict[str, Any]] = {
 
 def _through(wire: Wire, door: Door, *, stream: bool) -> tuple[dict[str, Any], Said]:
     """What the provider was asked, and what the client sees, of the door's own request."""
-    body = {"model": checks.MODEL, **_DOORS[door], "stream": stream}
+    body = {"model": wire.model, **_DOORS[door], "stream": stream}
     dialect = DIALECTS.get(door)
     call = Call(door, orjson.dumps(body), body, stream=stream, dialect=dialect, created_s=checks.CREATED_S)
     # Passing as it came has tests of its own: here every door is translated.
     place = replace(wire.place, doors=wire.place.doors - {Door.RESPONSES, Door.MESSAGES})
     adapter = wire.adapter if dialect is None else dialect.between(wire.adapter, place)
-    sent = orjson.loads(adapter.request(call, place, wire.key, {}, checks.MODEL).body)
+    sent = orjson.loads(adapter.request(call, place, wire.key, {}, wire.model).body)
     if not stream:
         answer, _ = adapter.answer(call, wire.answers.whole(_SAID))
         return sent, _SEEN[door](orjson.loads(answer))

@@ -11,14 +11,13 @@ from tests.conformance.corpus.cases import ANSWERS, EMBEDDED, ERRORS, REQUESTS, 
 from tests.conformance.corpus.said import Counts, Said, seen_stream, seen_whole
 from tests.conformance.corpus.wire import Wire
 
-MODEL = "model-1"
 CREATED_S = 1_750_000_000
 WHY = "§why it failed"
 _RATHER_LONG = 2_000
 
 
-def chat_call(body: dict[str, Any], *, stream: bool = False) -> Call:
-    body = {"model": MODEL, **body, **({"stream": True, "stream_options": {"include_usage": True}} if stream else {})}
+def chat_call(body: dict[str, Any], *, stream: bool = False, model: str = "model-1") -> Call:
+    body = {"model": model, **body, **({"stream": True, "stream_options": {"include_usage": True}} if stream else {})}
     return Call(Door.CHAT, orjson.dumps(body), body, stream=stream, created_s=CREATED_S)
 
 
@@ -46,7 +45,7 @@ def _is_refused_at(refusal: Untranslatable, pointer: str | None) -> None:
 def request(wire: Wire, name: str) -> str:
     """`said`, `refused` or `left out`: what became of a request. Raises AssertionError for anything silent."""
     body = REQUESTS[name]
-    translated = _tried(wire, chat_call(body))
+    translated = _tried(wire, chat_call(body, model=wire.model))
     if isinstance(translated, Untranslatable):
         _is_refused_at(translated, wire.cannot.get(name))
         return "refused"

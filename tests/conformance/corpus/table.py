@@ -84,7 +84,7 @@ def _request_us(wire: Wire) -> float:
     text = "The quick brown fox jumps over the lazy dog. " * 33
     turns = [{"role": ("user", "assistant")[number % 2], "content": text} for number in range(19)]
     tools = {"tools": [REQUESTS["tools"]["tools"][0]]}
-    call = checks.chat_call({"messages": [{"role": "system", "content": text}, *turns], **tools})
+    call = checks.chat_call({"messages": [{"role": "system", "content": text}, *turns], **tools}, model=wire.model)
     return _best_us(lambda: checks.asked(wire, call))
 
 

@@ -54,6 +54,7 @@ class Wire:
     place: Place
     key: ProviderKey | None
     answers: Answers
+    model: str = "model-1"
     cannot: Mapping[str, str] = field(default_factory=dict)
     """Request case → the pointer by which it is refused."""
     left_out: Mapping[str, frozenset[str]] = field(default_factory=dict)

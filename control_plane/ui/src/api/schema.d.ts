@@ -2845,9 +2845,9 @@ export interface components {
             /**
              * Dialect
              * @default openai
-             * @constant
+             * @enum {string}
              */
-            dialect?: "openai";
+            dialect?: "openai" | "anthropic" | "bedrock";
             /**
              * Doors
              * @default [
@@ -2929,7 +2929,7 @@ export interface components {
              * Dialect
              * @default null
              */
-            dialect?: "openai" | null;
+            dialect?: ("openai" | "anthropic" | "bedrock") | null;
             /**
              * Doors
              * @default null

@@ -1,0 +1,257 @@
+"""A chat as a request of Converse (pure). Source: Amazon Bedrock API reference, Converse."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from gateway.providers.base import Untranslatable
+from gateway.providers.chat import (
+    Audio,
+    Conversation,
+    File,
+    Image,
+    Part,
+    Text,
+    Thought,
+    ToolResult,
+    ToolUse,
+    conversation,
+    function_tool,
+    json_schema,
+    refuse,
+    refuse_all,
+    stops,
+    tokens_max,
+    tool_choice,
+)
+from gateway.providers.fields import Path, given
+
+_OWN: Mapping[str, type[Any]] = {
+    "guardrailConfig": dict,
+    "performanceConfig": dict,
+    "promptVariables": dict,
+    "additionalModelResponseFieldPaths": list,
+    "requestMetadata": dict,
+}
+"""What only this side knows, under its own names."""
+_MODELS = ("thinking", "top_k", "anthropic_beta")
+"""Fields that some models know and Converse passes on to them unread."""
+_READ = frozenset(
+    "model messages stream stream_options stop max_tokens max_completion_tokens temperature top_p tools tool_choice "
+    "parallel_tool_calls response_format reasoning_effort service_tier metadata additionalModelRequestFields".split()
+)
+_LEFT_OUT = frozenset(
+    {"user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "prediction", "cache_control"}
+)
+"""Who asks, and advice on caches and speed: it changes no answer."""
+_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
+    "n": (1,),
+    "seed": (),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "logit_bias": ({},),
+    "presence_penalty": (0,),
+    "frequency_penalty": (0,),
+    "parallel_tool_calls": (True,),
+    "modalities": (["text"],),
+    "audio": (),
+    "functions": (),
+    "function_call": (),
+    "verbosity": ("medium",),
+    "store": (False,),
+    "web_search_options": (),
+}
+"""What this provider cannot do, and the values that ask for nothing."""
+_TIERS = ("default", "flex", "priority")
+_IMAGES = {"image/png": "png", "image/jpeg": "jpeg", "image/jpg": "jpeg", "image/gif": "gif", "image/webp": "webp"}
+_SOUNDS = frozenset("mp3 opus wav aac flac mp4 ogg m4a pcm webm".split())
+_WORD = "application/vnd.openxmlformats-officedocument"
+_DOCUMENTS = {
+    "application/pdf": "pdf",
+    "text/csv": "csv",
+    "application/msword": "doc",
+    f"{_WORD}.wordprocessingml.document": "docx",
+    "application/vnd.ms-excel": "xls",
+    f"{_WORD}.spreadsheetml.sheet": "xlsx",
+    "text/html": "html",
+    "text/plain": "txt",
+    "text/markdown": "md",
+}
+_NOT_IN_A_NAME = re.compile(r"[^0-9A-Za-z ()\[\]-]+")
+
+
+def to_converse(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:
+    """The request without its model, and the names of what was left out of it. Raises Untranslatable."""
+    refuse_all(body, _NEUTRAL)
+    left_out: set[str] = set()
+    for name, value in body.items():
+        if value is None or name in _READ or name in _OWN or name in _MODELS or name in _NEUTRAL:
+            continue
+        if name not in _LEFT_OUT:
+            raise refuse((name,))
+        left_out.add(name)
+    said = conversation(body)
+    left_out |= said.left_out
+    asked: dict[str, Any] = {
+        "messages": [
+            {"role": turn.role, "content": [*_blocks(turn.parts, left_out)]} for turn in said.turns if turn.parts
+        ]
+    }
+    if said.system:
+        asked["system"] = [*_system(said)]
+    asked |= _inference(body)
+    asked |= _tools(body)
+    asked |= _output(body)
+    if (tier := given(str, body, "service_tier", ())) not in (None, "auto"):
+        if tier not in _TIERS:
+            raise refuse(("service_tier",))
+        asked["serviceTier"] = {"type": tier}
+    for name, kind in _OWN.items():
+        if (own := given(kind, body, name, ())) is not None:
+            asked[name] = own
+    if (metadata := given(dict, body, "metadata", ())) is not None:
+        asked["requestMetadata"] = {**metadata, **asked.get("requestMetadata", {})}
+    fields = dict(given(dict, body, "additionalModelRequestFields", ()) or {})
+    fields |= {name: body[name] for name in _MODELS if body.get(name) is not None}
+    if fields:
+        asked["additionalModelRequestFields"] = fields
+    return asked, frozenset(left_out)
+
+
+def _system(said: Conversation) -> Iterable[dict[str, Any]]:
+    for text in said.system:
+        if text.text:  # It takes none that is empty, and that says nothing.
+            yield {"text": text.text}
+            yield from _hint(text.hint)
+
+
+def _blocks(parts: list[Part], left_out: set[str]) -> Iterable[dict[str, Any]]:
+    # The results of tools have to stand first.
+    for part in sorted(parts, key=lambda part: not isinstance(part, ToolResult)):
+        yield _block(part, left_out)
+        yield from _hint(part.hint)
+        if isinstance(part, ToolResult):
+            for inner in part.parts:  # A result has no place for one inside of it.
+                yield from _hint(inner.hint)
+
+
+def _hint(hint: Any) -> Iterable[dict[str, Any]]:
+    if isinstance(hint, Mapping):
+        ttl = hint.get("ttl")
+        yield {"cachePoint": {"type": "default", **({"ttl": ttl} if isinstance(ttl, str) else {})}}
+
+
+def _block(part: Part, left_out: set[str]) -> dict[str, Any]:
+    match part:
+        case Text():
+            return {"text": part.text}
+        case Image():
+            return {"image": _image(part)}
+        case File():
+            return {"document": _document(part, left_out)}
+        case Audio():
+            if part.format not in _SOUNDS:
+                raise refuse((*part.path, "input_audio", "format"))
+            return {"audio": {"format": part.format, "source": {"bytes": part.data}}}
+        case ToolUse():
+            return {"toolUse": {"toolUseId": part.id, "name": part.name, "input": part.input}}
+        case ToolResult():
+            return {"toolResult": {"toolUseId": part.id, "content": [_in_result(i, left_out) for i in part.parts]}}
+        case Thought():
+            if part.sealed:
+                return {"reasoningContent": {"redactedContent": part.sealed}}
+            thought = {"text": part.text, **({"signature": part.signature} if part.signature else {})}
+            return {"reasoningContent": {"reasoningText": thought}}
+
+
+def _in_result(part: Part, left_out: set[str]) -> dict[str, Any]:
+    if isinstance(part, Text | Image | File):
+        return _block(part, left_out)
+    raise refuse((*part.path, "type"), "cannot stand in a tool's result at this provider")
+
+
+def _image(image: Image) -> dict[str, Any]:
+    if image.url.startswith("s3://"):
+        kind = image.url.rpartition(".")[2].lower()
+        return {"format": "jpeg" if kind == "jpg" else kind, "source": {"s3Location": {"uri": image.url}}}
+    if image.url:
+        why = "is an address, and this provider fetches none; send the picture itself as a data URL"
+        raise refuse((*image.path, "image_url", "url"), why)
+    if image.media_type not in _IMAGES:
+        raise refuse((*image.path, "image_url", "url"), "is no PNG, JPEG, GIF or WebP")
+    return {"format": _IMAGES[image.media_type], "source": {"bytes": image.data}}
+
+
+def _document(file: File, left_out: set[str]) -> dict[str, Any]:
+    if file.id:
+        raise refuse((*file.path, "file", "file_id"), "names a file that is kept elsewhere")
+    if file.media_type not in _DOCUMENTS:
+        raise refuse((*file.path, "file", "file_data"), "is of a kind that this provider does not read")
+    name = _NOT_IN_A_NAME.sub(" ", file.name or "document").strip() or "document"
+    if file.name is not None and name != file.name:
+        left_out.add("filename")  # As it was: of a name only letters, digits and few signs are taken.
+    return {"format": _DOCUMENTS[file.media_type], "name": name[:200], "source": {"bytes": file.data}}
+
+
+def _inference(body: Mapping[str, Any]) -> dict[str, Any]:
+    asked: dict[str, Any] = {}
+    if (limit := tokens_max(body)) is not None:
+        asked["maxTokens"] = limit
+    for name, own in (("temperature", "temperature"), ("top_p", "topP")):
+        if (value := body.get(name)) is not None:
+            asked[own] = value
+    if (stop := stops(body)) != []:
+        asked["stopSequences"] = stop
+    return {"inferenceConfig": asked} if asked else {}
+
+
+def _tools(body: Mapping[str, Any]) -> dict[str, Any]:
+    tools = given(list, body, "tools", ())
+    choice = tool_choice(body)
+    if choice is not None and choice.mode == "none":
+        raise refuse(("tool_choice",), "cannot be `none` at this provider")
+    if not tools:
+        return {}
+    made: list[dict[str, Any]] = []
+    for at, value in enumerate(tools):
+        made += _tool(value, ("tools", at))
+    asked: dict[str, Any] = {"tools": made}
+    if choice is not None:
+        asked["toolChoice"] = (
+            {"tool": {"name": choice.name}} if choice.name else {"auto": {}} if choice.mode == "auto" else {"any": {}}
+        )
+    return {"toolConfig": asked}
+
+
+def _tool(value: Any, path: Path) -> Iterable[dict[str, Any]]:
+    tool = function_tool(value, path)
+    spec: dict[str, Any] = {"name": tool.name, "inputSchema": {"json": tool.parameters}}
+    if tool.description:
+        spec["description"] = tool.description
+    if tool.strict is not None:
+        spec["strict"] = tool.strict
+    yield {"toolSpec": spec}
+    yield from _hint(tool.hint)
+
+
+def _output(body: Mapping[str, Any]) -> dict[str, Any]:
+    config: dict[str, Any] = {}
+    if (form := json_schema(body)) is not None:
+        schema: dict[str, Any] = {"schema": _text_of(form["schema"])}
+        for name in ("name", "description"):
+            if (text := given(str, form, name, ("response_format", "json_schema"))) is not None:
+                schema[name] = text
+        config["textFormat"] = {"type": "json_schema", "structure": {"jsonSchema": schema}}
+    if (effort := given(str, body, "reasoning_effort", ())) is not None:
+        config["effort"] = effort
+    return {"outputConfig": config} if config else {}
+
+
+def _text_of(schema: Any) -> str:
+    try:
+        return orjson.dumps(schema).decode()
+    except orjson.JSONEncodeError:
+        message = "`/response_format/json_schema/schema` is nested too deep"
+        raise Untranslatable(message, "/response_format/json_schema/schema") from None

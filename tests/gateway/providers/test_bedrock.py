@@ -1,0 +1,316 @@
+"""What the corpus does not ask of Bedrock's adapter: signatures, roles, damaged frames, models' own words."""
+
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs, quote
+from zlib import crc32
+
+import orjson
+import pytest
+from botocore import auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from botocore.eventstream import EventStreamBuffer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.providers.base import BrokenAnswer, Call, Door, Grant, GrantRefused, Translated, Untranslatable
+from gateway.providers.bedrock.event_stream import FRAME_BYTES_MAX, Frame, FrameBroken, FrameReader
+from gateway.providers.bedrock.provider import Bedrock
+from gateway.providers.bedrock.signature import AwsSigner
+from gateway.providers.registry import built_in_rows
+from gateway.upstream.messages import Origin
+from gateway.view.plan import place_at, place_of
+from shared.crypto.secret import Secret
+from shared.models.credential import AwsForm
+from tests.conformance.corpus.bedrock import KEYS, event, frame
+
+PLACE = place_of(built_in_rows()["bedrock"])
+NOW_MS = 1_750_000_000_123
+ROLE = KEYS.model_copy(update={"role_arn": "arn:aws:iam::123456789012:role/caller", "external_id": "x-1"})
+ASK = {"messages": [{"role": "user", "content": "Hello"}]}
+
+
+def asked(body: dict[str, Any], *, model: str = "m", door: Door = Door.CHAT, **fields: Any) -> Translated:
+    call = Call(door, b"", {"model": model, **body}, stream=False, id="lg_1", **fields)
+    return Bedrock().request(call, PLACE, KEYS, {}, model)
+
+
+def headers_of(block: bytes) -> dict[str, str]:
+    return dict(line.split(": ", 1) for line in block.decode().split("\r\n") if line)
+
+
+# Signatures
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    model=st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=40),
+    body=st.binary(max_size=200),
+    token=st.none() | st.text("abcXYZ019+/=", min_size=1, max_size=30),
+    now_s=st.integers(0, 4_000_000_000),
+)
+def test_signatures_are_those_of_the_vendor_s_signer(model: str, body: bytes, token: str | None, now_s: int) -> None:
+    target = f"/model/{quote(model, safe='')}/converse"
+    origin = Origin("https", "bedrock-runtime.eu-west-1.amazonaws.com", 443)
+    signer = AwsSigner(Secret("AKID"), Secret("s3/cr+t"), Secret(token) if token else None, "eu-west-1", "bedrock")
+    ours = headers_of(signer.sign("POST", origin, target, b"content-type: application/json\r\n", body, now_s * 1_000))
+
+    request = AWSRequest("POST", f"https://{origin.authority}{target}", {"content-type": "application/json"}, body)
+    theirs = auth.SigV4Auth(Credentials("AKID", "s3/cr+t", token), "bedrock", "eu-west-1")
+    # As its `add_auth` does, but for the clock.
+    request.context["timestamp"] = datetime.fromtimestamp(now_s, UTC).strftime(auth.SIGV4_TIMESTAMP)
+    theirs._modify_request_before_signing(request)
+    to_sign = theirs.string_to_sign(request, theirs.canonical_request(request))
+    theirs._inject_signature_to_request(request, theirs.signature(to_sign, request))
+    assert ours["authorization"] == request.headers["Authorization"]
+    assert ours["x-amz-date"] == request.headers["X-Amz-Date"]
+    assert ours.get("x-amz-security-token") == token
+
+
+def test_a_request_is_signed_where_it_goes_and_shows_no_secret() -> None:
+    translated = asked(ASK, model="arn:aws:bedrock:eu-central-1:1:inference-profile/eu.x-v1:0")
+    assert translated.origin == Origin("https", "bedrock-runtime.eu-central-1.amazonaws.com", 443)
+    assert translated.target == (
+        "/model/arn%3Aaws%3Abedrock%3Aeu-central-1%3A1%3Ainference-profile%2Feu.x-v1%3A0/converse"
+    )
+    assert translated.signer is not None
+    line = translated.signer.sign("POST", translated.origin, translated.target, translated.headers, b"", NOW_MS)
+    assert b"/eu-central-1/bedrock/aws4_request" in line
+    assert b"s3cr3t" not in line + translated.headers
+    assert "s3cr3t" not in f"{translated!r}{KEYS!r}"
+    assert b"authorization" not in translated.headers
+
+
+def test_a_key_of_bedrock_s_own_goes_into_the_header() -> None:
+    call = Call(Door.CHAT, b"", ASK, stream=True)
+    key = AwsForm(region="us-east-1", api_key="bk-1")  # type: ignore[arg-type]
+    translated = Bedrock().request(call, PLACE, key, {}, "m")
+    assert translated.signer is None
+    assert b"authorization: Bearer bk-1\r\n" in translated.headers
+    assert b"accept: application/vnd.amazon.eventstream\r\n" in translated.headers
+    assert translated.target == "/model/m/converse-stream"
+    with pytest.raises(Untranslatable, match="region"):
+        Bedrock().request(call, PLACE, Secret("callers-own"), {}, "m")
+    own = Bedrock().request(call, place_at(PLACE, "https://vpce.example"), Secret("callers-own"), {}, "m")
+    assert (own.origin, b"Bearer callers-own" in own.headers) == (None, True)
+
+
+# Roles
+
+SESSION = b"""<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>
+<AccessKeyId>ASIA1</AccessKeyId><SecretAccessKey>sec/ret&amp;2</SecretAccessKey><SessionToken>tok+en==</SessionToken>
+<Expiration>2026-01-01T01:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"""
+
+
+def test_a_role_is_taken_for_a_session_that_signs_like_any_keys() -> None:
+    assert Bedrock().exchange(KEYS) is None
+    exchange = Bedrock().exchange(ROLE)
+    assert exchange is not None
+    wanted = exchange.request(NOW_MS)
+    assert wanted.origin == Origin("https", "sts.eu-central-1.amazonaws.com", 443)
+    assert {name: values[0] for name, values in parse_qs(wanted.body.decode()).items()} == {
+        "Action": "AssumeRole",
+        "Version": "2011-06-15",
+        "RoleArn": "arn:aws:iam::123456789012:role/caller",
+        "RoleSessionName": "gatehouse",
+        "DurationSeconds": "3600",
+        "ExternalId": "x-1",
+    }
+    assert wanted.signer is not None
+    signed = wanted.signer.sign("POST", wanted.origin, "/", wanted.headers, wanted.body, NOW_MS)
+    assert b"/eu-central-1/sts/aws4_request" in signed
+
+    grant = exchange.grant(200, SESSION, NOW_MS)
+    assert isinstance(grant, Grant)
+    assert grant.expires_at_ms == int(datetime(2026, 1, 1, 1, tzinfo=UTC).timestamp() * 1_000)
+    assert isinstance(grant.key, AwsForm)
+    assert Bedrock().exchange(grant.key) is None
+    assert orjson.loads(grant.key.sealable().reveal()) == {
+        "region": "eu-central-1",
+        "access_key_id": "ASIA1",
+        "secret_access_key": "sec/ret&2",
+        "session_token": "tok+en==",
+    }
+
+
+def test_the_same_credential_has_the_same_exchange_and_another_has_not() -> None:
+    names = [
+        exchange.name
+        for key in (ROLE, ROLE.model_copy(), ROLE.model_copy(update={"external_id": None}))
+        if (exchange := Bedrock().exchange(key))
+    ]
+    assert names[0] == names[1] != names[2]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (403, b"<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>", "AccessDenied"),
+        (500, b"", "status 500"),
+        (200, b"<html>", "no session"),
+        (200, SESSION.replace(b"2026-01-01T01:00:00Z", b"soon"), "no session"),
+        (200, SESSION.replace(b"ASIA1", b""), "no session"),
+    ],
+)
+def test_a_role_that_is_not_given_is_told_without_a_secret(status: int, body: bytes, said: str) -> None:
+    exchange = Bedrock().exchange(ROLE)
+    assert exchange is not None
+    with pytest.raises(GrantRefused, match=said) as refused:
+        exchange.grant(status, body, NOW_MS)
+    assert "s3cr3t" not in str(refused.value)
+
+
+# Frames
+
+_frames = st.lists(
+    st.tuples(
+        st.dictionaries(st.text("abc:-", min_size=1, max_size=12), st.text(max_size=12), max_size=3),
+        st.binary(max_size=60),
+    ),
+    max_size=4,
+)
+
+
+@settings(deadline=None)
+@given(frames=_frames, cuts=st.lists(st.integers(0, 400), max_size=8))
+def test_frames_come_whole_wherever_the_stream_is_cut_as_the_vendor_reads_them(
+    frames: list[tuple[dict[str, str], bytes]], cuts: list[int]
+) -> None:
+    data = b"".join(frame(headers, payload) for headers, payload in frames)
+    theirs = EventStreamBuffer()
+    theirs.add_data(data)
+    expected = [Frame(message.headers, message.payload) for message in theirs]
+    for ends in (range(len(data)), sorted({min(cut, len(data)) for cut in cuts})):
+        reader, found, start = FrameReader(), [], 0
+        for end in (*ends, len(data)):
+            found += reader.feed(data[start:end])
+            start = end
+        assert found == expected == [Frame(*one) for one in frames]
+        assert reader.is_between_frames
+
+
+@settings(deadline=None)
+@given(at=st.integers(0, 10_000), flip=st.integers(1, 255))
+def test_damage_anywhere_is_noticed(at: int, flip: int) -> None:
+    data = bytearray(event("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "Hello"}}))
+    data[at % len(data)] ^= flip
+    with pytest.raises(FrameBroken):
+        FrameReader().feed(bytes(data))
+
+
+def test_header_values_of_every_type_are_stepped_over() -> None:
+    values = {0: b"", 1: b"", 2: b"1", 3: b"12", 4: b"1234", 5: b"12345678", 8: b"12345678", 9: b"x" * 16}
+    block = b"".join(b"\x01a" + bytes((kind,)) + value for kind, value in values.items())
+    block += b"\x01b\x06\x00\x03xyz" + b"\x01c\x07\x00\x02ok"
+    assert FrameReader().feed(_raw(block)) == [Frame({"c": "ok"}, b"{}")]
+    for bad in (b"\x01", b"\x05ab", b"\x01a\x0a", b"\x01a\x07\x00\x09no", b"\x01a\x07\x00", b"\x02\xff\xfe\x00"):
+        with pytest.raises(FrameBroken):
+            FrameReader().feed(_raw(bad))
+
+
+def test_a_frame_that_claims_too_much_is_refused_before_it_is_held() -> None:
+    for size, headers_size in ((FRAME_BYTES_MAX + 1, 0), (20, 10), (15, 0), (1_000_000, 200_000)):
+        prelude = size.to_bytes(4, "big") + headers_size.to_bytes(4, "big")
+        with pytest.raises(FrameBroken):
+            FrameReader().feed(prelude + crc32(prelude).to_bytes(4, "big"))
+
+
+def _raw(block: bytes) -> bytes:
+    prelude = (16 + len(block) + 2).to_bytes(4, "big") + len(block).to_bytes(4, "big")
+    message = prelude + crc32(prelude).to_bytes(4, "big") + block + b"{}"
+    return message + crc32(message).to_bytes(4, "big")
+
+
+def test_a_damaged_stream_is_a_broken_answer() -> None:
+    reader = Bedrock().stream(Call(Door.CHAT, b"", ASK, stream=True))
+    with pytest.raises(BrokenAnswer, match="checksum"):
+        reader.feed(b"data: {}\n\ndata: [DONE]\n\n")
+
+
+# Words of models and of the caller
+
+
+def test_advice_on_the_cache_stands_behind_what_it_is_about() -> None:
+    hint = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    point = {"cachePoint": {"type": "default", "ttl": "1h"}}
+    function = {"name": "f", "parameters": {"type": "object"}}
+    translated = asked(
+        {
+            "messages": [
+                {"role": "system", "content": [{"type": "text", "text": "s", **hint}]},
+                {"role": "user", "content": [{"type": "text", "text": "u", **hint}]},
+                {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "{}"}}]},
+                {"role": "tool", "tool_call_id": "1", "content": [{"type": "text", "text": "r", **hint}]},
+            ],
+            "tools": [{"type": "function", "function": function, **hint}],
+        }
+    )
+    sent = orjson.loads(translated.body)
+    assert sent["system"] == [{"text": "s"}, point]
+    assert sent["messages"][0]["content"] == [{"text": "u"}, point]
+    assert sent["messages"][2]["content"] == [{"toolResult": {"toolUseId": "1", "content": [{"text": "r"}]}}, point]
+    assert sent["toolConfig"]["tools"][1] == point
+
+
+def test_what_only_some_models_know_is_passed_on_to_them() -> None:
+    thinking = {"type": "enabled", "budget_tokens": 1_024}
+    translated = asked(
+        {
+            **ASK,
+            "thinking": thinking,
+            "top_k": 5,
+            "additionalModelRequestFields": {"x": 1},
+            "reasoning_effort": "low",
+            "guardrailConfig": {"guardrailIdentifier": "g"},
+            "metadata": {"team": "a"},
+            "service_tier": "flex",
+        },
+        forwarded=b"traceparent: 0\r\nanthropic-beta: one-1, two-2\r\n",
+    )
+    sent = orjson.loads(translated.body)
+    assert sent["additionalModelRequestFields"] == {
+        "x": 1,
+        "thinking": thinking,
+        "top_k": 5,
+        "anthropic_beta": ["one-1", "two-2"],
+    }
+    assert sent["outputConfig"] == {"effort": "low"}
+    assert sent["guardrailConfig"] == {"guardrailIdentifier": "g"}
+    assert sent["requestMetadata"] == {"team": "a"}
+    assert sent["serviceTier"] == {"type": "flex"}
+
+
+def test_sealed_thoughts_go_there_and_come_back() -> None:
+    answer = {
+        "output": {"message": {"content": [{"reasoningContent": {"redactedContent": "c2VhbGVk"}}, {"text": "x"}]}}
+    }
+    call = Call(Door.CHAT, b"", {"model": "@main/m", **ASK}, stream=False, id="lg_1")
+    chat = orjson.loads(Bedrock().answer(call, orjson.dumps(answer))[0])
+    assert (chat["id"], chat["model"]) == ("chatcmpl-lg_1", "m")
+    message = chat["choices"][0]["message"]
+    sent = orjson.loads(asked({"messages": [*ASK["messages"], message, *ASK["messages"]]}).body)
+    assert sent["messages"][1]["content"] == answer["output"]["message"]["content"]
+
+
+def test_embeddings_of_cohere_take_several_texts_and_say_what_for() -> None:
+    body = {"input": ["a", "b"], "encoding_format": "base64", "dimensions": 256, "input_type": "search_query"}
+    translated = asked(body, model="cohere.embed-v4:0", door=Door.EMBEDDINGS)
+    assert translated.target == "/model/cohere.embed-v4%3A0/invoke"
+    assert orjson.loads(translated.body) == {
+        "texts": ["a", "b"],
+        "input_type": "search_query",
+        "embedding_types": ["float"],
+        "output_dimension": 256,
+    }
+    call = Call(Door.EMBEDDINGS, b"", {"model": "m", **body}, stream=False)
+    for answer in ({"embeddings": {"float": [[0.5], [1.0]]}}, {"embeddings": [[0.5], [1.0]]}):
+        told, usage = Bedrock().answer(call, orjson.dumps(answer))
+        assert [row["embedding"] for row in orjson.loads(told)["data"]] == ["AAAAPw==", "AACAPw=="]
+        assert usage.estimated
+    with pytest.raises(Untranslatable) as refused:
+        asked({"input": "a"}, model="acme.embed", door=Door.EMBEDDINGS)
+    assert (refused.value.pointer, refused.value.unsupported) == ("/model", True)
+    for broken in ({}, {"embeddings": 5}, {"embedding": ["x"]}, {"embedding": []}):
+        with pytest.raises(BrokenAnswer):
+            Bedrock().answer(call, orjson.dumps(broken))
