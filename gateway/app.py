@@ -149,6 +149,7 @@ async def _worker(settings: Settings, node_keys: NodeKeys, sock: socket.socket, 
         tls=client_context(settings.upstream_ca_file),
         resolver=SystemResolver(clock),
         clock=clock,
+        egress=settings.egress,
     )
     recorder = _recorder(settings, name, clock)
     chance = random.Random()
@@ -251,7 +252,7 @@ async def _work(settings: Settings, node_keys: NodeKeys, clock: Clock) -> None:
             clock=clock,
         )
         endpoints = _endpoints(settings, identity)
-        control_plane = ControlPlaneClient(endpoints, node_keys, clock) if endpoints else None
+        control_plane = ControlPlaneClient(endpoints, node_keys, clock, settings.egress) if endpoints else None
         requests = RequestMetrics()
         records = _way_out(settings, control_plane, requests, clock, chance)
         user_keys = UserKeys(
@@ -325,7 +326,7 @@ def _way_out(
 async def _enrol(settings: Settings, node_keys: NodeKeys, clock: Clock, chance: random.Random) -> Identity:
     assert settings.control_plane_url is not None
     assert settings.enrolment_token is not None
-    control_plane = ControlPlaneClient([settings.control_plane_url], node_keys, clock)
+    control_plane = ControlPlaneClient([settings.control_plane_url], node_keys, clock, settings.egress)
     try:
         return await enrol(
             control_plane,
@@ -388,7 +389,14 @@ def _endpoints(settings: Settings, identity: Identity) -> list[str]:
 def _control_plane_client(settings: Settings, clock: Clock) -> Client:
     """What forwards the admin API. Where it goes is the operator's own word, so that may be any address."""
     tls = client_context(settings.upstream_ca_file)
-    return Client(Limits(), allow_cidrs=EVERYWHERE, tls=tls, resolver=SystemResolver(clock), clock=clock)
+    return Client(
+        Limits(),
+        allow_cidrs=EVERYWHERE,
+        tls=tls,
+        resolver=SystemResolver(clock),
+        clock=clock,
+        egress=settings.egress,
+    )
 
 
 def _leader(settings: Settings, identity: Identity, node_keys: NodeKeys) -> Leader:

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from gateway.upstream.egress import Egress
+from gateway.upstream.egress import parse as parse_egress
 from shared.settings import PREFIX, Bytes, LogLevel, OptionalPort, Origin, Seconds
 
 Network = IPv4Network | IPv6Network
@@ -49,6 +51,12 @@ class Settings(BaseSettings):
     """Private networks providers may be reached in, comma separated. Everything else private is refused."""
     upstream_ca_file: Path | None = None
     """PEM: certificate authorities to trust for providers, besides the system's."""
+    https_proxy: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices(f"{PREFIX}HTTPS_PROXY", "HTTPS_PROXY")
+    )
+    """`http://name:password@host:port`: what calls over https go through, by CONNECT; also read as `HTTPS_PROXY`."""
+    no_proxy: str | None = Field(default=None, validation_alias=AliasChoices(f"{PREFIX}NO_PROXY", "NO_PROXY"))
+    """Hosts that are called directly: names and all below them, addresses, networks; also read as `NO_PROXY`."""
 
     body_bytes_max: Bytes = 32 * 1024 * 1024
     """Of a request; a larger one is a 413."""
@@ -91,6 +99,26 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(_network(part.strip()) for part in value.split(",") if part.strip())
+
+    @field_validator("https_proxy", mode="before")
+    @classmethod
+    def _none_if_empty(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @model_validator(mode="after")
+    def _is_proxy(self) -> Self:
+        _ = self.egress
+        return self
+
+    @property
+    def egress(self) -> Egress | None:
+        """Raises ValueError, which shows nothing of it."""
+        if self.https_proxy is None:
+            return None
+        try:
+            return parse_egress(self.https_proxy.get_secret_value(), self.no_proxy or "")
+        except ValueError as error:
+            raise ValueError(f"{PREFIX}HTTPS_PROXY, or HTTPS_PROXY: {error}") from None
 
     @field_validator("redis_url")
     @classmethod

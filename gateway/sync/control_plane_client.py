@@ -1,18 +1,20 @@
 """Signed requests to the control plane (GHS/1 12). The only place of the gateway's sync that speaks HTTP.
 
-Through `HTTPS_PROXY` and `NO_PROXY` where they are set. Foreign errors leave here as CallFailed and nothing else.
+Through the egress proxy where one is set. Foreign errors leave here as CallFailed and nothing else.
 """
 
 import asyncio
 import secrets
 from collections.abc import Sequence
 from io import BytesIO
-from typing import Protocol
+from typing import Any, Protocol
 
 import aiohttp
 import orjson
 
 from gateway.sync.node_keys import NodeKeys
+from gateway.upstream.egress import Egress
+from gateway.upstream.messages import parse_origin
 from shared.clock import Clock
 from shared.protocol import request
 from shared.protocol.snapshot import DOCUMENT_BYTES_MAX
@@ -57,13 +59,16 @@ class ControlPlane(Protocol):
 class ControlPlaneClient:
     """Made in a running loop. Goes on to the next endpoint when one cannot be reached."""
 
-    def __init__(self, endpoints: Sequence[str], node_keys: NodeKeys, clock: Clock) -> None:
+    def __init__(
+        self, endpoints: Sequence[str], node_keys: NodeKeys, clock: Clock, egress: Egress | None = None
+    ) -> None:
         """`endpoints`: scheme, host and port, at least one."""
         self._endpoints = tuple(endpoints)
         self._node_keys = node_keys
         self._clock = clock
         self._at = 0
-        self._session = aiohttp.ClientSession(trust_env=True, cookie_jar=aiohttp.DummyCookieJar())
+        self._egress = egress
+        self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
 
     async def post(
         self,
@@ -91,7 +96,12 @@ class ControlPlaneClient:
         headers = {**stamp, "content-type": media_type}
         try:
             async with self._session.post(
-                endpoint + path, data=BytesIO(body), headers=headers, timeout=timeout, allow_redirects=False
+                endpoint + path,
+                data=BytesIO(body),
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
+                **self._through(endpoint),
             ) as response:
                 if response.status != 200:
                     raise _refusal(response, await _read(response, _REFUSAL_BYTES_MAX))
@@ -101,6 +111,12 @@ class ControlPlaneClient:
             if self._at == at:
                 self._at += 1
             raise CallFailed("unreachable", f"{endpoint}: {type(error).__name__}") from error
+
+    def _through(self, endpoint: str) -> dict[str, Any]:
+        """By the egress proxy, if it carries what goes there."""
+        if self._egress is None or not self._egress.carries(parse_origin(endpoint)[0]):
+            return {}
+        return {"proxy": f"http://{self._egress.authority}", "proxy_headers": self._egress.login_header}
 
     async def close(self) -> None:
         await self._session.close()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from gateway.upstream.address import Network
 from gateway.upstream.connect import Connector
 from gateway.upstream.connection import Connection, Stale, request_head
+from gateway.upstream.egress import Egress
 from gateway.upstream.errors import ConnectFailed, TotalTimeout
 from gateway.upstream.exchange import Exchange
 from gateway.upstream.messages import Origin, UpstreamRequest
@@ -43,10 +44,11 @@ class Client:
         tls: ssl.SSLContext,
         resolver: Resolver,
         clock: Clock,
+        egress: Egress | None = None,
     ) -> None:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._connector = Connector(resolver, allow_cidrs, tls)
+        self._connector = Connector(resolver, allow_cidrs, tls, egress)
         self._pool = Pool(clock, idle_s=limits.idle_s, idle_per_origin_max=limits.idle_per_origin_max)
         self._sweep_s = limits.sweep_s
         self._timer: asyncio.TimerHandle | None = None

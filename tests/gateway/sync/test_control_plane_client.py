@@ -8,6 +8,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from gateway.sync.control_plane_client import CallFailed, ControlPlaneClient
+from gateway.upstream.egress import Egress, parse
 from shared.clock import FakeClock
 from shared.protocol import request
 from tests.fixtures.house import new_node_keys
@@ -38,8 +39,8 @@ async def serve() -> AsyncIterator[Serve]:
         await server.close()
 
 
-async def post(*endpoints: str) -> bytes:
-    client = ControlPlaneClient(endpoints, KEYS, FakeClock())
+async def post(*endpoints: str, egress: Egress | None = None) -> bytes:
+    client = ControlPlaneClient(endpoints, KEYS, FakeClock(), egress)
     try:
         return await client.post(PATH, b'{"a": 1}')
     finally:
@@ -128,3 +129,30 @@ async def test_no_two_requests_have_one_nonce(serve: Serve) -> None:
     await asyncio.gather(*(client.post(PATH, b"{}") for _ in range(20)))
     await client.close()
     assert len(set(nonces)) == 20
+
+
+async def test_https_goes_to_the_egress_proxy_and_is_a_failure_where_that_does_not_open_the_way() -> None:
+    asked: list[bytes] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as proxy:
+        port = proxy.sockets[0].getsockname()[1]
+        with pytest.raises(CallFailed) as failed:
+            await post("https://control.example:8443", egress=parse(f"http://gate:secret-word@127.0.0.1:{port}", ""))
+    assert failed.value.code == "unreachable"
+    assert "secret-word" not in str(failed.value)
+    (head,) = asked
+    assert head.startswith(b"CONNECT control.example:8443 HTTP/1.1\r\n")
+    assert b"Basic Z2F0ZTpzZWNyZXQtd29yZA==" in head
+
+
+async def test_http_does_not_go_to_the_egress_proxy(serve: Serve) -> None:
+    async def handle(_: web.Request) -> web.Response:
+        return web.Response(body=b"told")
+
+    nobody = parse("http://127.0.0.1:1", "")
+    assert await post(await serve(handle), egress=nobody) == b"told"
