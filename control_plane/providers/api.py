@@ -17,7 +17,17 @@ from control_plane.web.listing import Page
 from control_plane.web.route import Body, Call, Route, View
 from shared.models.credential import CredentialForm
 from shared.models.noun import Kind
-from shared.models.provider import AuthHeader, Dialect, Door, HeaderName, HeaderText, LimitName, Provider, TemplateUrl
+from shared.models.provider import (
+    AuthHeader,
+    Dialect,
+    Door,
+    HeaderName,
+    HeaderText,
+    LimitName,
+    ParameterName,
+    Provider,
+    TemplateUrl,
+)
 from shared.protocol.resource import organisation_shard
 
 _PATH = "/api/v1/providers"
@@ -28,6 +38,8 @@ Prefix = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]{0,32}$")]
 """Its last space counts."""
 Doors = Annotated[tuple[Door, ...], Field(min_length=1, max_length=20)]
 Headers = Annotated[Mapping[HeaderName, HeaderText], Field(max_length=20)]
+Renamed = Annotated[Mapping[ParameterName, ParameterName], Field(max_length=50)]
+ParameterNames = Annotated[tuple[ParameterName, ...], Field(max_length=50)]
 ModelNames = Annotated[
     tuple[Annotated[str, StringConstraints(min_length=1, max_length=300)], ...], Field(max_length=1_000)
 ]
@@ -53,6 +65,14 @@ class ProviderCreate(_ProviderBody):
     stream_usage: StrictBool = True
     limit_name: LimitName = "max_tokens"
     cache_hints: StrictBool = False
+    developer_role: StrictBool = True
+    """Whether a chat's messages may be a developer's; else they go out as the system's."""
+    renamed: Renamed = {}
+    """Parameters that the host calls otherwise."""
+    refused: ParameterNames = ()
+    """Parameters that the host would drop in silence: a call that gives one is refused."""
+    ignored: ParameterNames = ()
+    """Parameters that change no answer here: they stay out, and the caller is told."""
     doors: Doors = ("chat", "completions", "embeddings")
     models: ModelNames = ()
     """What it is listed with, beside the catalogue's models. Others may be called all the same."""
@@ -71,6 +91,10 @@ class ProviderUpdate(_ProviderBody):
     stream_usage: StrictBool | None = None
     limit_name: LimitName | None = None
     cache_hints: StrictBool | None = None
+    developer_role: StrictBool | None = None
+    renamed: Renamed | None = None
+    refused: ParameterNames | None = None
+    ignored: ParameterNames | None = None
     doors: Doors | None = None
     models: ModelNames | None = None
 
@@ -87,6 +111,10 @@ class ProviderView(View):
     stream_usage: bool
     limit_name: str = "max_tokens"
     cache_hints: bool = False
+    developer_role: bool = True
+    renamed: Mapping[str, str] = {}
+    refused: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
     doors: tuple[str, ...]
     models: tuple[str, ...]
     built_in: bool

@@ -87,6 +87,19 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Quirks:
+    """Where a host of a dialect is unlike the one that the dialect was made for (`shared/models/provider.py`)."""
+
+    developer_role: bool = True
+    renamed: tuple[tuple[str, str], ...] = ()
+    refused: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+
+NO_QUIRKS = Quirks()
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """Where a provider is and how it wants its key: the provider row, compiled."""
 
@@ -103,6 +116,7 @@ class Place:
     """Whether parts of a chat may carry advice on what the host should keep in its cache."""
     headers: tuple[tuple[bytes, bytes], ...] = ()
     """Name, and whole line, of what is sent with each request unless the caller's own goes on."""
+    quirks: Quirks | None = None
     template: str = ""
     """A base URL with places for words of the credential; `origin` and `prefix` are then no address yet."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.errors import Code, Fault, GatewayError
-from gateway.providers.base import Door, Place
+from gateway.providers.base import NO_QUIRKS, Door, Place, Quirks
 from gateway.upstream.messages import parse_origin
 from gateway.view.route import (
     AS_IT_COMES,
@@ -223,6 +223,7 @@ def place_of(row: ProviderRow) -> Place:
     templated = TEMPLATE_FIELD.search(row.base_url) is not None
     # What stands for a word of the credential is no address yet; it names the place all the same.
     origin, prefix = parse_origin(TEMPLATE_FIELD.sub(lambda field: field[1].replace("_", "-"), row.base_url))
+    quirks = Quirks(row.developer_role, tuple(row.renamed.items()), row.refused, row.ignored)
     return Place(
         provider=row.id,
         origin=origin,
@@ -236,5 +237,6 @@ def place_of(row: ProviderRow) -> Place:
         headers=tuple(
             (name.encode("ascii"), f"{name}: {value}\r\n".encode("ascii")) for name, value in row.headers.items()
         ),
+        quirks=None if quirks == NO_QUIRKS else quirks,
         template=row.base_url if templated else "",
     )

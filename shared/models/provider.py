@@ -61,6 +61,8 @@ HeaderText = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]([\x20-\x7e]
 Door = Literal["chat", "completions", "embeddings", "messages", "responses"]
 """What a host speaks itself. Where it lacks `messages` or `responses`, gateways translate them to its `chat`."""
 LimitName = Literal["max_tokens", "max_completion_tokens"]
+ParameterName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+"""A field of a request's body."""
 
 
 class Provider(Noun):
@@ -79,6 +81,14 @@ class Provider(Noun):
     """What the host calls the most tokens that a chat's answer may have."""
     cache_hints: bool = False
     """Whether parts of a chat may carry `cache_control`, which tells the host what to keep in its cache."""
+    developer_role: bool = True
+    """Whether a chat's messages may be a developer's; else they go out as the system's."""
+    renamed: Mapping[ParameterName, ParameterName] = {}
+    """Parameters that the host calls otherwise, by the names that callers know them by."""
+    refused: tuple[ParameterName, ...] = ()
+    """Parameters that the host would drop in silence and that change answers: a call that gives one is refused."""
+    ignored: tuple[ParameterName, ...] = ()
+    """Parameters that the host ignores and that change no answer: they stay out, and the caller is told."""
     doors: tuple[Door, ...] = ("chat", "completions", "embeddings")
     models: tuple[str, ...] = ()
     """The models it is listed with, beside those of the catalogue. Others may be called all the same."""

@@ -18,6 +18,7 @@ from gateway.providers.body import caller_wants_usage, dumped, parsed_answer
 from gateway.providers.estimate import settled
 from gateway.providers.openai.content import content_bytes
 from gateway.providers.openai.errors import client_error
+from gateway.providers.openai.quirks import fitted
 from gateway.providers.openai.stream import OpenAIStream
 from gateway.providers.openai.usage import usage_of
 
@@ -40,12 +41,17 @@ class OpenAI(Provider):
             options = changes.get("stream_options", call.body.get("stream_options"))
             changes["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
 
+        body: Mapping[str, Any] = {**call.body, **changes} if changes else call.body
+        left_out: frozenset[str] = frozenset()
+        if place.quirks is not None:
+            body, left_out = fitted(body, place.quirks)
         origin, prefix = address(place, key)
         return Translated(
             target=prefix + _PATHS[call.door],
             origin=origin,
             headers=request_headers(call, place, key),
-            body=dumped({**call.body, **changes}) if changes else call.raw,
+            body=call.raw if body is call.body else dumped(body),
+            left_out=left_out,
         )
 
     def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage]:

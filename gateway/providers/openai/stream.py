@@ -75,6 +75,8 @@ class OpenAIStream:
             return True
         chunk = parsed(event)
         usage = chunk.get("usage")
+        if usage is None and isinstance(own := chunk.get("x_groq"), dict):  # Where Groq puts it, asked or unasked.
+            usage = own.get("usage")
         self._said = usage_of(usage, self._call.door) or self._said
         if chunk.get("choices") == []:
             return not (self._drops_usage and isinstance(usage, dict))

@@ -169,7 +169,10 @@ def test_an_error_that_nests_deep_inside_is_still_relayed() -> None:
     assert error(body)["html-message"].startswith('{"error"')
 
 
-def test_the_table_of_compatible_providers_is_sound() -> None:
+def test_the_table_of_providers_is_sound() -> None:
     rows = built_in_rows()
-    assert all(row.dialect == "openai" and row.base_url.startswith("https://") and row.doors for row in rows.values())
+    for row in rows.values():
+        assert row.doors
+        # What people run themselves is told from the rest by its address.
+        assert row.base_url.startswith("http://localhost:" if row.credential == "optional_api_key" else "https://")
     assert not rows["mistral-ai"].stream_usage

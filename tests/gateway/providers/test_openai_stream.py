@@ -174,3 +174,13 @@ def test_an_event_without_end_is_broken() -> None:
     stream = new_stream(drops_usage=True)
     with pytest.raises(BrokenAnswer):
         stream.feed(b"data: " + b"x" * (9 * 1024 * 1024))
+
+
+def test_usage_counts_where_one_host_puts_it() -> None:
+    reader = OpenAIStream(ASKED, drops_usage=True)
+    last = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    frame = b"data: %b\n\n" % orjson.dumps(
+        {**last, "x_groq": {"id": "r", "usage": {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}}}
+    )
+    assert reader.feed(frame) == frame
+    assert (reader.usage.input_tokens, reader.usage.output_tokens, reader.usage.estimated) == (5, 3, False)

@@ -2843,6 +2843,11 @@ export interface components {
              */
             credential?: "api_key" | "optional_api_key" | "aws";
             /**
+             * Developer Role
+             * @default true
+             */
+            developer_role?: boolean;
+            /**
              * Dialect
              * @default openai
              * @enum {string}
@@ -2867,6 +2872,11 @@ export interface components {
             /** Id */
             id: string;
             /**
+             * Ignored
+             * @default []
+             */
+            ignored?: string[];
+            /**
              * Limit Name
              * @default max_tokens
              * @enum {string}
@@ -2879,6 +2889,18 @@ export interface components {
             models?: string[];
             /** Name */
             name: string;
+            /**
+             * Refused
+             * @default []
+             */
+            refused?: string[];
+            /**
+             * Renamed
+             * @default {}
+             */
+            renamed?: {
+                [key: string]: string;
+            };
             /**
              * Stream Usage
              * @default true
@@ -2926,6 +2948,11 @@ export interface components {
              */
             credential?: ("api_key" | "optional_api_key" | "aws") | null;
             /**
+             * Developer Role
+             * @default null
+             */
+            developer_role?: boolean | null;
+            /**
              * Dialect
              * @default null
              */
@@ -2943,6 +2970,11 @@ export interface components {
                 [key: string]: string;
             } | null;
             /**
+             * Ignored
+             * @default null
+             */
+            ignored?: string[] | null;
+            /**
              * Limit Name
              * @default null
              */
@@ -2957,6 +2989,18 @@ export interface components {
              * @default null
              */
             name?: string | null;
+            /**
+             * Refused
+             * @default null
+             */
+            refused?: string[] | null;
+            /**
+             * Renamed
+             * @default null
+             */
+            renamed?: {
+                [key: string]: string;
+            } | null;
             /**
              * Stream Usage
              * @default null
@@ -2985,6 +3029,11 @@ export interface components {
              * @default api_key
              */
             credential?: string;
+            /**
+             * Developer Role
+             * @default true
+             */
+            developer_role?: boolean;
             /** Dialect */
             dialect: string;
             /** Doors */
@@ -2999,6 +3048,11 @@ export interface components {
             /** Id */
             id: string;
             /**
+             * Ignored
+             * @default []
+             */
+            ignored?: string[];
+            /**
              * Limit Name
              * @default max_tokens
              */
@@ -3007,6 +3061,18 @@ export interface components {
             models: string[];
             /** Name */
             name: string;
+            /**
+             * Refused
+             * @default []
+             */
+            refused?: string[];
+            /**
+             * Renamed
+             * @default {}
+             */
+            renamed?: {
+                [key: string]: string;
+            };
             /** Stream Usage */
             stream_usage: boolean;
             /** Updated At */
