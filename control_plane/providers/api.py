@@ -19,6 +19,7 @@ from shared.models.credential import CredentialForm
 from shared.models.noun import Kind
 from shared.models.provider import (
     AuthHeader,
+    CaCertificates,
     Dialect,
     Door,
     HeaderName,
@@ -73,13 +74,15 @@ class ProviderCreate(_ProviderBody):
     """Parameters that the host would drop in silence: a call that gives one is refused."""
     ignored: ParameterNames = ()
     """Parameters that change no answer here: they stay out, and the caller is told."""
+    ca_certificates: CaCertificates = None
+    """PEM: authorities to trust for its host, besides the usual ones."""
     doors: Doors = ("chat", "completions", "embeddings")
     models: ModelNames = ()
     """What it is listed with, beside the catalogue's models. Others may be called all the same."""
 
 
 class ProviderUpdate(_ProviderBody):
-    """What is left out stays as it is."""
+    """What is left out stays as it is; null clears `ca_certificates`."""
 
     name: ProviderName | None = None
     dialect: Dialect | None = None
@@ -95,6 +98,8 @@ class ProviderUpdate(_ProviderBody):
     renamed: Renamed | None = None
     refused: ParameterNames | None = None
     ignored: ParameterNames | None = None
+    ca_certificates: CaCertificates = None
+    """PEM; null takes them away."""
     doors: Doors | None = None
     models: ModelNames | None = None
 
@@ -115,6 +120,7 @@ class ProviderView(View):
     renamed: Mapping[str, str] = {}
     refused: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    ca_certificates: str | None = None
     doors: tuple[str, ...]
     models: tuple[str, ...]
     built_in: bool
@@ -181,7 +187,10 @@ class Providers:
         return _view(row)
 
     async def update(self, call: Call) -> ProviderView:
-        given = call.parsed(ProviderUpdate).model_dump(exclude_none=True)
+        body = call.parsed(ProviderUpdate)
+        given = body.model_dump(exclude_none=True)
+        if "ca_certificates" in body.model_fields_set:
+            given["ca_certificates"] = body.ca_certificates
         self._require_own(call)
         organisation = call.principal.organisation
         async with self._changes.open(call.principal, call.request_id) as change:

@@ -324,6 +324,9 @@ class Attempts:
         if exchange.upload is not None:
             exchange.upload.start(translated.skip)
         origin = translated.origin or target.place.origin
+        trust = target.place.trust if target.credential is None else target.credential.trust or target.place.trust
+        if trust is not None:
+            origin = replace(origin, trust=trust)
         headers = translated.headers
         if "user-agent" in target.handling.forward_headers and "user-agent" in exchange.headers:
             headers = headers.replace(USER_AGENT, b"", 1)

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.upstream.messages import Origin, parse_origin
+from gateway.upstream.tls import Trust, trust
 from shared.crypto.secret import Secret
 from shared.models.credential import ApiKeyForm, Form, OptionalApiKeyForm
 from shared.models.provider import TEMPLATE_FIELD
@@ -119,6 +120,8 @@ class Place:
     quirks: Quirks | None = None
     template: str = ""
     """A base URL with places for words of the credential; `origin` and `prefix` are then no address yet."""
+    trust: Trust | None = None
+    """What its row says of certificates."""
 
 
 @dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
@@ -317,6 +320,13 @@ class Dialect(Protocol):
 def key_of(form: Form) -> ProviderKey | None:
     """A credential as adapters take it: of a form that is one key and nothing else, that key."""
     return form.api_key if isinstance(form, ApiKeyForm | OptionalApiKeyForm) else form
+
+
+def trust_of(form: Form, place: Place) -> Trust | None:
+    """What connections need that are made for a credential: its own certificates, and those of the provider's row."""
+    of_row = b"" if place.trust is None else place.trust.ca
+    own = b"" if form.ca_certificates is None else form.ca_certificates.reveal()
+    return trust(of_row + own, form.client_certificate)
 
 
 def request_headers(call: Call, place: Place, key: ProviderKey | None) -> bytes:

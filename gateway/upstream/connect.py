@@ -13,6 +13,7 @@ from gateway.upstream.egress import Egress, literal, private_name
 from gateway.upstream.errors import AddressForbidden, ConnectFailed, ConnectTimeout
 from gateway.upstream.messages import Origin
 from gateway.upstream.resolve import Resolver
+from gateway.upstream.tls import Contexts
 
 ProtocolT = TypeVar("ProtocolT", bound=asyncio.Protocol)
 
@@ -25,7 +26,7 @@ class Connector:
     ) -> None:
         self._resolver = resolver
         self._allow_cidrs = allow_cidrs
-        self._tls = tls
+        self._tls = Contexts(tls)
         self._egress = egress
 
     async def connect(self, origin: Origin, factory: Callable[[], ProtocolT], within_s: float) -> ProtocolT:
@@ -74,17 +75,28 @@ class Connector:
                 f"{origin.host} may not be called through the egress proxy (private name); name it in NO_PROXY"
             )
         protocol = factory()
+        tls = await self._context(origin)
+        assert tls is not None, "only https goes through a proxy"
         try:
-            await egress.connect(origin, self._tls, protocol)
+            await egress.connect(origin, tls, protocol)
         except OSError as error:
             raise ConnectFailed(f"{origin.authority} through {egress.authority}: {_why(error)}") from error
         return protocol
+
+    async def _context(self, origin: Origin) -> ssl.SSLContext | None:
+        if origin.scheme != "https":
+            return None
+        try:
+            return await self._tls.of(origin.trust)
+        except ssl.SSLError as error:
+            message = f"{origin.authority}: the certificates that are set for it cannot be used ({_why(error)})"
+            raise ConnectFailed(message) from error
 
     async def _try_each(
         self, origin: Origin, addresses: Sequence[Address], factory: Callable[[], ProtocolT], within_s: float
     ) -> ProtocolT:
         loop = asyncio.get_running_loop()
-        tls = self._tls if origin.scheme == "https" else None
+        tls = await self._context(origin)
         # An even share of the time for each, so that one that swallows packets leaves some for the next.
         share_s = within_s / len(addresses)
         reasons: list[str] = []

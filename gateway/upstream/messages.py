@@ -7,6 +7,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from math import inf
 from typing import Protocol
 
+from gateway.upstream.tls import Trust
 from gateway.upstream.upload import Upload
 
 URL_CHARS_MAX = 2_000
@@ -26,6 +27,8 @@ class Origin:
     host: str
     """Lower case; an IPv6 literal without brackets."""
     port: int
+    trust: Trust | None = None
+    """What a connection needs besides what all have: connections that trust or show otherwise are not shared."""
 
     @property
     def authority(self) -> str:

@@ -13,8 +13,9 @@ import orjson
 from pydantic import ValidationError
 
 from gateway.errors import GatewayError
+from gateway.providers.base import Place, ProviderKey, key_of, trust_of
 from gateway.providers.base import Provider as Adapter
-from gateway.providers.base import ProviderKey, key_of
+from gateway.upstream.tls import Trust
 from gateway.view.plan import Names, compile_route, place_at, place_of
 from gateway.view.route import Credential, CredentialUnavailable
 from gateway.view.view import Caller, ConfigEntry, ConfigView, ProviderView, VirtualKeyView, WorkspaceView
@@ -319,7 +320,7 @@ class _Build:
             slug=noun.slug,
             place=place,
             adapter=provider.adapter,
-            credential=_credential(self._opener, entry.resource, noun, provider.credential_form),
+            credential=_credential(self._opener, entry.resource, noun, provider.credential_form, place),
             models=None if noun.models is None else frozenset(noun.models),
         )
 
@@ -379,11 +380,14 @@ def _check_slug(slug: str, taken: Container[str]) -> None:
         raise _Unusable("slug_taken", f"another one in this workspace has the slug {slug!r}")
 
 
-def _credential(opener: Opener, resource: SealedResource, virtual_key: VirtualKey, form: CredentialForm) -> Credential:
-    def open_() -> ProviderKey | None:
+def _credential(
+    opener: Opener, resource: SealedResource, virtual_key: VirtualKey, form: CredentialForm, place: Place
+) -> Credential:
+    def open_() -> tuple[ProviderKey | None, Trust | None]:
         try:
             inside = opener.open_credential(resource, virtual_key.credential)
-            return key_of(FORMS[form].model_validate(orjson.loads(inside.reveal())))
+            filled = FORMS[form].model_validate(orjson.loads(inside.reveal()))
+            return key_of(filled), trust_of(filled, place)
         except EnvelopeError as error:
             reason: str = error.code
         except orjson.JSONDecodeError:

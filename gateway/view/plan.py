@@ -7,6 +7,7 @@ from typing import Any
 from gateway.errors import Code, Fault, GatewayError
 from gateway.providers.base import NO_QUIRKS, Door, Place, Quirks
 from gateway.upstream.messages import parse_origin
+from gateway.upstream.tls import trust
 from gateway.view.route import (
     AS_IT_COMES,
     BreakerRules,
@@ -183,7 +184,7 @@ def target_of(virtual_key: VirtualKeyView) -> Target:
 
 def known(key: Secret) -> Credential:
     """A credential that was brought along in the clear."""
-    return Credential(lambda: key)
+    return Credential(lambda: (key, None))
 
 
 def known_virtual_key(slug: str, virtual_keys: Mapping[str, VirtualKeyView], path: Path = ()) -> VirtualKeyView:
@@ -239,4 +240,5 @@ def place_of(row: ProviderRow) -> Place:
         ),
         quirks=None if quirks == NO_QUIRKS else quirks,
         template=row.base_url if templated else "",
+        trust=trust((row.ca_certificates or "").encode(), None),
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway.errors import GatewayError
 from gateway.providers.base import Place, Provider, ProviderKey
+from gateway.upstream.tls import Trust
 from shared.field_path import FieldPath
 from shared.query import Key, Query
 
@@ -14,17 +15,20 @@ from shared.query import Key, Query
 class Credential:
     """A provider credential that is opened at first use, and then kept in memory only."""
 
-    __slots__ = ("_is_open", "_key", "_open")
+    __slots__ = ("_is_open", "_key", "_open", "trust")
 
-    def __init__(self, open_: Callable[[], ProviderKey | None]) -> None:
+    def __init__(self, open_: Callable[[], tuple[ProviderKey | None, Trust | None]]) -> None:
         self._open = open_
         self._is_open = False
         self._key: ProviderKey | None = None
+        self.trust: Trust | None = None
+        """What connections need that are made for it; known as soon as it is open."""
 
     def key(self) -> ProviderKey | None:
         """As adapters take it; None: the host wants none. Raises CredentialUnavailable if it does not open."""
         if not self._is_open:
-            self._key, self._is_open = self._open(), True
+            self._key, self.trust = self._open()
+            self._is_open = True
         return self._key
 
 

@@ -11,6 +11,7 @@ import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, WithJsonSchema, model_validator
 
 from shared.crypto.api_keys import API_KEY
+from shared.crypto.certificates import PEM_CHARS_MAX, client_certificate, pem_certificates
 from shared.crypto.secret import Secret
 from shared.models.virtual_key import fits_a_header
 
@@ -44,10 +45,35 @@ OptionalWord = Annotated[
 ]
 
 
+def _certificates(value: object) -> Secret | None:
+    return None if value in (None, "") else Secret(pem_certificates(value))
+
+
+def _client_certificate(value: object) -> Secret | None:
+    return None if value in (None, "") else client_certificate(value)
+
+
+def _pem_schema(description: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "format": "pem", "maxLength": PEM_CHARS_MAX, "description": description})
+
+
+Certificates = Annotated[
+    Secret | None, BeforeValidator(_certificates), _pem_schema("PEM: authorities to trust, besides the usual ones")
+]
+ClientCertificate = Annotated[
+    Secret | None,
+    BeforeValidator(_client_certificate),
+    _pem_schema("PEM: the certificate that is shown to the host, its chain, and its private key without a password"),
+]
+
+
 class Form(BaseModel):
     """Fields are `Secret` or plain words; the words may stand in a host's address (`Provider.base_url`)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, arbitrary_types_allowed=True)
+
+    ca_certificates: Certificates = None
+    client_certificate: ClientCertificate = None
 
     def words(self) -> Mapping[str, str]:
         return {name: value for name, value in self if isinstance(value, str)}
@@ -118,5 +144,8 @@ assert FORMS.keys() == set(get_args(CredentialForm))
 
 
 def schema(form: CredentialForm) -> dict[str, Any]:
-    """The form as JSON schema."""
-    return FORMS[form].model_json_schema()
+    """The form as JSON schema: what is its own first, then what every form has."""
+    found = FORMS[form].model_json_schema()
+    properties = found["properties"]
+    general = {name: properties.pop(name) for name in Form.model_fields}
+    return {**found, "properties": {**properties, **general}}

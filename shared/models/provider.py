@@ -5,8 +5,9 @@ import tomllib
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, HttpUrl, StringConstraints, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, StringConstraints, TypeAdapter, ValidationError
 
+from shared.crypto.certificates import PEM_CHARS_MAX, pem_certificates
 from shared.models.credential import CredentialForm
 from shared.models.noun import Noun
 
@@ -65,6 +66,14 @@ ParameterName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}
 """A field of a request's body."""
 
 
+def _certificates(value: object) -> str | None:
+    return None if value in (None, "") else pem_certificates(value)
+
+
+CaCertificates = Annotated[Annotated[str, Field(max_length=PEM_CHARS_MAX)] | None, BeforeValidator(_certificates)]
+"""PEM, one or more."""
+
+
 class Provider(Noun):
     name: str
     dialect: Dialect = "openai"
@@ -89,6 +98,8 @@ class Provider(Noun):
     """Parameters that the host would drop in silence and that change answers: a call that gives one is refused."""
     ignored: tuple[ParameterName, ...] = ()
     """Parameters that the host ignores and that change no answer: they stay out, and the caller is told."""
+    ca_certificates: CaCertificates = None
+    """Authorities to trust for its host, besides the usual ones."""
     doors: tuple[Door, ...] = ("chat", "completions", "embeddings")
     models: tuple[str, ...] = ()
     """The models it is listed with, beside those of the catalogue. Others may be called all the same."""

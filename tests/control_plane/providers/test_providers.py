@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import ValidationError
 
 from control_plane.db.errors import Clash
@@ -13,6 +14,7 @@ from control_plane.providers.api import ProviderCreate, Providers, ProviderUpdat
 from control_plane.virtual_keys.api import VirtualKeyCreate, VirtualKeys
 from shared.models.provider import Provider
 from shared.protocol.resource import organisation_shard
+from tests.fixtures.certificates import Authority
 from tests.fixtures.control_plane import Plane
 
 BUILT_IN = {"acme": Provider(id="acme", name="Acme", base_url="https://acme.test/v1")}
@@ -91,6 +93,17 @@ async def test_an_update_changes_what_it_names_and_travels(providers: Providers,
         "https://new.test",
         await plane.revision(organisation_shard(plane.organisation)),
     )
+
+
+async def test_authorities_to_trust_are_checked_kept_and_cleared(providers: Providers, plane: Plane) -> None:
+    pem = Authority.make().certificate.public_bytes(Encoding.PEM).decode()
+    with pytest.raises(ValidationError, match="certificates in PEM are wanted"):
+        own(ca_certificates="no certificate")
+    assert (await providers.create(plane.call(own(ca_certificates=pem)))).ca_certificates == pem
+    renamed = await providers.update(plane.call(ProviderUpdate(name="Other"), provider="own"))
+    assert renamed.ca_certificates == pem
+    cleared = await providers.update(plane.call(ProviderUpdate(ca_certificates=None), provider="own"))
+    assert cleared.ca_certificates is None
 
 
 async def test_a_provider_brings_the_models_it_is_listed_with(providers: Providers, plane: Plane) -> None:

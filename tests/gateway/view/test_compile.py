@@ -2,10 +2,12 @@
 
 import base64
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +24,7 @@ from shared.protocol.envelope import Suite
 from shared.protocol.resource import SealedResource, credential_subject
 from shared.protocol.snapshot import ShardState
 from tests.fakes.world import SHUT, STORED_KEY, WORKSPACE, FakeState, World, new_compiler
+from tests.fixtures.certificates import Authority
 
 NOW_MS = start_ms(date(2026, 11, 21))
 
@@ -323,6 +326,27 @@ def test_a_credential_that_cannot_be_used_is_named_at_use_without_its_value(worl
         view.credential.key()
     assert "@main" in str(caught.value)
     assert "b: c" not in str(caught.value)
+
+
+def test_a_credentials_own_certificates_come_along_with_those_of_its_provider(world: World, tmp_path: Path) -> None:
+    authority, other = Authority.make(), Authority.make()
+    of_row, own = (one.certificate.public_bytes(Encoding.PEM).decode() for one in (authority, other))
+    authority.issue(tmp_path / "cert", tmp_path / "key")
+    shown = (tmp_path / "cert").read_text() + (tmp_path / "key").read_text()
+    row = {"id": "strict", "name": "Strict", "base_url": "https://strict.example/v1", "ca_certificates": of_row}
+    world.put("org:o1", Kind.PROVIDER, **row)
+    filled = {"api_key": "sk-s", "ca_certificates": own, "client_certificate": shown}
+    world.virtual_key("strict", "strict", "", credential=orjson.dumps(filled).decode())
+    world.virtual_key("plain", "strict", "sk-p")
+    keys = world.caller().workspace.virtual_keys
+    assert keys["strict"].credential.key().reveal() == b"sk-s"
+    trusted = keys["strict"].credential.trust
+    assert (trusted.ca.decode(), trusted.client.reveal_text()) == (of_row + own, shown)
+    keys["plain"].credential.key()
+    assert keys["plain"].credential.trust == keys["plain"].place.trust
+    assert (keys["plain"].place.trust.ca.decode(), keys["plain"].place.trust.client) == (of_row, None)
+    keys["main"].credential.key()
+    assert keys["main"].credential.trust is None
 
 
 def test_what_is_really_sealed_compiles_and_its_credential_opens() -> None:

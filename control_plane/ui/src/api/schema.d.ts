@@ -2832,6 +2832,11 @@ export interface components {
             /** Base Url */
             base_url: string;
             /**
+             * Ca Certificates
+             * @default null
+             */
+            ca_certificates?: string | null;
+            /**
              * Cache Hints
              * @default false
              */
@@ -2919,7 +2924,7 @@ export interface components {
         };
         /**
          * ProviderUpdate
-         * @description What is left out stays as it is.
+         * @description What is left out stays as it is; null clears `ca_certificates`.
          */
         ProviderUpdate: {
             /**
@@ -2937,6 +2942,11 @@ export interface components {
              * @default null
              */
             base_url?: string | null;
+            /**
+             * Ca Certificates
+             * @default null
+             */
+            ca_certificates?: string | null;
             /**
              * Cache Hints
              * @default null
@@ -3017,6 +3027,11 @@ export interface components {
             base_url: string;
             /** Built In */
             built_in: boolean;
+            /**
+             * Ca Certificates
+             * @default null
+             */
+            ca_certificates?: string | null;
             /**
              * Cache Hints
              * @default false
