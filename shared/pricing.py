@@ -150,13 +150,21 @@ class PriceTable:
         return periods
 
 
+def model_id(provider: str, model: str) -> str:
+    """Id of a model of the catalogue; a name that fits no id stands in it as its hash."""
+    plain = f"{provider}/{model}"
+    return plain if _ID.fullmatch(plain) else _hashed_id(provider, model)
+
+
 def price_id(provider: str, model: str, valid_from: date) -> str:
-    """Id of a row of the catalogue; a name that fits no id stands in it as its hash."""
+    """Id of a row of the catalogue, likewise."""
     plain = f"{provider}/{model}@{valid_from}"
-    if _ID.fullmatch(plain):
-        return plain
+    return plain if _ID.fullmatch(plain) else f"{_hashed_id(provider, model)}@{valid_from}"
+
+
+def _hashed_id(provider: str, model: str) -> str:
     digest = hashlib.sha256(f"{provider}/{model}".encode()).hexdigest()[:32]
-    return f"{provider[:_PROVIDER_CHARS_MAX]}/sha256:{digest}@{valid_from}"
+    return f"{provider[:_PROVIDER_CHARS_MAX]}/sha256:{digest}"
 
 
 def multiplied(amounts: Amounts, multiplier: str | None) -> dict[str, str]:

@@ -14,6 +14,7 @@ from shared.models.model import Model
 from shared.models.noun import Id
 from shared.models.price import Amounts, Price
 from shared.models.provider import Door, Provider
+from shared.pricing import model_id
 
 FILE = Path(__file__).with_name("models.jsonl")
 _DOORS: Mapping[str, Door] = {"chat": "chat", "completion": "completions", "embedding": "embeddings"}
@@ -72,7 +73,7 @@ class Catalogue:
         if provider is not None and _DOORS.get(entry.type) in provider.doors:
             yield Model.model_validate(
                 {
-                    "id": f"{entry.provider}/{entry.name}",
+                    "id": model_id(entry.provider, entry.name),
                     **entry.model_dump(include={"provider", "name", "type", "prices"}),
                 }
             )

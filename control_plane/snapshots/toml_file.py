@@ -29,6 +29,7 @@ from shared.models.price import Amounts, OwnPrice
 from shared.models.provider import Provider
 from shared.models.virtual_key import VirtualKey
 from shared.models.workspace import InlineRules, ModelAlias, Workspace
+from shared.pricing import model_id
 from shared.protocol.wire import to_base64
 
 FILE_BYTES_MAX = 16 * 1024 * 1024
@@ -185,7 +186,7 @@ def read(path: Path) -> SnapshotFile:
 
 def _model(path: tuple[str | int, ...], entry: _Model) -> Model:
     try:
-        return Model.model_validate({"id": f"{entry.provider}/{entry.name}", **entry.model_dump()})
+        return Model.model_validate({"id": model_id(entry.provider, entry.name), **entry.model_dump()})
     except ValidationError as error:
         raise _fault(error, path) from None
 
