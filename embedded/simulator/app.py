@@ -2,24 +2,22 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, Final
 
 import orjson
 from aiohttp import web
 
-from embedded.simulator import errors
+from embedded.simulator import errors, manners
 from embedded.simulator.calls import Call, Calls, State
 from embedded.simulator.doors import Doors
 from embedded.simulator.misbehaviour import PROPER, Behaviour
 from embedded.simulator.replies import Events, Pieces, Whole
 from embedded.simulator.upload import Upload
-from embedded.simulator.wire import event
 from shared.crypto.secret import Secret
 
 UPLOAD_BYTES_MAX = 1024 * 1024 * 1024
-EVENT_STREAM = "text/event-stream; charset=utf-8"
 WAIT_S_MAX = 60.0
 
 HEADERS: Final = {
@@ -60,14 +58,19 @@ class Simulator:
     async def _call(self, request: web.Request) -> web.StreamResponse:
         call = self._calls.begin(request.method, request.path, request.raw_headers)
         upload = Upload()
+        manner = manners.of(request.path)
         try:
             try:
-                self._authenticate(request)
+                if not manner.needs_body:
+                    manner.authenticate(_shown(request, ""), self._key)
                 await upload.receive(request.content.iter_any(), UPLOAD_BYTES_MAX)
                 call.received(upload)
+                if manner.needs_body:
+                    manner.authenticate(_shown(request, upload.digest), self._key)
                 return await self._answer(request, call, upload)
             except errors.Refused as refused:
-                return await self._send(request, call, Whole(refused.body), status=refused.status)
+                status, headers, body = manner.refusal(refused)
+                return await self._send(request, call, Whole(body), status=status, headers=headers)
         except (asyncio.CancelledError, ConnectionError):
             if call.state is State.STARTED:
                 self._calls.end(call, State.CLIENT_LEFT)
@@ -92,18 +95,18 @@ class Simulator:
             return await self._send(request, call, reply, behaviour=behaviour)
         return await self._stream(request, call, reply, behaviour)
 
-    def _authenticate(self, request: web.Request) -> None:
-        shown = request.headers.get("authorization", "")
-        if not shown.startswith("Bearer "):
-            raise errors.no_key()
-        if self._key is not None and not self._key.matches(shown.removeprefix("Bearer ").encode()):
-            raise errors.wrong_key()
-
     async def _send(
-        self, request: web.Request, call: Call, whole: Whole, *, status: int = 200, behaviour: Behaviour = PROPER
+        self,
+        request: web.Request,
+        call: Call,
+        whole: Whole,
+        *,
+        status: int = 200,
+        behaviour: Behaviour = PROPER,
+        headers: Mapping[str, str] | None = None,
     ) -> web.StreamResponse:
         body = _broken(whole.body) if behaviour.badjson else whole.body
-        response = _response(call, status, whole.content_type)
+        response = _response(call, status, whole.content_type, headers)
         response.content_length = len(body)
         await response.prepare(request)
         call.chunks = 1
@@ -118,8 +121,7 @@ class Simulator:
     async def _stream(
         self, request: web.Request, call: Call, reply: Events | Pieces, behaviour: Behaviour
     ) -> web.StreamResponse:
-        content_type = EVENT_STREAM if isinstance(reply, Events) else reply.content_type
-        response = _response(call, 200, content_type)
+        response = _response(call, 200, reply.content_type)
         await response.prepare(request)
         limits = [n for n in (behaviour.cut, behaviour.stall, behaviour.errorevent) if n is not None]
         for chunk in islice(_chunks(reply, behaviour), min(limits, default=None)):
@@ -174,11 +176,15 @@ class Simulator:
 def _chunks(reply: Events | Pieces, behaviour: Behaviour) -> Iterator[bytes]:
     if isinstance(reply, Pieces):
         return reply.pieces
-    return (event(_broken(data) if behaviour.badjson else data, name) for name, data in reply.events)
+    return (reply.frame(_broken(data) if behaviour.badjson else data, name) for name, data in reply.events)
 
 
-def _response(call: Call, status: int, content_type: str) -> web.StreamResponse:
-    headers = {**HEADERS, "content-type": content_type, "x-request-id": f"req_{call.number:032x}"}
+def _shown(request: web.Request, body_sha256: str) -> manners.Shown:
+    return manners.Shown(request.method, request.raw_path, request.headers, body_sha256)
+
+
+def _response(call: Call, status: int, content_type: str, more: Mapping[str, str] | None = None) -> web.StreamResponse:
+    headers = {**HEADERS, "content-type": content_type, "x-request-id": f"req_{call.number:032x}", **(more or {})}
     if status == 429:
         headers |= {"retry-after": "1", "retry-after-ms": "1000"}
     return web.StreamResponse(status=status, headers=headers)

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from embedded.simulator import audio, embeddings, errors, images, models, moderations, rerank
+from embedded.simulator import audio, converse, embeddings, errors, images, messages, models, moderations, rerank
 from embedded.simulator.batches import Batches
 from embedded.simulator.chat import Chat
 from embedded.simulator.checks import Body
@@ -23,6 +23,7 @@ from embedded.simulator.upload import Upload
 SIMULATE = "simulate"
 """A query parameter that names a model, on paths whose requests name none: `?simulate=sim-cut-0`."""
 
+_NAMED = re.compile(r"/model/(.+)/([a-z-]+)")
 Json = Callable[[Body, Behaviour], Reply]
 Filled = Callable[[Form], Reply]
 Looked = Callable[[str, dict[str, str]], Reply]
@@ -51,8 +52,16 @@ class Doors:
             "/v1/images/generations": lambda body, _: images.generate(body),
             "/v1/audio/speech": lambda body, behaviour: audio.speak(body, behaviour.long),
             "/v1/responses": lambda body, behaviour: self._responses.create(body, behaviour.long),
+            "/v1/messages": lambda body, behaviour: messages.create(body, behaviour.long),
+            "/v1/messages/count_tokens": lambda body, _: messages.count_tokens(body),
             "/v1/batches": lambda body, _: self._batches.create(body),
         }
+        self._by_model: Mapping[str, Json] = {
+            "converse": lambda body, behaviour: converse.create(body, behaviour.long, stream=False),
+            "converse-stream": lambda body, behaviour: converse.create(body, behaviour.long, stream=True),
+            "invoke": lambda body, _: converse.embed(body),
+        }
+        """Doors whose path names the model."""
         self._forms: Mapping[str, Filled] = {
             "/v1/images/edits": images.edit,
             "/v1/images/variations": images.vary,
@@ -86,6 +95,10 @@ class Doors:
             model = body.get("model") or query.get(SIMULATE) or CHAT
             behaviour = _behaviour(model)
             return Asked(model, behaviour, lambda: json({"model": model, **body}, behaviour))
+        if method == "POST" and (named := _NAMED.fullmatch(path)) and (door := self._by_model.get(named[2])):
+            body = {**_parse(upload.whole(), model_needed=False), "model": named[1]}
+            behaviour = _behaviour(body["model"])
+            return Asked(body["model"], behaviour, lambda: door(body, behaviour))
         if method == "POST" and (filled := self._forms.get(path)):
             form = Form(upload.form(content_type))
             model = form.body().get("model") or query.get(SIMULATE)

@@ -1,10 +1,10 @@
 """What a door answers, before it is known how well or badly it will be sent."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from embedded.simulator import errors
-from embedded.simulator.wire import DONE, event
+from embedded.simulator.wire import DONE, EVENT_STREAM, event
 
 ERROR_EVENT = event(
     errors.error_body("The server had an error while processing your request. Sorry about that!", type_="server_error")
@@ -34,6 +34,8 @@ class Events:
     events: Iterator[tuple[str | None, bytes]]
     done: bytes = DONE
     error: bytes = ERROR_EVENT
+    frame: Callable[[bytes, str | None], bytes] = event
+    content_type: str = EVENT_STREAM
 
 
 Reply = Whole | Pieces | Events

@@ -6,6 +6,7 @@ CREATED = 1_750_000_000
 """Always the same second, so that the same request has the same answer."""
 FINGERPRINT = "fp_simulator1"
 DONE = b"data: [DONE]\n\n"
+EVENT_STREAM = "text/event-stream; charset=utf-8"
 
 ECHO_CHARACTERS = 120
 _FILLER = "All work and no play makes Jack a dull boy. "

@@ -1,0 +1,142 @@
+"""How callers of each door say who they are, and how each door refuses (pure): every dialect has manners of its own."""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import orjson
+
+from embedded.simulator import errors
+from embedded.simulator.errors import Refused
+from shared.crypto.secret import Secret
+
+ACCESS_KEY_ID = "AKIASIMULATOR"
+"""Goes with the simulator's key as the secret one."""
+_SIGNED = re.compile(
+    r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8}/[a-z0-9-]+/[a-z0-9]+/aws4_request), "
+    r"SignedHeaders=([a-z0-9;-]+), Signature=([0-9a-f]{64})"
+)
+_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    529: "overloaded_error",
+}
+_EXCEPTIONS = {
+    400: "ValidationException",
+    401: "UnrecognizedClientException",
+    403: "AccessDeniedException",
+    404: "ResourceNotFoundException",
+    408: "ModelTimeoutException",
+    424: "ModelErrorException",
+    429: "ThrottlingException",
+    503: "ServiceUnavailableException",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a request shows of who sent it."""
+
+    method: str
+    target: str
+    """As it came, encoded."""
+    headers: Mapping[str, str]
+    body_sha256: str
+
+
+class Bearer:
+    """A key behind the word Bearer, and OpenAI's errors."""
+
+    needs_body = False
+    """Whether who sent it can only be told with its body at hand."""
+
+    def authenticate(self, shown: Shown, key: Secret | None) -> None:
+        """Raises Refused."""
+        given = shown.headers.get("authorization", "")
+        if not given.startswith("Bearer "):
+            raise errors.no_key()
+        if key is not None and not key.matches(given.removeprefix("Bearer ").encode()):
+            raise errors.wrong_key()
+
+    def refusal(self, refused: Refused) -> tuple[int, Mapping[str, str], bytes]:
+        return refused.status, {}, refused.body
+
+
+class Messages(Bearer):
+    """A key in a header of its own or behind the word Bearer, beside the API's version."""
+
+    def authenticate(self, shown: Shown, key: Secret | None) -> None:
+        given = shown.headers.get("x-api-key") or shown.headers.get("authorization", "").removeprefix("Bearer ")
+        if not given:
+            raise errors.invalid("x-api-key header is required", status=401)
+        if key is not None and not key.matches(given.encode()):
+            raise errors.invalid("invalid x-api-key", status=401)
+        if "anthropic-version" not in shown.headers:
+            raise errors.invalid("anthropic-version: header is required")
+
+    def refusal(self, refused: Refused) -> tuple[int, Mapping[str, str], bytes]:
+        type_ = _TYPES.get(refused.status, "invalid_request_error" if refused.status < 500 else "api_error")
+        body = {"type": "error", "error": {"type": type_, "message": str(refused)}, "request_id": "req_simulator"}
+        return refused.status, {}, orjson.dumps(body)
+
+
+class Signed(Bearer):
+    """A signature over the request (AWS Signature Version 4), or a key behind the word Bearer."""
+
+    needs_body = True
+
+    def authenticate(self, shown: Shown, key: Secret | None) -> None:
+        given = shown.headers.get("authorization", "")
+        if given.startswith("Bearer "):
+            super().authenticate(shown, key)
+            return
+        found = _SIGNED.fullmatch(given)
+        if found is None:
+            raise errors.invalid("Missing Authentication Token", status=403)
+        id_, scope, names, signature = found.groups()
+        if key is None:
+            return
+        if id_ != ACCESS_KEY_ID:
+            raise errors.invalid("The security token included in the request is invalid.", status=403)
+        if not {"host", "x-amz-date"} <= set(names.split(";")) or not hmac.compare_digest(
+            signature, self._signature(shown, key, scope, names)
+        ):
+            raise errors.invalid(
+                "The request signature we calculated does not match the signature you provided.", status=403
+            )
+
+    @staticmethod
+    def _signature(shown: Shown, key: Secret, scope: str, names: str) -> str:
+        path, _, query = shown.target.partition("?")
+        lines = "".join(f"{name}:{' '.join(shown.headers.get(name, '').split())}\n" for name in names.split(";"))
+        asked = f"{shown.method}\n{quote(path, safe='/~')}\n{query}\n{lines}\n{names}\n{shown.body_sha256}"
+        stamp = shown.headers.get("x-amz-date", "")
+        digest = hashlib.sha256(asked.encode()).hexdigest()
+        signing = b"AWS4" + key.reveal()
+        for part in scope.split("/"):
+            signing = hmac.digest(signing, part.encode(), "sha256")
+        return hmac.digest(signing, f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{digest}".encode(), "sha256").hex()
+
+    def refusal(self, refused: Refused) -> tuple[int, Mapping[str, str], bytes]:
+        kind = _EXCEPTIONS.get(
+            refused.status, "ValidationException" if refused.status < 500 else "InternalServerException"
+        )
+        headers = {"x-amzn-errortype": f"{kind}:http://internal.amazon.com/coral/com.amazon.coral.service/"}
+        return refused.status, headers, orjson.dumps({"message": str(refused)})
+
+
+BEARER, MESSAGES, SIGNED = Bearer(), Messages(), Signed()
+
+
+def of(path: str) -> Bearer:
+    """The manners of the door at a path."""
+    if path.startswith("/model/"):
+        return SIGNED
+    return MESSAGES if path.startswith("/v1/messages") else BEARER
