@@ -70,6 +70,8 @@ class Catalogue:
 
     def _model(self, entry: Entry) -> Iterator[Model]:
         provider = self.providers.get(entry.provider)
+        if "*" in entry.name:  # A price for reserved capacity of many regions: no call can name it.
+            return
         if provider is not None and _DOORS.get(entry.type) in provider.doors:
             yield Model.model_validate(
                 {

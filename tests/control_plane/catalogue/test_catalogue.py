@@ -134,6 +134,7 @@ def test_gateways_are_told_of_models_that_their_providers_can_serve() -> None:
         Entry(provider="acme", name="embeds", type="embedding"),
         Entry(provider="acme", name="paints", type="image_generation"),
         Entry(provider="other", name="chats", type="chat"),
+        Entry(provider="acme", name="*/1-month-commitment/chats", type="chat"),
     ]
     assert list(Catalogue(entries, {"acme": ACME}, "").travelling()) == ["acme/chats"]
 
