@@ -6,6 +6,7 @@ backlog    a day's 8.64 million records drained beside live traffic: how fast, a
 writers    16 writers and three gateways: nothing lost, no gap, nothing out of order
 edits      how long 100 edits take to be in effect on every worker, with watches and with watches blocked
 size       50,000 resources: cold start, and edits applied under load
+fuzz       100,000 wrong bodies and as many wrong streams: no 5xx that is ours, nothing left behind
 openapi    the API against its own description, by schemathesis: no 5xx, no answer unlike it
 """
 
@@ -19,7 +20,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from chaos import backlog, kills, latency, openapi, size, telemetry
+from chaos import backlog, fuzz, kills, latency, openapi, size, telemetry
 from chaos.program import ProgramFailed
 from chaos.stack import standing
 from chaos.writers import Ledger, reckon, write
@@ -94,6 +95,15 @@ async def many(folder: Path, options: argparse.Namespace) -> bool:
         return await size.measure(stack, 2_000 if options.short else 50_000)
 
 
+async def wrong(folder: Path, options: argparse.Namespace) -> bool:
+    seed, steps = _seed(options), options.steps or (3_000 if options.short else 100_000)
+    async with standing(folder, workers=1) as stack:
+        print(f"everything is up; seed {seed}", flush=True)
+        found = await fuzz.fuzz(stack, steps, random.Random(seed))
+    print(*fuzz.lines(found), sep="\n")
+    return found.good
+
+
 async def api(folder: Path, options: argparse.Namespace) -> bool:
     async with standing(folder) as stack:
         return await openapi.check(stack, folder, 30 if options.short else 900, _seed(options))
@@ -106,6 +116,7 @@ COMMANDS = {
     "size": many,
     "telemetry": records,
     "backlog": day,
+    "fuzz": wrong,
     "openapi": api,
 }
 
@@ -122,6 +133,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--short", action="store_true", help="well under a minute")
     parser.add_argument("--kills", type=int, help="how many, where kills are counted (telemetry: 40)")
     parser.add_argument("--records", type=int, help="how many, where they are counted (backlog: 8,640,000)")
+    parser.add_argument("--steps", type=int, help="how many of each kind (fuzz: 100,000)")
     parser.add_argument("--seed", type=int, help="of what is left to chance")
     return parser.parse_args(arguments)
 

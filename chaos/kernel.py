@@ -16,10 +16,11 @@ def callers_of(pid: int, port: int) -> set[int]:
     here = f"0100007F:{port:04X}"
     rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
     callers = {f"socket:[{row[9]}]": int(row[2].partition(":")[2], 16) for row in rows if row[1] == here}
-    return {callers[name] for name in _open_files(pid) if name in callers}
+    return {callers[name] for name in open_files(pid) if name in callers}
 
 
-def _open_files(pid: int) -> set[str]:
+def open_files(pid: int) -> set[str]:
+    """What a process has open, as the links of its table say."""
     names = set()
     for link in Path(f"/proc/{pid}/fd").iterdir():
         try:

@@ -103,3 +103,9 @@ async def test_interrupted_it_ends_everything_it_started(tmp_path: Path) -> None
     assert len(started) >= 10
     assert started.isdisjoint(stat.pid for stat in all_stats())
     assert is_empty(tmp_path)
+
+
+async def test_wrong_bodies_and_streams_leave_no_fault_and_nothing_behind(tmp_path: Path) -> None:
+    lines = await printed_by(tmp_path, "fuzz", "--steps", "1500")
+    assert lines[-1] == "fuzz: 1,500 bodies and 1,500 streams, 0 faults"
+    assert re.match(r"3,000 answers with a record: 0 lost, 0 twice; 0 requests and \d files left", lines[-2])
