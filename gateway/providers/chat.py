@@ -64,6 +64,8 @@ class ToolUse:
     input: dict[str, Any]
     path: Path
     hint: Any = None
+    signature: str = ""
+    """Of the thought that led to it, at providers that sign calls."""
 
 
 @dataclass(slots=True)
@@ -349,6 +351,7 @@ def _tool_use(call: Mapping[str, Any], path: Path) -> ToolUse:
         arguments_of(arguments),
         path,
         call.get(CACHE_HINT),
+        given(str, function, "thought_signature", (*path, "function")) or "",
     )
 
 

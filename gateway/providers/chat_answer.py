@@ -48,10 +48,11 @@ class Chunks:
         head = {"id": id_, "object": "chat.completion.chunk", "created": call.created_s, "model": model}
         self._head = b"data: " + orjson.dumps(head)[:-1]
 
-    def delta(self, delta: dict[str, Any]) -> bytes:
-        return b'%b,"choices":[{"index":0,"delta":%b,"logprobs":null,"finish_reason":null}]}\n\n' % (
+    def delta(self, delta: dict[str, Any], logprobs: dict[str, Any] | None = None) -> bytes:
+        return b'%b,"choices":[{"index":0,"delta":%b,"logprobs":%b,"finish_reason":null}]}\n\n' % (
             self._head,
             orjson.dumps(delta),
+            b"null" if logprobs is None else orjson.dumps(logprobs),
         )
 
     def finish(self, reason: str, **choice: Any) -> bytes:

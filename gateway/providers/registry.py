@@ -5,13 +5,14 @@ from importlib import resources
 from gateway.providers.anthropic.provider import Anthropic
 from gateway.providers.base import Provider
 from gateway.providers.bedrock.provider import Bedrock
+from gateway.providers.gemini.provider import Gemini
 from gateway.providers.openai.provider import OpenAI
 from shared.models.provider import Provider as ProviderRow
 from shared.models.provider import parse_table
 
 
 def adapters() -> dict[str, Provider]:
-    return {"openai": OpenAI(), "anthropic": Anthropic(), "bedrock": Bedrock()}
+    return {"openai": OpenAI(), "anthropic": Anthropic(), "bedrock": Bedrock(), "gemini": Gemini()}
 
 
 def built_in_rows() -> dict[str, ProviderRow]:

@@ -153,7 +153,8 @@ def _usage(said: Said) -> dict[str, Any]:
     usage = {"inputTokens": fresh, "outputTokens": counts.output, "totalTokens": counts.input + counts.output}
     if counts.cache_read is not None:
         usage["cacheReadInputTokens"] = counts.cache_read
-        usage["cacheWriteInputTokens"] = counts.cache_write or 0
+    if counts.cache_write is not None:
+        usage["cacheWriteInputTokens"] = counts.cache_write
     return usage
 
 

@@ -194,6 +194,7 @@ ANSWERS: dict[str, Said] = {
     "cut by length": Said("Hello th", finish="length"),
     "refused": Said("I cannot", finish="content_filter"),
     "cached": Said("Hi.", counts=Counts(100, 5, cache_read=60, cache_write=20)),
+    "read from a cache": Said("Hi.", counts=Counts(100, 5, cache_read=60)),
     "reasoned": Said("Hi.", counts=Counts(10, 50, reasoning=40)),
 }
 """What a model answers. A wire leaves out what its dialect cannot say."""

@@ -1,0 +1,67 @@
+"""The adapter of the Gemini API."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from gateway.providers.base import (
+    Call,
+    Door,
+    Place,
+    Provider,
+    ProviderKey,
+    Translated,
+    Usage,
+    address,
+    request_headers,
+)
+from gateway.providers.body import caller_wants_usage, dumped, parsed_answer
+from gateway.providers.gemini.answer import to_chat
+from gateway.providers.gemini.embeddings import from_batch, to_batch
+from gateway.providers.gemini.errors import chat_error
+from gateway.providers.gemini.request import to_content
+from gateway.providers.gemini.stream import ContentStream
+
+
+class Gemini(Provider):
+    """Source: https://ai.google.dev/api."""
+
+    __slots__ = ()
+
+    def request(
+        self, call: Call, place: Place, key: ProviderKey | None, overrides: Mapping[str, Any], model: str
+    ) -> Translated:
+        body = {**call.body, **overrides}
+        model = model.removeprefix("models/")
+        if call.door is Door.EMBEDDINGS:
+            asked, left_out = to_batch(body, model), _left_out(body)
+        else:
+            asked, left_out = to_content(body, model)
+        origin, prefix = address(place, key)
+        return Translated(
+            target=f"{prefix}/models/{quote(model, safe='')}:{method(call)}",
+            origin=origin,
+            headers=request_headers(call, place, key),
+            body=dumped(asked),
+            left_out=left_out,
+        )
+
+    def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage]:
+        parsed = parsed_answer(body)
+        return from_batch(call, parsed) if call.door is Door.EMBEDDINGS else to_chat(call, parsed)
+
+    def stream(self, call: Call) -> ContentStream:
+        return ContentStream(call, asks_usage=caller_wants_usage(call.body))
+
+    def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> bytes:
+        return chat_error(provider, status, headers.get("content-type", ""), body)
+
+
+def method(call: Call) -> str:
+    if call.door is Door.EMBEDDINGS:
+        return "batchEmbedContents"
+    return "streamGenerateContent?alt=sse" if call.stream else "generateContent"
+
+
+def _left_out(body: Mapping[str, Any]) -> frozenset[str]:
+    return frozenset({"user"} if body.get("user") is not None else ())
