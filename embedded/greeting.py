@@ -11,8 +11,9 @@ def text(running: Running, *, took_s: float, logs: Path, stop: str) -> str:
     return f"""
 Gatehouse is ready ({took_s:.1f} s).
 
-  control plane  {running.control_plane_url}   (its API is described at {running.control_plane_url}/api)
-  login          {running.owner.email}   password {running.owner.password.reveal_text()}
+  panel          {running.control_plane_url}   (open it in a browser and log in)
+  log in as      {running.owner.email}   password {running.owner.password.reveal_text()}
+  control plane  {running.control_plane_url}/api/v1   (described at {running.control_plane_url}/api)
   admin key      {running.admin_key.reveal_text()}
   gateway        {url}
   workspace      {running.workspace}
@@ -31,6 +32,8 @@ Or from Python, with the openai package as it is:
   from openai import OpenAI
   client = OpenAI(base_url="{url}/v1", api_key="{key}")
   print(client.chat.completions.create(model="sim-chat", messages=[{{"role": "user", "content": "Hello"}}]))
+
+Then see what came of it in the panel; ./scripts/demo-traffic sends more.
 
   logs           {logs}
   stop           {stop}

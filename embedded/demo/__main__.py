@@ -60,16 +60,10 @@ async def _play(run: dict[str, Any], options: argparse.Namespace) -> Counter[str
         async with connected(run["control_plane_url"]) as api:
             scene = Scene(api.sending(owner.bearer(Secret(run["admin_key"]))), script)
             keys = await scene.set(stage.url)
-            try:
-                await asyncio.sleep(SETTLE_S)
-                play = Play(script, keys, chance)
-                requests = int(options.requests)
-                print(f"{requests} requests, about {requests / options.rate:.0f} s", file=sys.stderr)
-                return await play.run(
-                    run["gateway_url"], requests=requests, rate=options.rate, report=_progress(requests)
-                )
-            finally:
-                await scene.strike()
+            await asyncio.sleep(SETTLE_S)
+            play, requests = Play(script, keys, chance), int(options.requests)
+            print(f"{requests} requests, about {requests / options.rate:.0f} s", file=sys.stderr)
+            return await play.run(run["gateway_url"], requests=requests, rate=options.rate, report=_progress(requests))
     finally:
         await runner.cleanup()
 

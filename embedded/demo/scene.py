@@ -8,7 +8,8 @@ from shared.crypto.api_keys import new_api_key
 from shared.crypto.secret import Secret
 
 WORKSPACE = "demo"
-MADE_BY = "Made by scripts/demo-traffic"
+KEYS = "demo "
+"""What the names of the play's keys begin with."""
 METADATA = ["team", "feature"]
 NARROW = ["gpt-4.1*"]
 """What the key may call that is used to call something else."""
@@ -28,7 +29,7 @@ class Scene:
         row = await self._kept("/api/v1/workspaces", {"slug": WORKSPACE, "name": "Demo", "settings": settings})
         self._workspace = f"/api/v1/workspaces/{row['id']}"
         for provider, part in self._script.providers.items():
-            body = {"name": MADE_BY, "base_url": stage_url, "models": list(part.models), "credential": _credential()}
+            body = {"name": part.name, "base_url": stage_url, "models": list(part.models), "credential": _credential()}
             path = f"{self._workspace}/virtual-keys"
             if await self._api.found(f"{path}/{provider}") is None:
                 await self._api.post(path, {"slug": provider, "provider": provider, **body})
@@ -37,18 +38,19 @@ class Scene:
         for slug, config in self._script.configs.items():
             path = f"{self._workspace}/configs"
             await self._kept(path, {"slug": slug, "name": slug.capitalize(), "body": dict(config)})
+        await self._strike()
         keys = {team.name: await self._key(team.name, default_config=team.config) for team in self._script.teams}
         return {**keys, "narrow": await self._key("narrow", models=NARROW)}
 
-    async def strike(self) -> None:
-        """The keys end: the next play makes others, since a key can be read only once."""
+    async def _strike(self) -> None:
+        """The keys of earlier plays end: a key can be read only once, so nobody has them any more."""
         rows = [row async for row in self._api.rows(f"{self._workspace}/api-keys", filter="state:active")]
         for row in rows:
-            if row["name"].startswith("demo "):
+            if row["name"].startswith(KEYS):
                 await self._api.delete(f"{self._workspace}/api-keys/{row['id']}")
 
     async def _key(self, name: str, **fields: object) -> Secret:
-        made = await self._api.post(f"{self._workspace}/api-keys", {"name": f"demo {name}", **fields})
+        made = await self._api.post(f"{self._workspace}/api-keys", {"name": f"{KEYS}{name}", **fields})
         return Secret(made["key"])
 
     async def _kept(self, path: str, body: Row) -> Row:

@@ -31,6 +31,7 @@ class Model(_Part):
 
 
 class Provider(_Part):
+    name: str
     models: Mapping[str, Model]
 
 

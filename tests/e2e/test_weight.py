@@ -2,9 +2,13 @@
 
 import gzip
 import re
+from collections.abc import Iterator
+from typing import Any
 
+import orjson
 import pytest
 from aiohttp import ClientSession
+from playwright.async_api import Browser
 
 from chaos.stack import Stack
 from control_plane.panel.pages import BUILT
@@ -16,12 +20,6 @@ SCRIPT_KB_MAX = 250
 ROWS = 10_000
 LONG_TASK_MS_MAX = 100
 
-_WATCH = """() => {
-  window.longest = 0
-  new PerformanceObserver((list) => {
-    for (const entry of list.getEntries()) window.longest = Math.max(window.longest, entry.duration)
-  }).observe({ type: "longtask" })
-}"""
 _SCROLL = """async (rows) => {
   const list = document.querySelector('[role="grid"]').parentElement
   const frame = () => new Promise((done) => requestAnimationFrame(done))
@@ -59,7 +57,17 @@ async def test_the_page_is_served_with_a_policy_that_allows_no_inline_script(sta
     assert re.findall(r"\son\w+=", page) == []
 
 
-async def test_ten_thousand_rows_scroll_without_a_long_task(panel: Panel, stack: Stack) -> None:
+def tasks_ms(trace: bytes) -> Iterator[float]:
+    """Of the page's main thread: how long each kept the processor, so that a busy machine makes none of them longer."""
+    events: list[dict[str, Any]] = orjson.loads(trace)["traceEvents"]
+    named = (event for event in events if event["name"] == "thread_name")
+    pages = {(event["pid"], event["tid"]) for event in named if event["args"]["name"] == "CrRendererMain"}
+    for event in events:
+        if event["name"].endswith("RunTask") and (event["pid"], event["tid"]) in pages:
+            yield event.get("tdur", 0) / 1000
+
+
+async def test_ten_thousand_rows_scroll_without_a_long_task(chromium: Browser, panel: Panel, stack: Stack) -> None:
     await stack.sql(
         "insert into audit (id, organisation, at, actor, actor_kind, action, kind, resource, request_id)"
         " select 'au_row_' || lpad(n::text, 6, '0'), $1, now() - n * interval '1 second', 'nobody', 'instance',"
@@ -68,13 +76,15 @@ async def test_ten_thousand_rows_scroll_without_a_long_task(panel: Panel, stack:
         ROWS,
     )
     await panel.go("/audit?filter=request_id=rq_rows", "Audit")
-    await panel.row("configs update").first.wait_for()
-    await panel.page.evaluate(_WATCH)
-    last = await panel.page.evaluate(_SCROLL, ROWS)
-    longest = await panel.page.evaluate("() => window.longest")
+    await panel.row("config").nth(1).wait_for()
+    await chromium.start_tracing(page=panel.page, categories=["toplevel", "devtools.timeline"])
+    try:
+        last = await panel.page.evaluate(_SCROLL, ROWS)
+    finally:
+        tasks = sorted(tasks_ms(await chromium.stop_tracing()))
     drawn = await panel.page.locator("[data-index]").count()
-    print(f"\n{ROWS} rows: longest task {longest:.0f} ms (at most {LONG_TASK_MS_MAX}), {drawn} rows drawn at once")
+    print(f"\n{ROWS} rows: longest task {tasks[-1]:.0f} ms of {len(tasks)} (at most {LONG_TASK_MS_MAX}), {drawn} rows drawn")
     assert last == ROWS - 1
     assert drawn < 100
-    # The figure is printed and judged by people; what is held here is only that the list is not drawn whole.
-    assert longest <= 10 * LONG_TASK_MS_MAX
+    assert len(tasks) > ROWS / 100
+    assert tasks[-1] <= LONG_TASK_MS_MAX

@@ -45,7 +45,7 @@ export function useFeed({ url, events }: FeedOptions): { state: LiveState; seenA
       setConnected(false);
     };
   }, [url, paused, names]);
-  const state = paused ? "paused" : connected ? "live" : "reconnecting";
+  const state = paused ? "paused" : connected ? "live" : seenAtMs === 0 ? "connecting" : "reconnecting";
   return { state, seenAtMs, toggle: () => setPaused((now) => !now) };
 }
 

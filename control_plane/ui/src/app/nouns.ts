@@ -19,6 +19,7 @@ export const lists = {
   workspaces: (query: ListQuery) => answer(api.GET("/api/v1/workspaces", { params: { query } })),
   providers: (query: ListQuery) => answer(api.GET("/api/v1/providers", { params: { query } })),
   models: (query: ListQuery) => answer(api.GET("/api/v1/models", { params: { query } })),
+  prices: (query: ListQuery) => answer(api.GET("/api/v1/prices", { params: { query } })),
   gateways: (query: ListQuery) => answer(api.GET("/api/v1/gateways", { params: { query } })),
   nodes: (gateway: string) => (query: ListQuery) =>
     answer(api.GET("/api/v1/gateways/{gateway}/nodes", { params: { path: { gateway }, query } })),

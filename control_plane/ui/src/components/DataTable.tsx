@@ -1,8 +1,28 @@
 import { ActionIcon, Checkbox, Menu, Skeleton, Tooltip } from "@mantine/core";
+import { useElementSize, useMergedRef } from "@mantine/hooks";
 import { IconArrowDown, IconArrowUp, IconBaselineDensitySmall, IconColumns3 } from "@tabler/icons-react";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { type KeyboardEvent, memo, type ReactNode, useCallback, useEffect, useMemo, useRef, useState } from "react";
+import {
+  type KeyboardEvent,
+  memo,
+  type PointerEvent,
+  type ReactNode,
+  useCallback,
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+} from "react";
 import { useKeys } from "@/app/keys";
+import {
+  fitting,
+  template as gridTemplate,
+  least,
+  useWidths,
+  WIDTH_PX_MAX,
+  WIDTH_PX_MIN,
+  type Widths,
+} from "@/components/columns";
 import styles from "@/components/DataTable.module.css";
 
 export interface Column<Row> {
@@ -43,7 +63,10 @@ interface DataTableProps<Row> {
 
 const ROW_PX = 40;
 const DENSE_ROW_PX = 30;
-const OVERSCAN_ROWS = 12;
+const OVERSCAN_ROWS = 6;
+/** How much before the end more is asked for. */
+const AHEAD_ROWS = 60;
+const STEP_PX = 16;
 const SKELETONS = 8;
 const DENSITY = "gatehouse.dense";
 
@@ -54,22 +77,29 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
   const scroller = useRef<HTMLDivElement>(null);
   const [current, setCurrent] = useState(0);
   const chosen = useMemo(() => new Set(props.shown?.split(",")), [props.shown]);
-  const visible = useMemo(
-    () => columns.filter((column) => (props.shown ? chosen.has(column.id) : !column.optional)),
-    [columns, chosen, props.shown],
-  );
+  const room = useElementSize();
+  const scrolled = useMergedRef(scroller, room.ref);
+  const [widths, setWidths] = useWidths(props.label);
+  // Columns that somebody chose are all there; of the usual ones those for which there is room.
+  const visible = useMemo(() => {
+    if (props.shown) return columns.filter((column) => chosen.has(column.id));
+    const usual = columns.filter((column) => !column.optional);
+    return room.width > 0 ? fitting(usual, widths, room.width) : usual;
+  }, [columns, chosen, props.shown, widths, room.width]);
   const rowPx = dense ? DENSE_ROW_PX : ROW_PX;
   const virtual = useVirtualizer({
     count: rows.length,
     getScrollElement: () => scroller.current,
     estimateSize: () => rowPx,
     overscan: OVERSCAN_ROWS,
+    // Drawn with the next frame: rows drawn in the middle of a scroll event would hold the scrolling up.
+    useFlushSync: false,
   });
   useEffect(() => virtual.measure(), [rowPx, virtual]);
   const items = virtual.getVirtualItems();
   const last = items[items.length - 1]?.index ?? 0;
   useEffect(() => {
-    if (more && rows.length > 0 && last >= rows.length - OVERSCAN_ROWS) more();
+    if (more && rows.length > 0 && last >= rows.length - AHEAD_ROWS) more();
   }, [more, last, rows.length]);
 
   const go = (to: number) => {
@@ -105,11 +135,12 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
     go(current + step);
   };
 
-  const template = visible.map((column) => `minmax(${column.width}px, ${column.grow ?? column.width}fr)`).join(" ");
-  const minWidth = visible.reduce((sum, column) => sum + column.width, 0);
+  const template = gridTemplate(visible, widths);
+  const minWidth = least(visible, widths);
+  const resize = (id: string, px: number, now: Widths) => setWidths({ ...now, [id]: px });
   return (
     <div className={styles.frame}>
-      <div className={styles.scroller} ref={scroller} onKeyDown={pressed} tabIndex={-1}>
+      <div className={styles.scroller} ref={scrolled} onKeyDown={pressed} tabIndex={-1}>
         <div
           className={styles.inner}
           style={{ minWidth }}
@@ -119,7 +150,13 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
         >
           <div role="row" className={styles.head} style={{ gridTemplateColumns: template }}>
             {visible.map((column) => (
-              <Head key={column.id} column={column} sort={sort} onSort={onSort} />
+              <Head
+                key={column.id}
+                column={column}
+                sort={sort}
+                onSort={onSort}
+                onWidth={(px, now) => (px === null ? setWidths(null) : resize(column.id, px, now))}
+              />
             ))}
           </div>
           {rows.length > 0 && (
@@ -174,7 +211,9 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
             <IconBaselineDensitySmall size={15} />
           </ActionIcon>
         </Tooltip>
-        {props.onShown && <Chooser columns={columns} visible={visible} onShown={props.onShown} />}
+        {props.onShown && (
+          <Chooser columns={columns} visible={visible} chosen={props.shown !== undefined} onShown={props.onShown} />
+        )}
       </div>
     </div>
   );
@@ -227,14 +266,20 @@ interface HeadProps<Row> {
   column: Column<Row>;
   sort: string | undefined;
   onSort: ((sort: string) => void) | undefined;
+  onWidth: Pull;
 }
 
-function Head<Row>({ column, sort, onSort }: HeadProps<Row>) {
-  const side = column.numeric ? styles.number : styles.cell;
+/** A new width, and those of the columns left of it, which stay as they are; null: the usual ones again. */
+type Pull = (px: number | null, now: Widths) => void;
+
+function Head<Row>({ column, sort, onSort, onWidth }: HeadProps<Row>) {
+  const side = `${column.numeric ? styles.number : styles.cell} ${styles.headCell}`;
+  const handle = column.header && <Handle column={column} onWidth={onWidth} />;
   if (!column.sort || !onSort) {
     return (
-      <div role="columnheader" className={side} title={column.note}>
-        {column.header}
+      <div role="columnheader" className={side} title={column.note} data-column={column.id}>
+        <span className="clip">{column.header}</span>
+        {handle}
       </div>
     );
   }
@@ -245,6 +290,7 @@ function Head<Row>({ column, sort, onSort }: HeadProps<Row>) {
       role="columnheader"
       className={side}
       title={column.note}
+      data-column={column.id}
       aria-sort={up ? "ascending" : down ? "descending" : "none"}
     >
       <button
@@ -256,17 +302,67 @@ function Head<Row>({ column, sort, onSort }: HeadProps<Row>) {
         {up && <IconArrowUp size={13} aria-hidden />}
         {down && <IconArrowDown size={13} aria-hidden />}
       </button>
+      {handle}
     </div>
+  );
+}
+
+/** The right edge of a header: pulled, or moved with the arrow keys; pressed twice, all columns are as usual again. */
+function Handle<Row>({ column, onWidth }: { column: Column<Row>; onWidth: Pull }) {
+  const [px, setPx] = useState(column.width);
+  const measured = (edge: HTMLElement) => {
+    const head = edge.parentElement as HTMLElement;
+    const now: Record<string, number> = {};
+    for (const cell of head.parentElement?.children ?? []) {
+      if (!(cell instanceof HTMLElement) || !cell.dataset.column) continue;
+      now[cell.dataset.column] = cell.offsetWidth;
+      if (cell === head) break;
+    }
+    return { now, widthPx: head.offsetWidth };
+  };
+  const pulled = (event: PointerEvent<HTMLElement>) => {
+    const edge = event.currentTarget;
+    const { now, widthPx } = measured(edge);
+    const fromPx = event.clientX;
+    edge.setPointerCapture(event.pointerId);
+    edge.onpointermove = (move) => onWidth(widthPx + move.clientX - fromPx, now);
+    edge.onlostpointercapture = () => {
+      edge.onpointermove = null;
+    };
+  };
+  const pressed = (event: KeyboardEvent<HTMLElement>) => {
+    const step = { ArrowLeft: -STEP_PX, ArrowRight: STEP_PX }[event.key];
+    if (step === undefined) return;
+    event.preventDefault();
+    const { now, widthPx } = measured(event.currentTarget);
+    onWidth(widthPx + step, now);
+  };
+  return (
+    <span
+      role="separator"
+      aria-orientation="vertical"
+      aria-label={`Width of ${column.header}`}
+      aria-valuemin={WIDTH_PX_MIN}
+      aria-valuemax={WIDTH_PX_MAX}
+      aria-valuenow={px}
+      tabIndex={0}
+      className={styles.handle}
+      onFocus={(event) => setPx(measured(event.currentTarget).widthPx)}
+      onPointerDown={pulled}
+      onDoubleClick={() => onWidth(null, {})}
+      onKeyDown={pressed}
+    />
   );
 }
 
 interface ChooserProps<Row> {
   columns: Column<Row>[];
   visible: Column<Row>[];
+  chosen: boolean;
   onShown: (columns: string | undefined) => void;
 }
 
-function Chooser<Row>({ columns, visible, onShown }: ChooserProps<Row>) {
+function Chooser<Row>({ columns, visible, chosen, onShown }: ChooserProps<Row>) {
   const now = new Set(visible.map((column) => column.id));
   const toggle = (id: string) => {
     const next = columns.filter((column) => (column.id === id ? !now.has(id) : now.has(column.id)));
@@ -275,10 +371,11 @@ function Chooser<Row>({ columns, visible, onShown }: ChooserProps<Row>) {
     const same = next.length === usual.length && next.every((column, index) => column.id === usual[index]?.id);
     onShown(same ? undefined : next.map((column) => column.id).join(","));
   };
+  const hidden = chosen ? 0 : columns.filter((column) => !column.optional).length - visible.length;
   return (
     <Menu closeOnItemClick={false} position="top-end">
       <Menu.Target>
-        <Tooltip label="Columns">
+        <Tooltip label={hidden > 0 ? `Columns; there is no room for ${hidden} of the usual ones` : "Columns"}>
           <ActionIcon variant="subtle" color="gray" size="sm" aria-label="Choose columns">
             <IconColumns3 size={15} />
           </ActionIcon>

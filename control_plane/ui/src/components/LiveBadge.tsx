@@ -3,7 +3,7 @@ import styles from "@/components/LiveBadge.module.css";
 import { useNowMs } from "@/components/now";
 import { span } from "@/lib/time";
 
-export type LiveState = "live" | "paused" | "reconnecting";
+export type LiveState = "connecting" | "live" | "paused" | "reconnecting";
 
 interface LiveBadgeProps {
   state: LiveState;
@@ -16,7 +16,7 @@ interface LiveBadgeProps {
 export function LiveBadge({ state, seenAtMs, onToggle }: LiveBadgeProps) {
   const nowMs = useNowMs();
   const age = seenAtMs ? ` · ${span(Math.max(0, nowMs - seenAtMs))}` : "";
-  const text = { live: "Live", paused: "Paused", reconnecting: "Reconnecting" }[state];
+  const text = { connecting: "Connecting", live: "Live", paused: "Paused", reconnecting: "Reconnecting" }[state];
   const inside = (
     <>
       <span className={styles.dot} data-state={state} />

@@ -22,6 +22,17 @@ function colour(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
+/** Values without a neighbour make no line: they are drawn as points. */
+const alone: uPlot.Series.Points.Filter = (plot, series, show) => {
+  const values = plot.data[series] ?? [];
+  if (!show) return null;
+  return [...values.keys()].filter((at) => known(values[at]) && !known(values[at - 1]) && !known(values[at + 1]));
+};
+
+function known(value: number | null | undefined): boolean {
+  return value !== null && value !== undefined;
+}
+
 /** Each series with those before it under it. */
 function piled(series: Series[]): (number | null)[][] {
   const sums: number[] = [];
@@ -98,7 +109,7 @@ export default function Plot({ title, at, stepMs, series, format, stacked, heigh
                   fill: `color-mix(in srgb, ${stroke} 55%, ${colour("--mantine-color-body")})`,
                   points: { show: false },
                 }
-              : { stroke, width: 1.75, points: { show: at.length < 3 }, spanGaps: false };
+              : { stroke, width: 1.75, points: { show: true, size: 5, fill: stroke, filter: alone }, spanGaps: false };
           }),
           ...before.map((one) => ({ stroke: colour(colourOf(one)), width: 1, dash: [4, 4], points: { show: false } })),
         ],

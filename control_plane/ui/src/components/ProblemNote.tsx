@@ -32,7 +32,7 @@ export function ProblemNote({ error, retry }: { error: unknown; retry?: () => vo
             <Copy text={problem.requestId} label="Copy request id" />
           </Group>
         )}
-        {retry && (
+        {retry && (problem.status === 0 || problem.status === 429 || problem.status >= 500) && (
           <Button size="compact-xs" variant="default" onClick={retry}>
             Try again
           </Button>

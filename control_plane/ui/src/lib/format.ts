@@ -88,7 +88,35 @@ export function change(now: number | null | undefined, before: number | null | u
   return `${share > 0 ? "+" : "−"}${digits(Math.abs(share) * 100)} %`;
 }
 
-/** `api_keys.create` is “api keys create”; `in_use` is “in use”. */
+const CAPITALS: Record<string, string> = { api: "API", url: "URL", id: "id" };
+
+/** `in_use` is “in use”, `api_key` is “API key”. */
 export function spoken(word: string): string {
-  return word.replace(/[_.]+/g, " ");
+  return word
+    .split(/[_.]+/)
+    .map((part) => CAPITALS[part] ?? part)
+    .join(" ");
+}
+
+const DONE: Record<string, string> = {
+  create: "made",
+  update: "changed",
+  delete: "deleted",
+  enrol: "enrolled",
+  accept: "accepted",
+  token_used_again: "refused a used token",
+};
+const WHOLE: Record<string, string> = {
+  "session.create": "logged in",
+  "session.delete": "logged out",
+  "first_run.create": "made the first owner",
+  "api_keys.delete": "revoked",
+  "admin_keys.delete": "revoked",
+  "nodes.delete": "revoked",
+};
+
+/** What an action of the audit did: `configs.update` is “changed”. */
+export function did(action: string): string {
+  const verb = action.slice(action.lastIndexOf(".") + 1);
+  return WHOLE[action] ?? DONE[verb] ?? spoken(action);
 }

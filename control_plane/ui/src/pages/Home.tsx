@@ -1,5 +1,7 @@
-import { useQuery } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useCallback, useEffect, useRef } from "react";
 import { answer, api } from "@/api/client";
+import { useFeed } from "@/app/feed";
 import { useMeasures } from "@/app/records";
 import { useWorkspace } from "@/app/workspace";
 import { Section } from "@/components/Facts";
@@ -12,7 +14,8 @@ import { Attention } from "@/pages/home/Attention";
 import { Recent } from "@/pages/home/Recent";
 import { Start } from "@/pages/home/Start";
 
-const WAIT_MS = 2_000;
+/** Between two looks at sums while requests come. */
+const CALM_MS = 3_000;
 const DAY = "24h";
 const TODAY = ["requests", "error_rate", "duration_p95_us", "cost_usd", "tokens", "rescued"];
 const REQUESTS = {
@@ -36,14 +39,15 @@ export function Home() {
     enabled: workspace !== undefined,
     queryFn: () =>
       answer(api.GET("/api/v1/records", { params: { query: { limit: "1", workspace: workspace?.slug ?? "" } } })),
-    refetchInterval: (query) => (query.state.data?.data.length ? false : WAIT_MS),
+  });
+  const came = useCame();
+  const feed = useFeed({
+    url: workspace ? `/api/v1/records/feed?workspace=${encodeURIComponent(workspace.slug)}` : null,
+    events: { record: came, arrivals: came },
   });
   const answered = (first.data?.data.length ?? 0) > 0;
   return (
-    <Page
-      title="Home"
-      acts={<LiveBadge state={first.error ? "reconnecting" : "live"} seenAtMs={first.dataUpdatedAt} />}
-    >
+    <Page title="Home" acts={<LiveBadge state={feed.state} seenAtMs={feed.seenAtMs} onToggle={feed.toggle} />}>
       <ProblemNote error={first.error} retry={() => void first.refetch()} />
       {(!answered || all.length === 0) && !first.isPending && <Start answered={answered} />}
       {workspace === undefined && first.isPending && <Start answered={false} />}
@@ -52,6 +56,26 @@ export function Home() {
       <Recent />
     </Page>
   );
+}
+
+/** What to do when requests come: sums are read anew, the first time at once and then at most every few seconds. */
+function useCame(): () => void {
+  const queries = useQueryClient();
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
+  const lookedAtMs = useRef(0);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  return useCallback(() => {
+    if (timer.current !== undefined) return;
+    timer.current = setTimeout(
+      () => {
+        timer.current = undefined;
+        lookedAtMs.current = Date.now();
+        void queries.invalidateQueries({ queryKey: ["records", "first"] });
+        void queries.invalidateQueries({ queryKey: ["analytics"] });
+      },
+      Math.max(0, lookedAtMs.current + CALM_MS - Date.now()),
+    );
+  }, [queries]);
 }
 
 function Today() {

@@ -35,8 +35,8 @@ export function Analytics() {
     { keys: "[", label: "Previous tab", run: () => step(-1) },
     { keys: "]", label: "Next tab", run: () => step(1) },
   ]);
+  const meta = useMetadataKeys(by);
   if (!tab) return null;
-  const meta = by.startsWith("meta.") ? [{ value: by, label: by }] : [];
   return (
     <Page
       title="Analytics"
@@ -87,7 +87,15 @@ export function Analytics() {
             size="xs"
             w={200}
             searchable
-            data={[...DIMENSIONS.map((one) => ({ value: one.value, label: `By ${one.label.toLowerCase()}` })), ...meta]}
+            data={[
+              {
+                group: "Of the request",
+                items: DIMENSIONS.map((one) => ({ value: one.value, label: `By ${lowered(one.label)}` })),
+              },
+              ...(meta.length > 0
+                ? [{ group: "Metadata", items: meta.map((name) => ({ value: name, label: `By ${name}` })) }]
+                : []),
+            ]}
             value={by}
             onChange={(next) => change({ by: next === tab.by ? undefined : (next ?? undefined) })}
           />
@@ -103,6 +111,19 @@ export function Analytics() {
       <TopTable key={tab.id} measures={tab.table} by={by} compare={compare} />
     </Page>
   );
+}
+
+/** Dimensions of the metadata that workspaces declare shareable, and the one that the address names. */
+function useMetadataKeys(by: string): string[] {
+  const { workspace } = useWorkspace();
+  const declared = (workspace?.settings.metadata_keys ?? []).map((key) =>
+    /^[\w-]+$/.test(key) ? `meta.${key}` : `meta.${JSON.stringify(key)}`,
+  );
+  return [...new Set([...declared, ...(by.startsWith("meta.") ? [by] : [])])];
+}
+
+function lowered(label: string): string {
+  return label.startsWith("API") ? label : label.toLowerCase();
 }
 
 /** No traffic in this time: where the nearest is. */

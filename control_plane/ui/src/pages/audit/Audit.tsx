@@ -13,8 +13,9 @@ import { Page } from "@/components/Page";
 import { PeekPanel } from "@/components/PeekPanel";
 import { When } from "@/components/When";
 import { onlyFields } from "@/lib/filter";
-import { spoken } from "@/lib/format";
+import { did, spoken } from "@/lib/format";
 import { exact } from "@/lib/time";
+import { told } from "@/lib/told";
 
 type Entry = Schemas["AuditView"];
 
@@ -32,11 +33,15 @@ const COLUMNS: Column<Entry>[] = [
     id: "action",
     header: "Did",
     sort: "action",
-    width: 170,
-    grow: 200,
-    cell: (entry) => <span className="clip">{spoken(entry.action)}</span>,
+    width: 120,
+    note: "Hover for the name of the action",
+    cell: (entry) => (
+      <span className="clip" title={entry.action}>
+        {did(entry.action)}
+      </span>
+    ),
   },
-  { id: "what", header: "What", width: 180, grow: 240, cell: (entry) => <span className="clip">{told(entry)}</span> },
+  { id: "what", header: "What", width: 220, grow: 360, cell: (entry) => <span className="clip">{told(entry)}</span> },
   {
     id: "resource",
     header: "Its id",
@@ -63,13 +68,6 @@ const COLUMNS: Column<Entry>[] = [
   },
 ];
 
-/** The name of what was changed, as far as it is told. */
-function told(entry: Entry): string {
-  const content = (entry.after ?? entry.before ?? {}) as Record<string, unknown>;
-  const name = content.slug ?? content.name ?? content.email;
-  return typeof name === "string" ? `${spoken(entry.kind)} ${name}` : spoken(entry.kind);
-}
-
 export function Audit() {
   const [search] = useAddress();
   const { all } = useWorkspace();
@@ -89,6 +87,7 @@ export function Audit() {
         "member",
         "node",
         "organisation",
+        "price",
         "provider",
         "virtual_key",
         "workspace",
@@ -116,12 +115,17 @@ export function Audit() {
         sort="-at"
         empty={<EmptyState title="Nothing happened yet" />}
         peek={(entry, close) => (
-          <PeekPanel title={spoken(entry.action)} note={exact(entry.at)} onClose={close}>
+          <PeekPanel title={`${did(entry.action)} ${told(entry)}`} note={exact(entry.at)} onClose={close}>
             <Facts
               facts={[
                 ["Who", entry.actor_name ?? entry.actor],
                 ["As", `${spoken(entry.actor_kind)} ${entry.actor}`],
-                ["What", told(entry)],
+                [
+                  "Action",
+                  <span key="action" className="mono">
+                    {entry.action}
+                  </span>,
+                ],
                 [
                   "Its id",
                   <span key="id" className="mono">

@@ -14,6 +14,7 @@ import { FormDialog, faultAt } from "@/components/Dialog";
 import { EmptyState } from "@/components/EmptyState";
 import { ListView } from "@/components/ListView";
 import { Page } from "@/components/Page";
+import { trafficColumns, useTraffic } from "@/components/traffic";
 import { When } from "@/components/When";
 import { onlyFields } from "@/lib/filter";
 import { RECIPES, type Recipe, summary } from "@/pages/configs/recipes";
@@ -72,6 +73,7 @@ export function Configs() {
   const rights = useRights();
   const [recipe, setRecipe] = useState<Recipe | null>(null);
   const may = rights.manages(workspace?.id);
+  const columns = [...COLUMNS, ...trafficColumns<Config>(useTraffic("config"), "config")];
   const table = useRows(
     ["configs", workspace?.id],
     lists.configs(workspace?.id ?? ""),
@@ -104,7 +106,7 @@ export function Configs() {
     >
       <ListView
         label="Configs"
-        columns={COLUMNS}
+        columns={columns}
         fields={FIELDS}
         placeholder="Name, or slug:…"
         table={table}

@@ -22,6 +22,7 @@ import { Enrolment } from "@/pages/gateways/Enrolment";
 import styles from "@/pages/gateways/Gateway.module.css";
 import { GatewayForm } from "@/pages/gateways/GatewayForm";
 import { health } from "@/pages/gateways/Gateways";
+import { NodeRecords } from "@/pages/gateways/NodeRecords";
 
 type Node = Schemas["NodeView"];
 type GatewayRow = Schemas["GatewayView"];
@@ -254,6 +255,7 @@ function NodeCard({ node }: { node: Node }) {
           />
         </Section>
       )}
+      <NodeRecords node={node} />
       {revoking && <RevokeNode node={node} onClose={() => setRevoking(false)} />}
     </article>
   );

@@ -17,6 +17,7 @@ const ERROR_RATE_MAX = 0.05;
 const REQUESTS_MIN = 20;
 /** Fewer than that prove nothing. */
 const BEHIND_MS_MAX = 60_000;
+const BACKLOG_MS_MAX = 5 * 60_000;
 const SOON_MS = 7 * 86_400_000;
 
 interface Item {
@@ -111,6 +112,39 @@ function useFleet(): Item[] {
           </>
         ),
       });
+    const lost = living.reduce((sum, node) => sum + node.records.dropped.reduce((part, one) => part + one.count, 0), 0);
+    const refusedRows = living.reduce(
+      (sum, node) => sum + node.records.refused.reduce((part, one) => part + one.count, 0),
+      0,
+    );
+    if (lost + refusedRows > 0) {
+      items.push({
+        id: `lost-${gateway.id}`,
+        bad: lost > 0,
+        to,
+        text: (
+          <>
+            Gateway “{gateway.name}”: {count(lost)} records of requests were lost there, and {count(refusedRows)}{" "}
+            refused here; no sum has them
+          </>
+        ),
+      });
+    }
+    const oldestMs = Math.min(
+      ...living.flatMap((node) => (node.health?.records?.oldest_at ? [Date.parse(node.health.records.oldest_at)] : [])),
+    );
+    if (Date.now() - oldestMs > BACKLOG_MS_MAX) {
+      items.push({
+        id: `backlog-${gateway.id}`,
+        bad: false,
+        to,
+        text: (
+          <>
+            Gateway “{gateway.name}” holds records of requests back; the oldest is from <When at={oldestMs} />
+          </>
+        ),
+      });
+    }
     const since = living.flatMap((node) =>
       node.shards.flatMap((shard) => (shard.behind_since ? [Date.parse(shard.behind_since)] : [])),
     );

@@ -5,7 +5,8 @@ import { useAddress } from "@/app/search";
 import { useRights } from "@/app/workspace";
 import { Section } from "@/components/Facts";
 import { When } from "@/components/When";
-import { spoken } from "@/lib/format";
+import { did } from "@/lib/format";
+import { told } from "@/lib/told";
 import styles from "@/pages/home/Home.module.css";
 
 const SHOWN = "6";
@@ -32,8 +33,6 @@ export function Recent() {
     >
       <ul className={styles.items}>
         {table.rows.slice(0, Number(SHOWN)).map((entry) => {
-          const content = (entry.after ?? entry.before ?? {}) as Record<string, unknown>;
-          const name = content.slug ?? content.name ?? content.email;
           return (
             <li key={entry.id}>
               <Link
@@ -45,8 +44,7 @@ export function Recent() {
                   <When at={entry.at} />
                 </span>
                 <span className="clip">
-                  {entry.actor_name ?? entry.actor}: {spoken(entry.action)}
-                  {typeof name === "string" && ` “${name}”`}
+                  {entry.actor_name ?? entry.actor} {did(entry.action)} {told(entry)}
                 </span>
               </Link>
             </li>

@@ -1,8 +1,10 @@
-import { Badge } from "@mantine/core";
+import { Badge, Button, Tabs } from "@mantine/core";
+import { useState } from "react";
 import type { Schemas } from "@/api/client";
 import { lists, useChoices } from "@/app/nouns";
 import { useRows } from "@/app/queries";
 import { useAddress } from "@/app/search";
+import { useRights } from "@/app/workspace";
 import type { Column } from "@/components/DataTable";
 import { EmptyState } from "@/components/EmptyState";
 import { Facts, Section } from "@/components/Facts";
@@ -10,13 +12,18 @@ import { ListView } from "@/components/ListView";
 import { Page } from "@/components/Page";
 import { PeekPanel } from "@/components/PeekPanel";
 import { onlyFields } from "@/lib/filter";
-import { count, spoken, UNKNOWN } from "@/lib/format";
+import { count, spoken } from "@/lib/format";
+import { AmountFacts, dollars } from "@/pages/models/amounts";
+import { PriceForm } from "@/pages/models/PriceForm";
+import { Prices } from "@/pages/models/Prices";
 
 type Model = Schemas["ModelView"];
 
+/** As a call that begins now is charged: by a price of the organisation's own where it has one. */
 const price = (model: Model, name: "input_usd_per_mtok" | "output_usd_per_mtok" | "cache_read_usd_per_mtok") => {
-  const amount = model.price?.amounts[name];
-  return amount === null || amount === undefined ? <span className="dim">{UNKNOWN}</span> : `$${amount}`;
+  const own = model.effective_price?.adjustment;
+  const shown = dollars((model.effective_price?.amounts ?? model.price?.amounts)?.[name]);
+  return own ? <span title={`By your own price ${own}`}>{shown}*</span> : shown;
 };
 
 const COLUMNS: Column<Model>[] = [
@@ -100,7 +107,40 @@ const KINDS = [
 ];
 
 export function Models() {
+  const [search, change] = useAddress();
+  const tab = search.tab === "prices" ? "prices" : "catalogue";
+  return (
+    <Page
+      filling
+      title="Models & prices"
+      lead="US dollars for a million tokens. A price that is not known is unknown: calls of such a model are counted as unpriced, never as free."
+    >
+      <Tabs
+        value={tab}
+        onChange={(next) =>
+          change({
+            tab: next === "prices" ? "prices" : undefined,
+            filter: undefined,
+            sort: undefined,
+            columns: undefined,
+            open: undefined,
+          })
+        }
+      >
+        <Tabs.List>
+          <Tabs.Tab value="catalogue">Catalogue</Tabs.Tab>
+          <Tabs.Tab value="prices">Your prices</Tabs.Tab>
+        </Tabs.List>
+      </Tabs>
+      {tab === "prices" ? <Prices /> : <Catalogue />}
+    </Page>
+  );
+}
+
+function Catalogue() {
   const [search] = useAddress();
+  const { admin } = useRights();
+  const [pricing, setPricing] = useState<Model | null>(null);
   const providers = useChoices(["providers"], lists.providers);
   const fields = [
     { name: "name", description: "part of the model's name" },
@@ -127,11 +167,7 @@ export function Models() {
     sort: search.sort,
   });
   return (
-    <Page
-      filling
-      title="Models & prices"
-      lead="The catalogue: what models can do and what they cost, in US dollars for a million tokens. A price that is not known is unknown, and calls of such a model are counted as unpriced, never as free."
-    >
+    <>
       <ListView
         label="Models"
         columns={COLUMNS}
@@ -165,27 +201,51 @@ export function Models() {
                 <span className="dim">Not told</span>
               )}
             </Section>
-            <Section title={model.price ? `Price since ${model.price.valid_from.slice(0, 10)}` : "Price"}>
-              {model.price ? (
-                <Facts
-                  facts={Object.entries(model.price.amounts)
-                    .filter(([, amount]) => amount !== null && amount !== undefined)
-                    .map(([name, amount]) => [named(name), <span key={name} className="numbers">{`$${amount}`}</span>])}
-                />
-              ) : (
-                <span className="dim">Not known: calls of it are counted as unpriced.</span>
-              )}
+            <Section
+              title={
+                model.effective_price?.adjustment
+                  ? `Your price since ${model.effective_price.valid_from}`
+                  : "What a call costs now"
+              }
+              acts={
+                admin && (
+                  <Button size="compact-xs" variant="default" onClick={() => setPricing(model)}>
+                    Set your own price
+                  </Button>
+                )
+              }
+            >
+              <AmountFacts amounts={model.effective_price?.amounts ?? model.price?.amounts ?? {}} />
             </Section>
+            {model.effective_price?.adjustment && (
+              <Section title="The catalogue's price">
+                <AmountFacts amounts={model.price?.amounts ?? {}} />
+              </Section>
+            )}
+            {model.price && (
+              <Facts
+                facts={[
+                  ["Catalogued since", model.price.valid_from.slice(0, 10)],
+                  [
+                    "Price row",
+                    <span key="row" className="mono">
+                      {model.price.id}
+                    </span>,
+                  ],
+                  ["Times", model.effective_price?.multiplier && `× ${model.effective_price.multiplier}`],
+                ]}
+              />
+            )}
           </PeekPanel>
         )}
       />
-    </Page>
+      {pricing && (
+        <PriceForm
+          price={null}
+          about={{ provider: pricing.provider, model: pricing.name, amounts: pricing.price?.amounts ?? {} }}
+          onClose={() => setPricing(null)}
+        />
+      )}
+    </>
   );
-}
-
-/** `cache_read_usd_per_mtok` is “cache read, a million tokens”. */
-function named(amount: string): string {
-  const [what = "", unit = ""] = amount.split("_usd_");
-  const per = { per_mtok: "a million tokens", each: "each", per_second: "a second" }[unit] ?? spoken(unit);
-  return `${spoken(what)}, ${per}`;
 }

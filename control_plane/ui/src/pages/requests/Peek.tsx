@@ -66,10 +66,10 @@ export function Peek({ record, onClose }: { record: RecordRow; onClose: () => vo
             ["Input", count(record.input_tokens)],
             ["of it read from a cache", count(record.cache_read_tokens)],
             ["of it written to a cache", count(record.cache_write_tokens)],
-            ["of it audio", count(record.audio_input_tokens)],
+            ["of it audio in", count(record.audio_input_tokens)],
             ["Output", count(record.output_tokens)],
             ["of it thinking", count(record.reasoning_tokens)],
-            ["of it audio", count(record.audio_output_tokens)],
+            ["of it audio out", count(record.audio_output_tokens)],
             ["Cost of input", money(record.cost_input_usd)],
             ["Cost of output", money(record.cost_output_usd)],
             ["Cost of cached input", money(record.cost_cache_read_usd)],
@@ -78,7 +78,7 @@ export function Peek({ record, onClose }: { record: RecordRow; onClose: () => vo
             ["Cost of audio", money(record.cost_audio_usd)],
             ["Price row", record.price && <Mono key="price">{record.price}</Mono>],
             ["Multiplier's row", record.price_adjustment && <Mono key="adjustment">{record.price_adjustment}</Mono>],
-          ].map(([name, value], index) => [`${name}${index === 7 ? " " : ""}`, value] as [string, ReactNode])}
+          ]}
         />
       </Section>
       <Section title="Who and what">
@@ -169,7 +169,7 @@ function Decision({ record }: { record: RecordRow }) {
   const config = record.config && (record.names.config ?? record.config);
   return (
     <ol className={styles.path}>
-      <li>
+      <li title={record.way ?? undefined}>
         {WAYS[record.way ?? ""] ?? (record.way ? spoken(record.way) : "It was refused before a target was chosen.")}
       </li>
       {config && (
@@ -203,6 +203,12 @@ function Decision({ record }: { record: RecordRow }) {
       )}
     </ol>
   );
+}
+
+/** Only the last one's name comes along; the others are told by their id. */
+function virtualKeyName(record: RecordRow, id: string): ReactNode {
+  const name = id === record.virtual_key ? record.names.virtual_key : undefined;
+  return name ?? <Mono>{id}</Mono>;
 }
 
 /** One bar for each part of the time, on one scale. */
@@ -239,23 +245,23 @@ function Times({ record }: { record: RecordRow }) {
       {bar("Receiving the body", 0, record.receive_us, { rest: true })}
       {record.attempts.map((attempt, index) => {
         const bad = attempt.error !== null || (attempt.status ?? 500) >= 400;
-        const name = `${attempt.provider}: ${attempt.status ?? spoken(attempt.error ?? "no answer")}`;
+        const name = `${index + 1}. ${attempt.provider}: ${attempt.status ?? spoken(attempt.error ?? "no answer")}`;
         return (
           <div key={index}>
-            {bar(
-              name,
-              attempt.began_us,
-              attempt.took_us,
-              { bad },
-              `${attempt.target}, ${attempt.model ?? "no model"}, ${attempt.error ? spoken(attempt.error) : `status ${attempt.status}`}`,
-            )}
+            {bar(name, attempt.began_us, attempt.took_us, { bad })}
+            <div className={styles.attempt}>
+              <span className="mono">{attempt.model ?? "no model"}</span> · {attempt.target}
+              {attempt.virtual_key && <> · {virtualKeyName(record, attempt.virtual_key)}</>}
+              {attempt.error && attempt.status !== null && <span className="bad"> · {spoken(attempt.error)}</span>}
+              {" · "}began after {duration(attempt.began_us)}
+            </div>
           </div>
         );
       })}
       {bar("To the first byte", 0, record.first_byte_us, {})}
       {bar("The whole", 0, record.duration_us, {})}
       <div className="dim">
-        The gateway's own share: {duration(record.overhead_us)}
+        The gateway's own share: {duration(record.overhead_us)} · providers took {duration(record.provider_us)}
         {record.unsettled_count > 0 &&
           ` · ${record.unsettled_count} of the calls may have cost something and did not say so`}
       </div>

@@ -1,4 +1,4 @@
-import { Badge, Button, Menu, MultiSelect, Switch, TagsInput, TextInput } from "@mantine/core";
+import { Button, Menu, MultiSelect, Switch, TagsInput, TextInput } from "@mantine/core";
 import { IconPlus } from "@tabler/icons-react";
 import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
@@ -47,7 +47,7 @@ const COLUMNS: Column<Provider>[] = [
     id: "built_in",
     header: "From",
     width: 90,
-    cell: (one) => (one.built_in ? <span className="dim">built in</span> : <Badge>your own</Badge>),
+    cell: (one) => (one.built_in ? <span className="dim">built in</span> : <span>your own</span>),
   },
 ];
 

@@ -18,6 +18,7 @@ import { ListView } from "@/components/ListView";
 import { tell } from "@/components/notice";
 import { Page } from "@/components/Page";
 import { PeekPanel } from "@/components/PeekPanel";
+import { trafficColumns, useTraffic } from "@/components/traffic";
 import { Moment, When } from "@/components/When";
 import { onlyFields } from "@/lib/filter";
 import { VirtualKeyForm } from "@/pages/virtual_keys/VirtualKeyForm";
@@ -48,11 +49,18 @@ const COLUMNS: Column<VirtualKey>[] = [
     cell: (key) => <span className="clip">{key.name}</span>,
   },
   { id: "provider", header: "Provider", width: 120, cell: (key) => <span className="clip">{key.provider}</span> },
-  { id: "secret", header: "Secret", width: 110, cell: () => <span className="dim">stored, sealed</span> },
+  {
+    id: "secret",
+    header: "Secret",
+    width: 110,
+    optional: true,
+    cell: () => <span className="dim">stored, sealed</span>,
+  },
   {
     id: "models",
     header: "Models",
     width: 130,
+    grow: 200,
     cell: (key) =>
       key.models ? (
         <span className="mono clip">{key.models.join(", ")}</span>
@@ -86,6 +94,7 @@ export function VirtualKeys() {
   const [form, setForm] = useState<VirtualKey | "new" | null>(null);
   const [deleting, setDeleting] = useState<VirtualKey | null>(null);
   const gatewayUrl = useGatewayUrl();
+  const columns = [...COLUMNS, ...trafficColumns<VirtualKey>(useTraffic("virtual_key"), "virtual_key")];
   const may = rights.manages(workspace?.id);
   const table = useRows(
     ["virtual-keys", workspace?.id],
@@ -114,7 +123,7 @@ export function VirtualKeys() {
     >
       <ListView
         label="Virtual keys"
-        columns={COLUMNS}
+        columns={columns}
         fields={FIELDS}
         placeholder="Name, or provider:… slug:…"
         table={table}
