@@ -95,6 +95,55 @@ async def test_a_fallback_rescues_what_a_broken_provider_would_lose(panel: Panel
     await expect(details.get_by_role("link", name="rescue")).to_be_visible()
 
 
+async def test_a_price_written_in_the_panel_is_charged(panel: Panel, stack: Stack) -> None:
+    workspace, model = stack.workspaces[0], "sim-slow-5"
+    await panel.go("/models?tab=prices", "Models & prices")
+    await panel.button("Add a price").first.click()
+    dialog = panel.page.get_by_role("dialog")
+    await dialog.get_by_role("textbox", name="Provider").fill("Simulator")
+    await panel.page.get_by_role("option", name="Simulator").click()
+    await dialog.get_by_label("Model").fill(model)
+    await dialog.get_by_label("Input, a million tokens", exact=True).fill("not money")
+    await dialog.get_by_role("button", name="Save").click()
+    await expect(dialog).to_contain_text("US dollars as a decimal number")
+    await dialog.get_by_label("Input, a million tokens", exact=True).fill("1000000")
+    await dialog.get_by_label("Output, a million tokens", exact=True).fill("0")
+    await dialog.get_by_role("button", name="Save").click()
+    await panel.dialog_gone()
+    await expect(panel.row(model)).to_contain_text("$1000000")
+
+    async def charged() -> bool:
+        await status(stack, workspace.api_key, chat(model=f"@{SIMULATOR}/{model}"))
+        rows = await stack.api.get("/api/v1/records", filter=f"model={model} cost>=1", limit="1")
+        return bool(rows["data"])
+
+    await stack.control_plane.until(charged)
+    await panel.go(f"/requests?workspace=workspace-0&filter=model={model}+cost>=1", "Requests")
+    await panel.row(model).first.click()
+    details = panel.page.get_by_role("complementary", name="Details")
+    await expect(details).to_contain_text("pr_")
+
+
+async def test_columns_are_as_wide_as_they_were_pulled_and_give_way_where_there_is_no_room(panel: Panel) -> None:
+    page = panel.page
+    await panel.go("/models", "Models & prices")
+    headers = page.get_by_role("columnheader")
+    await expect(headers.filter(has_text="Retires")).to_be_visible()
+    edge = page.get_by_role("separator", name="Width of Model")
+    before = await headers.first.evaluate("(head) => head.offsetWidth")
+    await edge.focus()
+    await panel.press("ArrowRight", "ArrowRight")
+    assert await headers.first.evaluate("(head) => head.offsetWidth") == before + 32
+    await page.reload()
+    await panel.heading("Models & prices")
+    await expect(edge).to_be_visible()
+    assert await headers.first.evaluate("(head) => head.offsetWidth") == before + 32
+    await edge.dblclick()
+    await page.set_viewport_size({"width": 760, "height": 900})
+    await expect(headers.filter(has_text="Retires")).to_have_count(0)
+    await expect(headers.filter(has_text="Model")).to_be_visible()
+
+
 async def test_an_invitation_lets_somebody_in_and_shows_them_their_workspace_alone(panel: Panel, stack: Stack) -> None:
     await panel.go("/members", "Members")
     await panel.button("Invite somebody").click()

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { bytes, change, count, duration, money, percent, short } from "@/lib/format";
+import { bytes, change, count, did, duration, money, percent, short, spoken } from "@/lib/format";
 
 describe("what is unknown", () => {
   it("is a dash and never a zero", () => {
@@ -52,5 +52,15 @@ describe("numbers", () => {
     expect(change(110, 100)).toBe("+10 %");
     expect(change(90, 100)).toBe("−10 %");
     expect(change(100, 100)).toBe("±0 %");
+  });
+});
+
+describe("actions of the audit", () => {
+  it("are told as what somebody did", () => {
+    expect(did("configs.update")).toBe("changed");
+    expect(did("api_keys.delete")).toBe("revoked");
+    expect(did("session.create")).toBe("logged in");
+    expect(did("something.else")).toBe("something else");
+    expect(spoken("api_key")).toBe("API key");
   });
 });

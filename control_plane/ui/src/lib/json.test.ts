@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parsePointer, propertiesAt, type Schema, valuesAt } from "@/lib/json";
+import { parsePointer, propertiesAt, type Schema, valuesAt, written } from "@/lib/json";
 
 const SCHEMA: Schema = {
   $ref: "#/$defs/Node",
@@ -40,5 +40,22 @@ describe("a schema", () => {
   it("that refers to itself without end is left alone", () => {
     const endless: Schema = { $ref: "#/$defs/A", $defs: { A: { $ref: "#/$defs/A" } } };
     expect(propertiesAt(endless, [], [])).toEqual([]);
+  });
+});
+
+describe("written", () => {
+  it("puts the strategy first and the targets last, at every depth", () => {
+    const inner = { targets: [{ virtual_key: "a" }], retry: { attempts: 2 }, strategy: { mode: "fallback" } };
+    expect(Object.keys(JSON.parse(written({ targets: [inner], strategy: { mode: "single" } })))).toEqual([
+      "strategy",
+      "targets",
+    ]);
+    expect(Object.keys(JSON.parse(written({ targets: [inner] })).targets[0])).toEqual(["strategy", "retry", "targets"]);
+  });
+
+  it("keeps rows of numbers on one line, and changes nothing else", () => {
+    const value = { on_status_codes: [429, 500.5, -1], texts: ["[\n 1 ]", "2"], none: [], deep: [[1], [2]] };
+    expect(written(value)).toContain('"on_status_codes": [429, 500.5, -1]');
+    expect(JSON.parse(written(value))).toEqual(value);
   });
 });

@@ -85,3 +85,24 @@ export function valuesAt(root: Schema, path: Path): string[] {
   });
   return [...new Set(found.map((value) => JSON.stringify(value)))];
 }
+
+const FIRST = ["strategy"];
+const LAST = ["targets"];
+
+/** As somebody would write it: how targets are chosen before the targets, and rows of numbers on one line. */
+export function written(value: unknown): string {
+  const text = JSON.stringify(inOrder(value), null, 2);
+  // No text of JSON has a line break, so this finds arrays alone.
+  return text.replace(
+    /\[\n\s*((?:-?[\d.eE+-]+,?\s*)+)\]/g,
+    (_, row: string) => `[${row.trim().replace(/,\s+/g, ", ")}]`,
+  );
+}
+
+function inOrder(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inOrder);
+  if (value === null || typeof value !== "object") return value;
+  const place = (name: string) => (FIRST.includes(name) ? 0 : LAST.includes(name) ? 2 : 1);
+  const pairs = Object.entries(value).sort(([one], [other]) => place(one) - place(other));
+  return Object.fromEntries(pairs.map(([name, one]) => [name, inOrder(one)]));
+}

@@ -1,6 +1,6 @@
 import { Button, Group, Menu, Tabs, TextInput } from "@mantine/core";
 import { useMutation, useQuery } from "@tanstack/react-query";
-import { useBlocker, useNavigate, useParams } from "@tanstack/react-router";
+import { Link, useBlocker, useNavigate, useParams } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 import { answer, api, type Schemas } from "@/api/client";
 import { asProblem } from "@/api/problem";
@@ -16,7 +16,7 @@ import { tell } from "@/components/notice";
 import { Page } from "@/components/Page";
 import { ProblemNote } from "@/components/ProblemNote";
 import { Moment } from "@/components/When";
-import type { Schema } from "@/lib/json";
+import { type Schema, written } from "@/lib/json";
 import { Changes } from "@/pages/configs/Changes";
 import styles from "@/pages/configs/Config.module.css";
 
@@ -37,7 +37,7 @@ export function Config() {
   });
   if (found.error) {
     return (
-      <Page title={slug}>
+      <Page title={slug} lead={<Link to="/configs">Configs</Link>}>
         <ProblemNote error={found.error} retry={() => void found.refetch()} />
       </Page>
     );
@@ -45,7 +45,9 @@ export function Config() {
   return found.data ? <Editing key={found.data.id} config={found.data} /> : <Page title={slug}>{null}</Page>;
 }
 
-const written = (body: unknown) => JSON.stringify(body, null, 2);
+const EDITOR_PX_MIN = 440;
+/** What stands above and below of the editor. */
+const AROUND_PX = 270;
 
 function Editing({ config }: { config: ConfigRow }) {
   const [search, change] = useAddress();
@@ -121,7 +123,14 @@ function Editing({ config }: { config: ConfigRow }) {
   return (
     <Page
       title={config.name}
-      lead={<span className="mono">{config.slug}</span>}
+      lead={
+        <>
+          <Link to="/configs" search={{ workspace: search.workspace } as never}>
+            Configs
+          </Link>{" "}
+          · <span className="mono">{config.slug}</span>
+        </>
+      }
       acts={
         may && (
           <Group gap="xs">
@@ -164,7 +173,7 @@ function Editing({ config }: { config: ConfigRow }) {
                 schema={schema.data?.json_schema as Schema | undefined}
                 known={{ virtual_key: keys, provider: providers }}
                 fault={fault}
-                heightPx={440}
+                heightPx={Math.max(EDITOR_PX_MIN, window.innerHeight - AROUND_PX)}
               />
               {parseFault && <p className="bad">This is no JSON yet: {parseFault}</p>}
               {problem && <ProblemNote error={problem} />}

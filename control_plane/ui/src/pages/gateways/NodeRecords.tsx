@@ -1,4 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
+import type { ReactNode } from "react";
 import { answer, api, type Schemas } from "@/api/client";
 import { Facts, Section } from "@/components/Facts";
 import { ProblemNote } from "@/components/ProblemNote";
@@ -21,7 +22,7 @@ export function NodeRecords({ node }: { node: Node }) {
   const old = waiting?.oldest_at && Date.now() - Date.parse(waiting.oldest_at) > OLD_MS;
   return (
     <Section title="Records of requests">
-      <Facts
+      <Pair
         facts={[
           ["Count here", count(records.counted)],
           ["Last ones came", <When key="came" at={records.received_at} />],
@@ -104,6 +105,17 @@ export function NodeRecords({ node }: { node: Node }) {
       )}
       {records.dropped.length > 0 && <Drops node={node} />}
     </Section>
+  );
+}
+
+/** Facts side by side, where there is room. */
+function Pair({ facts }: { facts: [name: string, value: ReactNode][] }) {
+  const half = Math.ceil(facts.length / 2);
+  return (
+    <div className={styles.columns}>
+      <Facts facts={facts.slice(0, half)} />
+      <Facts facts={facts.slice(half)} />
+    </div>
   );
 }
 

@@ -1,6 +1,7 @@
 import { Button } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
+import { lists, useChoices } from "@/app/nouns";
 import { useAddress } from "@/app/search";
 import { Copy } from "@/components/Copy";
 import { Facts, Section } from "@/components/Facts";
@@ -205,10 +206,11 @@ function Decision({ record }: { record: RecordRow }) {
   );
 }
 
-/** Only the last one's name comes along; the others are told by their id. */
-function virtualKeyName(record: RecordRow, id: string): ReactNode {
-  const name = id === record.virtual_key ? record.names.virtual_key : undefined;
-  return name ?? <Mono>{id}</Mono>;
+/** A virtual key as calls name it; by its id once it is deleted. */
+function VirtualKey({ workspace, id }: { workspace: string | null; id: string }) {
+  const keys = useChoices(["virtual-keys", workspace ?? ""], lists.virtualKeys(workspace ?? ""), workspace !== null);
+  const found = keys.find((key) => key.id === id);
+  return <Mono>{found ? `@${found.slug}` : id}</Mono>;
 }
 
 /** One bar for each part of the time, on one scale. */
@@ -251,7 +253,12 @@ function Times({ record }: { record: RecordRow }) {
             {bar(name, attempt.began_us, attempt.took_us, { bad })}
             <div className={styles.attempt}>
               <span className="mono">{attempt.model ?? "no model"}</span> · {attempt.target}
-              {attempt.virtual_key && <> · {virtualKeyName(record, attempt.virtual_key)}</>}
+              {attempt.virtual_key && (
+                <>
+                  {" · "}
+                  <VirtualKey workspace={record.workspace} id={attempt.virtual_key} />
+                </>
+              )}
               {attempt.error && attempt.status !== null && <span className="bad"> · {spoken(attempt.error)}</span>}
               {" · "}began after {duration(attempt.began_us)}
             </div>
