@@ -164,7 +164,9 @@ async def _take(
 ) -> None:
     size: Any = {"width": look.width_px, "height": HEIGHT_PX}
     context = await chromium.new_context(viewport=size, color_scheme=look.theme, reduced_motion="reduce")
-    page, dark_room = await context.new_page(), await context.new_page()
+    dark_room, page = await context.new_page(), await context.new_page()
+    # A page behind another draws nothing.
+    await page.bring_to_front()
     page.on("console", lambda message: print(f"{message.type}: {message.text}") if message.type == "error" else None)
     page.on("pageerror", lambda error: print(f"fault: {error}"))
     url = run["control_plane_url"]
