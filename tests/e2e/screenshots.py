@@ -174,8 +174,9 @@ async def _take(
     async def shoot(name: str) -> None:
         if wanted is not None and name not in wanted:
             return
-        await page.wait_for_function(SETTLED, timeout=SETTLE_MS_MAX)
-        await page.wait_for_timeout(DRAWN_MS)
+        for _ in range(2):  # What has come may ask for more: an editor, a chart.
+            await page.wait_for_function(SETTLED, timeout=SETTLE_MS_MAX)
+            await page.wait_for_timeout(DRAWN_MS)
         picture = await page.screenshot()
         if not options.every:
             picture = b64decode(await dark_room.evaluate(_AS_WEBP, [b64encode(picture).decode(), QUALITY]))

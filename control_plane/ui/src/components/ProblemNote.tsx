@@ -2,7 +2,7 @@ import { Alert, Button, Group, Text } from "@mantine/core";
 import { IconAlertTriangle } from "@tabler/icons-react";
 import { advice, asProblem } from "@/api/problem";
 import { Copy } from "@/components/Copy";
-import { spoken } from "@/lib/format";
+import { sentence, spoken } from "@/lib/format";
 
 /** What happened, what to do, and the id by which whoever runs the control plane finds it. */
 export function ProblemNote({ error, retry }: { error: unknown; retry?: () => void }) {
@@ -40,8 +40,4 @@ export function ProblemNote({ error, retry }: { error: unknown; retry?: () => vo
       </Group>
     </Alert>
   );
-}
-
-function sentence(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }

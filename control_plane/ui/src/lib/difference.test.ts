@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { difference } from "@/lib/difference";
 
-const text = (value: unknown) => JSON.stringify(value, null, 2);
+import { written } from "@/lib/json";
 
 describe("a difference", () => {
   it("keeps what is the same, and tells what went before what came", () => {
@@ -28,8 +28,8 @@ describe("a difference", () => {
           .filter((line) => line.sign !== sign)
           .map((line) => line.text)
           .join("\n");
-      expect(side("+")).toBe(before === null ? "" : text(before));
-      expect(side("-")).toBe(after === null ? "" : text(after));
+      expect(side("+")).toBe(before === null ? "" : written(before));
+      expect(side("-")).toBe(after === null ? "" : written(after));
     }
   });
 });

@@ -1,5 +1,7 @@
 /** What differs between two JSON documents, line by line. */
 
+import { written } from "@/lib/json";
+
 export interface Line {
   sign: " " | "+" | "-";
   text: string;
@@ -9,7 +11,7 @@ const LINES_MAX = 1_500;
 
 function lines(value: unknown): string[] {
   if (value === null || value === undefined) return [];
-  return JSON.stringify(value, null, 2).split("\n");
+  return written(value).split("\n");
 }
 
 /** The longest common lines stay; what is gone comes before what is new. Very long documents are told whole. */

@@ -98,6 +98,11 @@ export function spoken(word: string): string {
     .join(" ");
 }
 
+/** With a capital letter. */
+export function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 const DONE: Record<string, string> = {
   create: "made",
   update: "changed",

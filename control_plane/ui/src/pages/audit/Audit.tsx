@@ -13,7 +13,7 @@ import { Page } from "@/components/Page";
 import { PeekPanel } from "@/components/PeekPanel";
 import { When } from "@/components/When";
 import { onlyFields } from "@/lib/filter";
-import { did, spoken } from "@/lib/format";
+import { did, sentence, spoken } from "@/lib/format";
 import { exact } from "@/lib/time";
 import { told } from "@/lib/told";
 
@@ -115,7 +115,7 @@ export function Audit() {
         sort="-at"
         empty={<EmptyState title="Nothing happened yet" />}
         peek={(entry, close) => (
-          <PeekPanel title={`${did(entry.action)} ${told(entry)}`} note={exact(entry.at)} onClose={close}>
+          <PeekPanel title={sentence(`${did(entry.action)} ${told(entry)}`)} note={exact(entry.at)} onClose={close}>
             <Facts
               facts={[
                 ["Who", entry.actor_name ?? entry.actor],

@@ -5,7 +5,7 @@ import { Difference } from "@/components/Difference";
 import { EmptyState } from "@/components/EmptyState";
 import { ProblemNote } from "@/components/ProblemNote";
 import { Moment } from "@/components/When";
-import { spoken } from "@/lib/format";
+import { did } from "@/lib/format";
 import styles from "@/pages/configs/Changes.module.css";
 
 /** Who changed a config, when, and what: out of the audit. */
@@ -24,7 +24,7 @@ export function Changes({ config }: { config: string }) {
           <div className={styles.who}>
             <strong>{entry.actor_name ?? entry.actor}</strong>
             <span className="dim">
-              {spoken(entry.action.split(".")[1] ?? entry.action)} · <Moment at={entry.at} />
+              {did(entry.action)} it · <Moment at={entry.at} />
               {entry.revision ? ` · revision ${entry.revision}` : ""}
             </span>
           </div>

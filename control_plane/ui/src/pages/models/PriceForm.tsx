@@ -1,4 +1,4 @@
-import { Autocomplete, Select, SimpleGrid, TextInput } from "@mantine/core";
+import { Autocomplete, Select, SimpleGrid, Text, TextInput } from "@mantine/core";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { answer, api, type Schemas } from "@/api/client";
@@ -110,6 +110,9 @@ export function PriceForm({ price, about, onClose }: PriceFormProps) {
           onChange={(event) => setMultiplier(event.currentTarget.value)}
         />
       </SimpleGrid>
+      <Text size="sm" c="dimmed">
+        US dollars for a million tokens, in place of the catalogue's. Amounts that are left out are not known then.
+      </Text>
       <SimpleGrid cols={2}>
         {FIELDS.map((name) => (
           <TextInput

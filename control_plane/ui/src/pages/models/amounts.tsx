@@ -1,5 +1,5 @@
 import { Facts } from "@/components/Facts";
-import { spoken, UNKNOWN } from "@/lib/format";
+import { sentence, spoken, UNKNOWN } from "@/lib/format";
 
 export type Amounts = Readonly<Record<string, string | null | undefined>>;
 
@@ -36,11 +36,12 @@ const WHAT: Record<string, string> = {
   batch_input: "batch input",
   batch_output: "batch output",
 };
-const PER: Record<string, string> = { per_mtok: "a million tokens", each: "each", per_second: "a second" };
+const PER: Record<string, string> = { each: "each", per_second: "a second" };
 
-/** `cache_read_usd_per_mtok` is “Cached input, a million tokens”. */
+/** `cache_read_usd_per_mtok` is “Cached input”: a million tokens is what is meant where nothing else is said. */
 export function amountName(name: string): string {
   const [what = "", unit = ""] = name.split("_usd_");
-  const text = `${WHAT[what] ?? spoken(what)}, ${PER[unit] ?? spoken(unit)}`;
-  return text.charAt(0).toUpperCase() + text.slice(1);
+  const named = WHAT[what] ?? spoken(what);
+  const text = unit === "per_mtok" ? named : `${named}, ${PER[unit] ?? spoken(unit)}`;
+  return sentence(text);
 }
