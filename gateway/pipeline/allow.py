@@ -56,8 +56,10 @@ def _check_target(target: Target, call: Call, caller: Caller) -> None:
         )
     if target.inline_host:
         _allow_host(target, caller)
-    if (call.dialect is None or not call.dialect.speaks(target.place)) and call.door not in target.place.doors:
+    if call.door not in target.place.doors and (call.dialect is None or not call.dialect.speaks(target.place)):
         raise GatewayError(Code.DOOR_UNSUPPORTED, f"the provider {provider!r} does not offer {call.door.value}")
+    if call.passage is not None and not target.adapter.passes:
+        raise GatewayError(Code.DOOR_UNSUPPORTED, f"nothing passes through to the provider {provider!r}")
 
 
 def _allow_unnamed(target: Target, call: Call, caller: Caller) -> None:
@@ -67,7 +69,7 @@ def _allow_unnamed(target: Target, call: Call, caller: Caller) -> None:
     whose = "this API key" if caller.models is not None else f"the virtual key @{target.virtual_key}"
     message = (
         f"{whose} may use certain models only, and none is named where this gateway can check it: as `model` in a body "
-        "of JSON"
+        "of JSON, or in a form before its file"
     )
     raise GatewayError(Code.MODEL_FORBIDDEN, message, param="/model")
 

@@ -34,6 +34,12 @@ class Pipeline:
         self._records = records
         self._relay = Relay(records, clock)
 
+    def admit(self, exchange: Exchange) -> None:
+        """Whether somebody may call at all, before much of what he sends is held for him. Raises GatewayError."""
+        caller = exchange.caller = authenticate(exchange.headers, self.view(), self._clock.wall_ms())
+        self._records.name(exchange)
+        require_scope(caller, "completions.write")
+
     async def run(self, exchange: Exchange, answer: Answer) -> None:
         """Answer one call. Whatever happens, it is recorded exactly once; cancelling stops the provider too."""
         try:

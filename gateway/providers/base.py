@@ -272,6 +272,8 @@ class Provider(Protocol):
 
     stream_type: str = EVENT_STREAM
     """What the content type of its streams begins with; a 2xx of another type is a whole answer."""
+    passes: bool = True
+    """Whether requests that it does not translate can go to its provider as they came."""
 
     def exchange(self, key: ProviderKey) -> Exchange | None:  # noqa: ARG002 - most keys are sent as they are
         """How a credential is made one that calls can carry; None: it is one."""

@@ -45,6 +45,9 @@ UPLOAD_BYTES_PER_WAIT_MIN = 64 * 1024
 COLD_BODY_BYTES_FREE = 64 * 1024
 """A request that carries no LLM call takes a place among those that run if it brings more than this, or may."""
 
+STRANGERS_BODY_BYTES_MAX = 64 * 1024
+"""A larger body, or one of unknown length, is taken only of somebody whose key is known."""
+
 log = structlog.get_logger("serve.lane")
 
 _BLANK_LINE = b"\r\n\r\n"
@@ -427,6 +430,8 @@ class Lane(asyncio.Protocol):
         self._holds_place = True
         if self._exchange is not None:
             check_content(headers, json=self._exchange.passage is None)
+            if length is None or length > STRANGERS_BODY_BYTES_MAX:
+                shared.pipeline.admit(self._exchange)
 
     def _read_body(self, data: bytes) -> bytes:
         """Returns what lies behind the request."""

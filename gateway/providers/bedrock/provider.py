@@ -34,6 +34,7 @@ class Bedrock(Provider):
     """Source: Amazon Bedrock API reference (Converse, ConverseStream, InvokeModel)."""
 
     stream_type = FRAMES
+    passes = False  # Its paths are none below `/v1`, and signed.
 
     def exchange(self, key: ProviderKey) -> Exchange | None:
         return AssumedRole(key) if isinstance(key, AwsForm) and key.role_arn is not None else None

@@ -9,6 +9,7 @@ from gateway.providers.base import Door, Passage
 from gateway.serve.head import read_passage
 from gateway.upstream.errors import ConnectFailed, Cut
 from shared.crypto.api_keys import new_api_key
+from shared.models.noun import Kind
 from tests.fakes.upstream import answers, streams
 from tests.fakes.world import AMOUNTS, STORED_KEY, World
 from tests.gateway.pipeline.test_pipeline import FALLBACK, ID, Run
@@ -246,6 +247,14 @@ async def test_a_redirect_is_not_followed_and_leads_nobody_away(status: int) -> 
     assert "location" not in done.answer.headers
 
 
+async def test_nothing_passes_to_a_provider_whose_requests_are_of_its_own_kind() -> None:
+    world = World()
+    world.put("global", Kind.PROVIDER, id="aws", name="A", base_url="https://aws.test", dialect="bedrock")
+    world.virtual_key("aws", "aws", STORED_KEY)
+    done = await run(line="GET /v1/files", headers={"x-portkey-virtual-key": "aws"}, world=world)()
+    assert (done.answer.status, done.error["code"], done.requests) == (400, "door_unsupported", [])
+
+
 # Whose models are limited
 
 
@@ -283,6 +292,66 @@ async def test_of_two_models_in_one_body_the_checked_one_goes_on() -> None:
     done = await run(answers(200, b"{}"), line="POST /v1/images/generations", body=raw, world=limited("sim-*"))()
     assert done.requests[0].body.count(b"model") == 1
     assert orjson.loads(done.requests[0].body)["model"] == "sim-chat"
+
+
+# As in the original (reference/portkey.md 2.4, 2.5, 2.8)
+
+RETRIED = {"virtual_key": "main", "retry": {"attempts": 2, "on_status_codes": [503]}}
+
+
+@cases(
+    ("script", "status", "told"),
+    [
+        ((answers(503, b"{}"), answers(503, b"{}"), answers(200, b"{}")), 200, "2"),
+        ((answers(503, b"{}"), answers(503, b"{}"), answers(503, b"{}")), 503, "-1"),
+        ((answers(400, b"{}"),), 400, "0"),
+        ((Cut("scripted"), answers(200, b"{}")), 200, "1"),
+        ((answers(200, b'{"error": {"message": "No"}}'),), 200, "0"),
+        ((answers(200, b'{"broken'),), 200, "0"),
+    ],
+    ids=["tried again", "used up", "not listed", "reset", "an error inside of a 200", "json that is none"],
+)
+@cases("line", ["POST /v1/images/generations", "PUT /v1/things/1", "DELETE /v1/files/f", "GET /v1/batches/b"])
+async def test_retries_2_5(script: Any, status: int, told: str, line: str) -> None:
+    body = IMAGE if line.startswith(("POST", "PUT")) else None
+    done = await run(*script, line=line, body=body, config=RETRIED)()
+    assert (done.answer.status, done.answer.headers["x-portkey-retry-attempt-count"]) == (status, told)
+    assert len({request.target for request in done.requests}) == 1
+
+
+@cases("codes", [None, [429]])
+async def test_fallbacks_2_5(codes: list[int] | None) -> None:
+    config = {**FALLBACK, "strategy": {"mode": "fallback", **({"on_status_codes": codes} if codes else {})}}
+    done = await run(answers(404, b"{}"), answers(200, b"{}"), line="GET /v1/files/f", config=config)()
+    assert done.answer.status == (404 if codes else 200)
+
+
+async def test_weights_decide_as_elsewhere_2_4() -> None:
+    config = {
+        "strategy": {"mode": "loadbalance"},
+        "targets": [{"virtual_key": "main", "weight": 0}, {"virtual_key": "second", "weight": 1}],
+    }
+    done = await run(answers(200, b"{}"), line="GET /v1/files", config=config)()
+    assert done.answer.headers["x-portkey-last-used-option-index"] == "config.targets[1]"
+
+
+async def test_forwarded_headers_and_a_custom_host_2_4() -> None:
+    config = {"provider": "sim", "custom_host": "https://other.test/base", "forward_headers": ["x-mine"]}
+    done = await run(
+        answers(200, b"{}"), line="GET /v1/files?a=1", config=config, headers={"x-mine": "1", "x-not": "2"}
+    )()
+    (sent,) = done.requests
+    assert (sent.origin.host, sent.target) == ("other.test", "/base/files?a=1")
+    assert b"x-mine: 1\r\n" in sent.headers
+    assert b"x-not" not in sent.headers
+
+
+@cases("end", [b"\n\n", b"\r\n\r\n", b"\r\r"])
+async def test_events_keep_their_names_and_their_line_ends_2_8(end: bytes) -> None:
+    events = [b"event: a" + end[: len(end) // 2] + b'data: {"n":1}' + end, b": ping" + end, b"data: [DONE]" + end]
+    done = await run(streams(*events), line="POST /v1/audio/speech", body=IMAGE)()
+    assert done.answer.body == b"".join(events)
+    assert done.record.ending == "complete"
 
 
 # What is refused

@@ -288,6 +288,22 @@ async def test_expect_is_answered_once_and_only_where_the_body_is_missing() -> N
     await gone(behind, caller)
 
 
+@pytest.mark.parametrize("path", [CHAT, "/v1/images/generations", "/v1/files"])
+@pytest.mark.parametrize("framing", [b"content-length: 900000", b"transfer-encoding: chunked"])
+async def test_a_stranger_is_refused_before_his_large_body_has_come(path: str, framing: bytes) -> None:
+    behind = front(client=Echo(), world=WORLD, body_bytes_max=1_000_000)
+    for expects in ({}, {"expect": "100-continue"}):
+        caller = behind.caller()
+        headers = {"authorization": "Bearer gh_nobody", "content-type": "application/json", **expects}
+        caller.feed(request("POST", path, headers, b"").replace(b"content-length: 0", framing))
+        if not expects:
+            caller.feed(b"5\r\n{    \r\n")
+        (refused,) = await answered(caller)
+        assert (refused.status, refused.closes, refused.code) == (401, True, "invalid_api_key")
+        await gone(behind, caller)
+    assert len(behind.records.records) == 2
+
+
 async def test_expect_of_too_large_a_body_is_refused_without_asking_for_it() -> None:
     behind = front(client=Echo(), world=WORLD)
     caller = behind.caller()
@@ -302,6 +318,8 @@ async def test_expect_of_too_large_a_body_is_refused_without_asking_for_it() -> 
 H = b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\n"
 NEXT = b"POST /v1/embeddings HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n{}"
 TE = b"transfer-encoding: chunked\r\n"
+KNOWN = H + b"authorization: Bearer %b\r\n" % WORLD.key.encode()
+"""Of a stranger a body in chunks would not be read at all."""
 SMUGGLING: dict[str, bytes] = {
     "length and chunks": H + b"content-length: 5\r\n" + TE + b"\r\n0\r\n\r\n",
     "chunks and length": H + TE + b"content-length: 5\r\n\r\n0\r\n\r\n",
@@ -358,20 +376,20 @@ SMUGGLING: dict[str, bytes] = {
     "the preface of HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "another protocol": H.replace(b"HTTP", b"RTSP") + b"\r\n",
     "a lower-case method": H.replace(b"POST", b"post") + b"\r\n",
-    "a chunk's size in another notation": H + TE + b"\r\n0x1\r\nx\r\n0\r\n\r\n",
-    "a negative chunk": H + TE + b"\r\n-1\r\n\r\n",
-    "a chunk's size that overflows": H + TE + b"\r\n10000000000000000\r\n\r\n",
-    "a space behind a chunk's size": H + TE + b"\r\n0 \r\n\r\n",
-    "a chunk longer than its size": H + TE + b"\r\n1\r\nxx\r\n0\r\n\r\n",
-    "a chunk ended by a line feed": H + TE + b"\r\n1\r\nx\n0\r\n\r\n",
-    "a chunk's size ended by a line feed": H + TE + b"\r\n1\nx\r\n0\r\n\r\n",
-    "an extension ended by a line feed": H + TE + b"\r\n1;a\nx\r\n0\r\n\r\n",
-    "a line end in a quoted extension": H + TE + b'\r\n1;a="\r\n"\r\nx\r\n0\r\n\r\n',
-    "a last chunk ended by a line feed": H + TE + b"\r\n0\r\n\n",
-    "a length in the trailers": H + TE + b"\r\n0\r\ncontent-length: 71\r\n\r\n",
-    "a coding in the trailers": H + TE + b"\r\n0\r\ntransfer-encoding: chunked\r\n\r\n",
-    "a folded trailer": H + TE + b"\r\n0\r\na: b\r\n c\r\n\r\n",
-    "a blank line before the first chunk": H + TE + b"\r\n\r\n0\r\n\r\n",
+    "a chunk's size in another notation": KNOWN + TE + b"\r\n0x1\r\nx\r\n0\r\n\r\n",
+    "a negative chunk": KNOWN + TE + b"\r\n-1\r\n\r\n",
+    "a chunk's size that overflows": KNOWN + TE + b"\r\n10000000000000000\r\n\r\n",
+    "a space behind a chunk's size": KNOWN + TE + b"\r\n0 \r\n\r\n",
+    "a chunk longer than its size": KNOWN + TE + b"\r\n1\r\nxx\r\n0\r\n\r\n",
+    "a chunk ended by a line feed": KNOWN + TE + b"\r\n1\r\nx\n0\r\n\r\n",
+    "a chunk's size ended by a line feed": KNOWN + TE + b"\r\n1\nx\r\n0\r\n\r\n",
+    "an extension ended by a line feed": KNOWN + TE + b"\r\n1;a\nx\r\n0\r\n\r\n",
+    "a line end in a quoted extension": KNOWN + TE + b'\r\n1;a="\r\n"\r\nx\r\n0\r\n\r\n',
+    "a last chunk ended by a line feed": KNOWN + TE + b"\r\n0\r\n\n",
+    "a length in the trailers": KNOWN + TE + b"\r\n0\r\ncontent-length: 71\r\n\r\n",
+    "a coding in the trailers": KNOWN + TE + b"\r\n0\r\ntransfer-encoding: chunked\r\n\r\n",
+    "a folded trailer": KNOWN + TE + b"\r\n0\r\na: b\r\n c\r\n\r\n",
+    "a blank line before the first chunk": KNOWN + TE + b"\r\n\r\n0\r\n\r\n",
     "the same on a path of the other lane": b"GET /livez HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n"
     + TE
     + b"\r\n0\r\n\r\n",
@@ -413,9 +431,9 @@ async def test_underscores_are_no_dashes() -> None:
         (b"POST /v1/chat/completions HTTP/1.1\r\n", b"a: b\r\n"),
         (b"POST /", b"a" * 100),
         (b"GET /livez HTTP/1.1\r\nhost: a\r\n", b"a: b\r\n"),
-        (H + TE + b"\r\n", b"1;" + b"a" * 200 + b"\r\nx\r\n"),
-        (H + TE + b"\r\n1;", b"a" * 200),
-        (H + TE + b"\r\n0\r\n", b"a: b\r\n"),
+        (KNOWN + TE + b"\r\n", b"1;" + b"a" * 200 + b"\r\nx\r\n"),
+        (KNOWN + TE + b"\r\n1;", b"a" * 200),
+        (KNOWN + TE + b"\r\n0\r\n", b"a: b\r\n"),
     ],
     ids=["headers", "a path", "headers of the other lane", "extensions", "one extension", "trailers"],
 )
