@@ -25,6 +25,7 @@ from prometheus_client.registry import Collector
 from gateway.ids import RequestIds
 from gateway.pipeline.attempt import Attempts, Waits
 from gateway.pipeline.breaker import Breakers
+from gateway.pipeline.explain import Explainer
 from gateway.pipeline.pipeline import Pipeline
 from gateway.pipeline.record import Row
 from gateway.providers.registry import adapters, built_in_rows
@@ -169,7 +170,8 @@ async def _worker(settings: Settings, node_keys: NodeKeys, sock: socket.socket, 
     new_id = RequestIds(clock, chance.getrandbits)
     control_plane = _control_plane_client(settings, clock) if settings.admin_forward else None
     admin_api = AdminApi(lambda: followed.control_plane, control_plane)
-    front = ColdFront(pipeline, Probes(views, followed.status), admin_api, clock, new_id)
+    explainer = Explainer(pipeline.view, attempts, clock, random.Random())
+    front = ColdFront(pipeline, explainer, Probes(views, followed.status), admin_api, clock, new_id)
     limits = ServeLimits(
         body_bytes_max=settings.body_bytes_max,
         upload_bytes_max=settings.upload_bytes_max,

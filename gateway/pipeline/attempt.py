@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from gateway.errors import Code, GatewayError
-from gateway.pipeline.breaker import Breakers
+from gateway.pipeline.breaker import Breakers, State
 from gateway.pipeline.budget import RetryBudget
 from gateway.pipeline.exchange import Attempt, Exchange, Headers
 from gateway.pipeline.grants import Grants
@@ -26,6 +26,7 @@ from gateway.providers.base import (
     Translated,
     Untranslatable,
     Usage,
+    masked,
 )
 from gateway.providers.form import FormGuard
 from gateway.upstream.errors import (
@@ -101,6 +102,16 @@ Reply = Whole | Stream | Pipe
 
 
 @dataclass(frozen=True, slots=True)
+class Preview:
+    """A first attempt as it would be made, with masks in the place of secrets."""
+
+    request: UpstreamRequest | None
+    """None: the gateway answers by itself."""
+    deadlines: Deadlines
+    notes: Headers
+
+
+@dataclass(frozen=True, slots=True)
 class Waits:
     """Deadlines of a plain answer, which comes in one piece, and of a stream."""
 
@@ -146,6 +157,22 @@ class Attempts:
     def is_out(self, target: Target, now_s: float) -> bool:
         """Whether its breaker leaves a target out now."""
         return self._breakers.is_out(target, now_s)
+
+    def breaker(self, target: Target) -> State | None:
+        """As it stands, if the target has one that was needed."""
+        return self._breakers.state(target)
+
+    def preview(self, target: Target, call: Call, exchange: Exchange, now_s: float) -> Preview:
+        """What `run` would send there first. Nobody is asked, and nothing taken. Raises GatewayError."""
+        exchange.due_s = None  # Each target is looked at by itself.
+        deadlines = self._deadlines(target, call, exchange, now_s)
+        model, key = effective_model(target, call), _key(target)
+        if key is not None and (wanted := target.adapter.exchange(key)) is not None:
+            key = self._grants.kept(wanted) or key
+        adapter = target.adapter if call.dialect is None else call.dialect.between(target.adapter, target.place)
+        made = self._request(adapter, target, masked(key), model, call, exchange, deadlines)
+        request = None if isinstance(made, Whole) else made
+        return Preview(request, deadlines, exchange.notes or [])
 
     async def run(self, plan: Route, call: Call, exchange: Exchange, *, final: bool = True) -> Reply:
         """The first reply that is good enough, else the last one. Raises the last GatewayError if none answered.

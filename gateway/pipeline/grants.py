@@ -42,6 +42,11 @@ class Grants:
         self._clock = clock
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
 
+    def kept(self, exchange: Exchange) -> ProviderKey | None:
+        """What calls carry now; None: the next one has it exchanged first."""
+        kept = self._kept.get(exchange.name)
+        return None if kept is None or kept.grant is None else kept.grant.key
+
     async def key(self, exchange: Exchange, target: Target, deadlines: Deadlines) -> ProviderKey:
         """What calls carry. Raises GatewayError, UpstreamError."""
         kept = self._kept.get(exchange.name)

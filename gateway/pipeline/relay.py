@@ -56,7 +56,7 @@ class Relay:
         """The gateway's own error as a whole answer."""
         headers, body = refusal(error, exchange.id, exchange.trace_id, exchange.door, exchange.retry_told)
         exchange.refused(error, len(body))
-        await self._whole(error.row.status, headers + _target(exchange), body, exchange, answer)
+        await self._whole(error.row.status, headers + _decided(exchange), body, exchange, answer)
 
     async def _whole(self, status: int, headers: Headers, body: bytes, exchange: Exchange, answer: Answer) -> None:
         exchange.bytes_out = len(body)
@@ -203,7 +203,7 @@ def _length(response: UpstreamResponse) -> int | None:
 def _headers(reply: Reply, exchange: Exchange, content_type: str | None) -> Headers:
     """`content_type` None: the provider's own."""
     headers = _ours(exchange.id, exchange.trace_id, exchange.retry_told)
-    headers.extend(_target(exchange))
+    headers.extend(_decided(exchange))
     given = reply.response.headers
     if content_type is not None:
         headers.append(("content-type", content_type))
@@ -225,12 +225,15 @@ def _ours(request_id: str, trace_id: str, retries: int) -> Headers:
     ]
 
 
-def _target(exchange: Exchange) -> Headers:
-    """The last target tried, if any was."""
-    if not exchange.attempts:
-        return []
-    target = exchange.attempts[-1].target
-    return [("x-portkey-provider", target.place.provider), ("x-portkey-last-used-option-index", target.path)]
+def _decided(exchange: Exchange) -> Headers:
+    """By which signed configuration, and the last target tried, if any was."""
+    view = exchange.view
+    headers = [] if view is None else [("x-gatehouse-revision", view.revision)]
+    if exchange.attempts:
+        target = exchange.attempts[-1].target
+        headers.append(("x-portkey-provider", target.place.provider))
+        headers.append(("x-portkey-last-used-option-index", target.path))
+    return headers
 
 
 def _as_it_came(value: str) -> str:

@@ -319,9 +319,19 @@ class Dialect(Protocol):
         ...
 
 
+_MASK = Secret("****")
+
+
 def key_of(form: Form) -> ProviderKey | None:
     """A credential as adapters take it: of a form that is one key and nothing else, that key."""
     return form.api_key if isinstance(form, ApiKeyForm | OptionalApiKeyForm) else form
+
+
+def masked(key: ProviderKey | None) -> ProviderKey | None:
+    """A key of the same shape without a secret in it."""
+    if isinstance(key, Form):
+        return key.model_copy(update={name: _MASK for name, value in key if isinstance(value, Secret)})
+    return None if key is None else _MASK
 
 
 def trust_of(form: Form, place: Place) -> Trust | None:

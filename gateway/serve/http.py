@@ -14,10 +14,12 @@ from aiohttp import HttpVersion11, web
 
 from gateway.errors import Code, GatewayError
 from gateway.pipeline.authenticate import authenticate
-from gateway.pipeline.exchange import Headers
+from gateway.pipeline.exchange import Exchange, Headers
+from gateway.pipeline.explain import Explainer
 from gateway.pipeline.models import list_models, one_model
 from gateway.pipeline.pipeline import Pipeline
 from gateway.pipeline.relay import refusal
+from gateway.providers.base import Door, Passage
 from gateway.serve.admin import AdminApi
 from gateway.serve.head import DOORS, HEAD_BYTES_MAX, HEADERS_MAX, NOT_HTTP, read_headers
 from gateway.serve.probes import Probes
@@ -25,17 +27,28 @@ from shared.clock import Clock
 from shared.paths import PASSED_METHODS, passed_door, who_serves
 from shared.paths import Server as Plane
 
+CHAT_PATH = "/v1/chat/completions"
 WAIT_S = 10.0
 """How long aiohttp waits where it takes for unfinished what the lane took for a whole request."""
 
 
 class ColdFront:
-    """Probes, the model list, and paths that are not ours. A hot door comes here only by a wrong method or spelling."""
+    """Probes, the model list, explanations, and paths that are not ours.
+
+    A hot door comes here only by a wrong method or spelling.
+    """
 
     def __init__(
-        self, pipeline: Pipeline, probes: Probes, admin_api: AdminApi, clock: Clock, new_id: Callable[[], str]
+        self,
+        pipeline: Pipeline,
+        explainer: Explainer,
+        probes: Probes,
+        admin_api: AdminApi,
+        clock: Clock,
+        new_id: Callable[[], str],
     ) -> None:
         self._pipeline = pipeline
+        self._explainer = explainer
         self._probes = probes
         self._admin_api = admin_api
         self._clock = clock
@@ -46,6 +59,8 @@ class ColdFront:
         try:
             if (probe := self._probes.answer(request.path)) is not None:
                 return _json(*probe, request_id)
+            if request.path == "/v1/explain":
+                return _json(200, await self._explain(request, request_id), request_id)
             if request.path == "/v1/models" or request.path.startswith("/v1/models/"):
                 return _json(200, self._models(request), request_id)
             path = request.raw_path.partition("?")[0]
@@ -65,6 +80,22 @@ class ColdFront:
         answer = await self._admin_api.forward(request.method, request.raw_path, headers, await request.read())
         return _response(answer.status, [*answer.headers, ("x-portkey-request-id", request_id)], answer.body)
 
+    async def _explain(self, request: web.BaseRequest, request_id: str) -> dict[str, Any]:
+        _check_method(request, "POST")
+        path, mark, query = request.query.get("path", CHAT_PATH).partition("?")
+        door, passage = DOORS.get(path), None
+        if door is None:
+            word = passed_door(path)
+            if word is None:
+                message = f"no call is made to {path!r}; `path` names what would be called, as in ?path={CHAT_PATH}"
+                raise GatewayError(Code.PATH_UNKNOWN, message, param="path")
+            passage = Passage(Door(word), "POST", path, mark + query)
+            door = passage.door
+        exchange = Exchange(
+            request_id, door, _headers(request), await request.read(), self._clock.monotonic_s(), passage
+        )
+        return await self._explainer.explain(exchange)
+
     def _models(self, request: web.BaseRequest) -> dict[str, Any]:
         _check_method(request, "GET")
         caller = authenticate(_headers(request), self._pipeline.view(), self._clock.wall_ms())
@@ -82,7 +113,7 @@ def _headers(request: web.BaseRequest) -> dict[str, str]:
 
 
 def _not_here(path: str) -> GatewayError:
-    known = ", ".join(sorted([*DOORS, "/v1/models"]))
+    known = ", ".join(sorted([*DOORS, "/v1/explain", "/v1/models"]))
     return GatewayError(Code.PATH_UNKNOWN, f"nothing answers at {path}; this gateway serves {known}")
 
 

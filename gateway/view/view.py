@@ -100,9 +100,12 @@ class ConfigView:
     callers: Mapping[bytes, Caller]
     """Keyed hash of an API key → its caller."""
     prices: PriceTable
+    revision: str = field(init=False)
+    """The sequence as a header says it."""
     _keyed_hash: KeyedHash = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "revision", str(self.sequence))
         object.__setattr__(self, "_keyed_hash", KeyedHash(self.hash_key))
 
     def caller(self, api_key: str) -> Caller | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from gateway.pipeline.attempt import Attempts, Waits
 from gateway.pipeline.breaker import Breakers
+from gateway.pipeline.explain import Explainer
 from gateway.pipeline.pipeline import Pipeline
 from gateway.serve.admin import AdminApi
 from gateway.serve.http import ColdFront, ColdServer
@@ -84,7 +85,9 @@ def front(
     pipeline = Pipeline(views, attempts, clock, records, chance)
     probes = Probes(views, lambda: {"sequence": 7})
     admin_api = AdminApi(lambda: ADMIN_URL, client if forwards else None)
-    cold = ColdServer(ColdFront(pipeline, probes, admin_api, clock, new_id), asyncio.get_running_loop())
+    explainer = Explainer(pipeline.view, attempts, clock, random.Random(8))
+    front = ColdFront(pipeline, explainer, probes, admin_api, clock, new_id)
+    cold = ColdServer(front, asyncio.get_running_loop())
     server = Server(pipeline, cold, records, clock, new_id, replace(LIMITS, **limits))
     return Front(server, client, {"authorization": f"Bearer {world.key}"}, records)
 
