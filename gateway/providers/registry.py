@@ -3,16 +3,25 @@
 from importlib import resources
 
 from gateway.providers.anthropic.provider import Anthropic
+from gateway.providers.azure.provider import Azure
 from gateway.providers.base import Provider
 from gateway.providers.bedrock.provider import Bedrock
 from gateway.providers.gemini.provider import Gemini
 from gateway.providers.openai.provider import OpenAI
+from gateway.providers.vertex.provider import Vertex
 from shared.models.provider import Provider as ProviderRow
 from shared.models.provider import parse_table
 
 
 def adapters() -> dict[str, Provider]:
-    return {"openai": OpenAI(), "anthropic": Anthropic(), "bedrock": Bedrock(), "gemini": Gemini()}
+    return {
+        "openai": OpenAI(),
+        "anthropic": Anthropic(),
+        "bedrock": Bedrock(),
+        "gemini": Gemini(),
+        "azure": Azure(),
+        "vertex": Vertex(),
+    }
 
 
 def built_in_rows() -> dict[str, ProviderRow]:

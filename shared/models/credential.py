@@ -132,13 +132,70 @@ class AwsForm(Form):
         return self
 
 
-CredentialForm = Literal["api_key", "optional_api_key", "aws"]
+class EntraForm(Form):
+    """A resource, and either its key or an application that takes a token of its tenant."""
+
+    resource: Word
+    api_key: OptionalKey = None
+    tenant_id: OptionalWord = None
+    client_id: OptionalWord = None
+    client_secret: OptionalKey = None
+    api_version: OptionalWord = None
+    """Of the older API, where each deployment has a path of its own; absent: the newer one, which has no versions."""
+
+    @model_validator(mode="after")
+    def _is_one_or_the_other(self) -> "EntraForm":
+        application = (self.tenant_id, self.client_id, self.client_secret)
+        if any(application) and not all(application):
+            raise ValueError("`tenant_id`, `client_id` and `client_secret` come together")
+        if (self.api_key is None) == (self.tenant_id is None):
+            raise ValueError("either `api_key`, or `tenant_id`, `client_id` and `client_secret`, is wanted")
+        return self
+
+
+ACCOUNT_CHARS_MAX = 16_384
+
+
+def _account(value: object) -> Secret:
+    if isinstance(value, Secret):
+        return value
+    if not isinstance(value, str) or len(value) > ACCOUNT_CHARS_MAX:
+        raise ValueError(f"the key file's text, at most {ACCOUNT_CHARS_MAX} characters, is wanted here")
+    try:
+        parsed = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        raise ValueError("a service account's key file is JSON") from None
+    wanted = ("client_email", "private_key")
+    if not isinstance(parsed, dict) or not all(isinstance(parsed.get(name), str) for name in wanted):
+        raise ValueError("a service account's key file names `client_email` and `private_key`")
+    return Secret(value)
+
+
+class ServiceAccountForm(Form):
+    """A project, where its models run, and the account that calls them."""
+
+    project: Word
+    location: Word
+    """A region, or `global`."""
+    service_account: Annotated[
+        Secret,
+        BeforeValidator(_account),
+        WithJsonSchema(
+            {"type": "string", "format": "password", "minLength": 1, "maxLength": ACCOUNT_CHARS_MAX},
+        ),
+    ]
+    """The text of its key file."""
+
+
+CredentialForm = Literal["api_key", "optional_api_key", "aws", "entra", "service_account"]
 """Which form a provider's credential has."""
 
 FORMS: Mapping[CredentialForm, type[Form]] = {
     "api_key": ApiKeyForm,
     "optional_api_key": OptionalApiKeyForm,
     "aws": AwsForm,
+    "entra": EntraForm,
+    "service_account": ServiceAccountForm,
 }
 assert FORMS.keys() == set(get_args(CredentialForm))
 

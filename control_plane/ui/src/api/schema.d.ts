@@ -2846,7 +2846,7 @@ export interface components {
              * @default api_key
              * @enum {string}
              */
-            credential?: "api_key" | "optional_api_key" | "aws";
+            credential?: "api_key" | "optional_api_key" | "aws" | "entra" | "service_account";
             /**
              * Developer Role
              * @default true
@@ -2857,7 +2857,7 @@ export interface components {
              * @default openai
              * @enum {string}
              */
-            dialect?: "openai" | "anthropic" | "bedrock";
+            dialect?: "openai" | "anthropic" | "bedrock" | "gemini" | "azure" | "vertex";
             /**
              * Doors
              * @default [
@@ -2956,7 +2956,7 @@ export interface components {
              * Credential
              * @default null
              */
-            credential?: ("api_key" | "optional_api_key" | "aws") | null;
+            credential?: ("api_key" | "optional_api_key" | "aws" | "entra" | "service_account") | null;
             /**
              * Developer Role
              * @default null
@@ -2966,7 +2966,7 @@ export interface components {
              * Dialect
              * @default null
              */
-            dialect?: ("openai" | "anthropic" | "bedrock") | null;
+            dialect?: ("openai" | "anthropic" | "bedrock" | "gemini" | "azure" | "vertex") | null;
             /**
              * Doors
              * @default null

@@ -1,0 +1,49 @@
+"""The adapter of Azure's OpenAI doors: OpenAI's dialect at addresses and with keys of their own."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from gateway.providers.azure.entra import EntraToken, TenantToken
+from gateway.providers.base import Call, Exchange, Place, ProviderKey, Translated
+from gateway.providers.openai.provider import OpenAI
+from shared.crypto.secret import Secret
+from shared.models.credential import EntraForm
+
+
+class Azure(OpenAI):
+    """Source: Azure OpenAI in Foundry Models REST API reference (v1, and the versioned one by deployment)."""
+
+    __slots__ = ()
+
+    def exchange(self, key: ProviderKey) -> Exchange | None:
+        return TenantToken(key) if isinstance(key, EntraForm) and key.api_key is None else None
+
+    def request(
+        self, call: Call, place: Place, key: ProviderKey | None, overrides: Mapping[str, Any], model: str
+    ) -> Translated:
+        asked = super().request(call, place, key, overrides, model)
+        if isinstance(key, EntraToken):
+            asked.headers += b"authorization: Bearer %b\r\n" % key.token.reveal()
+        elif isinstance(key, EntraForm) and key.api_key is not None:
+            asked.headers += b"%b: %b%b\r\n" % (place.auth_header, place.auth_prefix, key.api_key.reveal())
+        if not place.template:
+            return asked  # A host of the caller's own says the whole way.
+
+        version = None if key is None or isinstance(key, Secret) else key.words().get("api_version")
+        path = asked.target.removeprefix(_prefix(asked.target))
+        asked.target = f"{_prefix(asked.target)}{_way(model, version)}{path}" + (
+            f"?api-version={quote(version, safe='')}" if version else ""
+        )
+        return asked
+
+
+def _prefix(target: str) -> str:
+    """What the row's base URL ends with: door paths begin behind it."""
+    at = target.index("/openai") + len("/openai")
+    return target[:at]
+
+
+def _way(model: str, version: str | None) -> str:
+    """To the newer API, whose bodies name the deployment, or to a deployment of the older one."""
+    return "/v1" if version is None else f"/deployments/{quote(model, safe='')}"
