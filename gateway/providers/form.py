@@ -119,7 +119,8 @@ class FormGuard:
             if self._ended or (self._begun and data[max(found - 2, 0) : found] != b"\r\n"):
                 return _doubtful("holds its boundary where none can be")
             if data.startswith(b"--", behind):
-                self._ended, at = True, behind
+                self._begun = self._ended = True
+                at = behind
                 continue
             if data[behind:] in (b"", b"-", b"\r"):
                 break

@@ -98,17 +98,17 @@ def check_content(headers: Mapping[str, str], *, json: bool) -> None:
     if headers.get("content-encoding", "identity").lower() != "identity":
         message = "send the body without content-encoding"
         raise GatewayError(Code.CONTENT_TYPE_INVALID, message, param="content-encoding")
-    if json and not is_json(headers):
-        given = headers["content-type"]
+    given = headers.get("content-type")
+    if given is None or given == "application/json" or not json:
+        return
+    if not is_json(headers):
         message = f"this path takes JSON, not {given!r}; send `content-type: application/json`"
         raise GatewayError(Code.CONTENT_TYPE_INVALID, message, param="content-type")
 
 
 def is_json(headers: Mapping[str, str]) -> bool:
-    given = headers.get("content-type")
-    if given is None or given == "application/json":
-        return True
-    return given.partition(";")[0].strip().lower() == "application/json"
+    """Whether a body is JSON, by its type or for want of one."""
+    return headers.get("content-type", "application/json").partition(";")[0].strip().lower() == "application/json"
 
 
 def answer_head(status: int, headers: Headers, framing: str, *, closes: bool) -> bytes:

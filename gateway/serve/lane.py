@@ -379,12 +379,14 @@ class Lane(asyncio.Protocol):
             return
         limits = shared.limits
         now_s = shared.clock.monotonic_s()
+        uploads = False
         if door is not None:
             self._exchange = Exchange(shared.new_id(), door, headers, b"", now_s)
             shared.records.begin(self._exchange)
         elif passage is not None:
             self._exchange = Exchange(shared.new_id(), passage.door, headers, b"", now_s, passage)
             shared.records.begin(self._exchange)
+            uploads = length != 0 and not is_json(headers)
         else:
             self._cold: list[bytes] = [head]  # As it came, to be lent with the connection.
         self._body = ChunkedBody(limits.body_bytes_max) if length is None else SizedBody(length)
@@ -394,7 +396,6 @@ class Lane(asyncio.Protocol):
         self._phase = Phase.BODY
         self._due_s = now_s + limits.body_wait_s
         self._refused: GatewayError | None = None
-        uploads = passage is not None and length != 0 and not is_json(headers)
         try:
             self._admit(headers, length, limits.upload_bytes_max if uploads else limits.body_bytes_max)
         except GatewayError as error:
