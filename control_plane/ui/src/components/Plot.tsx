@@ -64,6 +64,9 @@ export default function Plot({ title, at, stepMs, series, format, stacked, heigh
       font: "11px system-ui, sans-serif",
     };
     const spanMs = (at[at.length - 1] ?? 0) - (at[0] ?? 0);
+    const endMs = (at[at.length - 1] ?? 0) + stepMs;
+    // What is counted in the last step is as wide as in any other.
+    const closed = (values: (number | null)[]) => [...values, stacked ? (values[values.length - 1] ?? null) : null];
     const lines = stacked ? piled(series) : series.map((one) => one.values);
     // The topmost pile is drawn first, and the lower ones over it.
     const order = series.map((_, index) => index);
@@ -81,7 +84,10 @@ export default function Plot({ title, at, stepMs, series, format, stacked, heigh
           drag: { x: true, y: false, setScale: false },
           y: false,
         },
-        scales: { x: { time: true }, y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.06 : 1] } },
+        scales: {
+          x: { time: true, range: () => [(at[0] ?? 0) / 1000, endMs / 1000] },
+          y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.06 : 1] },
+        },
         axes: [
           {
             ...axis,
@@ -117,7 +123,8 @@ export default function Plot({ title, at, stepMs, series, format, stacked, heigh
           setCursor: [
             (here) => {
               const { idx, left } = here.cursor;
-              setTip(idx === null || idx === undefined || left === undefined || left < 0 ? null : { index: idx, left });
+              const out = idx === null || idx === undefined || left === undefined || left < 0;
+              setTip(out ? null : { index: Math.min(idx, at.length - 1), left });
             },
           ],
           setSelect: [
@@ -132,9 +139,9 @@ export default function Plot({ title, at, stepMs, series, format, stacked, heigh
         },
       },
       [
-        at.map((moment) => moment / 1000),
-        ...order.map((index) => lines[index] ?? []),
-        ...before.map((one) => one.previous ?? []),
+        [...at, endMs].map((moment) => moment / 1000),
+        ...order.map((index) => closed(lines[index] ?? [])),
+        ...before.map((one) => closed(one.previous ?? [])),
       ] as uPlot.AlignedData,
       host.current,
     );

@@ -23,8 +23,19 @@ export function useTraffic(by: "api_key" | "virtual_key" | "config"): Traffic {
   return (id) => found.get(id) ?? (rows.length < KEYS_MAX ? null : undefined);
 }
 
+/** A list's columns, and before the one of this id what went through each row. */
+export function withTraffic<Row extends { id: string }>(
+  columns: Column<Row>[],
+  before: string,
+  field: "api_key" | "virtual_key" | "config",
+  traffic: Traffic,
+): Column<Row>[] {
+  const at = columns.findIndex((column) => column.id === before);
+  return [...columns.slice(0, at), ...trafficColumns<Row>(traffic, field), ...columns.slice(at)];
+}
+
 /** Requests, error rate, cost and the last use. */
-export function trafficColumns<Row extends { id: string }>(
+function trafficColumns<Row extends { id: string }>(
   traffic: Traffic,
   field: "api_key" | "virtual_key" | "config",
 ): Column<Row>[] {

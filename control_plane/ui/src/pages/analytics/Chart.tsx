@@ -10,7 +10,8 @@ const DIGITS = [0, 2, 1, 3];
 
 export function nameOf(row: KeyMeasured, by: string): string {
   const key = row.key[by];
-  return row.names[by] ?? (key === null || key === undefined ? "unknown" : String(key));
+  if (key !== null && key !== undefined) return row.names[by] ?? String(key);
+  return by === "status_class" || by === "status" ? "no answer" : "unknown";
 }
 
 const points = (values: readonly (string | number | null)[] | undefined) => (values ?? []).map(numeric);

@@ -18,7 +18,7 @@ import { tell } from "@/components/notice";
 import { Page } from "@/components/Page";
 import { PeekPanel } from "@/components/PeekPanel";
 import { State } from "@/components/State";
-import { type Traffic, trafficColumns, useTraffic } from "@/components/traffic";
+import { useTraffic, withTraffic } from "@/components/traffic";
 import { Moment, When } from "@/components/When";
 import { onlyFields } from "@/lib/filter";
 import { ApiKeyForm } from "@/pages/api_keys/ApiKeyForm";
@@ -73,12 +73,6 @@ const COLUMNS: Column<ApiKey>[] = [
   { id: "id", header: "Id", width: 230, optional: true, cell: (key) => <span className="mono clip">{key.id}</span> },
 ];
 
-const AFTER = COLUMNS.findIndex((column) => column.id === "expires_at");
-
-function withTraffic(traffic: Traffic): Column<ApiKey>[] {
-  return [...COLUMNS.slice(0, AFTER), ...trafficColumns<ApiKey>(traffic, "api_key"), ...COLUMNS.slice(AFTER)];
-}
-
 export function ApiKeys() {
   const { workspace } = useWorkspace();
   const [search, change] = useAddress();
@@ -88,7 +82,7 @@ export function ApiKeys() {
   const [editing, setEditing] = useState<ApiKey | null>(null);
   const [revoking, setRevoking] = useState<ApiKey | null>(null);
   const gatewayUrl = useGatewayUrl();
-  const columns = withTraffic(useTraffic("api_key"));
+  const columns = withTraffic(COLUMNS, "expires_at", "api_key", useTraffic("api_key"));
   const may = rights.manages(workspace?.id);
   const filter = onlyFields(search.filter ?? "", "name");
   const table = useRows(

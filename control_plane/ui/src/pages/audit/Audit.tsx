@@ -22,26 +22,25 @@ type Entry = Schemas["AuditView"];
 const COLUMNS: Column<Entry>[] = [
   { id: "at", header: "When", sort: "at", width: 110, cell: (entry) => <When at={entry.at} /> },
   {
+    id: "what",
+    header: "What",
+    sort: "action",
+    width: 220,
+    grow: 420,
+    cell: (entry) => (
+      <span className="clip" title={entry.action}>
+        {sentence(`${did(entry.action)} ${told(entry)}`)}
+      </span>
+    ),
+  },
+  {
     id: "actor",
     header: "Who",
     sort: "actor",
     width: 180,
-    grow: 220,
+    grow: 240,
     cell: (entry) => <span className="clip">{entry.actor_name ?? entry.actor}</span>,
   },
-  {
-    id: "action",
-    header: "Did",
-    sort: "action",
-    width: 120,
-    note: "Hover for the name of the action",
-    cell: (entry) => (
-      <span className="clip" title={entry.action}>
-        {did(entry.action)}
-      </span>
-    ),
-  },
-  { id: "what", header: "What", width: 220, grow: 360, cell: (entry) => <span className="clip">{told(entry)}</span> },
   {
     id: "resource",
     header: "Its id",

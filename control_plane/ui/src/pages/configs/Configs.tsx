@@ -14,7 +14,7 @@ import { FormDialog, faultAt } from "@/components/Dialog";
 import { EmptyState } from "@/components/EmptyState";
 import { ListView } from "@/components/ListView";
 import { Page } from "@/components/Page";
-import { trafficColumns, useTraffic } from "@/components/traffic";
+import { useTraffic, withTraffic } from "@/components/traffic";
 import { When } from "@/components/When";
 import { onlyFields } from "@/lib/filter";
 import { RECIPES, type Recipe, summary } from "@/pages/configs/recipes";
@@ -73,7 +73,7 @@ export function Configs() {
   const rights = useRights();
   const [recipe, setRecipe] = useState<Recipe | null>(null);
   const may = rights.manages(workspace?.id);
-  const columns = [...COLUMNS, ...trafficColumns<Config>(useTraffic("config"), "config")];
+  const columns = withTraffic(COLUMNS, "updated_at", "config", useTraffic("config"));
   const table = useRows(
     ["configs", workspace?.id],
     lists.configs(workspace?.id ?? ""),

@@ -141,7 +141,7 @@ function Only({ field, value, children }: { field: string; value: string; childr
       onClick={() => change({ filter: withWord(search.filter ?? "", field, value), open: undefined }, true)}
       styles={{
         root: { paddingInline: 4, marginInline: -4, height: "auto" },
-        label: { whiteSpace: "normal", textAlign: "left", fontWeight: 400 },
+        label: { whiteSpace: "normal", overflow: "visible", textAlign: "left", fontWeight: 400 },
       }}
     >
       {children ?? <span className="mono">{value}</span>}

@@ -18,7 +18,7 @@ import { ListView } from "@/components/ListView";
 import { tell } from "@/components/notice";
 import { Page } from "@/components/Page";
 import { PeekPanel } from "@/components/PeekPanel";
-import { trafficColumns, useTraffic } from "@/components/traffic";
+import { useTraffic, withTraffic } from "@/components/traffic";
 import { Moment, When } from "@/components/When";
 import { onlyFields } from "@/lib/filter";
 import { VirtualKeyForm } from "@/pages/virtual_keys/VirtualKeyForm";
@@ -94,7 +94,7 @@ export function VirtualKeys() {
   const [form, setForm] = useState<VirtualKey | "new" | null>(null);
   const [deleting, setDeleting] = useState<VirtualKey | null>(null);
   const gatewayUrl = useGatewayUrl();
-  const columns = [...COLUMNS, ...trafficColumns<VirtualKey>(useTraffic("virtual_key"), "virtual_key")];
+  const columns = withTraffic(COLUMNS, "models", "virtual_key", useTraffic("virtual_key"));
   const may = rights.manages(workspace?.id);
   const table = useRows(
     ["virtual-keys", workspace?.id],
