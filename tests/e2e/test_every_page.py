@@ -71,6 +71,12 @@ CORPUS = (
 
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 _THEME = "(theme) => document.documentElement.dataset.mantineColorScheme === theme"
+_STILL = """async () => {
+  // Colours that are on their way from one theme to the other are those of neither.
+  for (let frame = 0; frame < 2; frame++) await new Promise((done) => requestAnimationFrame(done))
+  const ending = document.getAnimations().filter((one) => one.effect.getComputedTiming().endTime !== Infinity)
+  await Promise.allSettled(ending.map((one) => one.finished))
+}"""
 _HOVER = """() => {
   for (const each of document.querySelectorAll("#content *"))
     each.dispatchEvent(new MouseEvent("mouseover", { bubbles: true }))
@@ -136,6 +142,7 @@ async def test_axe_finds_nothing_serious_on_any_page_in_either_theme(
             for theme, violations in found.items():
                 await panel.page.emulate_media(color_scheme=theme)
                 await panel.page.wait_for_function(_THEME, arg=theme)
+                await panel.page.evaluate(_STILL)
                 violations.extend(f"{place}: {said}" for said in await panel.page.evaluate(_AXE))
 
         for path in STRANGERS:
