@@ -160,6 +160,7 @@ async def test_bytes_pass_through_both_ways_when_nothing_has_to_change() -> None
         "x-portkey-request-id": ID,
         "x-portkey-trace-id": ID,
         "x-portkey-cache-status": "DISABLED",
+        "x-gatehouse-revision": "1",
         "x-portkey-retry-attempt-count": "0",
         "x-portkey-provider": "sim",
         "x-portkey-last-used-option-index": "config",
