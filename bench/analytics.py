@@ -51,7 +51,7 @@ insert into record select
     concat('cf_', toString(k % 20)), 1, concat('vk_', toString(k % 12)),
     concat('provider-', toString(model % 6)), concat('model-', toString(model)), 'config.targets[0]',
     status, status, if(status >= 400, 'refused', 'complete'), if(status >= 400, 'provider_error', ''),
-    1 + (h % 50 = 0), h % 50 = 0, h % 90 = 0, 0, [],
+    1 + (h % 50 = 0), h % 50 = 0, h % 90 = 0, 0, [], [],
     ['disabled', 'miss', 'miss', 'hit'][intDiv(h, 256) % 4 + 1], if(status < 400, 'provider', 'none'),
     tokens, intDiv(tokens, 7), intDiv(tokens, 3), 0, 0, 0, 0, 'p', '',
     if(h % 200 = 0, null, toDecimal64(tokens, 12) / 1000000), if(h % 200 = 0, null, toDecimal64(tokens, 12) / 2000000),

@@ -39,6 +39,7 @@ SAMPLE = Record(
     fallback_count=0,
     unsettled_count=0,
     attempts=[("config.targets[0]", "acme", "acme-large", "vk_1", 200, None, 350, 412_000)],
+    decision=[("config", "weight", 0)],
     cache="disabled",
     usage="provider",
     input_tokens=1_200,

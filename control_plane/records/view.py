@@ -35,6 +35,16 @@ class AttemptView(View):
     """To its end or, of a stream, to its first event."""
 
 
+class ReasonView(View):
+    """One step of how a config led to its targets."""
+
+    path: str
+    """Where in the config."""
+    because: str
+    child: int | None
+    """Which child of that place was taken, or left out."""
+
+
 class RecordView(View):
     """`docs/boundary.md` says what each field is."""
 
@@ -66,6 +76,7 @@ class RecordView(View):
     fallback_count: int
     unsettled_count: int
     attempts: tuple[AttemptView, ...]
+    decision: tuple[ReasonView, ...]
     cache: str
     usage: str
     input_tokens: int | None

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.errors import GatewayError
+from gateway.pipeline.choose import Why
 from gateway.pipeline.metadata import Metadata, read_metadata
 from gateway.providers.base import Call, Door, Passage, Usage
 from gateway.upstream.upload import Upload
@@ -77,6 +78,8 @@ class Exchange:
     """How its target was named."""
     config: ConfigEntry | None = None
     """The saved config that applied."""
+    why: Why | None = None
+    """What led on in its config; None: nothing had to be decided."""
     attempts: list[Attempt] = field(default_factory=list)
     fallbacks: int = 0
     """Targets given up before the last one tried."""

@@ -80,11 +80,12 @@ class Pipeline:
             allow(route, resolved, call, caller)
             return route
         facts = Facts(call, exchange.headers, exchange.told_metadata)
-        route = decide(route, facts)
+        why = exchange.why = []
+        route = decide(route, facts, why)
         allow(route, resolved, call, caller)
         now_s = self._clock.monotonic_s()
         is_out = partial(self._attempts.is_out, now_s=now_s)
-        return Draw(facts, self._chance.random, is_out, self._clock.wall_ms()).plan(route)
+        return Draw(facts, self._chance.random, is_out, self._clock.wall_ms(), why).plan(route)
 
     def view(self) -> ConfigView:
         """Raises GatewayError 503 while no verified configuration is there."""

@@ -16,6 +16,7 @@ from gateway.providers.base import Usage
 from gateway.view.view import Caller, ConfigView
 from shared.models.record import (
     ATTEMPTS_MAX,
+    DECISION_MAX,
     METADATA_CHARS_MAX,
     METADATA_KEYS_MAX,
     MODEL_PATTERN,
@@ -29,6 +30,7 @@ Pseudonym = Callable[[str], str | None]
 
 _MODEL = re.compile(MODEL_PATTERN)
 _TRACE = re.compile(TRACE_PATTERN)
+_UNDECIDED: Row = []
 _NOTHING = Usage(input_tokens=0, output_tokens=0)
 _NOT_KNOWN = Usage()
 _FREE = (None, None, 0, 0, 0, 0, 0, 0, 0)
@@ -102,6 +104,7 @@ def row_of(exchange: Exchange, now_s: float, pseudonym: Pseudonym) -> Row:
         exchange.fallbacks,
         unsettled,
         told[-ATTEMPTS_MAX:],
+        _UNDECIDED if not exchange.why else [(r.path, r.because, r.child) for r in exchange.why[:DECISION_MAX]],
         "disabled",
         usage_from,
         usage.input_tokens,

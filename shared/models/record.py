@@ -33,6 +33,11 @@ TraceId = Annotated[str, StringConstraints(pattern=TRACE_PATTERN)]
 MetadataText = Annotated[str, StringConstraints(max_length=METADATA_CHARS_MAX)]
 Status = Annotated[int, Field(ge=100, le=999)]
 
+DECISION_MAX = 64
+"""Steps of a decision that are told; a config may have more."""
+
+Reason = tuple[TargetPath, Word, Count | None]
+"""One step of a decision: where in the config, why it led on from there, and to which child of it (None: to none)."""
 Attempt = tuple[TargetPath, Id, ModelName | None, Id | None, Status | None, Word | None, Count, Count]
 """One attempt: target path, provider, model, virtual key (None: none was stored), the provider's status, the gateway's
 error code if it failed otherwise, when it began (us after the request), how long it took to its end or, of a stream, to
@@ -93,6 +98,14 @@ class Record(NamedTuple):
             max_length=ATTEMPTS_MAX,
             description="Each call to a provider: target path, provider, model, virtual key, status, error code, began"
             " (us after the start), took (us)",
+        ),
+    ]
+    decision: Annotated[
+        list[Reason] | None,
+        Field(
+            max_length=DECISION_MAX,
+            description="What led on in its config, step by step: place in the config, why (`condition`, `default`,"
+            " `no_condition`, `weight`, `session`, `breaker_open`, `all_breakers_open`), which child; none: not known",
         ),
     ]
     cache: Annotated[Word, Field(description="`disabled`, `miss`, `hit`, `refresh`, `semantic_hit`, `semantic_miss`")]

@@ -113,9 +113,10 @@ async def test_a_record_is_told_field_by_field(house: House) -> None:
         "took_us": 20,
     }
     assert (second["model"], second["virtual_key"], second["status"], second["error"]) == (None, "vk_2", None, None)
+    assert told["decision"] == [{"path": "config", "because": "weight", "child": 0}]
     assert (told["cost_usd"], told["cost_cache_write_usd"]) == ("0.000213", "0")
     for field in FIELDS:
-        if field in ("started_at_ms", "attempts") or field.endswith("_picousd"):
+        if field in ("started_at_ms", "attempts", "decision") or field.endswith("_picousd"):
             continue
         assert told[field] == getattr(record, field), field
     assert await house.world.sql("select 1") == 1

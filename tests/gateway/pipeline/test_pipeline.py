@@ -191,6 +191,7 @@ async def test_bytes_pass_through_both_ways_when_nothing_has_to_change() -> None
         fallback_count=0,
         unsettled_count=0,
         attempts=[("config", "sim", "sim-chat", "vk-main", 200, None, 0, 0)],
+        decision=[],
         cache="disabled",
         usage="provider",
         input_tokens=3,

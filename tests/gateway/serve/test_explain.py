@@ -253,3 +253,22 @@ async def test_every_answer_says_by_which_revision_it_was_decided() -> None:
         refused = await door.post({**CALL, "model": "@nobody/x"})
     revision = str(explained["revision"])
     assert answered.headers["x-gatehouse-revision"] == refused.headers["x-gatehouse-revision"] == revision
+
+
+async def test_the_record_keeps_what_led_on_by_numbers_alone() -> None:
+    targets = [{"virtual_key": "main", "weight": 1}, {"virtual_key": "second", "weight": 0}]
+    body = {
+        "strategy": {
+            "mode": "conditional",
+            "conditions": [{"query": {"metadata.team": {"$eq": "canary"}}, "then": "them"}],
+        },
+        "targets": [{"name": "them", "strategy": {"mode": "loadbalance"}, "targets": targets}],
+    }
+    headers = {**config(body), "x-portkey-metadata": '{"team": "canary"}'}
+    async with opened(answers(200, OK), world=asking()) as door:
+        explained = told(await door.post(CALL, headers, EXPLAIN))
+        await door.post(CALL, headers)
+        decision = door.records.last.decision
+    assert decision == [("config", "condition", 0), ("config.targets[0]", "weight", 0)]
+    assert decision == [(reason["path"], reason["because"], reason["child"]) for reason in explained["reasons"]]
+    assert "canary" not in repr(door.records.last)

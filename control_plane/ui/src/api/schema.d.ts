@@ -3094,6 +3094,18 @@ export interface components {
             updated_at: string | null;
         };
         /**
+         * ReasonView
+         * @description One step of how a config led to its targets.
+         */
+        ReasonView: {
+            /** Because */
+            because: string;
+            /** Child */
+            child: number | null;
+            /** Path */
+            path: string;
+        };
+        /**
          * RecordPage
          * @description One page of records, the newest first.
          */
@@ -3158,6 +3170,8 @@ export interface components {
             cost_reasoning_usd: string | null;
             /** Cost Usd */
             cost_usd: string | null;
+            /** Decision */
+            decision: components["schemas"]["ReasonView"][];
             /** Door */
             door: string;
             /** Duration Us */

@@ -60,6 +60,16 @@ export function Peek({ record, onClose }: { record: RecordRow; onClose: () => vo
       <Section title={`Attempts (${record.attempt_count})`}>
         <Times record={record} />
       </Section>
+      {record.decision.length > 0 && (
+        <Section title="Decision">
+          <Facts
+            facts={record.decision.map((reason) => [
+              reason.path,
+              `${spoken(reason.because)}${reason.child === null ? "" : ` → targets[${reason.child}]`}`,
+            ])}
+          />
+        </Section>
+      )}
       <Section title="Tokens and cost">
         <Facts
           facts={[
