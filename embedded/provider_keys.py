@@ -37,9 +37,7 @@ def find(environment: Mapping[str, str]) -> Found:
         value = environment.get(variable, "").strip()
         if not value:
             continue
-        if not row.get("served", True):
-            notes.append(f"{variable} found: this version does not serve {row['provider']} yet, so it is left alone")
-        elif value.startswith(f"{API_KEY}_"):
+        if value.startswith(f"{API_KEY}_"):
             notes.append(f"{variable} found: a key of Gatehouse, not of the provider, left alone")
         elif not (value.isascii() and value.isprintable() and " " not in value):
             notes.append(f"{variable} found: not the form of a key (it has spaces or odd characters), left alone")

@@ -6,6 +6,7 @@ from gateway.providers.anthropic.provider import Anthropic
 from gateway.providers.azure.provider import Azure
 from gateway.providers.base import Provider
 from gateway.providers.bedrock.provider import Bedrock
+from gateway.providers.cohere.provider import Cohere
 from gateway.providers.gemini.provider import Gemini
 from gateway.providers.openai.provider import OpenAI
 from gateway.providers.vertex.provider import Vertex
@@ -21,6 +22,7 @@ def adapters() -> dict[str, Provider]:
         "gemini": Gemini(),
         "azure": Azure(),
         "vertex": Vertex(),
+        "cohere": Cohere(),
     }
 
 

@@ -119,12 +119,15 @@ def test_embeddings(wire: Wire, name: str) -> None:
 @given(body=chats())
 @settings(deadline=None, max_examples=60)
 def test_there_and_back_nothing_is_lost_that_both_sides_can_say(wire: Wire, body: dict[str, Any]) -> None:
+    if "tool choice by name" in wire.cannot and isinstance(body.get("tool_choice"), dict):
+        body = {**body, "tool_choice": "auto"}
     call = Call(Door.CHAT, orjson.dumps(body), body, stream=False)
     sent = orjson.loads(checks.asked(wire, call).body)
     back = wire.answers.back(sent)
     assert _without_paths(conversation(back)) == _without_paths(conversation(body))
-    for name in ("temperature", "top_p", "tool_choice", "tools"):
+    for name in ("temperature", "top_p", "tools"):
         assert back.get(name) == body.get(name)
+    assert back.get("tool_choice", "auto") == body.get("tool_choice", "auto")
     assert [back.get("stop")] == [body.get("stop")]
     if "max_completion_tokens" in body:
         assert body["max_completion_tokens"] in (back.get("max_tokens"), back.get("max_completion_tokens"))

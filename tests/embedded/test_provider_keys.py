@@ -18,12 +18,6 @@ def test_found_key_becomes_a_virtual_key_and_its_value_is_not_told() -> None:
     assert SECRET not in repr(found)
 
 
-def test_key_of_a_provider_that_is_not_served_is_left_alone() -> None:
-    found = provider_keys.find({"COHERE_API_KEY": SECRET})
-    assert found.keys == []
-    assert found.notes == ["COHERE_API_KEY found: this version does not serve cohere yet, so it is left alone"]
-
-
 def test_nothing_is_said_of_what_is_absent_or_empty() -> None:
     assert provider_keys.find({"OPENAI_API_KEY": " "}).notes == []
 

@@ -1,6 +1,6 @@
 """Every adapter's wire. A new adapter joins here, and is held to the whole corpus."""
 
-from tests.conformance.corpus import anthropic, azure, bedrock, gemini, openai, vertex
+from tests.conformance.corpus import anthropic, azure, bedrock, cohere, gemini, openai, vertex
 from tests.conformance.corpus.wire import Wire
 
-WIRES: tuple[Wire, ...] = (openai.WIRE, anthropic.WIRE, bedrock.WIRE, gemini.WIRE, azure.WIRE, vertex.WIRE)
+WIRES: tuple[Wire, ...] = (openai.WIRE, anthropic.WIRE, bedrock.WIRE, gemini.WIRE, azure.WIRE, vertex.WIRE, cohere.WIRE)

@@ -2857,7 +2857,7 @@ export interface components {
              * @default openai
              * @enum {string}
              */
-            dialect?: "openai" | "anthropic" | "bedrock" | "gemini" | "azure" | "vertex";
+            dialect?: "openai" | "anthropic" | "bedrock" | "gemini" | "azure" | "vertex" | "cohere";
             /**
              * Doors
              * @default [
@@ -2966,7 +2966,7 @@ export interface components {
              * Dialect
              * @default null
              */
-            dialect?: ("openai" | "anthropic" | "bedrock" | "gemini" | "azure" | "vertex") | null;
+            dialect?: ("openai" | "anthropic" | "bedrock" | "gemini" | "azure" | "vertex" | "cohere") | null;
             /**
              * Doors
              * @default null

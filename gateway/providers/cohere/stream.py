@@ -1,0 +1,167 @@
+"""Cohere's stream as the chunks of a chat (pure)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from gateway.providers.base import BrokenAnswer, Call, StreamFailure, Usage
+from gateway.providers.chat_answer import DONE, Chunks, thought_more, tool_begun, tool_more
+from gateway.providers.cohere.answer import FINISH, called, counted
+from gateway.providers.estimate import settled, text_length
+from gateway.providers.openai.errors import status_of
+from gateway.upstream.events import EventSplitter, EventTooLarge, data_of
+
+
+class ChatStream:
+    """A StreamReader."""
+
+    __slots__ = (
+        "_asks_usage",
+        "_bytes",
+        "_call",
+        "_calls",
+        "_chunks",
+        "_events",
+        "_silent",
+        "_usage",
+        "begun",
+        "complete",
+        "failure",
+    )
+
+    def __init__(self, call: Call, *, asks_usage: bool) -> None:
+        self._call = call
+        self._asks_usage = asks_usage
+        """The caller wants the chunk that tells the usage."""
+        self._events = EventSplitter()
+        self._chunks: Chunks | None = None
+        self._calls: dict[Any, int] = {}
+        """Which of the tool calls an index is."""
+        self._silent: set[Any] = set()
+        """Calls of whose arguments nothing has come."""
+        self._usage: Usage | None = None
+        self._bytes = 0
+        self.begun = False
+        self.complete = False
+        self.failure: StreamFailure | None = None
+
+    @property
+    def failed(self) -> bool:
+        return self.failure is not None
+
+    @property
+    def usage(self) -> Usage:
+        return settled(self._usage, self._call, self._bytes)
+
+    def feed(self, data: bytes) -> bytes:
+        try:
+            events = self._events.feed(data)
+        except EventTooLarge:
+            raise BrokenAnswer("one event of its stream is too large") from None
+        return b"".join([self._chunk(event) for event in events])
+
+    def end(self) -> bytes:
+        rest = b"".join([self._chunk(event) for event in self._events.finish()])
+        if self.complete or self.failed:
+            return rest
+        raise BrokenAnswer("its stream ended before it was complete")
+
+    def error_event(self, body: Mapping[str, Any], status: int) -> bytes:  # noqa: ARG002 - told in the body alone
+        return b"data: %b\n\n" % orjson.dumps(body)
+
+    def _chunk(self, event: bytes) -> bytes:
+        data = data_of(event)
+        if data is None or self.complete or self.failed:
+            return b""
+        try:
+            said = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            raise BrokenAnswer("an event of its stream is not JSON") from None
+        if not isinstance(said, dict):
+            raise BrokenAnswer("an event of its stream is not a JSON object")
+        delta = said.get("delta")
+        delta = delta if isinstance(delta, dict) else {}
+        message = delta.get("message")
+        message = message if isinstance(message, dict) else {}
+        match said.get("type"):
+            case "content-delta" | "content-start":
+                return self._content(message.get("content"))
+            case "tool-plan-delta":
+                return self._thought(message.get("tool_plan"))
+            case "tool-call-start":
+                return self._begin_call(said.get("index"), message.get("tool_calls"))
+            case "tool-call-delta":
+                return self._more_of_call(said.get("index"), message.get("tool_calls"))
+            case "tool-call-end" if said.get("index") in self._silent:
+                return self._say(tool_more(self._calls[said["index"]], "{}"))  # Clients parse them all the same.
+            case "message-start":
+                self._chunks = Chunks(self._call, str(said.get("id") or ""), str(self._call.body.get("model")))
+                return self._say({"role": "assistant", "content": ""})
+            case "message-end":
+                return self._last(delta)
+            case None if said.get("message") or said.get("error"):
+                return self._fail(said.get("error") or said)
+        return b""
+
+    def _say(self, delta: dict[str, Any]) -> bytes:
+        if self._chunks is None:
+            raise BrokenAnswer("its stream does not begin with a message")
+        return self._chunks.delta(delta)
+
+    def _content(self, content: Any) -> bytes:
+        if not isinstance(content, dict):
+            raise BrokenAnswer("a delta of its stream holds nothing")
+        if content.get("thinking"):
+            return self._thought(content["thinking"])
+        text = content.get("text")
+        if not text:
+            return b""
+        self.begun = True
+        self._bytes += text_length(text)
+        return self._say({"content": text})
+
+    def _thought(self, text: Any) -> bytes:
+        if not isinstance(text, str):
+            raise BrokenAnswer("a delta of its stream holds no text")
+        self.begun = True
+        self._bytes += text_length(text)
+        return self._say(thought_more(0, text))
+
+    def _begin_call(self, index: Any, call: Any) -> bytes:
+        made = called(call)
+        self.begun = True
+        place = self._calls[index] = len(self._calls)
+        function = made["function"]
+        if not function["arguments"]:
+            self._silent.add(index)
+        self._bytes += text_length(function["name"]) + text_length(function["arguments"])
+        return self._say(tool_begun(place, made["id"], function["name"], function["arguments"]))
+
+    def _more_of_call(self, index: Any, call: Any) -> bytes:
+        function = call.get("function") if isinstance(call, dict) else None
+        piece = function.get("arguments") if isinstance(function, dict) else None
+        if not isinstance(piece, str) or index not in self._calls:
+            raise BrokenAnswer("a delta of its stream belongs to no call")
+        if not piece:
+            return b""
+        self._silent.discard(index)
+        self._bytes += text_length(piece)
+        return self._say(tool_more(self._calls[index], piece))
+
+    def _last(self, delta: Mapping[str, Any]) -> bytes:
+        word = str(delta.get("finish_reason"))
+        if word == "ERROR":
+            return self._fail(delta.get("error") or "its stream ended with an error")
+        self.begun = self.complete = True
+        self._usage = counted(delta.get("usage"))
+        if self._chunks is None:
+            raise BrokenAnswer("its stream does not begin with a message")
+        last = self._chunks.finish(FINISH.get(word, "stop"))
+        return last + (self._chunks.usage(self.usage) if self._asks_usage else b"") + DONE
+
+    def _fail(self, error: Any) -> bytes:
+        detail = error if isinstance(error, dict) else {"message": str(error)}
+        body = orjson.dumps({"error": detail})
+        self.failure = StreamFailure(status_of(detail), body)
+        return b"data: %b\n\n" % body
