@@ -150,7 +150,8 @@ function Only({ field, value, children }: { field: string; value: string; childr
       title="Show only these"
       onClick={() => change({ filter: withWord(search.filter ?? "", field, value), open: undefined }, true)}
       styles={{
-        root: { paddingInline: 4, marginInline: -4, height: "auto" },
+        root: { paddingInline: 4, marginInline: -4, height: "auto", overflow: "visible" },
+        inner: { overflow: "visible" },
         label: { whiteSpace: "normal", overflow: "visible", textAlign: "left", fontWeight: 400 },
       }}
     >
