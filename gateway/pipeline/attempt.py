@@ -16,6 +16,7 @@ from gateway.pipeline.grants import Grants
 from gateway.pipeline.pause import PAUSES_S_MAX, pause_s
 from gateway.pipeline.resolve import effective_model
 from gateway.pipeline.shape import shaped
+from gateway.pipeline.speed import FAILED_S, Speeds
 from gateway.providers.base import (
     USER_AGENT,
     BrokenAnswer,
@@ -129,6 +130,7 @@ class Attempts:
         "_clock",
         "_grants",
         "_sleep",
+        "_speeds",
         "_waits",
     )
 
@@ -153,6 +155,7 @@ class Attempts:
         self._chance = chance
         self._sleep = sleep
         self._budget = RetryBudget()
+        self._speeds = Speeds()
 
     def is_out(self, target: Target, now_s: float) -> bool:
         """Whether its breaker leaves a target out now."""
@@ -161,6 +164,10 @@ class Attempts:
     def breaker(self, target: Target) -> State | None:
         """As it stands, if the target has one that was needed."""
         return self._breakers.state(target)
+
+    def seconds(self, target: Target, call: Call) -> float | None:
+        """How soon it answers such a call; None: nobody has tried."""
+        return self._speeds.seconds((target.speed_key, effective_model(target, call), call.stream))
 
     def preview(self, target: Target, call: Call, exchange: Exchange, now_s: float) -> Preview:
         """What `run` would send there first. Nobody is asked, and nothing taken. Raises GatewayError."""
@@ -294,8 +301,18 @@ class Attempts:
             raise
         finally:
             attempt.ended_s = self._clock.monotonic_s()
+            if target.speed_key and attempt.sent:
+                self._measured(target, attempt, call)
             if exchange.upload is not None and attempt.status is None and not exchange.upload.is_sent:
                 attempt.sent = False  # Nobody works on half a request.
+
+    def _measured(self, target: Target, attempt: Attempt, call: Call) -> None:
+        if attempt.status is None and attempt.error is None:
+            return  # The caller left.
+        assert attempt.ended_s is not None
+        answered = attempt.error is None and attempt.status is not None and 200 <= attempt.status < 300
+        took_s = attempt.ended_s - attempt.began_s if answered else FAILED_S
+        self._speeds.took((target.speed_key, attempt.model, call.stream), took_s)
 
     def _deadlines(self, target: Target, call: Call, exchange: Exchange, now_s: float) -> Deadlines:
         """What the attempt may take: as the config or the caller says, within what the call may take as a whole."""

@@ -17,14 +17,27 @@ from typing import Any
 from gateway.errors import Code, GatewayError
 from gateway.pipeline.metadata import Metadata
 from gateway.providers.base import Call
-from gateway.view.route import Conditional, DeadEnd, Fallback, LoadBalance, Passthrough, Route, Session, Target
+from gateway.view.route import (
+    Conditional,
+    DeadEnd,
+    Fallback,
+    LoadBalance,
+    Optimize,
+    Passthrough,
+    Route,
+    Session,
+    Target,
+)
 from shared.field_path import MISSING, find
 from shared.models.record import METADATA_CHARS_MAX
+from shared.models.strategy import Objective
 from shared.paths import DIALECT_DOORS
 from shared.query import Key, holds
 
 _PATHNAMES: Mapping[str, str] = {door: path for path, door in DIALECT_DOORS.items()}
 _HASH_BYTES = 16
+EXPLORED_SHARE = 0.05
+"""Of calls that would go to the fastest target, so many go to any: so one that has become faster is seen again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +46,8 @@ class Reason:
 
     path: str
     because: str
-    """`condition`, `default`, `no_condition`, `weight`, `session`, `breaker_open`, `all_breakers_open`."""
+    """`condition`, `default`, `no_condition`, `weight`, `session`, `cheapest`, `fastest`, `explored`, `breaker_open`,
+    `all_breakers_open`."""
     child: int | None = None
     """Which child was taken, or left out."""
     detail: Mapping[str, Any] = field(default_factory=dict)
@@ -113,6 +127,10 @@ class Draw:
     is_open: Callable[[Target], bool]
     """Whether its breaker leaves a target out now."""
     wall_ms: int
+    picousd: Callable[[Target], int | None]
+    """What the call is expected to cost there; None: unknown."""
+    seconds: Callable[[Target], float | None]
+    """How soon it answers; None: nobody has tried."""
     why: Why | None = None
 
     def plan(self, route: Route) -> Route:
@@ -121,6 +139,8 @@ class Draw:
             return route
         if isinstance(route, LoadBalance):
             return self.plan(route.routes[self._drawn(route)])
+        if isinstance(route, Optimize):
+            return self.plan(route.routes[self._best(route)])
         assert isinstance(route, Fallback), "decided before anything is drawn"
         routes = [self.plan(route.routes[index]) for index in self._healthy(route.path, route.routes)]
         return routes[0] if len(routes) == 1 else replace(route, routes=tuple(routes))
@@ -142,7 +162,21 @@ class Draw:
             return bool(route.breaker_key) and self.is_open(route)
         if isinstance(route, LoadBalance):
             return all(self._is_out(route.routes[index]) for index in _weighted(route))
-        return isinstance(route, Fallback) and all(map(self._is_out, route.routes))
+        return isinstance(route, Fallback | Optimize) and all(map(self._is_out, route.routes))
+
+    def _best(self, route: Optimize) -> int:
+        among = self._healthy(route.path, route.routes)
+        measure: Callable[[Target], float | None] = self.picousd
+        because, name = "cheapest", "picousd"
+        if route.objective is Objective.LATENCY:
+            measure, because, name = self.seconds, "fastest", "seconds"
+        known = {index: measure(leaf) for index in among if isinstance(leaf := route.routes[index], Target)}
+        child = min(among, key=lambda index: _rank(known.get(index), route.objective))
+        if route.objective is Objective.LATENCY and len(among) > 1 and self.chance() < EXPLORED_SHARE:
+            child, because = among[int(self.chance() * len(among))], "explored"
+        if self.why is not None:
+            self.why.append(Reason(route.path, because, child, {name: {str(i): known.get(i) for i in among}}))
+        return child
 
     def _drawn(self, route: LoadBalance) -> int:
         among = self._healthy(route.path, route.routes, _weighted(route))
@@ -158,6 +192,13 @@ class Draw:
             weights = {str(index): route.weights[index] for index in among}
             self.why.append(Reason(route.path, "weight", child, {"weights": weights, "drawn": drawn}))
         return child
+
+
+def _rank(measured: float | None, objective: Objective) -> tuple[bool, float]:
+    """Of two that are equal the first is taken. An unknown price comes last; an unknown speed first, to be known."""
+    if measured is None:
+        return objective is Objective.COST, 0.0 if objective is Objective.COST else -1.0
+    return False, measured
 
 
 def _weighted(route: LoadBalance) -> Sequence[int]:

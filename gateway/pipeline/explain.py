@@ -18,11 +18,11 @@ from gateway.pipeline.authenticate import authenticate, is_ours, require_scope
 from gateway.pipeline.breaker import Closed, Open, State
 from gateway.pipeline.choose import Draw, Facts, Why, decide
 from gateway.pipeline.exchange import Exchange
+from gateway.pipeline.forecast import expected_picousd, forecast
 from gateway.pipeline.passed import read_passed
 from gateway.pipeline.read import read_call
 from gateway.pipeline.resolve import Resolved, effective_model, resolve
-from gateway.providers.base import Call, Usage
-from gateway.providers.estimate import input_tokens
+from gateway.providers.base import Call
 from gateway.upstream.messages import UpstreamRequest
 from gateway.view.route import Conditional, DeadEnd, Fallback, Route, Target
 from gateway.view.view import Caller, ConfigView
@@ -89,9 +89,11 @@ class Explainer:
         try:
             route = decide(resolved.route, facts, why)
             allow(route, resolved, call, caller)
-            now_s = self._clock.monotonic_s()
+            now_s, wall_ms = self._clock.monotonic_s(), self._clock.wall_ms()
             is_out = partial(self._attempts.is_out, now_s=now_s)
-            plan = Draw(facts, self._chance.random, is_out, self._clock.wall_ms(), why).plan(route)
+            picousd = partial(expected_picousd, view.prices, call=call, at_ms=wall_ms)
+            seconds = partial(self._attempts.seconds, call=call)
+            plan = Draw(facts, self._chance.random, is_out, wall_ms, picousd, seconds, why).plan(route)
         finally:
             for reason in why:
                 told_of = {"path": reason.path, "because": reason.because, "child": reason.child}
@@ -247,23 +249,16 @@ def _masked(value: str) -> str:
 
 def _price(view: ConfigView, target: Target, model: str, call: Call, now_ms: int) -> Told:
     """What the call would cost: for what is read, and for as much as may be written. None is unknown."""
-    provider = target.place.provider
-    read = input_tokens(call)
-    limits = (call.body.get(name) for name in ("max_completion_tokens", "max_output_tokens", "max_tokens"))
-    written = next((limit for limit in limits if isinstance(limit, int) and not isinstance(limit, bool)), None)
-    held = view.prices.held(provider, model, now_ms)
-    asked = view.prices.cost(provider, model, Usage(input_tokens=read, output_tokens=0), now_ms)
-    most = None
-    if written is not None and written >= 0:
-        most = view.prices.cost(provider, model, Usage(input_tokens=read, output_tokens=written), now_ms)
+    held = view.prices.held(target.place.provider, model, now_ms)
+    told = forecast(view.prices, target, call, now_ms)
     return {
         "price": None if held is None else held.price,
         "adjustment": None if held is None else held.adjustment,
-        "input_tokens": read,
-        "output_tokens_max": written,
+        "input_tokens": told.input_tokens,
+        "output_tokens_max": told.output_tokens_max,
         "estimated": True,
-        "input_usd": None if asked is None else _usd(asked.total),
-        "usd_max": None if most is None else _usd(most.total),
+        "input_usd": None if told.input_picousd is None else _usd(told.input_picousd),
+        "usd_max": None if told.most_picousd is None else _usd(told.most_picousd),
     }
 
 

@@ -9,6 +9,7 @@ from gateway.pipeline.attempt import Attempts
 from gateway.pipeline.authenticate import authenticate, require_scope
 from gateway.pipeline.choose import Draw, Facts, decide
 from gateway.pipeline.exchange import Answer, Exchange, Records
+from gateway.pipeline.forecast import expected_picousd
 from gateway.pipeline.passed import read_passed
 from gateway.pipeline.read import read_call
 from gateway.pipeline.relay import Relay
@@ -56,7 +57,7 @@ class Pipeline:
                 call.id, call.created_s = exchange.id, self._clock.wall_ms() // 1_000
                 resolved = resolve(exchange.headers, call, caller)
                 exchange.way, exchange.config = resolved.way, resolved.config
-                plan = self._plan(resolved, exchange, call, caller)
+                plan = self._plan(resolved, exchange, call, caller, view)
                 reply = await self._attempts.run(plan, call, exchange)
             except GatewayError as error:
                 await self._relay.refuse(error, exchange, answer)
@@ -73,7 +74,7 @@ class Pipeline:
         finally:
             self._records.end(exchange)
 
-    def _plan(self, resolved: Resolved, exchange: Exchange, call: Call, caller: Caller) -> Route:
+    def _plan(self, resolved: Resolved, exchange: Exchange, call: Call, caller: Caller, view: ConfigView) -> Route:
         """What is tried, and in which order. Raises GatewayError for what may not be tried."""
         route = resolved.route
         if isinstance(route, Target):
@@ -83,9 +84,11 @@ class Pipeline:
         why = exchange.why = []
         route = decide(route, facts, why)
         allow(route, resolved, call, caller)
-        now_s = self._clock.monotonic_s()
-        is_out = partial(self._attempts.is_out, now_s=now_s)
-        return Draw(facts, self._chance.random, is_out, self._clock.wall_ms(), why).plan(route)
+        is_out = partial(self._attempts.is_out, now_s=self._clock.monotonic_s())
+        wall_ms = self._clock.wall_ms()
+        picousd = partial(expected_picousd, view.prices, call=call, at_ms=wall_ms)
+        seconds = partial(self._attempts.seconds, call=call)
+        return Draw(facts, self._chance.random, is_out, wall_ms, picousd, seconds, why).plan(route)
 
     def view(self) -> ConfigView:
         """Raises GatewayError 503 while no verified configuration is there."""

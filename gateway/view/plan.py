@@ -16,6 +16,7 @@ from gateway.view.route import (
     Fallback,
     Handling,
     LoadBalance,
+    Optimize,
     Passthrough,
     Retry,
     Route,
@@ -85,6 +86,9 @@ def _compile(body: ConfigBody, names: Names, name: str, path: Path, above: _Inhe
     if mode is Mode.LOADBALANCE:
         weights = tuple(1.0 if target.weight is None else target.weight for target in body.targets)
         return LoadBalance(name, routes, weights, _session(body.strategy))
+    if mode is Mode.OPTIMIZE:
+        assert body.strategy.objective is not None, "checked with the config"
+        return Optimize(name, tuple(map(_measured, routes)), body.strategy.objective)
     return _conditional(body.strategy, body.targets, name, routes)
 
 
@@ -96,6 +100,15 @@ def _leaf(body: ConfigBody, names: Names, name: str, path: Path, inherited: _Inh
     target = _target(body, names, path, inherited.overrides.get("model"))
     target = handled_so(replace(target, path=name, overrides=overrides), handling, names.owner)
     return target if inherited.host is None else at_host(target, inherited.host, inline=names.inline)
+
+
+def _measured(route: Route) -> Route:
+    """How soon a place answers is known whatever config leads there."""
+    return replace(route, speed_key=_reached(route)) if isinstance(route, Target) else route
+
+
+def _reached(target: Target) -> str:
+    return target.virtual_key_id or f"{target.place.provider} {target.place.origin.authority}"
 
 
 def _conditional(
@@ -139,8 +152,7 @@ def handled_so(target: Target, handling: Handling, owner: str) -> Target:
     """The target with this handling, and its breaker's name where it has one."""
     if handling.breaker is None:
         return replace(target, handling=handling, breaker_key="")
-    reached = target.virtual_key_id or f"{target.place.provider} {target.place.origin.authority}"
-    return replace(target, handling=handling, breaker_key=f"{owner} {target.path} {reached}")
+    return replace(target, handling=handling, breaker_key=f"{owner} {target.path} {_reached(target)}")
 
 
 def _breaker(rules: strategy.CircuitBreaker) -> BreakerRules:

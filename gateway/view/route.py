@@ -9,6 +9,7 @@ from gateway.errors import GatewayError
 from gateway.providers.base import Place, Provider, ProviderKey
 from gateway.upstream.tls import Trust
 from shared.field_path import FieldPath
+from shared.models.strategy import Objective
 from shared.query import Key, Query
 
 
@@ -95,6 +96,8 @@ class Target:
     handling: Handling = AS_IT_COMES
     breaker_key: str = ""
     """By which a worker knows its breaker, from one view to the next; none without breaker rules."""
+    speed_key: str = ""
+    """By which a worker knows how soon it answers, where that is asked for."""
     inline_host: bool = False
     """The caller, not the administrator, named the host."""
     own_key: bool = False
@@ -157,6 +160,15 @@ class LoadBalance:
 
 
 @dataclass(frozen=True, slots=True)
+class Optimize:
+    """The child that costs least, or answers soonest."""
+
+    path: str
+    routes: tuple["Route", ...]
+    objective: Objective
+
+
+@dataclass(frozen=True, slots=True)
 class Conditional:
     """The child whose query holds first."""
 
@@ -167,7 +179,7 @@ class Conditional:
     default: int | None
 
 
-Route = Target | Passthrough | DeadEnd | Fallback | LoadBalance | Conditional
+Route = Target | Passthrough | DeadEnd | Fallback | LoadBalance | Optimize | Conditional
 
 
 def targets_of(route: Route) -> Iterator[Target]:

@@ -35,7 +35,6 @@ NOT_BUILT_YET = frozenset(
 )
 """Keys of the original that this version refuses by name."""
 
-MODES_NOT_BUILT_YET = ("optimize",)
 
 Path = tuple[str | int, ...]
 Fault = tuple[Path, str]
@@ -258,8 +257,11 @@ def _faults_of(node: Any, path: Path) -> Iterator[Fault]:
 
 def _faults_of_strategy(strategy: dict[str, Any], targets: list[Any] | tuple[Any, ...], path: Path) -> Iterator[Fault]:
     mode = strategy.get("mode")
-    if mode in MODES_NOT_BUILT_YET:
-        yield (*path, "strategy", "mode"), f"strategy mode `{mode}` is not supported by this version of Gatehouse"
+    if mode == Mode.OPTIMIZE:
+        for index, target in enumerate(targets):
+            if isinstance(target, dict) and ("targets" in target or target.get("passthrough") is True):
+                message = "`optimize` compares targets that are named here: neither more `targets` nor `passthrough`"
+                yield (*path, "targets", index), message
     elif mode == Mode.LOADBALANCE:
         if targets and all(isinstance(target, dict) and _is_never(target.get("weight", 1)) for target in targets):
             yield (*path, "targets"), "the weights sum to 0, so no call could go anywhere"

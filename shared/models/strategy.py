@@ -36,6 +36,12 @@ class Mode(StrEnum):
     FALLBACK = "fallback"
     LOADBALANCE = "loadbalance"
     CONDITIONAL = "conditional"
+    OPTIMIZE = "optimize"
+
+
+class Objective(StrEnum):
+    COST = "cost"
+    LATENCY = "latency"
 
 
 class Condition(Strict):
@@ -119,6 +125,8 @@ class Strategy(Strict):
     """`loadbalance`: keeps a session at one target."""
     sticky_session: Sticky | None = None
     """The same, as the original's documents spell it."""
+    objective: Objective | None = None
+    """`optimize`: what the chosen target has the least of."""
     cb_config: CircuitBreaker | None = None
     """Circuit breaker of the targets; not for those that a condition names."""
 
@@ -129,6 +137,8 @@ class Strategy(Strict):
                 raise ValueError(f"`{key}` belongs to the mode `{mode.value}`")
         if self.mode is Mode.CONDITIONAL and self.conditions is None:
             raise ValueError("the mode `conditional` needs `conditions`")
+        if self.mode is Mode.OPTIMIZE and self.objective is None:
+            raise ValueError("the mode `optimize` needs an `objective`: `cost` or `latency`")
         if self.sticky is not None and self.sticky_session is not None:
             raise ValueError("name `sticky` or `sticky_session`, not both: they are the same")
         if self.session is not None and not self.session.hash_fields:
@@ -149,4 +159,5 @@ _KEYS_OF_MODES = (
     ("default", Mode.CONDITIONAL),
     ("sticky", Mode.LOADBALANCE),
     ("sticky_session", Mode.LOADBALANCE),
+    ("objective", Mode.OPTIMIZE),
 )

@@ -111,8 +111,8 @@ MISTAKES = {
     "config with a mode of no such name": Mistake(
         400, "config_invalid", "mode", **config({"strategy": {"mode": "best"}, "targets": [{}]})
     ),
-    "config with a mode to come": Mistake(
-        400, "config_invalid", "optimize", **config({"strategy": {"mode": "optimize"}, "targets": [{}]})
+    "config that optimizes without an objective": Mistake(
+        400, "config_invalid", "objective", **config({"strategy": {"mode": "optimize"}, "targets": [{}]})
     ),
     "config with a key to come": Mistake(400, "config_invalid", "cache", **config({"cache": {"mode": "simple"}})),
     "config with an operator there is not": Mistake(

@@ -3,7 +3,7 @@
 import math
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import Code, GatewayError
-from gateway.pipeline.choose import Draw, Facts, Reason, Why, decide
+from gateway.pipeline.choose import EXPLORED_SHARE, Draw, Facts, Reason, Why, decide
 from gateway.pipeline.metadata import read_metadata
 from gateway.providers.base import Call, Door
 from gateway.view.route import DeadEnd, Fallback, Route, Target, targets_of
@@ -43,12 +43,15 @@ def chosen(
     chance: Callable[[], float] = lambda: 0.5,
     out: frozenset[str] = frozenset(),
     wall_ms: int = 0,
+    picousd: Mapping[str, int] = {},
+    seconds: Mapping[str, float] = {},
     why: Why | None = None,
 ) -> Route:
     """`out` are the paths of targets whose breakers are open."""
     asked = asked or facts()
     decided = decide(compiled(orjson.dumps(body)), asked, why)
-    return Draw(asked, chance, lambda target: target.path in out, wall_ms, why).plan(decided)
+    cost, speed = (lambda target: picousd.get(target.path)), (lambda target: seconds.get(target.path))
+    return Draw(asked, chance, lambda target: target.path in out, wall_ms, cost, speed, why).plan(decided)
 
 
 def paths(plan: Route) -> list[str]:
@@ -364,3 +367,62 @@ def test_a_decision_is_the_same_whether_or_not_somebody_asks_why() -> None:
     for number in (0.0, 0.2, 0.6, 0.99):
         assert paths(chosen(body, chance=lambda n=number: n)) == paths(chosen(body, chance=lambda n=number: n, why=[]))
     assert isinstance(chosen(MAIN), Target)
+
+
+# The cheapest, and the fastest
+
+THREE = [f"config.targets[{index}]" for index in range(3)]
+
+
+def optimizing(objective: str) -> dict[str, Any]:
+    return strategy("optimize", MAIN, SECOND, MAIN, objective=objective, cb_config=RULES)
+
+
+@given(
+    st.dictionaries(st.sampled_from(THREE), st.integers(0, 5)),
+    st.frozensets(st.sampled_from(THREE), max_size=2),
+)
+def test_the_cheapest_that_no_breaker_leaves_out_is_taken_and_an_unknown_price_is_the_last(
+    picousd: dict[str, int], out: frozenset[str]
+) -> None:
+    plan = chosen(optimizing("cost"), picousd=picousd, out=out)
+    assert isinstance(plan, Target)
+    healthy = [path for path in THREE if path not in out]
+    known = [path for path in healthy if path in picousd]
+    best = min(known, key=lambda path: picousd[path]) if known else healthy[0]
+    assert plan.path == best
+
+
+@given(
+    st.dictionaries(st.sampled_from(THREE), st.floats(0.001, 100)),
+    st.frozensets(st.sampled_from(THREE), max_size=2),
+)
+def test_the_fastest_is_taken_and_one_that_nobody_has_tried_before_it(
+    seconds: dict[str, float], out: frozenset[str]
+) -> None:
+    plan = chosen(optimizing("latency"), seconds=seconds, out=out)
+    assert isinstance(plan, Target)
+    healthy = [path for path in THREE if path not in out]
+    untried = [path for path in healthy if path not in seconds]
+    assert plan.path == (untried[0] if untried else min(healthy, key=lambda path: seconds[path]))
+
+
+def test_a_few_calls_go_to_the_slower_ones_so_that_they_are_seen_again() -> None:
+    seconds = dict(zip(THREE, (0.1, 0.2, 0.3), strict=True))
+    chance = random.Random(7)
+    body = optimizing("latency")
+    taken = Counter(chosen(body, seconds=seconds, chance=chance.random).path for _ in range(DRAWS))
+    assert taken.keys() == set(THREE)
+    assert 1 - 2 * EXPLORED_SHARE < taken[THREE[0]] / DRAWS < 1
+
+
+def test_every_choice_of_the_kind_carries_what_it_was_made_by() -> None:
+    why: Why = []
+    chosen(optimizing("cost"), picousd={THREE[1]: 7}, why=why)
+    chosen(optimizing("latency"), seconds=dict.fromkeys(THREE, 1.0), why=why)
+    chosen(optimizing("latency"), seconds=dict.fromkeys(THREE, 1.0), chance=lambda: 0.0, why=why)
+    assert why == [
+        Reason("config", "cheapest", 1, {"picousd": {"0": None, "1": 7, "2": None}}),
+        Reason("config", "fastest", 0, {"seconds": {"0": 1.0, "1": 1.0, "2": 1.0}}),
+        Reason("config", "explored", 0, {"seconds": {"0": 1.0, "1": 1.0, "2": 1.0}}),
+    ]
