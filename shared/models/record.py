@@ -105,8 +105,8 @@ class Record(NamedTuple):
         Field(
             max_length=DECISION_MAX,
             description="What led on in its config, step by step: place in the config, why (`condition`, `default`,"
-            " `no_condition`, `weight`, `session`, `cheapest`, `fastest`, `explored`, `breaker_open`, `all_breakers_open`),"
-            " which child; none: not known",
+            " `no_condition`, `weight`, `session`, `cheapest`, `fastest`, `explored`, `breaker_open`,"
+            " `all_breakers_open`), which child; none: not known",
         ),
     ]
     cache: Annotated[Word, Field(description="`disabled`, `miss`, `hit`, `refresh`, `semantic_hit`, `semantic_miss`")]

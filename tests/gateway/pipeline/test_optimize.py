@@ -1,4 +1,4 @@
-"""The strategy `optimize` through the whole corridor: the cheapest by the prices that hold, the fastest by what was seen."""
+"""The strategy `optimize`, through the whole corridor: the cheapest by price, the fastest by what was seen."""
 
 import json
 from typing import Any
