@@ -22,9 +22,13 @@ import uvloop
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.registry import Collector
 
+from gateway.cache.answers import Answers
+from gateway.cache.keys import CacheKeys
+from gateway.cache.redis_line import RedisLine
 from gateway.ids import RequestIds
 from gateway.pipeline.attempt import Attempts, Waits
 from gateway.pipeline.breaker import Breakers
+from gateway.pipeline.cached import Cached
 from gateway.pipeline.explain import Explainer
 from gateway.pipeline.pipeline import Pipeline
 from gateway.pipeline.record import Row
@@ -49,6 +53,7 @@ from gateway.sync.leader import Alone, Leader, RedisLeader
 from gateway.sync.link import Link
 from gateway.sync.node_keys import NodeKeys, NodeKeysError, load_or_make
 from gateway.sync.pace import Backoff
+from gateway.sync.redis_client import prefix
 from gateway.sync.redis_store import RedisStore
 from gateway.sync.reports import Report
 from gateway.sync.state import VerifiedState
@@ -68,6 +73,7 @@ from gateway.telemetry.slots import SlotTable
 from gateway.telemetry.spool import RETRY_S, Spool
 from gateway.telemetry.user_key import UserKeys
 from gateway.telemetry.user_key_board import Board, RedisBoard
+from gateway.telemetry.user_key_file import UserKeyFile
 from gateway.telemetry.way_out import WayOut
 from gateway.upstream.client import Client, Limits
 from gateway.upstream.messages import Deadlines
@@ -152,20 +158,27 @@ async def _worker(settings: Settings, node_keys: NodeKeys, sock: socket.socket, 
         clock=clock,
         egress=settings.egress,
     )
-    recorder = _recorder(settings, name, clock)
+    user_key = UserKeyFile(settings.state_dir, clock)
+    recorder = _recorder(settings, name, clock, user_key)
     chance = random.Random()
+    followed = _Followed()
+    cache_line = None if settings.redis_url is None else RedisLine(settings.redis_url.get_secret_value())
+    cache_keys = CacheKeys(user_key, lambda: None if followed.gateway is None else prefix(followed.gateway))
+    answers = Answers(cache_line, cache_keys, "cache", settings.cache_answer_bytes_max)
     attempts = Attempts(
         client,
         _waits(settings),
         settings.answer_bytes_max,
         clock,
         breakers=Breakers(),
+        cached=Cached(answers, clock),
         chance=chance,
         sleep=asyncio.sleep,
     )
     pipeline = Pipeline(views, attempts, clock, recorder, chance)
-    flushing = asyncio.create_task(_flush(recorder))
-    followed = _Followed()
+    beside = [asyncio.create_task(_flush(recorder))]
+    if cache_line is not None:
+        beside.append(asyncio.create_task(cache_line.run()))
     following = asyncio.create_task(_follow(settings, node_keys, clock, _applier(settings, name, views), followed))
     new_id = RequestIds(clock, chance.getrandbits)
     control_plane = _control_plane_client(settings, clock) if settings.admin_forward else None
@@ -183,7 +196,8 @@ async def _worker(settings: Settings, node_keys: NodeKeys, sock: socket.socket, 
         await _first(following, followed.first)
     certificate = _certificate(settings)
     listener = await loop.create_server(server, sock=sock, ssl=certificate.context if certificate is not None else None)
-    beside = [flushing] if certificate is None else [flushing, asyncio.create_task(certificate.follow())]
+    if certificate is not None:
+        beside.append(asyncio.create_task(certificate.follow()))
     await _first(following, stop)
 
     listener.close()
@@ -202,6 +216,8 @@ class _Followed:
     """What a worker's probes say of its follower, which is there as soon as it is known whose node this is."""
 
     follower: Follower | None = None
+    gateway: str | None = None
+    """Whose node it is."""
     control_plane: str | None = None
     """Where it is; None for a node that lives on a file."""
     first: asyncio.Event = field(default_factory=asyncio.Event)
@@ -216,6 +232,7 @@ async def _follow(settings: Settings, node_keys: NodeKeys, clock: Clock, apply: 
     # The agent is another process, and what it learns is in a file: there is no event to wait for.
     while (identity := _identity(settings)) is None:  # noqa: ASYNC110
         await asyncio.sleep(ENROLLED_POLL_S)
+    followed.gateway = identity.gateway
     followed.control_plane = next(iter(_endpoints(settings, identity)), None)
     async with AsyncExitStack() as stack:
         followed.follower = Follower(
@@ -475,13 +492,13 @@ def _certificate(settings: Settings) -> Certificate | None:
     return Certificate(settings.tls_cert_file, settings.tls_key_file)
 
 
-def _recorder(settings: Settings, worker: str, clock: Clock) -> Recorder:
+def _recorder(settings: Settings, worker: str, clock: Clock, user_key: UserKeyFile) -> Recorder:
     count = settings.running_requests_max + SLOTS_SPARE
     return Recorder(
         SlotTable(slots.path_of(settings.state_dir, worker), count),
         Spool(settings.state_dir / segments.FOLDER, worker, FIELDS, clock),
         clock,
-        Pseudonyms(settings.state_dir, clock).pseudonym,
+        Pseudonyms(user_key).pseudonym,
         _teller(settings.log_level),
     )
 

@@ -7,13 +7,16 @@ Where nothing is left to try, nothing is held back.
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from gateway.errors import Code, GatewayError
 from gateway.pipeline.breaker import Breakers, State
 from gateway.pipeline.budget import RetryBudget
+from gateway.pipeline.cached import Cached
 from gateway.pipeline.exchange import Attempt, Exchange, Headers
 from gateway.pipeline.grants import Grants
 from gateway.pipeline.pause import PAUSES_S_MAX, pause_s
+from gateway.pipeline.replies import WITHOUT_BODY, OwnAnswer, Pipe, Reply, Stream, Whole
 from gateway.pipeline.resolve import effective_model
 from gateway.pipeline.shape import shaped
 from gateway.pipeline.speed import FAILED_S, Speeds
@@ -23,10 +26,8 @@ from gateway.providers.base import (
     Call,
     Provider,
     ProviderKey,
-    StreamReader,
     Translated,
     Untranslatable,
-    Usage,
     masked,
 )
 from gateway.providers.form import FormGuard
@@ -55,51 +56,7 @@ JSON: Mapping[str, str] = {"content-type": "application/json"}
 JSON_BYTES_MAX = 1024 * 1024
 """Of an answer that cannot say what was used, so much is read before it is passed on."""
 
-WITHOUT_BODY = frozenset({204, 205, 304})
-"""Statuses that HTTP gives no body: one of them with an error in it would be read as the start of the next answer."""
-
 Sleep = Callable[[float], Awaitable[None]]
-
-
-@dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
-class Whole:
-    """An answer that came in one piece: a 2xx, or a provider's error in our shape."""
-
-    target: Target
-    response: UpstreamResponse
-    status: int
-    """The response's own, or that of an error which came as the first event of a stream."""
-    body: bytes
-    usage: Usage | None
-    content_type: str = "application/json"
-
-
-@dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
-class Stream:
-    """An answer whose events are still coming. Whoever holds it reads it to its end or aborts it."""
-
-    target: Target
-    response: UpstreamResponse
-    status: int
-    reader: StreamReader
-    first: bytes
-    """The events that came with its first content."""
-    ended: bool = False
-    """They are all."""
-
-
-@dataclass(slots=True)
-class Pipe:
-    """An answer that passes on byte by byte, whatever it is. Whoever holds it reads it to its end or aborts it."""
-
-    target: Target
-    response: UpstreamResponse
-    status: int
-    first: bytes
-    """What of it has been read."""
-
-
-Reply = Whole | Stream | Pipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +82,7 @@ class Attempts:
         "_answer_bytes_max",
         "_breakers",
         "_budget",
+        "_cached",
         "_chance",
         "_client",
         "_clock",
@@ -142,6 +100,7 @@ class Attempts:
         clock: Clock,
         *,
         breakers: Breakers,
+        cached: Cached,
         chance: random.Random,
         sleep: Sleep,
     ) -> None:
@@ -152,6 +111,7 @@ class Attempts:
         self._answer_bytes_max = answer_bytes_max
         self._clock = clock
         self._breakers = breakers
+        self._cached = cached
         self._chance = chance
         self._sleep = sleep
         self._budget = RetryBudget()
@@ -181,12 +141,17 @@ class Attempts:
         request = None if isinstance(made, Whole) else made
         return Preview(request, deadlines, exchange.notes or [])
 
-    async def run(self, plan: Route, call: Call, exchange: Exchange, *, final: bool = True) -> Reply:
+    async def run(
+        self, plan: Route, call: Call, exchange: Exchange, *, final: bool = True, asked: bool = False
+    ) -> Reply:
         """The first reply that is good enough, else the last one. Raises the last GatewayError if none answered.
 
-        `final`: nothing else is tried after this.
+        `final`: nothing else is tried after this. `asked`: the cache was, if there is one.
         """
         if isinstance(plan, Target):
+            if plan.handling.cache is not None and not asked:
+                run = partial(self.run, plan, exchange=exchange, final=final, asked=True)
+                return await self._cached.through(plan, plan.handling.cache, call, exchange, run)
             now_s = self._clock.monotonic_s()
             self._budget.called(now_s)
             exchange.retry_told = 0
@@ -210,6 +175,7 @@ class Attempts:
                     return reply
                 reply.response.abort()
             exchange.fallbacks += 1
+            exchange.cache = "disabled"  # The next target has a word of its own.
         return await self.run(plan.routes[-1], call, exchange, final=final)
 
     async def _retried(
@@ -504,21 +470,6 @@ def _key(target: Target) -> ProviderKey | None:
 def _notes(translated: Translated) -> Headers:
     notes = [("x-gatehouse-left-out", ", ".join(sorted(translated.left_out)))] if translated.left_out else []
     return notes if translated.answer is None else [*notes, ("x-gatehouse-estimated", "true")]
-
-
-class OwnAnswer:
-    """Stands where a provider's answer would, had one been asked."""
-
-    status = 200
-    headers: Mapping[str, str] = {}
-
-    async def read(self, bytes_max: int) -> bytes:  # noqa: ARG002
-        return b""
-
-    async def chunk(self) -> bytes:
-        return b""
-
-    def abort(self) -> None: ...
 
 
 def _not_whole(error: Exception) -> GatewayError:

@@ -81,6 +81,10 @@ class Exchange:
     why: Why | None = None
     """What led on in its config; None: nothing had to be decided."""
     attempts: list[Attempt] = field(default_factory=list)
+    cache: str = "disabled"
+    """What the cache said, for the last target tried; the word in records."""
+    cached: Attempt | None = None
+    """The one that nobody had to make, since its answer was kept."""
     fallbacks: int = 0
     """Targets given up before the last one tried."""
     retries: int = 0

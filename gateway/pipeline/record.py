@@ -62,8 +62,14 @@ def row_of(exchange: Exchange, now_s: float, pseudonym: Pseudonym) -> Row:
         )
     if exchange.paused_s:
         provider_us += _us(exchange.paused_s)
-    usage_from, usage = _settled(exchange, last) if costs else ("none", _NOTHING)
-    unsettled += usage_from == "unknown"  # Of the last one it is known better than of those given up.
+    cached = exchange.cached
+    if cached is not None:
+        target, model = cached.target, _model(cached.model)
+        usage_from, usage = "none", _NOTHING
+        unsettled += is_open
+    else:
+        usage_from, usage = _settled(exchange, last) if costs else ("none", _NOTHING)
+        unsettled += usage_from == "unknown"  # Of the last one it is known better than of those given up.
     receive_us = None if exchange.received_s is None else _us(exchange.received_s - started_s)
     duration_us = _us(now_s - started_s)
     first_byte_us = overhead_us = None
@@ -105,7 +111,7 @@ def row_of(exchange: Exchange, now_s: float, pseudonym: Pseudonym) -> Row:
         unsettled,
         told[-ATTEMPTS_MAX:],
         _UNDECIDED if not exchange.why else [(r.path, r.because, r.child) for r in exchange.why[:DECISION_MAX]],
-        "disabled",
+        exchange.cache,
         usage_from,
         usage.input_tokens,
         usage.output_tokens,

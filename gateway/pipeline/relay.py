@@ -9,8 +9,9 @@ import orjson
 
 from gateway.dialects.registry import DIALECTS
 from gateway.errors import Code, GatewayError
-from gateway.pipeline.attempt import WITHOUT_BODY, Pipe, Reply, Stream, renamed
+from gateway.pipeline.attempt import renamed
 from gateway.pipeline.exchange import Answer, Exchange, Headers, Records
+from gateway.pipeline.replies import WITHOUT_BODY, Pipe, Reply, Stream
 from gateway.providers.base import BrokenAnswer, Door
 from gateway.upstream.errors import UpstreamError
 from gateway.upstream.messages import UpstreamResponse
@@ -23,6 +24,7 @@ PROVIDER_ERROR = "provider_error"
 """In a record: the error that was passed on is the provider's own."""
 
 _RETRIES = {count: str(count) for count in range(-1, RETRIES_MAX + 1)}
+_CACHE = {"disabled": "DISABLED", "miss": "MISS", "hit": "HIT", "refresh": "REFRESH"}
 _PASSED = frozenset(
     ("retry-after", "retry-after-ms", "request-id", "x-request-id", "x-amzn-requestid", "cf-ray", "x-should-retry")
 )
@@ -54,7 +56,9 @@ class Relay:
 
     async def refuse(self, error: GatewayError, exchange: Exchange, answer: Answer) -> None:
         """The gateway's own error as a whole answer."""
-        headers, body = refusal(error, exchange.id, exchange.trace_id, exchange.door, exchange.retry_told)
+        headers, body = refusal(
+            error, exchange.id, exchange.trace_id, exchange.door, exchange.retry_told, exchange.cache
+        )
         exchange.refused(error, len(body))
         await self._whole(error.row.status, headers + _decided(exchange), body, exchange, answer)
 
@@ -142,7 +146,9 @@ class Relay:
 
     def _count(self, events: bytes, exchange: Exchange) -> None:
         if exchange.first_byte_s is None:
-            exchange.first_byte_s = exchange.attempts[-1].ended_s = self._clock.monotonic_s()
+            exchange.first_byte_s = self._clock.monotonic_s()
+            if exchange.cached is None:
+                exchange.attempts[-1].ended_s = exchange.first_byte_s
         exchange.bytes_out += len(events)
 
 
@@ -162,10 +168,15 @@ def _broken_off(error: GatewayError, reply: Stream, exchange: Exchange) -> bytes
 
 
 def refusal(
-    error: GatewayError, request_id: str, trace_id: str, door: Door | None = None, retries: int = 0
+    error: GatewayError,
+    request_id: str,
+    trace_id: str,
+    door: Door | None = None,
+    retries: int = 0,
+    cache: str = "disabled",
 ) -> tuple[Headers, bytes]:
     """Headers and body of the gateway's own error, in the shape of the door, if it is known."""
-    headers = [*_ours(request_id, trace_id, retries), ("content-type", "application/json")]
+    headers = [*_ours(request_id, trace_id, retries, cache), ("content-type", "application/json")]
     if error.retry_after_s is not None:
         headers.append(("retry-after", str(error.retry_after_s)))
     if not error.row.retry_helps:
@@ -202,7 +213,7 @@ def _length(response: UpstreamResponse) -> int | None:
 
 def _headers(reply: Reply, exchange: Exchange, content_type: str | None) -> Headers:
     """`content_type` None: the provider's own."""
-    headers = _ours(exchange.id, exchange.trace_id, exchange.retry_told)
+    headers = _ours(exchange.id, exchange.trace_id, exchange.retry_told, exchange.cache)
     headers.extend(_decided(exchange))
     given = reply.response.headers
     if content_type is not None:
@@ -216,23 +227,23 @@ def _headers(reply: Reply, exchange: Exchange, content_type: str | None) -> Head
     return headers
 
 
-def _ours(request_id: str, trace_id: str, retries: int) -> Headers:
+def _ours(request_id: str, trace_id: str, retries: int, cache: str) -> Headers:
     return [
         ("x-portkey-request-id", request_id),
         ("x-portkey-trace-id", trace_id),
-        ("x-portkey-cache-status", "DISABLED"),
+        ("x-portkey-cache-status", _CACHE[cache]),
         ("x-portkey-retry-attempt-count", _RETRIES[retries]),
     ]
 
 
 def _decided(exchange: Exchange) -> Headers:
-    """By which signed configuration, and the last target tried, if any was."""
+    """By which signed configuration, and the last target tried, if any was; on a hit the one whose answer it is."""
     view = exchange.view
     headers = [] if view is None else [("x-gatehouse-revision", view.revision)]
-    if exchange.attempts:
-        target = exchange.attempts[-1].target
-        headers.append(("x-portkey-provider", target.place.provider))
-        headers.append(("x-portkey-last-used-option-index", target.path))
+    attempt = exchange.cached or (exchange.attempts[-1] if exchange.attempts else None)
+    if attempt is not None:
+        headers.append(("x-portkey-provider", attempt.target.place.provider))
+        headers.append(("x-portkey-last-used-option-index", attempt.target.path))
     return headers
 
 

@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from gateway.pipeline.attempt import WITHOUT_BODY
 from gateway.pipeline.exchange import Headers
+from gateway.pipeline.replies import WITHOUT_BODY
 from gateway.serve.head import answer_head
 
 

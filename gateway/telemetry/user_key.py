@@ -17,8 +17,8 @@ from gateway.sync import private_files
 from gateway.sync.node_keys import NodeKeys
 from gateway.sync.trust import Verified
 from gateway.telemetry import user_key_words as words
-from gateway.telemetry.pseudonyms import FILE, KEY_BYTES
 from gateway.telemetry.user_key_board import Board, BoardUnavailable
+from gateway.telemetry.user_key_file import FILE, KEY_BYTES
 from gateway.telemetry.user_key_words import Answer, Circle, Claim, Request
 from shared.clock import Clock
 from shared.crypto.secret import Secret

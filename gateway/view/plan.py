@@ -11,6 +11,7 @@ from gateway.upstream.tls import trust
 from gateway.view.route import (
     AS_IT_COMES,
     BreakerRules,
+    CacheRules,
     Conditional,
     Credential,
     Fallback,
@@ -133,6 +134,8 @@ def handled(body: ConfigBody, above: Handling) -> Handling:
         attempts = min(body.retry.attempts, RETRIES_MAX)
         codes = frozenset(body.retry.on_status_codes)
         given["retry"] = Retry(attempts, codes, body.retry.heeds_retry_after) if attempts else None
+    if body.cache is not None:
+        given["cache"] = CacheRules(body.cache.max_age)
     if body.request_timeout is not None:
         given["timeout_ms"] = body.request_timeout
     if body.default_params is not None:

@@ -59,10 +59,18 @@ class BreakerRules:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheRules:
+    """Answers are kept, and given again as long as they are no older."""
+
+    max_age_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class Handling:
     """How a target is called; inherited downwards."""
 
     retry: Retry | None = None
+    cache: CacheRules | None = None
     timeout_ms: int | None = None
     """For each attempt."""
     defaults: Mapping[str, Any] | None = None

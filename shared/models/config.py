@@ -15,7 +15,7 @@ from shared.crypto.secret import Secret
 from shared.field_path import parse_path
 from shared.models.forward_headers import NAMES_MAX, forwardable
 from shared.models.noun import Id, Noun, Slug
-from shared.models.strategy import CircuitBreaker, Mode, Retry, Status, Strategy, Strict
+from shared.models.strategy import CACHE_SCHEMA, Cache, CircuitBreaker, Mode, Retry, Status, Strategy, Strict
 from shared.models.virtual_key import fits_a_header
 from shared.query import QueryFaults, parse_query
 
@@ -30,11 +30,12 @@ PARAMS_DEPTH_MAX = 64
 DROPS_MAX = 100
 
 NOT_BUILT_YET = frozenset(
-    "cache prompt_id input_guardrails output_guardrails default_input_guardrails default_output_guardrails "
+    "prompt_id input_guardrails output_guardrails default_input_guardrails default_output_guardrails "
     "before_request_hooks after_request_hooks input_mutators output_mutators strict_open_ai_compliance".split()
 )
 """Keys of the original that this version refuses by name."""
 
+CACHE_MODES_NOT_BUILT_YET = ("semantic",)
 
 Path = tuple[str | int, ...]
 Fault = tuple[Path, str]
@@ -72,6 +73,8 @@ class ConfigBody(Strict):
     """Milliseconds for each attempt: until a plain answer is whole, or a stream begins. Then a 408."""
     retry: Retry | None = None
     """Calling a target again that failed."""
+    cache: Annotated[Cache | None, WithJsonSchema(CACHE_SCHEMA)] = None
+    """Answers are kept and given again; `"simple"` is `{"mode": "simple"}`."""
     forward_headers: Annotated[tuple[str, ...], Field(max_length=NAMES_MAX)] | None = None
     """Names of request headers that go on to the provider as they came."""
     cb_config: CircuitBreaker | None = None
@@ -247,6 +250,10 @@ def _faults_of(node: Any, path: Path) -> Iterator[Fault]:
     for key in node:
         if key in NOT_BUILT_YET:
             yield (*path, key), f"`{key}` is not supported by this version of Gatehouse; remove it"
+    cache = node.get("cache")
+    mode = cache.get("mode") if isinstance(cache, dict) else cache
+    if isinstance(mode, str) and mode in CACHE_MODES_NOT_BUILT_YET:
+        yield (*path, "cache", "mode"), f"cache mode `{mode}` is not supported by this version of Gatehouse"
     strategy, targets = node.get("strategy"), node.get("targets")
     targets = targets if isinstance(targets, list | tuple) else ()
     if isinstance(strategy, dict):

@@ -12,6 +12,9 @@ RETRIED = (429, 500, 502, 503, 504, 529)
 """What is retried where a config does not say. The original's documents list the 529, its code forgets it."""
 COOLDOWN_MS_MIN = 30_000
 STICKY_TTL_S = 3_600
+CACHE_S_MIN = 60
+CACHE_S_MAX = 90 * 86_400
+CACHE_S = 7 * 86_400
 HASH_FIELDS_MAX = 10
 CONDITIONS_MAX = 1_000
 
@@ -42,6 +45,40 @@ class Mode(StrEnum):
 class Objective(StrEnum):
     COST = "cost"
     LATENCY = "latency"
+
+
+class CacheMode(StrEnum):
+    SIMPLE = "simple"
+
+
+class Cache(Strict):
+    """Answers that are kept, and given again to whoever asks the same."""
+
+    mode: CacheMode
+    """`simple`: everything that may change the answer is the same."""
+    max_age: Annotated[int, Field(strict=True, ge=CACHE_S_MIN, le=CACHE_S_MAX)] = CACHE_S
+    """Seconds for which an answer is given again."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, data: Any) -> Any:
+        return {"mode": data} if isinstance(data, str) else data
+
+
+CACHE_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"const": CacheMode.SIMPLE.value},
+        {
+            "type": "object",
+            "properties": {
+                "mode": {"const": CacheMode.SIMPLE.value},
+                "max_age": {"type": "integer", "minimum": CACHE_S_MIN, "maximum": CACHE_S_MAX, "default": CACHE_S},
+            },
+            "required": ["mode"],
+            "additionalProperties": False,
+        },
+    ]
+}
 
 
 class Condition(Strict):

@@ -128,7 +128,7 @@ async def test_a_config_that_cannot_work_is_refused_where_it_stands(http: Http, 
         ({"strategy": {"mode": "loadbalance"}, "targets": [{**named, "weight": 0}]}, "/body/targets", "weights"),
         ({"retry": {"attempts": -1}, "provider": "acme"}, "/body/retry/attempts", "0"),
         ({"targets": [{"forward_headers": ["cookie"]}]}, "/body/targets/0/forward_headers", "cookie"),
-        ({"cache": {"mode": "simple"}}, "/body/cache", "not supported"),
+        ({"cache": {"mode": "semantic"}}, "/body/cache/mode", "not supported"),
         ({"targets": [{"override_params": {"model": "@lost/x"}}]}, "/body/targets/0/override_params/model", "@lost"),
     ):
         status, problem = await http("POST", path, {"slug": "bad", "name": "Bad", "body": body})

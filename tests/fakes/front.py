@@ -21,6 +21,7 @@ from gateway.serve.server import Server
 from gateway.upstream.messages import Deadlines
 from gateway.view.holder import ViewHolder
 from shared.clock import Clock, SystemClock
+from tests.fakes.cache import no_cache
 from tests.fakes.records import FakeRecords
 from tests.fakes.transport import MemoryTransport
 from tests.fakes.upstream import FakeClient, Step
@@ -79,6 +80,7 @@ def front(
         100_000,
         clock,
         breakers=Breakers(),
+        cached=no_cache(clock),
         chance=chance,
         sleep=asyncio.sleep,
     )

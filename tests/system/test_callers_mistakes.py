@@ -114,7 +114,7 @@ MISTAKES = {
     "config that optimizes without an objective": Mistake(
         400, "config_invalid", "objective", **config({"strategy": {"mode": "optimize"}, "targets": [{}]})
     ),
-    "config with a key to come": Mistake(400, "config_invalid", "cache", **config({"cache": {"mode": "simple"}})),
+    "config with a key to come": Mistake(400, "config_invalid", "prompt_id", **config({"prompt_id": "p"})),
     "config with an operator there is not": Mistake(
         400,
         "config_invalid",

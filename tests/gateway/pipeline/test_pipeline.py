@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from gateway.errors import TABLE
 from gateway.pipeline.attempt import Attempts, Waits
 from gateway.pipeline.breaker import Breakers
+from gateway.pipeline.cached import Cached
 from gateway.pipeline.exchange import Exchange
 from gateway.pipeline.pipeline import Pipeline
 from gateway.providers.base import Door, Passage
@@ -35,6 +36,7 @@ from shared.clock import FakeClock
 from shared.crypto.api_keys import new_api_key
 from shared.models.record import Record
 from tests.fakes.answer import RecordedAnswer
+from tests.fakes.cache import no_cache
 from tests.fakes.records import FakeRecords
 from tests.fakes.sleep import FakeSleep
 from tests.fakes.upstream import FakeClient, FakeResponse, Hang, Step, answers, streams
@@ -76,7 +78,9 @@ class Run:
         stall: str | None = None,
         door: Door = Door.CHAT,
         passage: Passage | None = None,
+        cached: Cached | None = None,
     ) -> None:
+        self.cached = cached
         self.world = world or World()
         self.clock = FakeClock()
         self.client = FakeClient(*script, clock=self.clock)
@@ -101,6 +105,7 @@ class Run:
             10_000,
             self.clock,
             breakers=breakers or Breakers(),
+            cached=self.cached or no_cache(self.clock),
             chance=self.chance,
             sleep=self.sleep,
         )

@@ -280,11 +280,11 @@ def test_an_inline_config_that_is_no_json_says_where(world: World, text: str) ->
 
 
 def test_an_inline_config_that_cannot_work_names_each_fault(world: World) -> None:
-    error = refused(world, config({"targets": [{"cache": "simple"}, {"virtual_key": "main", "retry": {}}]}))
+    error = refused(world, config({"targets": [{"prompt_id": "p"}, {"virtual_key": "main", "retry": {}}]}))
     assert error.code is Code.CONFIG_INVALID
-    assert [fault.path for fault in error.faults] == [("targets", 0, "cache"), ("targets", 1, "retry", "attempts")]
+    assert [fault.path for fault in error.faults] == [("targets", 0, "prompt_id"), ("targets", 1, "retry", "attempts")]
     assert "retry" in error.message
-    assert "cache" in error.message
+    assert "prompt_id" in error.message
 
 
 @pytest.mark.parametrize("text", ['[{"api_key": "sk-marker"}]', '"sk-marker"', ' \n{"api_key": "sk-marker"}'])

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.telemetry import pseudonyms
-from gateway.telemetry.pseudonyms import CACHED_MAX, CHANGED_LOOK_S, MISSING_LOOK_S, Pseudonyms
+from gateway.telemetry import user_key_file
+from gateway.telemetry.pseudonyms import CACHED_MAX, Pseudonyms
+from gateway.telemetry.user_key_file import CHANGED_LOOK_S, MISSING_LOOK_S, UserKeyFile
 from shared.clock import FakeClock
 
 KEY = bytes(range(32))
@@ -22,8 +23,8 @@ def by_hand(key: bytes, user: str) -> str:
 
 
 def with_key(folder: Path, key: bytes = KEY) -> Pseudonyms:
-    (folder / pseudonyms.FILE).write_bytes(key)
-    return Pseudonyms(folder, FakeClock())
+    (folder / user_key_file.FILE).write_bytes(key)
+    return Pseudonyms(UserKeyFile(folder, FakeClock()))
 
 
 def test_a_pseudonym_is_the_first_half_of_the_hmac_of_the_name(tmp_path: Path) -> None:
@@ -46,9 +47,9 @@ def test_another_key_makes_others(tmp_path: Path) -> None:
 
 def test_without_a_key_there_is_none_and_a_key_that_comes_is_seen_within_a_second(tmp_path: Path) -> None:
     clock = FakeClock()
-    names = Pseudonyms(tmp_path, clock)
+    names = Pseudonyms(UserKeyFile(tmp_path, clock))
     assert names.pseudonym("ada") is None
-    (tmp_path / pseudonyms.FILE).write_bytes(KEY)
+    (tmp_path / user_key_file.FILE).write_bytes(KEY)
     assert names.pseudonym("ada") is None
     clock.advance(MISSING_LOOK_S)
     assert names.pseudonym("ada") == by_hand(KEY, "ada")
@@ -56,32 +57,32 @@ def test_without_a_key_there_is_none_and_a_key_that_comes_is_seen_within_a_secon
 
 def test_a_key_that_takes_the_place_of_another_is_seen_and_nothing_of_the_old_one_stays(tmp_path: Path) -> None:
     clock = FakeClock()
-    (tmp_path / pseudonyms.FILE).write_bytes(KEY)
-    names = Pseudonyms(tmp_path, clock)
+    (tmp_path / user_key_file.FILE).write_bytes(KEY)
+    names = Pseudonyms(UserKeyFile(tmp_path, clock))
     assert names.pseudonym("ada") == by_hand(KEY, "ada")
     fresh = tmp_path / "fresh"
     fresh.write_bytes(OTHER)
-    fresh.replace(tmp_path / pseudonyms.FILE)
+    fresh.replace(tmp_path / user_key_file.FILE)
     clock.advance(CHANGED_LOOK_S)
     assert names.pseudonym("ada") == by_hand(OTHER, "ada")
 
 
 def test_a_key_whose_file_goes_away_stays_in_use(tmp_path: Path) -> None:
     clock = FakeClock()
-    (tmp_path / pseudonyms.FILE).write_bytes(KEY)
-    names = Pseudonyms(tmp_path, clock)
+    (tmp_path / user_key_file.FILE).write_bytes(KEY)
+    names = Pseudonyms(UserKeyFile(tmp_path, clock))
     assert names.pseudonym("ada") == by_hand(KEY, "ada")
-    (tmp_path / pseudonyms.FILE).unlink()
+    (tmp_path / user_key_file.FILE).unlink()
     clock.advance(CHANGED_LOOK_S)
     assert names.pseudonym("bob") == by_hand(KEY, "bob")
 
 
 def test_a_damaged_file_is_no_key(tmp_path: Path) -> None:
     clock = FakeClock()
-    (tmp_path / pseudonyms.FILE).write_bytes(KEY[:31])
-    names = Pseudonyms(tmp_path, clock)
+    (tmp_path / user_key_file.FILE).write_bytes(KEY[:31])
+    names = Pseudonyms(UserKeyFile(tmp_path, clock))
     assert names.pseudonym("ada") is None
-    (tmp_path / pseudonyms.FILE).write_bytes(KEY)
+    (tmp_path / user_key_file.FILE).write_bytes(KEY)
     clock.advance(MISSING_LOOK_S)
     assert names.pseudonym("ada") == by_hand(KEY, "ada")
 

@@ -13,9 +13,10 @@ from gateway.sync import redis_client, trust
 from gateway.sync.node_keys import NodeKeys
 from gateway.sync.trust import Verified
 from gateway.telemetry import user_key_words as words
-from gateway.telemetry.pseudonyms import FILE, Pseudonyms
+from gateway.telemetry.pseudonyms import Pseudonyms
 from gateway.telemetry.user_key import BIRTH_S, LOOK_S, RENEW_S, UserKeys
 from gateway.telemetry.user_key_board import RedisBoard
+from gateway.telemetry.user_key_file import FILE, UserKeyFile
 from gateway.telemetry.user_key_words import Answer, Circle, Claim, Request
 from shared.clock import FakeClock
 from shared.crypto import hpke, sign
@@ -131,7 +132,7 @@ async def test_nodes_that_share_a_redis_have_the_same_key_and_so_the_same_pseudo
     await fleet.turns(first, *others)
     assert first.key is not None
     assert [node.key for node in others] == [first.key] * 2
-    names = {Pseudonyms(node.folder, fleet.clock).pseudonym("ada") for node in (first, *others)}
+    names = {Pseudonyms(UserKeyFile(node.folder, fleet.clock)).pseudonym("ada") for node in (first, *others)}
     assert len(names) == 1
     assert None not in names
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from shared.models.config import NOT_BUILT_YET, ConfigBody, parse_config
-from shared.models.strategy import CircuitBreaker, Condition, Retry, Sticky, Strategy
+from shared.models.strategy import Cache, CircuitBreaker, Condition, Retry, Sticky, Strategy
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "routing.md"
 MODELS: dict[str, type[BaseModel]] = {
@@ -17,6 +17,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "strategy.conditions[].": Condition,
     "strategy.sticky.": Sticky,
     "retry.": Retry,
+    "cache.": Cache,
     "cb_config.": CircuitBreaker,
 }
 

@@ -21,7 +21,7 @@ from shared.models.config import (
     pointer,
     slug_in,
 )
-from shared.models.strategy import RETRIED, CircuitBreaker, Mode, Retry
+from shared.models.strategy import RETRIED, Cache, CacheMode, CircuitBreaker, Mode, Retry
 
 MARKER = "sk-marker-6f1d"
 
@@ -42,6 +42,7 @@ SUPPORTED: dict[str, Any] = {
     "retry": {"attempts": 3},
     "forward_headers": ["X-Custom", "x-other"],
     "cb_config": {"failure_threshold": 3},
+    "cache": {"mode": "simple", "max_age": 90},
     "on_status_codes": [429],
 }
 PARSED: dict[str, Any] = {
@@ -49,6 +50,7 @@ PARSED: dict[str, Any] = {
     "retry": Retry(attempts=3),
     "forward_headers": ("x-custom", "x-other"),
     "cb_config": CircuitBreaker(failure_threshold=3),
+    "cache": Cache(mode=CacheMode.SIMPLE, max_age=90),
     "on_status_codes": (429,),
 }
 NEEDED: dict[str, Any] = {
@@ -59,7 +61,6 @@ NEEDED: dict[str, Any] = {
 """What must stand beside a key, so that it can work."""
 REFUSED: dict[str, Any] = {
     "prompt_id": "pp-1",
-    "cache": "simple",
     "strict_open_ai_compliance": True,
     "input_guardrails": [],
     "output_guardrails": [],
@@ -472,8 +473,34 @@ def test_a_parsed_key_does_not_print() -> None:
 
 
 def test_every_fault_is_named_at_once() -> None:
-    error = refused({"targets": [{"provider": "a", "cache": {}}, {"virtual_key": "no slug", "retry": {}}]})
-    assert places(error) == ["/targets/0/cache", "/targets/1/virtual_key", "/targets/1/retry/attempts"]
+    error = refused({"targets": [{"provider": "a", "prompt_id": "p"}, {"virtual_key": "no slug", "retry": {}}]})
+    assert places(error) == ["/targets/0/prompt_id", "/targets/1/virtual_key", "/targets/1/retry/attempts"]
+
+
+@pytest.mark.parametrize("given", ["simple", {"mode": "simple"}])
+def test_a_bare_simple_cache_keeps_answers_for_a_week(given: Any) -> None:
+    cache = parse_config({"cache": given}).cache
+    assert cache is not None
+    assert (cache.mode, cache.max_age) == ("simple", 7 * 86_400)
+
+
+@pytest.mark.parametrize("given", ["semantic", {"mode": "semantic"}])
+def test_a_semantic_cache_is_refused_by_name(given: Any) -> None:
+    error = refused({"cache": given})
+    assert places(error) == ["/cache/mode"]
+    assert "`semantic` is not supported" in str(error)
+
+
+@pytest.mark.parametrize("seconds", [59, 7_776_001, 90.0, "90", True])
+def test_a_cache_s_age_is_whole_seconds_from_a_minute_to_90_days(seconds: Any) -> None:
+    assert places(refused({"targets": [{"cache": {"mode": "simple", "max_age": seconds}}]})) == [
+        "/targets/0/cache/max_age"
+    ]
+
+
+@pytest.mark.parametrize("given", ["exact", 7, [], {"mode": "exact"}, {}, {"mode": "simple", "ttl": 90}])
+def test_what_is_no_cache_is_refused_where_it_stands(given: Any) -> None:
+    assert all(place.startswith("/cache") for place in places(refused({"cache": given})))
 
 
 def test_a_config_that_only_sets_parameters_names_no_target() -> None:

@@ -1,0 +1,67 @@
+"""What trying targets comes to: an answer of one piece, events that still come, or bytes of any kind."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.providers.base import StreamReader, Usage
+from gateway.upstream.messages import UpstreamResponse
+from gateway.view.route import Target
+
+WITHOUT_BODY = frozenset({204, 205, 304})
+"""Statuses that HTTP gives no body: one of them with an error in it would be read as the start of the next answer."""
+
+
+@dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
+class Whole:
+    """An answer that came in one piece: a 2xx, or a provider's error in our shape."""
+
+    target: Target
+    response: UpstreamResponse
+    status: int
+    """The response's own, or that of an error which came as the first event of a stream."""
+    body: bytes
+    usage: Usage | None
+    content_type: str = "application/json"
+
+
+@dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
+class Stream:
+    """An answer whose events are still coming. Whoever holds it reads it to its end or aborts it."""
+
+    target: Target
+    response: UpstreamResponse
+    status: int
+    reader: StreamReader
+    first: bytes
+    """The events that came with its first content."""
+    ended: bool = False
+    """They are all."""
+
+
+@dataclass(slots=True)
+class Pipe:
+    """An answer that passes on byte by byte, whatever it is. Whoever holds it reads it to its end or aborts it."""
+
+    target: Target
+    response: UpstreamResponse
+    status: int
+    first: bytes
+    """What of it has been read."""
+
+
+Reply = Whole | Stream | Pipe
+
+
+class OwnAnswer:
+    """Stands where a provider's answer would, had one been asked."""
+
+    status = 200
+    headers: Mapping[str, str] = {}
+
+    async def read(self, bytes_max: int) -> bytes:  # noqa: ARG002
+        return b""
+
+    async def chunk(self) -> bytes:
+        return b""
+
+    def abort(self) -> None: ...
