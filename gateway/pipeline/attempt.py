@@ -125,6 +125,10 @@ class Attempts:
         """As it stands, if the target has one that was needed."""
         return self._breakers.state(target)
 
+    def cache_key(self, target: Target, call: Call, exchange: Exchange) -> str | None:
+        """None: the call is not cached there."""
+        return None if target.handling.cache is None else self._cached.key_of(target, call, exchange)
+
     def seconds(self, target: Target, call: Call) -> float | None:
         """How soon it answers such a call; None: nobody has tried."""
         return self._speeds.seconds((target.speed_key, effective_model(target, call), call.stream))

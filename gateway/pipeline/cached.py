@@ -77,6 +77,16 @@ class Cached:
         self._clock = clock
         self._flights = Flights()
 
+    def key_of(self, target: Target, call: Call, exchange: Exchange) -> str | None:
+        """By which this call's answer would be looked for and kept; nobody is asked. None: it is not cached now."""
+        keys = self._answers.keys()
+        if keys is None or not _is_cacheable(call) or own_header(exchange.headers, "debug") == "false":
+            return None
+        try:
+            return cache_key(keys.naming, question_of(target, call, exchange))
+        except (Unkeyed, CredentialUnavailable, GatewayError, Untranslatable):
+            return None
+
     async def through(self, target: Target, rules: CacheRules, call: Call, exchange: Exchange, run: Run) -> Reply:
         """The reply of the cache, or of the target, which `run` asks; then it is kept."""
         exchange.cache = "disabled"

@@ -98,7 +98,6 @@ class Explainer:
             for reason in why:
                 told_of = {"path": reason.path, "because": reason.because, "child": reason.child}
                 reasons.append({**told_of, **reason.detail})
-        told["cache"] = {"status": "disabled"}
         if isinstance(plan, DeadEnd):
             raise plan.error
         told["targets"] = [
@@ -125,6 +124,7 @@ class Explainer:
         except GatewayError as error:
             told["refusal"] = _refusal(error)
             return told
+        told["cache"] = _cache(target, self._attempts.cache_key(target, call, exchange))
         told["waits"] = _waits(preview)
         told["request"] = None if preview.request is None else _request(preview.request, target)
         told["notes"] = dict(preview.notes)
@@ -205,6 +205,12 @@ def _retry(target: Target) -> Told | None:
         return None
     codes = sorted(retry.on_status_codes)
     return {"attempts": retry.attempts, "on_status_codes": codes, "use_retry_after_header": retry.heeds_retry_after}
+
+
+def _cache(target: Target, key: str | None) -> Told | None:
+    """None: what is asked there is not cached."""
+    rules = target.handling.cache
+    return None if rules is None or key is None else {"key": key, "max_age_s": rules.max_age_s}
 
 
 def _waits(preview: Preview) -> Told:

@@ -12,8 +12,10 @@ from gateway.cache.answers import Answers
 from gateway.cache.entry import Entry
 from gateway.cache.redis_line import RedisLine
 from gateway.pipeline.cached import Cached
+from gateway.pipeline.resolve import resolve
 from gateway.providers.base import Door, Passage
 from gateway.upstream.errors import ConnectFailed, Cut
+from gateway.view.route import Target
 from shared.clock import FakeClock
 from tests.fakes.cache import BODY_BYTES_MAX, cache_keys, running_line, until_up
 from tests.fakes.upstream import FakeResponse, Hang, Step, answers, streams
@@ -104,6 +106,20 @@ async def test_miss_then_hit_that_costs_nothing_and_asks_nobody(worker: Worker) 
     assert (record.attempt_count, record.attempts, record.unsettled_count) == (0, [], 0)
     assert (record.provider, record.model, record.virtual_key) == ("sim", "sim-chat", "vk-main")
     assert (record.status, record.provider_status, record.ending, record.error) == (200, None, "complete", None)
+
+
+async def test_what_is_explained_is_the_key_under_which_an_answer_is_kept(worker: Worker) -> None:
+    done = await worker.run(ok())
+    exchange, call = done.exchange, done.exchange.call
+    assert call is not None
+    resolved = resolve(exchange.headers, call, worker.world.caller())
+    assert isinstance(resolved.route, Target)
+    key, keys = worker.cached.key_of(resolved.route, call, exchange), worker.answers.keys()
+    assert key is not None
+    assert keys is not None
+    assert worker.line is not None
+    assert await worker.line.ask(b"EXISTS", worker.answers.address(keys, key)) == 1
+    assert Worker(None).cached.key_of(resolved.route, call, exchange) is None
 
 
 async def test_semantic_modes_are_refused_by_name_until_they_are_built(worker: Worker) -> None:
