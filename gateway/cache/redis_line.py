@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import cast
 
 import structlog
 from redis.asyncio.connection import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
@@ -92,8 +93,7 @@ class Line(asyncio.Protocol):
         self._pending: deque[asyncio.Future[Reply]] = deque()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's has the methods but not the base class.
 
     def begin(self, command: tuple[bytes, ...]) -> "asyncio.Future[Reply]":
         """The command is written; its reply will be the future's. Raises LineDown."""
