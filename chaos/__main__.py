@@ -6,6 +6,7 @@ backlog    a day's 8.64 million records drained beside live traffic: how fast, a
 writers    16 writers and three gateways: nothing lost, no gap, nothing out of order
 edits      how long 100 edits take to be in effect on every worker, with watches and with watches blocked
 size       50,000 resources: cold start, and edits applied under load
+redis      a Redis that is frozen, slow, wiped, read-only, killed, under cached and other calls: none fails
 fuzz       100,000 wrong bodies and as many wrong streams: no 5xx that is ours, nothing left behind
 openapi    the API against its own description, by schemathesis: no 5xx, no answer unlike it
 """
@@ -20,7 +21,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from chaos import backlog, fuzz, kills, latency, openapi, size, telemetry
+from chaos import backlog, fuzz, kills, latency, openapi, redis, size, telemetry
 from chaos.program import ProgramFailed
 from chaos.stack import standing
 from chaos.writers import Ledger, reckon, write
@@ -95,6 +96,14 @@ async def many(folder: Path, options: argparse.Namespace) -> bool:
         return await size.measure(stack, 2_000 if options.short else 50_000)
 
 
+async def without_redis(folder: Path, options: argparse.Namespace) -> bool:
+    async with standing(folder, workers=1) as stack:
+        print("everything is up", flush=True)
+        found = await redis.provoke(stack, 2.0 if options.short else 15.0)
+    print(*redis.lines(found), sep="\n")
+    return all(phase.failed == 0 for phase in found)
+
+
 async def wrong(folder: Path, options: argparse.Namespace) -> bool:
     seed, steps = _seed(options), options.steps or (3_000 if options.short else 100_000)
     async with standing(folder, workers=1) as stack:
@@ -116,6 +125,7 @@ COMMANDS = {
     "size": many,
     "telemetry": records,
     "backlog": day,
+    "redis": without_redis,
     "fuzz": wrong,
     "openapi": api,
 }

@@ -36,6 +36,8 @@ class Answer:
     status: int
     body: bytes
     request_id: str
+    cache: str = ""
+    """What it says of the cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,8 @@ class Line:
             body = await self._reader.readexactly(int(length)) if length else await self._chunks()
         except (ConnectionError, asyncio.IncompleteReadError) as error:
             raise Broken(str(error)) from None
-        return Answer(int(head.split(b" ", 2)[1]), body, _header(head, b"x-portkey-request-id").decode())
+        cache = _header(head, b"x-portkey-cache-status").decode().upper()
+        return Answer(int(head.split(b" ", 2)[1]), body, _header(head, b"x-portkey-request-id").decode(), cache)
 
     async def _chunks(self) -> bytes:
         whole = b""

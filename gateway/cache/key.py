@@ -81,16 +81,6 @@ def cache_key(secret: Secret, question: Question) -> str:
     return _digest(secret, parts)
 
 
-def retry_key(secret: Secret, api_key: str, word: str) -> str:
-    """Where the answer to an idempotency key is kept: of one caller, and of no other. 64 hex digits."""
-    return _digest(secret, (b"idempotency", _text(api_key), _text(word)))
-
-
-def fingerprint(secret: Secret, parts: Iterable[bytes]) -> bytes:
-    """The same for the same parts, and for no others; says nothing about them."""
-    return bytes.fromhex(_digest(secret, (b"fingerprint", *parts)))
-
-
 def _digest(secret: Secret, parts: Iterable[bytes]) -> str:
     digest = hashlib.blake2b(key=secret.reveal(), digest_size=DIGEST_BYTES)
     for part in parts:

@@ -109,3 +109,12 @@ async def test_wrong_bodies_and_streams_leave_no_fault_and_nothing_behind(tmp_pa
     lines = await printed_by(tmp_path, "fuzz", "--steps", "1500")
     assert lines[-1] == "fuzz: 1,500 bodies and 1,500 streams, 0 faults"
     assert re.match(r"3,000 answers with a record: 0 lost, 0 twice; 0 requests and \d files left", lines[-2])
+
+
+async def test_no_call_fails_whatever_redis_does(tmp_path: Path) -> None:
+    lines = await printed_by(tmp_path, "redis", "--short")
+    assert re.fullmatch(r"redis: 6 phases, [1-9]\d+ calls, 0 failed", lines[-1])
+    statuses = {line.split()[0]: set(re.findall(r"x ([A-Z]+)", line)) for line in lines[-7:-1]}
+    assert statuses["well"] == {"HIT", "MISS"}
+    assert "DISABLED" in statuses["frozen"] & statuses["killed"]
+    assert "HIT" in statuses["read-only"]
