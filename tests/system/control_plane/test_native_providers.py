@@ -77,5 +77,5 @@ async def test_a_provider_of_one_s_own_has_a_form_headers_and_a_template(planes:
     await planes.api.patch("/api/v1/providers/own-aws", {"base_url": planes.simulator_url})
     await planes.at_rest()
     assert (await asked(planes, "@own/sim-chat")).status == 200
-    seen = await look(planes.ports.simulator, "/simulator/calls")
+    seen = await look(planes.ports.simulator, "/simulator/calls?after=0")
     assert ["x-team", "blue"] in orjson.loads(seen.body)[-1]["headers"]
