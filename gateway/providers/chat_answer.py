@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from gateway.providers.base import Call, Usage
+from gateway.providers.base import BrokenAnswer, Call, Usage
 
 DONE = b"data: [DONE]\n\n"
 
@@ -49,10 +49,16 @@ class Chunks:
         self._head = b"data: " + orjson.dumps(head)[:-1]
 
     def delta(self, delta: dict[str, Any], logprobs: dict[str, Any] | None = None) -> bytes:
+        """Raises BrokenAnswer."""
+        try:
+            said = orjson.dumps(delta)
+            likely = b"null" if logprobs is None else orjson.dumps(logprobs)
+        except orjson.JSONEncodeError:  # orjson reads deeper than it writes.
+            raise BrokenAnswer("its stream is nested too deep to be translated") from None
         return b'%b,"choices":[{"index":0,"delta":%b,"logprobs":%b,"finish_reason":null}]}\n\n' % (
             self._head,
-            orjson.dumps(delta),
-            b"null" if logprobs is None else orjson.dumps(logprobs),
+            said,
+            likely,
         )
 
     def finish(self, reason: str, **choice: Any) -> bytes:

@@ -84,8 +84,12 @@ def _call(block: Mapping[str, Any]) -> dict[str, Any]:
     id_, name = block.get("id"), block.get("name")
     if not isinstance(id_, str) or not isinstance(name, str):
         raise BrokenAnswer("it calls a tool without a name")
+    return {"id": id_, "type": "function", "function": {"name": name, "arguments": written(block.get("input"))}}
+
+
+def written(input_: Any) -> str:
+    """What a tool is called with, as chats have it: JSON in a text. Raises BrokenAnswer."""
     try:
-        arguments = orjson.dumps(block.get("input") or {}).decode()
-    except orjson.JSONEncodeError:
+        return orjson.dumps(input_ or {}).decode()
+    except orjson.JSONEncodeError:  # orjson reads deeper than it writes.
         raise BrokenAnswer("the answer is nested too deep to be translated") from None
-    return {"id": id_, "type": "function", "function": {"name": name, "arguments": arguments}}

@@ -24,4 +24,7 @@ def _coded(body: bytes) -> bytes:
     error = parsed.get("error") if isinstance(parsed, dict) else None
     if not isinstance(error, dict) or not str(error.get("message")).startswith(_TOO_LONG):
         return body
-    return orjson.dumps({"error": {**error, "code": CONTEXT_TOO_LONG}})
+    try:
+        return orjson.dumps({"error": {**error, "code": CONTEXT_TOO_LONG}})
+    except orjson.JSONEncodeError:  # orjson reads deeper than it writes.
+        return body

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from gateway.providers.anthropic.answer import FINISH, stopped_at
+from gateway.providers.anthropic.answer import FINISH, stopped_at, written
 from gateway.providers.anthropic.usage import counted
 from gateway.providers.base import BrokenAnswer, Call, StreamFailure, Usage
 from gateway.providers.chat_answer import DONE, Chunks, block_more, thought_more, tool_begun, tool_more
@@ -119,7 +119,7 @@ class MessageStream:
         self.begun = True
         match block.get("type"):
             case "text":
-                return self._say({"content": block["text"]}) if block.get("text") else b""
+                return self._say({"content": _text(block, "text")}) if block.get("text") else b""
             case "thinking":
                 thought = block.get("thinking")
                 return self._say(thought_more(index, thought)) if isinstance(thought, str) and thought else b""
@@ -134,7 +134,7 @@ class MessageStream:
         place = self._calls[index] = len(self._calls)
         self._bytes += len(name)
         if input_:  # Some hosts of this dialect send it at once.
-            return self._say(tool_begun(place, id_, name, orjson.dumps(input_).decode()))
+            return self._say(tool_begun(place, id_, name, written(input_)))
         self._silent.add(index)
         return self._say(tool_begun(place, id_, name))
 
@@ -182,7 +182,10 @@ class MessageStream:
     def _fail(self, said: Mapping[str, Any]) -> bytes:
         error = said.get("error")
         detail = error if isinstance(error, dict) else {"message": str(error or "its stream ended with an error")}
-        body = orjson.dumps({"error": detail})
+        try:
+            body = orjson.dumps({"error": detail})
+        except orjson.JSONEncodeError:  # orjson reads deeper than it writes.
+            raise BrokenAnswer("its stream ended with an error that cannot be read") from None
         self.failure = StreamFailure(status_of(detail), body)
         return b"data: %b\n\n" % body
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from gateway.providers.anthropic.answer import written
 from gateway.providers.base import BrokenAnswer, Call, Usage
 from gateway.providers.chat_answer import whole
 from gateway.providers.estimate import settled, text_bytes
@@ -38,7 +39,9 @@ def to_chat(call: Call, answer: Mapping[str, Any]) -> tuple[bytes, Usage]:
             case {"text": str(text)}:
                 texts.append(text)
             case {"toolUse": {"toolUseId": str(id_), "name": str(name)} as use}:
-                calls.append({"id": id_, "type": "function", "function": {"name": name, "arguments": _input(use)}})
+                calls.append(
+                    {"id": id_, "type": "function", "function": {"name": name, "arguments": written(use.get("input"))}}
+                )
             case {"reasoningContent": {"reasoningText": {"text": str(thought)} as told}}:
                 thoughts.append(thought)
                 own.append({"type": "thinking", "thinking": thought, "signature": str(told.get("signature") or "")})
@@ -89,10 +92,3 @@ def model_of(call: Call) -> str:
     """As the caller named it: the answer does not say."""
     model = str(call.body.get("model"))
     return model.partition("/")[2] if model.startswith("@") else model
-
-
-def _input(use: Mapping[str, Any]) -> str:
-    try:
-        return orjson.dumps(use.get("input") or {}).decode()
-    except orjson.JSONEncodeError:
-        raise BrokenAnswer("the answer is nested too deep to be translated") from None

@@ -1,0 +1,107 @@
+"""Whatever a host answers, an adapter answers a chat, or says that there is none. Nothing else is raised."""
+
+import json
+import re
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.providers.base import BrokenAnswer, Call, Door, Untranslatable
+from tests.conformance.corpus.bedrock import frame
+from tests.conformance.corpus.cases import ANSWERS
+from tests.conformance.corpus.checks import ASKED, STREAMED
+from tests.conformance.corpus.wire import Wire
+from tests.conformance.corpus.wires import WIRES
+
+NATIVE = [wire for wire in WIRES if wire.name != "openai"]
+every_wire = pytest.mark.parametrize("wire", NATIVE, ids=[wire.name for wire in NATIVE])
+EVENTS = ("messageStart", "contentBlockStart", "contentBlockDelta", "contentBlockStop", "messageStop", "metadata")
+# Deeper than what orjson writes, though it reads it.
+DEEP: Any = orjson.loads(b'{"a":' * 400 + b"1" + b"}" * 400)
+
+
+def vocabulary(wire: Wire) -> list[str]:
+    """The names that its answers are made of."""
+    text = b"".join(wire.answers.frames(ANSWERS["thought, text and tools"])) + wire.answers.whole(
+        ANSWERS["thought, text and tools"]
+    )
+    return sorted({name.decode() for name in re.findall(rb'"([A-Za-z_]{2,30})"', text)})
+
+
+def anything(wire: Wire) -> st.SearchStrategy[Any]:
+    words = st.sampled_from(vocabulary(wire))
+    leaf = st.none() | st.booleans() | st.integers(-5, 5) | words | st.text(max_size=3) | st.just(DEEP)
+    return st.recursive(leaf, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=4))
+
+
+@every_wire
+@given(data=st.data())
+@settings(deadline=None, max_examples=150)
+def test_a_whole_answer_of_anything(wire: Wire, data: st.DataObject) -> None:
+    proper = orjson.loads(wire.answers.whole(ANSWERS["thought, text and tools"]))
+    body = _disturbed(proper, data, anything(wire))
+    try:
+        chat, usage = wire.adapter.answer(ASKED, json.dumps(body).encode())
+    except BrokenAnswer:
+        return
+    assert orjson.loads(chat)["choices"][0]["finish_reason"]
+    assert usage.input_tokens is not None
+
+
+@every_wire
+@given(data=st.data())
+@settings(deadline=None, max_examples=150)
+def test_a_stream_with_anything_in_it(wire: Wire, data: st.DataObject) -> None:
+    frames = wire.answers.frames(ANSWERS["thought, text and tools"])
+    at = data.draw(st.integers(0, len(frames) - 1))
+    frames[at] = _frame(wire, data.draw(anything(wire)), data, frames[at])
+    reader = wire.adapter.stream(STREAMED)
+    try:
+        events = b"".join([reader.feed(frame) for frame in frames]) + reader.end()
+    except BrokenAnswer:
+        return
+    for line in events.split(b"\n\n"):
+        assert line in (b"", b"data: [DONE]") or isinstance(orjson.loads(line.removeprefix(b"data: ")), dict)
+
+
+@every_wire
+@given(body=st.binary(max_size=40), status=st.integers(400, 599), kind=st.text("abcException:/#", max_size=12))
+@settings(deadline=None, max_examples=60)
+def test_an_error_of_anything(wire: Wire, body: bytes, status: int, kind: str) -> None:
+    for said in (body, orjson.dumps({"error": {"message": kind}}), b'{"error":' + b'{"a":' * 300 + b"1" + b"}" * 301):
+        shaped = orjson.loads(wire.adapter.error("acme", status, {"x-amzn-errortype": kind}, said))
+        assert shaped["error"]["message"]
+
+
+@every_wire
+def test_what_is_nested_too_deep_is_refused_either_way(wire: Wire) -> None:
+    body = {"model": wire.model, "messages": [{"role": "user", "content": "x"}], "tools": [_deep_tool()]}
+    with pytest.raises(Untranslatable, match="too deep"):
+        wire.adapter.request(Call(Door.CHAT, b"", body, stream=False), wire.place, wire.key, {}, wire.model)
+
+
+def _deep_tool() -> dict[str, Any]:
+    return {"type": "function", "function": {"name": "f", "parameters": DEEP}}
+
+
+def _disturbed(value: Any, data: st.DataObject, other: st.SearchStrategy[Any]) -> Any:
+    """With something else at one place of it."""
+    if isinstance(value, dict) and value and data.draw(st.integers(0, 3)):
+        name = data.draw(st.sampled_from(sorted(value)))
+        return {**value, name: _disturbed(value[name], data, other)}
+    if isinstance(value, list) and value and data.draw(st.integers(0, 3)):
+        at = data.draw(st.integers(0, len(value) - 1))
+        return [*value[:at], _disturbed(value[at], data, other), *value[at + 1 :]]
+    return data.draw(other)
+
+
+def _frame(wire: Wire, said: Any, data: st.DataObject, instead_of: bytes) -> bytes:
+    if wire.stream_type != "text/event-stream":
+        name = data.draw(st.sampled_from(EVENTS))
+        return frame({":event-type": name, ":message-type": "event"}, json.dumps(said).encode())
+    if isinstance(said, dict):
+        said = {**said, "type": orjson.loads(instead_of.partition(b"data: ")[2])["type"]}
+    return b"data: %b\n\n" % json.dumps(said).encode()
