@@ -16,7 +16,8 @@ from tests.conformance.corpus.checks import ASKED, STREAMED
 from tests.conformance.corpus.wire import Wire
 from tests.conformance.corpus.wires import WIRES
 
-NATIVE = [wire for wire in WIRES if wire.name != "openai"]
+NATIVE = [wire for wire in WIRES if wire.name not in ("openai", "azure")]
+"""Those that translate: of a host that speaks a caller's own dialect bytes pass."""
 every_wire = pytest.mark.parametrize("wire", NATIVE, ids=[wire.name for wire in NATIVE])
 EVENTS = ("messageStart", "contentBlockStart", "contentBlockDelta", "contentBlockStop", "messageStop", "metadata")
 # Deeper than what orjson writes, though it reads it.
@@ -102,6 +103,7 @@ def _frame(wire: Wire, said: Any, data: st.DataObject, instead_of: bytes) -> byt
     if wire.stream_type != "text/event-stream":
         name = data.draw(st.sampled_from(EVENTS))
         return frame({":event-type": name, ":message-type": "event"}, json.dumps(said).encode())
-    if isinstance(said, dict):
-        said = {**said, "type": orjson.loads(instead_of.partition(b"data: ")[2])["type"]}
+    kind = orjson.loads(instead_of.partition(b"data: ")[2]).get("type")
+    if isinstance(said, dict) and kind is not None:
+        said = {**said, "type": kind}
     return b"data: %b\n\n" % json.dumps(said).encode()
