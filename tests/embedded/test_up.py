@@ -399,5 +399,5 @@ def test_own_stack_serves_with_redis_held_and_is_gone_afterwards(gone: Callable[
 
 
 def test_smoke_without_a_key_calls_nobody_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    assert smoke.main({"COHERE_API_KEY": MARKER}) == 0
+    assert smoke.main({"NOBODYS_API_KEY": MARKER}) == 0
     assert capsys.readouterr().out == "no provider key in the environment: no real provider was called\n"
