@@ -29,7 +29,7 @@ from gateway.view.view import Caller, ConfigView
 from shared.clock import Clock
 from shared.field_path import MISSING
 from shared.models.config import pointer
-from shared.query import comparisons_of
+from shared.query import Comparison, comparisons_of
 
 MASK = "****"
 SCOPE = "explain"
@@ -167,23 +167,27 @@ def _conditions(route: Route, facts: Facts) -> list[Told]:
     if isinstance(route, Conditional):
         for index, (query, child) in enumerate(route.branches):
             for comparison in comparisons_of(query):
-                value = facts.value(comparison.key)
-                found.append(
-                    {
-                        "path": route.path,
-                        "condition": index,
-                        "then": child,
-                        "key": str(comparison.key),
-                        "operator": comparison.operator,
-                        "operand": comparison.operand,
-                        "given": value is not MISSING,
-                        "value": None if value is MISSING else _shown(str(comparison.key), value),
-                        "holds": comparison.holds(value),
-                    }
-                )
+                place: Told = {"path": route.path, "condition": index, "then": child}
+                found.append(place | _comparison(comparison, facts))
     for child_route in getattr(route, "routes", ()):
         found += _conditions(child_route, facts)
     return found
+
+
+def _comparison(comparison: Comparison, facts: Facts) -> Told:
+    key = str(comparison.key)
+    told: Told = {"key": key, "operator": comparison.operator, "operand": comparison.operand}
+    try:
+        value = facts.value(comparison.key)
+    except GatewayError as error:
+        # A call that is decided before it comes to this one does not mind.
+        return told | {"given": False, "value": None, "holds": None, "fault": error.message}
+    is_given = value is not MISSING
+    return told | {
+        "given": is_given,
+        "value": _shown(key, value) if is_given else None,
+        "holds": comparison.holds(value),
+    }
 
 
 def _breaker(target: Target, state: State | None, now_s: float) -> Told | None:

@@ -18,6 +18,7 @@ EXPLAIN = "/v1/explain"
 OK = b'{"id": "1", "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}'
 CALL: dict[str, Any] = {"model": "sim-chat", "messages": [{"role": "user", "content": "Hello there"}], "max_tokens": 10}
 OWN_KEY = "sk-own-canary"
+MAIN = {"virtual_key": "main"}
 
 
 def asking(**configs: dict[str, Any]) -> World:
@@ -154,6 +155,23 @@ async def test_the_whole_decision() -> None:
     # Eleven bytes of text are three tokens; a million of input cost one dollar, of output two.
     assert (price["price"], price["input_tokens"], price["output_tokens_max"]) == ("pr1", 3, 10)
     assert (price["input_usd"], price["usd_max"]) == ("0.000003", "0.000023")
+
+
+async def test_what_a_call_never_comes_to_is_no_refusal_of_it() -> None:
+    """Metadata that cannot be read matter to nobody where an earlier condition holds."""
+    conditions = [
+        {"query": {"params.max_tokens": {"$gt": 5}}, "then": "one"},
+        {"query": {"metadata.team": {"$eq": "a"}}, "then": "one"},
+    ]
+    body = {"strategy": {"mode": "conditional", "conditions": conditions}, "targets": [{"name": "one", **MAIN}]}
+    headers = {**config(body), "x-portkey-metadata": "no JSON"}
+    async with opened(answers(200, OK), world=asking()) as door:
+        found = told(await door.post(CALL, headers, EXPLAIN))
+        assert (await door.post(CALL, headers)).status == 200
+    assert "refusal" not in found
+    first, second = found["conditions"]
+    assert (first["holds"], second["holds"]) == (True, None)
+    assert "x-portkey-metadata" in second["fault"]
 
 
 async def test_a_model_without_a_price_is_of_unknown_cost() -> None:
