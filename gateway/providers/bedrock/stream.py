@@ -5,55 +5,29 @@ from typing import Any
 
 import orjson
 
-from gateway.providers.base import BrokenAnswer, Call, StreamFailure, Usage
+from gateway.providers.base import BrokenAnswer, Call, StreamFailure
 from gateway.providers.bedrock.answer import FINISH, answer_id, counted, model_of
 from gateway.providers.bedrock.errors import chat_error_body, status_of
 from gateway.providers.bedrock.event_stream import Frame, FrameBroken, FrameReader
 from gateway.providers.chat_answer import DONE, Chunks, block_more, thought_more, tool_begun, tool_more
-from gateway.providers.estimate import settled, text_length
+from gateway.providers.chat_stream import TranslatedStream
+from gateway.providers.estimate import text_length
 
 
-class ConverseStream:
+class ConverseStream(TranslatedStream):
     """A StreamReader."""
 
-    __slots__ = (
-        "_asks_usage",
-        "_bytes",
-        "_call",
-        "_calls",
-        "_chunks",
-        "_frames",
-        "_silent",
-        "_stopped",
-        "_usage",
-        "begun",
-        "complete",
-        "failure",
-    )
+    __slots__ = ("_calls", "_chunks", "_frames", "_silent", "_stopped")
 
     def __init__(self, call: Call, *, asks_usage: bool) -> None:
-        self._call = call
-        self._asks_usage = asks_usage
+        super().__init__(call, asks_usage=asks_usage)
         self._frames = FrameReader()
         self._chunks = Chunks(call, answer_id(call), model_of(call))
         self._calls: dict[int, int] = {}
         """Which of the tool calls a block is."""
         self._silent: set[int] = set()
         """Tool calls' blocks of whose arguments nothing has come."""
-        self._usage: Usage | None = None
-        self._bytes = 0
         self._stopped = False
-        self.begun = False
-        self.complete = False
-        self.failure: StreamFailure | None = None
-
-    @property
-    def failed(self) -> bool:
-        return self.failure is not None
-
-    @property
-    def usage(self) -> Usage:
-        return settled(self._usage, self._call, self._bytes)
 
     def feed(self, data: bytes) -> bytes:
         try:
@@ -68,9 +42,6 @@ class ConverseStream:
         if self._stopped and self._frames.is_between_frames:
             return self._finish()  # Some models' streams tell no usage.
         raise BrokenAnswer("its stream ended before it was complete")
-
-    def error_event(self, body: Mapping[str, Any], status: int) -> bytes:  # noqa: ARG002 - told in the body alone
-        return b"data: %b\n\n" % orjson.dumps(body)
 
     def _chunk(self, frame: Frame) -> bytes:
         if self.complete or self.failed:

@@ -5,81 +5,28 @@ from typing import Any
 
 import orjson
 
-from gateway.providers.base import BrokenAnswer, Call, StreamFailure, Usage
+from gateway.providers.base import BrokenAnswer, Call, StreamFailure
 from gateway.providers.chat_answer import DONE, Chunks, thought_more, tool_begun, tool_more
+from gateway.providers.chat_stream import TranslatedEvents
 from gateway.providers.cohere.answer import FINISH, called, counted
-from gateway.providers.estimate import settled, text_length
+from gateway.providers.estimate import text_length
 from gateway.providers.openai.errors import status_of
-from gateway.upstream.events import EventSplitter, EventTooLarge, data_of
 
 
-class ChatStream:
+class ChatStream(TranslatedEvents):
     """A StreamReader."""
 
-    __slots__ = (
-        "_asks_usage",
-        "_bytes",
-        "_call",
-        "_calls",
-        "_chunks",
-        "_events",
-        "_silent",
-        "_usage",
-        "begun",
-        "complete",
-        "failure",
-    )
+    __slots__ = ("_calls", "_chunks", "_silent")
 
     def __init__(self, call: Call, *, asks_usage: bool) -> None:
-        self._call = call
-        self._asks_usage = asks_usage
-        """The caller wants the chunk that tells the usage."""
-        self._events = EventSplitter()
+        super().__init__(call, asks_usage=asks_usage)
         self._chunks: Chunks | None = None
         self._calls: dict[Any, int] = {}
         """Which of the tool calls an index is."""
         self._silent: set[Any] = set()
         """Calls of whose arguments nothing has come."""
-        self._usage: Usage | None = None
-        self._bytes = 0
-        self.begun = False
-        self.complete = False
-        self.failure: StreamFailure | None = None
 
-    @property
-    def failed(self) -> bool:
-        return self.failure is not None
-
-    @property
-    def usage(self) -> Usage:
-        return settled(self._usage, self._call, self._bytes)
-
-    def feed(self, data: bytes) -> bytes:
-        try:
-            events = self._events.feed(data)
-        except EventTooLarge:
-            raise BrokenAnswer("one event of its stream is too large") from None
-        return b"".join([self._chunk(event) for event in events])
-
-    def end(self) -> bytes:
-        rest = b"".join([self._chunk(event) for event in self._events.finish()])
-        if self.complete or self.failed:
-            return rest
-        raise BrokenAnswer("its stream ended before it was complete")
-
-    def error_event(self, body: Mapping[str, Any], status: int) -> bytes:  # noqa: ARG002 - told in the body alone
-        return b"data: %b\n\n" % orjson.dumps(body)
-
-    def _chunk(self, event: bytes) -> bytes:
-        data = data_of(event)
-        if data is None or self.complete or self.failed:
-            return b""
-        try:
-            said = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            raise BrokenAnswer("an event of its stream is not JSON") from None
-        if not isinstance(said, dict):
-            raise BrokenAnswer("an event of its stream is not a JSON object")
+    def _chunk(self, said: Mapping[str, Any]) -> bytes:
         delta = said.get("delta")
         delta = delta if isinstance(delta, dict) else {}
         message = delta.get("message")

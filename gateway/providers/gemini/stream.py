@@ -7,40 +7,21 @@ import orjson
 
 from gateway.providers.base import BrokenAnswer, Call, StreamFailure, Usage
 from gateway.providers.chat_answer import DONE, Chunks, block_more, thought_more
+from gateway.providers.chat_stream import TranslatedEvents
 from gateway.providers.estimate import settled, text_length
 from gateway.providers.gemini.answer import Bit, finish_of, named, read
 from gateway.providers.gemini.errors import first
-from gateway.upstream.events import EventSplitter, EventTooLarge, data_of
 
 _UNKNOWN_STATUS = 502
 
 
-class ContentStream:
+class ContentStream(TranslatedEvents):
     """A StreamReader."""
 
-    __slots__ = (
-        "_asks_usage",
-        "_blocks",
-        "_bytes",
-        "_call",
-        "_calls",
-        "_chunks",
-        "_events",
-        "_finish",
-        "_id",
-        "_own",
-        "_signed",
-        "_usage",
-        "begun",
-        "complete",
-        "failure",
-    )
+    __slots__ = ("_blocks", "_calls", "_chunks", "_finish", "_id", "_own", "_signed")
 
     def __init__(self, call: Call, *, asks_usage: bool) -> None:
-        self._call = call
-        self._asks_usage = asks_usage
-        """The caller wants the chunk that tells the usage."""
-        self._events = EventSplitter()
+        super().__init__(call, asks_usage=asks_usage)
         self._chunks: Chunks | None = None
         self._id = ""
         self._calls = 0
@@ -48,15 +29,6 @@ class ContentStream:
         self._signed = False
         self._finish = ""
         self._own: dict[str, Any] = {}
-        self._usage: Usage | None = None
-        self._bytes = 0
-        self.begun = False
-        self.complete = False
-        self.failure: StreamFailure | None = None
-
-    @property
-    def failed(self) -> bool:
-        return self.failure is not None
 
     @property
     def usage(self) -> Usage:
@@ -66,15 +38,8 @@ class ContentStream:
             said = Usage(input_tokens=said.input_tokens, cache_read_tokens=said.cache_read_tokens)
         return settled(said, self._call, self._bytes)
 
-    def feed(self, data: bytes) -> bytes:
-        try:
-            events = self._events.feed(data)
-        except EventTooLarge:
-            raise BrokenAnswer("one event of its stream is too large") from None
-        return b"".join([self._chunk(event) for event in events])
-
     def end(self) -> bytes:
-        rest = b"".join([self._chunk(event) for event in self._events.finish()])
+        rest = self._rest()
         if self.failed:
             return rest
         if not self._finish or self._chunks is None:
@@ -83,20 +48,10 @@ class ContentStream:
         last = self._chunks.finish(finish_of(self._finish, calls=self._calls > 0), **self._own)
         return rest + last + (self._chunks.usage(self.usage) if self._asks_usage else b"") + DONE
 
-    def error_event(self, body: Mapping[str, Any], status: int) -> bytes:  # noqa: ARG002 - told in the body alone
-        return b"data: %b\n\n" % orjson.dumps(body)
+    def _unwrapped(self, said: Any) -> Any:
+        return first(said)
 
-    def _chunk(self, event: bytes) -> bytes:
-        data = data_of(event)
-        if data is None or self.failed:
-            return b""
-        try:
-            said = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            raise BrokenAnswer("an event of its stream is not JSON") from None
-        said = first(said)
-        if not isinstance(said, dict):
-            raise BrokenAnswer("an event of its stream is not a JSON object")
+    def _chunk(self, said: Mapping[str, Any]) -> bytes:
         if said.get("error"):
             return self._fail(said["error"])
         bit = read(said)
