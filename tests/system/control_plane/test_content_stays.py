@@ -16,7 +16,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from chaos.stack import Stack, free_ports, standing
-from gateway.telemetry import pseudonyms
+from gateway.telemetry import user_key_file
 from shared.protocol import batch
 from tests.fixtures.markers import layers_of, shapes_of
 from tests.fixtures.recorder import Recorder, recording
@@ -202,7 +202,7 @@ async def spoken(
         ):
             await furnish(stack, provider_port)
             (node,) = stack.nodes
-            await node.program.until((node.folder / pseudonyms.FILE).exists)
+            await node.program.until((node.folder / user_key_file.FILE).exists)
             requests = await say_everything(stack, canaries)
             await shipped(stack, recorder, requests)
             yield stack, recorder, await metrics(metrics_port)
