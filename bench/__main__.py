@@ -1,6 +1,7 @@
-"""`scripts/bench`: rounds of the same load on the pass-through and on the gateway in turn, then one table.
+"""`scripts/bench`: the gateway beside the upstream called directly, nginx and a bare aiohttp pass-through.
 
-Exits 1 if any call failed or a part did not come up, never for a slow figure.
+Everything is started by the bench on this machine, what is measured on a core of its own. Exits 1 if any call failed or
+a part did not come up, never for a slow figure. How to read it: docs/benchmarks.md.
 """
 
 import argparse
@@ -10,106 +11,83 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
-
-from bench import accounting, report, stack, workloads
-from bench.load import Plan, Result
-from bench.processes import Cores, PartFailed, run_to_end
-from bench.report import Memory
-from bench.stack import Placement, Stack, System
-from bench.workloads import Workload
+from bench import calls, goals, latency, report, stack, streams
+from bench.expected import WrongAnswer
+from bench.placement import placement
+from bench.processes import PartFailed
+from bench.report import Outcome
+from bench.rounds import Scale
+from bench.stack import Stack
+from bench.workloads import SMALL
 from embedded.redis_server import NoRedis
 
 INTERRUPTED = 130
 
+SECTIONS: dict[str, Callable[[Stack, Scale], Awaitable[Outcome]]] = {
+    "calls": calls.run,
+    "latency": latency.run,
+    "streams": streams.run,
+}
+NATIVE_ONLY = frozenset(("latency", "streams"))
+"""What the load in Python cannot do."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    workloads: tuple[Workload, ...]
-    rounds: int
-    measure_s: float
+    sections: tuple[str, ...]
+    scale: Scale
+    short: bool
 
 
-Results = dict[tuple[str, str], list[Result]]
-"""By workload and system."""
-
-
-async def bench(options: Options, place: Placement) -> bool:
+async def bench(options: Options) -> bool:
     """Whether every call was answered right."""
+    place = placement(frozenset(os.sched_getaffinity(0)))
     began = time.monotonic()
+    outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory(prefix="gatehouse-bench-") as name:
         async with stack.standing(Path(name), place) as standing:
-            print(f"everything is up ({time.monotonic() - began:.1f} s); {_where(place)}", flush=True)
-            idle = {system.name: accounting.usage(system.pid).rss_bytes for system in standing.systems}
-            results = await _rounds(options, standing, place)
-            memory = {
-                system.name: Memory(idle[system.name], accounting.usage(system.pid).rss_bytes)
-                for system in standing.systems
-            }
-    print()
-    rows = [
-        report.row(workload, system.name, results[workload.name, system.name], memory[system.name])
-        for workload in options.workloads
-        for system in standing.systems
-    ]
-    print(report.table(rows))
-    _print_faults(results)
-    base, gateway = standing.systems
-    first = options.workloads[0]
-    for workload in options.workloads:
-        times = report.ratio(results[workload.name, base.name], results[workload.name, gateway.name], workload)
-        if workload is not first:
-            print(f"ratio to aiohttp, {workload.name}: {times:.1f} x")
-    times = report.ratio(results[first.name, base.name], results[first.name, gateway.name], first)
-    print(f"ratio to aiohttp: {times:.1f} x")
-    return not any(report.failed(of) for of in results.values())
+            print(f"everything is up ({time.monotonic() - began:.1f} s); {place}", flush=True)
+            for section in options.sections:
+                if section in NATIVE_ONLY and not standing.tools.native:
+                    continue
+                outcomes.append(await _section(section, options, standing))
+    for table in (table for outcome in outcomes for table in outcome.tables):
+        print(f"\n{report.text(table)}")
+    figures = {name: figure for outcome in outcomes for name, figure in outcome.figures.items()}
+    print(f"\n{report.text(goals.table(figures))}")
+    for what in (*standing.left_out, *_left_out(options, standing)):
+        print(f"left out: {what}")
+    if (times := figures.get(goals.RATIO_AIOHTTP.name)) is not None:
+        print(f"ratio to aiohttp: {times:.1f} x")
+    return not any(outcome.failed for outcome in outcomes)
 
 
-async def _rounds(options: Options, standing: Stack, place: Placement) -> Results:
-    """Systems take turns within a round, so that a slow minute of the machine hits both."""
-    results: Results = {}
-    for workload in options.workloads:
-        for number in range(1, options.rounds + 1):
-            for system in standing.systems:
-                result = await _load(workload, system, standing.api_key, options.measure_s, place.others)
-                results.setdefault((workload.name, system.name), []).append(result)
-                print(report.progress(number, options.rounds, system.name, workload, result), flush=True)
-    return results
+async def _section(section: str, options: Options, standing: Stack) -> Outcome:
+    print(f"-- {section}", flush=True)
+    if options.short:
+        return await calls.run(standing, options.scale, (SMALL,))
+    return await SECTIONS[section](standing, options.scale)
 
 
-async def _load(workload: Workload, system: System, api_key: str, measure_s: float, cores: Cores) -> Result:
-    plan = Plan(workload.name, system.port, api_key, measured_pid=system.pid, measure_s=measure_s)
-    command = (sys.executable, "-m", "bench.load")
-    printed = await run_to_end(command, os.environ, cores, orjson.dumps(asdict(plan)))
-    return Result(**orjson.loads(printed))
-
-
-def _print_faults(results: Results) -> None:
-    for (workload, system), of in results.items():
-        for result in of:
-            for fault, count in result.errors.items():
-                print(f"{workload}, {system}: {count} x {fault} {result.example}", file=sys.stderr)
-
-
-def _where(place: Placement) -> str:
-    if place.measured == place.others:
-        return "one core for everything: observed rates mean little"
-    (core,) = place.measured
-    return f"what is measured has core {core} for itself"
+def _left_out(options: Options, standing: Stack) -> list[str]:
+    lacking = [section for section in options.sections if section in NATIVE_ONLY and not standing.tools.native]
+    return [f"{section}, which needs the load in C" for section in lacking]
 
 
 def _options(arguments: Sequence[str]) -> Options:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("--short", action="store_true", help="only 1 KB chat calls, in 5 rounds; under two minutes")
-    parser.add_argument("--rounds", type=_count, help="rounds of each system (5; without --short 7)")
+    parser.add_argument("sections", nargs="*", metavar="section", help=f"any of {', '.join(SECTIONS)} (all)")
+    parser.add_argument("--short", action="store_true", help="only 1 KB chat calls; a minute")
+    parser.add_argument("--rounds", type=_count, default=Scale().rounds, help="rounds of each system (5)")
     asked = parser.parse_args(arguments)
-    if asked.short:
-        return Options((workloads.SMALL,), asked.rounds or 5, measure_s=2.0)
-    return Options(tuple(workloads.ALL.values()), asked.rounds or 7, measure_s=3.0)
+    if unknown := [section for section in asked.sections if section not in SECTIONS]:
+        parser.error(f"there is no section {unknown[0]!r}; there are {', '.join(SECTIONS)}")
+    sections = ("calls",) if asked.short else tuple(asked.sections) or tuple(SECTIONS)
+    return Options(sections, Scale(rounds=asked.rounds), asked.short)
 
 
 def _count(text: str) -> int:
@@ -125,8 +103,8 @@ async def _main(options: Options) -> int:
     assert this is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     try:
-        return 0 if await bench(options, stack.placement(frozenset(os.sched_getaffinity(0)))) else 1
-    except (PartFailed, NoRedis) as failure:
+        return 0 if await bench(options) else 1
+    except (PartFailed, NoRedis, WrongAnswer) as failure:
         print(f"bench: {failure}", file=sys.stderr)
         return 1
 

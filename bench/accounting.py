@@ -39,6 +39,20 @@ def usage(root: int) -> Usage:
     )
 
 
+def busy_s(cores: Iterable[int]) -> float:
+    """CPU time that these cores together have spent on anything, since the machine's start."""
+    wanted = {f"cpu{core}" for core in cores}
+    total = 0
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *fields = line.split()
+        if name in wanted:
+            user, nice, system, _idle, _waiting, interrupts, soft_interrupts, stolen = (
+                int(field) for field in fields[:8]
+            )
+            total += user + nice + system + interrupts + soft_interrupts + stolen
+    return total / TICKS_PER_S
+
+
 def tree(root: int, stats: Iterable[Stat]) -> list[Stat]:
     """`root`, its children, theirs, and so on; empty if `root` is not among `stats`."""
     by_parent: dict[int, list[Stat]] = {}

@@ -46,7 +46,7 @@ def _copied(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
 async def serve(port: int, upstream: str) -> None:
     async with ClientSession(connector=TCPConnector(limit=0), auto_decompress=False) as session:
         application = web.Application(client_max_size=_BODY_BYTES_MAX)
-        application.router.add_post("/v1/chat/completions", Passthrough(session, upstream).handle)
+        application.router.add_post("/{path:.*}", Passthrough(session, upstream).handle)
         runner = web.AppRunner(application, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port, backlog=1024).start()

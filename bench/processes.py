@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -79,30 +80,46 @@ async def running(part: Part, cores: Cores, folder: Path) -> AsyncIterator[Runni
         await child.stop(part.stop_s_max)
 
 
-async def run_to_end(command: Sequence[str], environment: Mapping[str, str], cores: Cores, given: bytes = b"") -> bytes:
-    """What the command printed. Raises PartFailed if it fails or takes too long; it is ended if we are cancelled."""
+@asynccontextmanager
+async def talking(
+    command: Sequence[str], environment: Mapping[str, str], cores: Cores
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A command whose output is read while it runs; it is ended when left."""
     with on_cores(cores):
         process = await asyncio.create_subprocess_exec(
             *command,
             env=dict(environment),
-            stdin=asyncio.subprocess.PIPE,
+            stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
         )
-    name = " ".join(command[1:4])
     try:
-        async with asyncio.timeout(COMMAND_S_MAX):
-            printed, complaints = await process.communicate(given)
-    except TimeoutError:
-        raise PartFailed(f"{name} has not ended after {COMMAND_S_MAX:.0f} s") from None
+        yield process
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def run_to_end(
+    command: Sequence[str], environment: Mapping[str, str], cores: Cores, *, limit_s: float = COMMAND_S_MAX
+) -> bytes:
+    """What the command printed. Raises PartFailed if it fails or takes too long; it is ended if we are cancelled."""
+    name = " ".join(command[:4])
+    try:
+        async with asyncio.timeout(limit_s), talking(command, environment, cores) as process:
+            printed, complaints = await process.communicate()
+    except TimeoutError:
+        raise PartFailed(f"{name} has not ended after {limit_s:.0f} s") from None
     if process.returncode != 0:
         raise PartFailed(f"{name} ended with {process.returncode}\n{complaints.decode(errors='replace')}")
     return printed
+
+
+def which(program: str, environment: Mapping[str, str]) -> str | None:
+    """Where on the PATH of `environment` the program is."""
+    return shutil.which(program, path=environment.get("PATH", os.defpath))
 
 
 def free_port() -> int:

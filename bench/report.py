@@ -1,21 +1,37 @@
-"""What the rounds say: a progress line each, one table, and the ratio. Pure arithmetic and text."""
+"""What the rounds say: progress lines, tables, ratios, and how figures stand to the goals. Pure arithmetic and text."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import median
 
-from bench.load import Result
+from bench.measure import Result, Spread
 from bench.workloads import Workload
 
 MB = 1_000_000
+NOTHING = "-"
+
+Results = Mapping[str, Sequence[Result]]
+"""The rounds of each case."""
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """RSS of a system's process tree before the first round and after the last, in bytes."""
+class Table:
+    title: str
+    headings: tuple[str, ...]
+    rows: Sequence[Sequence[str]]
+    """The first cells of each hold words, as many as `words` says, the others figures."""
+    words: int = 2
+    notes: tuple[str, ...] = ()
 
-    idle_bytes: int
-    after_bytes: int
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a section of the bench found. `figures` are those that goals are about, by the goal's name."""
+
+    tables: Sequence[Table]
+    figures: Mapping[str, float] = field(default_factory=dict)
+    failed: int = 0
+    """Calls that were not answered, or not as they should have been."""
 
 
 def cpu_us(result: Result, workload: Workload) -> float:
@@ -29,62 +45,72 @@ def rate(result: Result, workload: Workload) -> float:
     return result.answers * workload.units / result.seconds
 
 
-def failed(results: Sequence[Result]) -> int:
-    return sum(sum(result.errors.values()) for result in results)
+def cost(results: Sequence[Result], workload: Workload) -> float:
+    """CPU microseconds per unit, the rounds' median."""
+    return median(cpu_us(result, workload) for result in results)
 
 
 def ratio(base: Sequence[Result], other: Sequence[Result], workload: Workload) -> float:
-    """How many times dearer a unit is in `base` than in `other`, by the medians of their rounds."""
-    return median(cpu_us(result, workload) for result in base) / median(cpu_us(result, workload) for result in other)
+    """How many times dearer a unit is in `base` than in `other`: how many times as many of `other` one core can do."""
+    dearer = cost(other, workload)
+    return cost(base, workload) / dearer if dearer else float("inf")
 
 
-def progress(number: int, rounds: int, system: str, workload: Workload, result: Result) -> str:
+def failed(results: Sequence[Result]) -> int:
+    return sum(result.failed for result in results)
+
+
+def failed_in_all(results: Results) -> int:
+    return sum(failed(rounds) for rounds in results.values())
+
+
+def ms(results: Sequence[Result], pick: Callable[[Result], Spread | None], share: str) -> float | None:
+    """The rounds' median of a spread's percentile (`p50`, `p99`), in milliseconds; None if no round has it."""
+    seen = [getattr(spread, f"{share}_us") / 1000 for result in results if (spread := pick(result)) is not None]
+    return median(seen) if seen else None
+
+
+def added(base: float | None, other: float | None) -> float | None:
+    return None if base is None or other is None else other - base
+
+
+def in_ms(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.2f}"
+
+
+def foreign(results: Sequence[Result]) -> str:
+    """The share of the measured core that others took, at worst."""
+    return f"{max(result.foreign_share for result in results):.0%}"
+
+
+def slope(at_s: Sequence[float], values: Sequence[float]) -> tuple[float, float]:
+    """How fast values grow, per second, by least squares, and the standard error of that. At least three points."""
+    count = len(at_s)
+    middle_s, middle = sum(at_s) / count, sum(values) / count
+    spread = sum((at - middle_s) ** 2 for at in at_s)
+    grows = sum((at - middle_s) * (value - middle) for at, value in zip(at_s, values, strict=True)) / spread
+    left = sum((value - middle - grows * (at - middle_s)) ** 2 for at, value in zip(at_s, values, strict=True))
+    return grows, (left / (count - 2) / spread) ** 0.5
+
+
+def progress(number: int, rounds: int, case: str, workload: Workload, result: Result) -> str:
+    latency = "" if result.latency is None else f", p50 {result.latency.p50_us / 1000:.2f} ms"
     return (
-        f"{workload.name}, round {number}/{rounds}: {system:<12} "
-        f"{cpu_us(result, workload):6.1f} µs/{workload.unit} {rate(result, workload):8,.0f} {workload.unit}s/s"
-        f"  {failed([result])} errors"
+        f"{workload.name}, round {number}/{rounds}: {case:<12} "
+        f"{cpu_us(result, workload):6.1f} µs/{workload.unit} {rate(result, workload):8,.0f} {workload.unit}s/s{latency}"
+        f"  {result.failed} errors"
     )
 
 
-HEADINGS = (
-    "workload",
-    "system",
-    "rounds",
-    "CPU µs/unit best",
-    "median",
-    "units/s per core",
-    "units/s observed",
-    "errors",
-    "RSS MB idle",
-    "after",
-)
-
-
-def row(workload: Workload, system: str, results: Sequence[Result], memory: Memory) -> tuple[str, ...]:
-    """One row under `HEADINGS`; `units/s per core` is what one core could do: 1,000,000 ÷ median CPU µs."""
-    costs = [cpu_us(result, workload) for result in results]
-    return (
-        f"{workload.name} ({workload.unit})",
-        system,
-        str(len(results)),
-        f"{min(costs):.1f}",
-        f"{median(costs):.1f}",
-        f"{1e6 / median(costs):,.0f}",
-        f"{median(rate(result, workload) for result in results):,.0f}",
-        str(failed(results)),
-        f"{memory.idle_bytes / MB:.0f}",
-        f"{memory.after_bytes / MB:.0f}",
-    )
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell; the first two hold words, the others figures."""
-    lines = [HEADINGS, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
-    return "\n".join(
+def text(table: Table) -> str:
+    """The title, the columns as wide as their widest cell, and the notes."""
+    lines = [table.headings, *table.rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(table.headings))]
+    rows = (
         "  ".join(
-            cell.ljust(width) if column < 2 else cell.rjust(width)
+            cell.ljust(width) if column < table.words else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines
     )
+    return "\n".join((table.title, "", *rows, *(f"  {note}" for note in table.notes)))

@@ -1,43 +1,43 @@
-"""The provider of the bench: fixed answers, lean enough not to be what is measured.
+"""The provider of the bench in Python, where there is no C compiler, and wherever it has to speak TLS.
 
-A plain request gets the fixed completion at once; a streaming one gets an event every `EVENT_WAIT_S`.
+It serves the same folder (`bench/answers.py`) by the same rules as `bench/native/upstream.c`.
 """
 
 import argparse
 import asyncio
 import re
+import ssl
+import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 import httptools
 import uvloop
 
-from bench.workloads import ANSWER, EVENTS
+from bench import answers
+from bench.workloads import STAMP
 
-EVENT_WAIT_S = 0.005
-
-_STREAMS = re.compile(rb'"stream"\s*:\s*true')
-_HEAD = (
-    b"HTTP/1.1 200 OK\r\n"
-    b"date: Sat, 21 Nov 2026 10:00:00 GMT\r\n"
-    b"openai-organization: org-bench\r\n"
-    b"openai-processing-ms: 12\r\n"
-    b"openai-version: 2020-10-01\r\n"
-    b"x-ratelimit-limit-requests: 30000\r\n"
-    b"x-ratelimit-limit-tokens: 150000000\r\n"
-    b"x-ratelimit-remaining-requests: 29999\r\n"
-    b"x-ratelimit-remaining-tokens: 149999700\r\n"
-    b"x-request-id: req_5f0b3c8f6d3e4b0c9a7d1e2f3a4b5c6d\r\n"
-)
-_PLAIN = _HEAD + b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(ANSWER), ANSWER)
-_STREAM_HEAD = _HEAD + b"content-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
+_WAIT = re.compile(rb"bench-wait:(\d+),(\d+)")
+_GAP_US = 5_000
+_NOT_FOUND = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"
 
 
-def _chunk(data: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(data), data)
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An answer, and what a request's URL and body hold that is given it; empty: anything."""
+
+    url: bytes
+    body: bytes
+    pieces: tuple[bytes, ...]
 
 
-_LAST = _chunk(EVENTS[-2]) + _chunk(EVENTS[-1]) + b"0\r\n\r\n"
-_WRITES = (_STREAM_HEAD + _chunk(EVENTS[0]), *(_chunk(event) for event in EVENTS[1:-2]), _LAST)
+def routes(folder: Path) -> tuple[Route, ...]:
+    lines = (line.split(b"\t") for line in (folder / answers.ROUTES).read_bytes().splitlines())
+    return tuple(
+        Route(url, b"" if body == b"-" else body, tuple(answers.read(folder / name.decode())))
+        for url, body, name in lines
+    )
 
 
 class Upstream(asyncio.Protocol):
@@ -45,10 +45,11 @@ class Upstream(asyncio.Protocol):
 
     _transport: asyncio.Transport
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, table: tuple[Route, ...], loop: asyncio.AbstractEventLoop) -> None:
+        self._routes = table
         self._loop = loop
         self._parser = httptools.HttpRequestParser(self)
-        self._body = b""
+        self._url = self._body = b""
         self._next: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -64,31 +65,56 @@ class Upstream(asyncio.Protocol):
         except httptools.HttpParserError:
             self._transport.abort()
 
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
     def on_body(self, data: bytes) -> None:
         self._body += data
 
     def on_message_complete(self) -> None:
-        body, self._body = self._body, b""
-        if _STREAMS.search(body):
-            self._stream(0)
+        url, body, self._url, self._body = self._url, self._body, b"", b""
+        pieces = next((route.pieces for route in self._routes if route.url in url and route.body in body), None)
+        if pieces is None:
+            self._transport.write(_NOT_FOUND)
+            return
+        wait = _WAIT.search(body)
+        first_us, gap_us = (int(wait[1]), int(wait[2])) if wait else (0, _GAP_US)
+        if first_us:
+            due_s = self._loop.time() + first_us / 1e6
+            self._next = self._loop.call_at(due_s, self._step, pieces, 0, due_s, gap_us / 1e6)
         else:
-            self._transport.write(_PLAIN)
+            self._step(pieces, 0, self._loop.time(), gap_us / 1e6)
 
-    def _stream(self, number: int) -> None:
-        self._transport.write(_WRITES[number])
-        following = number + 1
-        last = following == len(_WRITES)
-        self._next = None if last else self._loop.call_later(EVENT_WAIT_S, self._stream, following)
+    def _step(self, pieces: tuple[bytes, ...], at: int, due_s: float, gap_s: float) -> None:
+        piece = pieces[at]
+        if STAMP in piece:
+            piece = piece.replace(STAMP, b"@%019d@" % time.monotonic_ns(), 1)
+        self._transport.write(piece)
+        following, due_s = at + 1, due_s + gap_s
+        last = following == len(pieces)
+        self._next = None if last else self._loop.call_at(due_s, self._step, pieces, following, due_s, gap_s)
 
 
-async def serve(port: int) -> None:
+async def serve(port: int, folder: Path, tls: ssl.SSLContext | None) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Upstream(loop), "127.0.0.1", port, backlog=1024)
+    table = routes(folder)
+    server = await loop.create_server(lambda: Upstream(table, loop), "127.0.0.1", port, backlog=1024, ssl=tls)
     async with server:
         await server.serve_forever()
 
 
-if __name__ == "__main__":
+def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.upstream", description=__doc__)
-    parser.add_argument("--port", type=int, required=True)
-    uvloop.run(serve(parser.parse_args().port))
+    parser.add_argument("port", type=int)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--certificate", type=Path, help="PEM of a certificate and its key: speak TLS")
+    options = parser.parse_args()
+    tls = None
+    if options.certificate is not None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(options.certificate)
+    uvloop.run(serve(options.port, options.folder, tls))
+
+
+if __name__ == "__main__":
+    main()

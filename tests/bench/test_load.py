@@ -1,23 +1,20 @@
-"""The load generator: what is answered right is a call, everything else is an error, and none goes uncounted."""
+"""Both loads: what is answered right is a call, everything else is an error, and none goes uncounted."""
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from pathlib import Path
 
 import orjson
 import pytest
 
-from bench import workloads
-from bench.load import Plan, Result, drive
-from bench.upstream import Upstream
-from bench.workloads import LARGE, SMALL, STREAM, Workload
+from bench import expected, workloads
+from bench.load import pattern
+from bench.measure import Result, Shape
+from bench.processes import free_port
+from bench.workloads import COUNTED, EMBEDDINGS, LARGE, SMALL, STREAM, Workload
+from tests.bench.conftest import Lab, serving
 
 CONNECTIONS = 3
-HANG_S = 30.0
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b"
-
-Session = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class Scripted:
@@ -25,6 +22,7 @@ class Scripted:
 
     def __init__(self, answer: bytes, *, then_close: bool = False) -> None:
         self.answered = 0
+        self.bodies: list[bytes] = []
         self._answer = answer
         self._then_close = then_close
 
@@ -32,7 +30,7 @@ class Scripted:
         try:
             while True:
                 await reader.readuntil(b"\r\n\r\n")
-                await reader.readexactly(len(SMALL.body))
+                self.bodies.append(await reader.readexactly(len(SMALL.body)))
                 self.answered += 1
                 writer.write(self._answer)
                 await writer.drain()
@@ -44,99 +42,183 @@ class Scripted:
             writer.close()
 
 
-@asynccontextmanager
-async def serving(session: Session) -> AsyncIterator[int]:
-    server = await asyncio.start_server(session, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
+async def run(lab: Lab, port: int, workload: Workload = SMALL, *, drain_s: float = 30.0) -> Result:
+    return await lab.run(port, workload, Shape(CONNECTIONS, warm_s=0.02, measure_s=0.1, drain_s=drain_s))
 
 
-@asynccontextmanager
-async def upstream() -> AsyncIterator[int]:
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Upstream(loop), "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
-
-
-async def run(port: int, workload: Workload = SMALL, *, drain_s: float = HANG_S) -> Result:
-    plan = Plan(workload.name, port, "gh_x", os.getpid(), CONNECTIONS, warm_s=0.02, measure_s=0.1, drain_s=drain_s)
-    async with asyncio.timeout(HANG_S):
-        return await drive(plan, workload, lambda: 0.0)
-
-
-@pytest.mark.parametrize("workload", [SMALL, LARGE], ids=lambda workload: workload.name)
-async def test_right_answers_are_calls(workload: Workload) -> None:
-    async with upstream() as port:
-        result = await run(port, workload)
+@pytest.mark.parametrize("workload", [SMALL, LARGE, EMBEDDINGS], ids=lambda workload: workload.name)
+async def test_right_answers_are_calls(lab: Lab, workload: Workload) -> None:
+    async with lab.upstream() as port:
+        result = await run(lab, port, workload)
     assert result.errors == {}
     assert 0 < result.answers <= result.calls
+    assert result.latency is not None
+    assert 0 < result.latency.p50_us <= result.latency.p99_us <= result.latency.max_us
 
 
-async def test_a_stream_is_read_to_its_end_and_counts_in_parts() -> None:
-    async with upstream() as port:
-        result = await run(port, STREAM)
+async def test_a_stream_is_read_to_its_end_and_counts_in_parts(lab: Lab) -> None:
+    async with lab.upstream() as port:
+        result = await run(lab, port, STREAM)
     assert result.errors == {}
     assert result.calls == CONNECTIONS
     assert 0 < result.answers < CONNECTIONS
 
 
-async def test_a_status_other_than_200_is_an_error_each_time() -> None:
+async def test_a_status_other_than_200_is_an_error_each_time(lab: Lab) -> None:
     server = Scripted(b"HTTP/1.1 500 Oops\r\ncontent-length: 6\r\n\r\nfailed")
     async with serving(server) as port:
-        result = await run(port)
+        result = await run(lab, port)
     assert (result.calls, result.errors) == (0, {"status 500": server.answered})
     assert result.example == "failed"
 
 
-async def test_a_wrong_body_is_an_error_also_with_the_right_length() -> None:
+async def test_a_wrong_body_is_an_error_also_with_the_right_length(lab: Lab) -> None:
     server = Scripted(OK % (len(SMALL.answer), SMALL.answer.replace(b"stop", b"step")))
     async with serving(server) as port:
-        result = await run(port)
+        result = await run(lab, port)
     assert (result.calls, result.errors) == (0, {"another body than the upstream sent": server.answered})
 
 
-async def test_a_cut_answer_is_one_error_and_the_load_goes_on() -> None:
+@pytest.mark.parametrize("body", [SMALL.answer[:-1], SMALL.answer + b" "], ids=["shorter", "longer"])
+async def test_a_body_of_another_length_is_an_error(lab: Lab, body: bytes) -> None:
+    server = Scripted(OK % (len(body), body))
+    async with serving(server) as port:
+        result = await run(lab, port)
+    assert (result.calls, result.errors) == (0, {"another body than the upstream sent": server.answered})
+
+
+async def test_a_body_in_chunks_of_any_size_is_the_body(lab: Lab) -> None:
+    chunks = b"".join(
+        b"%x;a=b\r\n%b\r\n" % (len(piece), piece)
+        for piece in (SMALL.answer[at : at + 99] for at in range(0, len(SMALL.answer), 99))
+    )
+    server = Scripted(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\nx-trailer: 1\r\n\r\n")
+    async with serving(server) as port:
+        result = await run(lab, port)
+    assert (result.calls, result.errors) == (server.answered, {})
+
+
+async def test_a_cut_answer_is_one_error_and_the_load_goes_on(lab: Lab) -> None:
     server = Scripted(b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\nonly this", then_close=True)
     async with serving(server) as port:
-        result = await run(port)
+        result = await run(lab, port)
     assert (result.calls, result.errors) == (0, {"connection lost before the answer's end": server.answered})
     assert server.answered > CONNECTIONS
 
 
-async def test_a_connection_that_ends_after_its_answer_is_no_error() -> None:
+async def test_a_connection_that_ends_after_its_answer_is_no_error(lab: Lab) -> None:
     head = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(SMALL.answer), SMALL.answer)
     server = Scripted(head, then_close=True)
     async with serving(server) as port:
-        result = await run(port)
+        result = await run(lab, port)
     assert (result.calls, result.errors) == (server.answered, {})
     assert server.answered > CONNECTIONS
 
 
-async def test_what_is_not_http_is_an_error() -> None:
+async def test_what_is_not_http_is_an_error(lab: Lab) -> None:
     async with serving(Scripted(b"hello\r\n\r\n")) as port:
-        result = await run(port)
+        result = await run(lab, port)
     assert result.calls == 0
-    assert sum(count for fault, count in result.errors.items() if fault.startswith("not HTTP")) >= CONNECTIONS
+    assert result.errors["not HTTP"] >= CONNECTIONS
 
 
-async def test_silence_is_an_error_for_every_connection_and_does_not_hang() -> None:
+async def test_silence_is_an_error_for_every_connection_and_does_not_hang(lab: Lab) -> None:
     async with serving(Scripted(b"")) as port:
-        result = await run(port, drain_s=0.05)
+        result = await run(lab, port, drain_s=0.05)
     assert result.calls == 0
     assert result.errors["no answer"] == CONNECTIONS
 
 
-async def test_nobody_there_is_an_error() -> None:
-    async with upstream() as port:
-        pass
-    result = await run(port)
+async def test_nobody_there_is_an_error(lab: Lab) -> None:
+    result = await run(lab, free_port())
     assert result.calls == 0
-    assert any(fault.startswith("cannot connect") for fault in result.errors)
+    assert result.errors["cannot connect"] == CONNECTIONS
 
 
-def test_bodies_have_their_sizes_and_are_what_they_say() -> None:
+# What only the load in C does.
+
+
+async def test_at_a_fixed_rate_calls_come_whatever_is_answered(native_lab: Lab) -> None:
+    """Without coordinated omission: the time of a call that had to wait counts from when it should have begun."""
+    stalled = asyncio.Event()
+
+    class Stalling(Scripted):
+        async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await stalled.wait()
+            await super().__call__(reader, writer)
+
+    server = Stalling(OK % (len(SMALL.answer), SMALL.answer))
+    async with serving(server) as port:
+        shape = Shape(rate=200, warm_s=0.0, measure_s=0.5, drain_s=30.0)
+        running = asyncio.create_task(native_lab.run(port, SMALL, shape))
+        await asyncio.sleep(1.0)  # Twice the measured time: nothing was answered in it, and every call has come.
+        stalled.set()
+        result = await running
+    assert result.errors == {"nothing was answered": 1}
+    assert 50 < result.calls == server.answered < 200
+    assert result.latency is not None
+    assert result.latency.count >= result.calls - 1  # The first may have come just before the time began.
+    assert result.latency.max_us > 900_000
+    assert result.latency.max_us > result.latency.p50_us > 500_000
+
+
+async def test_each_counted_request_has_a_number_of_its_own(native_lab: Lab) -> None:
+    assert len(COUNTED.body) == len(SMALL.body)
+    server = Scripted(OK % (len(SMALL.answer), SMALL.answer))
+    async with serving(server) as port:
+        result = await run(native_lab, port, COUNTED)
+        again = await run(native_lab, port, COUNTED)
+    assert result.errors == again.errors == {}
+    assert len(set(server.bodies)) == len(server.bodies) > 2 * CONNECTIONS
+
+
+async def test_events_are_counted_and_timed_from_their_sending(native_lab: Lab) -> None:
+    shape = Shape(CONNECTIONS, warm_s=0.0, measure_s=0.6, drain_s=30.0)
+    async with native_lab.upstream() as port:
+        result = await native_lab.run(port, STREAM, shape)
+    assert result.errors == {}
+    assert result.events > workloads.STREAM_EVENTS
+    assert result.first_event is not None
+    assert result.delay is not None
+    assert result.gap is not None
+    assert result.delay.count == result.events
+    assert 4_000 < result.gap.p50_us < 100_000
+    assert result.delay.p50_us < result.gap.p50_us
+
+
+async def test_once_all_streams_are_open_together_and_each_is_whole(native_lab: Lab) -> None:
+    streams = 20
+    shape = Shape(streams, once=True, ramp_s=0.05, measure_s=30.0, drain_s=30.0)
+    async with native_lab.upstream() as port:
+        result = await native_lab.run(port, STREAM.waiting(0, 20_000), shape)
+    assert (result.calls, result.errors) == (streams, {})
+    assert result.first_event is not None
+    assert result.first_event.count == streams
+    assert 0 < result.events < streams * workloads.STREAM_EVENTS
+
+
+# What both expect.
+
+
+def test_stamps_have_to_be_digits_and_nothing_else_may_differ() -> None:
+    wanted = pattern(expected.passed_on(STREAM.answer))
+    stamped = STREAM.answer.replace(workloads.STAMP, b"@%019d@" % 12_345)
+    assert wanted.fullmatch(stamped)
+    assert not wanted.fullmatch(stamped.replace(b"@", b"#"))
+    assert not wanted.fullmatch(stamped.replace(b"12345", b"1234x"))
+    assert not wanted.fullmatch(stamped[:-1])
+
+
+def test_a_translated_answer_may_have_another_id_and_time_and_nothing_else() -> None:
+    seen = b'{"id":"chatcmpl-1","created":17,"text":"@%019d@"}' % 5
+    wanted = pattern(expected.translated(seen))
+    assert wanted.fullmatch(seen.replace(b"chatcmpl-1", b"chatcmpl-2").replace(b"17", b"18"))
+    assert not wanted.fullmatch(seen.replace(b"text", b"test"))
+
+
+def test_bodies_have_their_sizes_and_are_what_they_say(tmp_path: Path) -> None:
     assert (len(SMALL.body), len(LARGE.body), len(SMALL.answer)) == (1_037, 30_733, 938)
     assert orjson.loads(STREAM.body)["stream"] is True
     assert orjson.loads(SMALL.answer)["usage"]["total_tokens"] == 262
     assert STREAM.answer.count(b"data: {") == STREAM.units == workloads.STREAM_EVENTS
+    assert orjson.loads(SMALL.waiting(60_000, 1).body)["user"] == "bench-wait:00060000,00000001"

@@ -1,0 +1,89 @@
+"""Calls as fast as they are answered, on 64 connections: what one costs in CPU, and so how many one core can do."""
+
+from collections.abc import Sequence
+
+from bench import accounting, goals, report
+from bench.measure import Result, Shape
+from bench.report import MB, NOTHING, Outcome, Table
+from bench.rounds import Case, Scale, interleaved
+from bench.stack import AIOHTTP, DIRECT, GATEWAY, NGINX, Stack, System
+from bench.workloads import EMBEDDINGS, LARGE, SMALL, Workload
+
+CONNECTIONS = 64
+HEADINGS = (
+    "workload",
+    "system",
+    "CPU µs/call",
+    "best",
+    "calls/s of a core",
+    "x aiohttp",
+    "x nginx",
+    "calls/s seen",
+    "p50 ms",
+    "p99 ms",
+    "errors",
+    "RSS MB idle",
+    "after",
+    "core taken by others",
+)
+RATIOS = {
+    (SMALL.name, AIOHTTP): goals.RATIO_AIOHTTP,
+    (SMALL.name, NGINX): goals.RATIO_NGINX,
+    (LARGE.name, NGINX): goals.RATIO_NGINX_LARGE,
+    (SMALL.name, "portkey"): goals.RATIO_PORTKEY,
+    (SMALL.name, "litellm"): goals.RATIO_LITELLM,
+}
+"""Which goal is about the gateway beside whom, and with what."""
+
+
+async def run(stack: Stack, scale: Scale, workloads: Sequence[Workload] = (SMALL, LARGE, EMBEDDINGS)) -> Outcome:
+    """The first call of each system is checked before any is measured."""
+    idle = {system.name: _rss_bytes(system) for system in stack.systems.values()}
+    shape = Shape(CONNECTIONS, measure_s=scale.measure_s)
+    rows: list[tuple[str, ...]] = []
+    figures: dict[str, float] = {}
+    errors = 0
+    for workload in workloads:
+        cases = [Case(name, system, workload, shape) for name, system in stack.systems.items()]
+        results = await interleaved(stack, cases, scale.rounds)
+        for name, system in stack.systems.items():
+            memory = NOTHING if system.pid is None else f"{idle[name] / MB:.0f}"
+            after = NOTHING if system.pid is None else f"{_rss_bytes(system) / MB:.0f}"
+            rows.append(_row(workload, name, results, memory, after))
+            if (goal := RATIOS.get((workload.name, name))) is not None:
+                figures[goal.name] = report.ratio(results[name], results[GATEWAY], workload)
+        errors += report.failed_in_all(results)
+    notes = (
+        f"{CONNECTIONS} connections, medians of {scale.rounds} rounds, CPU of the whole process tree.",
+        "Calls/s of a core: 1,000,000 / CPU µs of a call.",
+    )
+    return Outcome([Table("Calls", HEADINGS, rows, notes=notes)], figures, errors)
+
+
+def _row(workload: Workload, name: str, results: dict[str, list[Result]], idle: str, after: str) -> tuple[str, ...]:
+    rounds = results[name]
+    cost = report.cost(rounds, workload)
+    measured = name != DIRECT
+    beside = (
+        f"{report.ratio(results[base], rounds, workload):.2f}" if base in results and measured else NOTHING
+        for base in (AIOHTTP, NGINX)
+    )
+    return (
+        workload.name,
+        name,
+        f"{cost:.1f}" if measured else NOTHING,
+        f"{min(report.cpu_us(result, workload) for result in rounds):.1f}" if measured else NOTHING,
+        f"{1e6 / cost:,.0f}" if measured and cost else NOTHING,
+        *beside,
+        f"{sorted(report.rate(result, workload) for result in rounds)[len(rounds) // 2]:,.0f}",
+        report.in_ms(report.ms(rounds, lambda result: result.latency, "p50")),
+        report.in_ms(report.ms(rounds, lambda result: result.latency, "p99")),
+        str(report.failed(rounds)),
+        idle,
+        after,
+        report.foreign(rounds),
+    )
+
+
+def _rss_bytes(system: System) -> int:
+    return 0 if system.pid is None else accounting.usage(system.pid).rss_bytes

@@ -1,0 +1,56 @@
+"""Each section of the bench in little, on a stack of its own: every row and figure is there, and no call fails."""
+
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bench import goals, latency, stack, streams
+from bench.placement import Placement
+from bench.report import Table
+from bench.rounds import Scale
+from bench.stack import Stack
+from tests.bench.conftest import CORES
+
+LITTLE = Scale(rounds=1, measure_s=0.3, slow_streams=8, slow_gap_us=20_000, slow_ramp_s=0.1, resources=20, soak_s=3.0)
+
+
+@pytest.fixture
+async def standing(tmp_path: Path) -> AsyncIterator[Stack]:
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is not on the PATH: the bench's sections are NOT TESTED")
+    async with stack.standing(tmp_path, Placement(CORES, CORES)) as whole:
+        yield whole
+
+
+def column(table: Table, heading: str) -> list[str]:
+    at = table.headings.index(heading)
+    return [row[at] for row in table.rows]
+
+
+async def test_added_latency(standing: Stack) -> None:
+    outcome = await latency.run(standing, LITTLE, rates=(100,))
+    (table,) = outcome.tables
+    assert outcome.failed == 0
+    assert column(table, "system") == [*standing.systems] * 2
+    assert column(table, "load") == ["one connection"] * len(standing.systems) + ["100/s"] * len(standing.systems)
+    assert all(float(at_rate) >= 60 for at_rate in column(table, "p50 ms")[len(standing.systems) :])
+    if "nginx" in standing.systems:
+        assert outcome.figures.keys() == {goals.ONE_CONNECTION.name}
+
+
+async def test_event_streams(standing: Stack) -> None:
+    outcome = await streams.run(standing, LITTLE)
+    fast, slow = outcome.tables
+    assert outcome.failed == 0
+    systems = [*standing.systems, "gateway, from Anthropic", "gateway, from Gemini"]
+    assert column(fast, "system") == systems * 2
+    assert all(float(cost) > 0 for cost in column(fast, "CPU µs/event") if cost != "-")
+    assert column(slow, "whole") == ["8"] * len(standing.systems)
+    assert outcome.figures.keys() == {
+        goals.FIRST_EVENT.name,
+        goals.EVENT_COST.name,
+        goals.EVENTS_KEPT.name,
+        goals.SLOW_SHARE.name,
+    }
