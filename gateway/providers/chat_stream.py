@@ -2,13 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 
 from gateway.providers.base import BrokenAnswer, Call, StreamFailure, Usage
 from gateway.providers.estimate import settled
-from gateway.upstream.events import EventSplitter, EventTooLarge, data_of
+from gateway.upstream.events import EVENTS, EventTooLarge, Framing
 
 
 class TranslatedStream:
@@ -40,13 +40,15 @@ class TranslatedStream:
 
 
 class TranslatedEvents(TranslatedStream, ABC):
-    """A stream of server-sent events, each a JSON object."""
+    """A stream of events, each a JSON object."""
 
     __slots__ = ("_events",)
 
+    framing: ClassVar[Framing] = EVENTS
+
     def __init__(self, call: Call, *, asks_usage: bool) -> None:
         super().__init__(call, asks_usage=asks_usage)
-        self._events = EventSplitter()
+        self._events = self.framing.splitter()
 
     def feed(self, data: bytes) -> bytes:
         try:
@@ -74,7 +76,7 @@ class TranslatedEvents(TranslatedStream, ABC):
         return said
 
     def _read(self, event: bytes) -> bytes:
-        data = data_of(event)
+        data = self.framing.data_of(event)
         if data is None or self.complete or self.failed:
             return b""
         try:

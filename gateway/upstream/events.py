@@ -1,11 +1,16 @@
-"""Server-sent events: an incremental cutter of a byte stream into whole events, and readers of one event.
+"""Framing: incremental cutters of a byte stream into whole events, and readers of one event.
 
-An event is every byte up to and including the blank line that ends it, so the events put together are the stream,
-byte for byte, and a stream that needs no translation passes untouched. A blank line that ends nothing is an event
-without fields. Lines end in LF, CRLF or CR. Source: WHATWG HTML, section 9.2.5 and 9.2.6.
+Server-sent events, and JSON by the line (NDJSON); a `Framing` is either, for whoever reads data and not frames.
+
+A server-sent event is every byte up to and including the blank line that ends it, so the events put together are the
+stream, byte for byte, and a stream that needs no translation passes untouched. A blank line that ends nothing is an
+event without fields. Lines end in LF, CRLF or CR. Source: WHATWG HTML, section 9.2.5 and 9.2.6.
 """
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 EVENT_BYTES_MAX = 8 * 1024 * 1024
 
@@ -20,6 +25,18 @@ _BLANK_LINE_BYTES_MAX = 4
 
 class EventTooLarge(ValueError):
     """An event is longer than the limit; the stream cannot be followed any further."""
+
+
+class Splitter(Protocol):
+    """Feed it a stream as it comes, cut anywhere; it gives whole events. One splitter per stream."""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The events that `data` completes. Raises EventTooLarge; the splitter is of no use after that."""
+        ...
+
+    def finish(self) -> list[bytes]:
+        """The event, if any, that is whole now that the stream has ended."""
+        ...
 
 
 class EventSplitter:
@@ -95,6 +112,32 @@ class EventSplitter:
         return events
 
 
+class LineSplitter:
+    """Cuts at LF: an event is a line. The last one may lack its end. Source: the NDJSON specification, section 3."""
+
+    __slots__ = ("_event_bytes_max", "_pending")
+
+    def __init__(self, event_bytes_max: int = EVENT_BYTES_MAX) -> None:
+        self._event_bytes_max = event_bytes_max
+        self._pending = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The lines that `data` completes. Raises EventTooLarge, also for a line that is not whole yet."""
+        # Only what is new is searched: to look through a long line at each feed would cost the square of its length.
+        *ends, rest = data.split(b"\n")
+        if ends and self._pending:
+            ends[0] = bytes(self._pending) + ends[0]
+            self._pending.clear()
+        self._pending += rest
+        if len(self._pending) > self._event_bytes_max or any(len(line) >= self._event_bytes_max for line in ends):
+            raise EventTooLarge(f"a line is longer than {self._event_bytes_max} bytes")
+        return [line + b"\n" for line in ends]
+
+    def finish(self) -> list[bytes]:
+        rest, self._pending = bytes(self._pending), bytearray()
+        return [rest] if rest else []
+
+
 def _end_by_lf(data: bytearray, start: int, search_from: int) -> int:
     """Where the event ends that begins at `start`, in `data` without a CR; 0 if it has not ended."""
     if data.startswith(b"\n", start):
@@ -132,3 +175,21 @@ def _values(event: bytes, field: bytes) -> list[bytes]:
         if name == field:
             values.append(value.removeprefix(b" "))
     return values
+
+
+def line_of(event: bytes) -> bytes | None:
+    """What a line says; None if it is blank."""
+    return event.strip(b" \t\r\n") or None
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """How a stream is cut into events, and what an event's data are."""
+
+    splitter: Callable[[], Splitter]
+    data_of: Callable[[bytes], bytes | None]
+    """None: the event says nothing."""
+
+
+EVENTS = Framing(EventSplitter, data_of)
+LINES = Framing(LineSplitter, line_of)

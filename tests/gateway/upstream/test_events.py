@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.upstream.events import EventSplitter, EventTooLarge, data_of, name_of
+from gateway.upstream.events import EventSplitter, EventTooLarge, LineSplitter, data_of, line_of, name_of
 
 pieces_of_streams = st.lists(
     st.sampled_from(
@@ -164,3 +164,35 @@ def feed_all(splitter: EventSplitter, stream: bytes, step: int) -> list[bytes]:
 )
 def test_reads_one_event(event, data, name):
     assert (data_of(event), name_of(event)) == (data, name)
+
+
+# JSON by the line
+
+lines = st.lists(st.binary(max_size=6) | st.sampled_from([b"\n", b"\r\n", b"{}", b" "]), max_size=30).map(b"".join)
+
+
+def cut_lines(*parts: bytes, splitter: LineSplitter | None = None) -> list[bytes]:
+    splitter = splitter or LineSplitter()
+    return [line for part in parts for line in splitter.feed(part)] + splitter.finish()
+
+
+@given(lines, st.lists(st.integers(0, 200), max_size=8))
+@example(b"{}\n\n{}", [1])
+def test_any_cuts_give_the_same_lines_and_lose_no_byte(stream, at):
+    edges = [0, *sorted({edge % (len(stream) + 1) for edge in at}), len(stream)]
+    whole = cut_lines(stream)
+    assert b"".join(whole) == stream
+    assert [line.removesuffix(b"\n") for line in whole] == stream.removesuffix(b"\n").split(b"\n")[: len(whole)]
+    assert cut_lines(*(stream[a:b] for a, b in pairwise(edges))) == whole
+    assert cut_lines(*(bytes([byte]) for byte in stream)) == whole
+
+
+def test_a_line_says_what_stands_in_it_and_a_blank_one_nothing():
+    assert [line_of(line) for line in (b'{"a":1}\r\n', b"\n", b" \r\n", b"x")] == [b'{"a":1}', None, None, b"x"]
+
+
+@pytest.mark.parametrize("parts", [[b"x" * 101], [b"x" * 60, b"x" * 60], [b"x" * 100 + b"\n"], [b"y\n" + b"x" * 101]])
+def test_a_line_that_is_too_long_is_refused_whole_or_not(parts):
+    splitter = LineSplitter(event_bytes_max=100)
+    with pytest.raises(EventTooLarge):
+        cut_lines(*parts, splitter=splitter)
