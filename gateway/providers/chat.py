@@ -5,7 +5,7 @@ refused by its JSON pointer. What a provider cannot be told is each adapter's to
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -143,6 +143,27 @@ def refuse_all(body: Mapping[str, Any], neutral: Mapping[str, tuple[Any, ...]]) 
         value = body.get(name)
         if value is not None and value not in values:
             raise refuse((name,))
+
+
+def advice_in(body: Mapping[str, Any], known: Container[str], advice: Container[str]) -> set[str]:
+    """The fields that change no answer and have no place in the request. Refuses the first that is not known at all."""
+    found: set[str] = set()
+    for name, value in body.items():
+        if value is None or name in known:
+            continue
+        if name not in advice:
+            raise refuse((name,))
+        found.add(name)
+    return found
+
+
+def hints_in(said: Conversation, body: Mapping[str, Any]) -> set[str]:
+    """The name of what advises the provider's cache, if anything does."""
+    parts = [part for turn in said.turns for part in turn.parts]
+    inner = [part for result in parts if isinstance(result, ToolResult) for part in result.parts]
+    hints = [part.hint for part in [*said.system, *parts, *inner]]
+    hints += [tool.get(CACHE_HINT) for tool in body.get("tools") or () if isinstance(tool, dict)]
+    return {CACHE_HINT} if any(hint is not None for hint in hints) else set()
 
 
 def stops(body: Mapping[str, Any]) -> list[str]:

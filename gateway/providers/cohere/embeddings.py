@@ -5,9 +5,10 @@ from typing import Any
 
 from gateway.providers.base import BrokenAnswer, Call, Usage
 from gateway.providers.cohere.answer import counted
+from gateway.providers.embeddings import listed, texts_of
 from gateway.providers.fields import given
-from gateway.providers.gemini.embeddings import listed, texts_of
 
+EXTENSIONS = frozenset(("input_type",))
 INPUT_DEFAULT = "search_document"
 """Every request must say what its texts are; callers of OpenAI's dialect have no word for it."""
 
@@ -17,7 +18,7 @@ def to_embed(body: Mapping[str, Any]) -> dict[str, Any]:
     task = given(str, body, "input_type", ())
     asked: dict[str, Any] = {
         "model": body["model"],
-        "texts": texts_of({name: value for name, value in body.items() if name != "input_type"}),
+        "texts": texts_of(body, EXTENSIONS),
         "input_type": INPUT_DEFAULT if task is None else task,
         "embedding_types": ["float"],
     }

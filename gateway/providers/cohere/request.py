@@ -13,8 +13,10 @@ from gateway.providers.chat import (
     ToolResult,
     ToolUse,
     Turn,
+    advice_in,
     conversation,
     function_tool,
+    hints_in,
     json_schema,
     refuse,
     refuse_all,
@@ -53,27 +55,20 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "web_search_options": (),
 }
 """What this provider cannot do, and the values that ask for nothing."""
+_KNOWN = _SAME | _RENAMED.keys() | _READ | _NEUTRAL.keys()
 _CHOICES = {"auto": None, "none": "NONE", "required": "REQUIRED"}
 
 
 def to_chat_v2(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:
     """The request, and the names of what was left out of it. Raises Untranslatable."""
     refuse_all(body, _NEUTRAL)
-    left_out: set[str] = set()
-    for name, value in body.items():
-        if value is None or name in _SAME or name in _RENAMED or name in _READ or name in _NEUTRAL:
-            continue
-        if name not in _LEFT_OUT:
-            raise refuse((name,))
-        left_out.add(name)
+    left_out = advice_in(body, _KNOWN, _LEFT_OUT)
     said = conversation(body)
     asked: dict[str, Any] = {name: value for name in _SAME if (value := body.get(name)) is not None}
     asked |= {own: value for name, own in _RENAMED.items() if (value := body.get(name)) is not None}
     messages: list[dict[str, Any]] = [{"role": "system", "content": text.text} for text in said.system]
     for turn in said.turns:
-        _hints(turn.parts, left_out)
         messages += _messages(turn, left_out)
-    _hints(list(said.system), left_out)
     asked["messages"] = messages
     if (limit := tokens_max(body)) is not None:
         asked["max_tokens"] = limit
@@ -84,12 +79,7 @@ def to_chat_v2(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]
     effort = given(str, body, "reasoning_effort", ())
     if effort is not None and body.get("thinking") is None:
         asked["thinking"] = _thinking(effort)
-    return asked, frozenset(left_out | said.left_out)
-
-
-def _hints(parts: list[Part], left_out: set[str]) -> None:
-    if any(part.hint is not None for part in parts):
-        left_out.add("cache_control")
+    return asked, frozenset(left_out | said.left_out | hints_in(said, body))
 
 
 def _messages(turn: Turn, left_out: set[str]) -> Iterator[dict[str, Any]]:

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.providers.base import BrokenAnswer, Call, Usage
+from gateway.providers.embeddings import listed, texts_of
 from gateway.providers.fields import given
-from gateway.providers.gemini.embeddings import listed, texts_of
+from gateway.providers.gemini.embeddings import EXTENSIONS
 from gateway.providers.openai.usage import count
 
 
@@ -14,7 +15,7 @@ def to_predict(body: Mapping[str, Any]) -> dict[str, Any]:
     said: dict[str, Any] = {
         name: value for name in ("task_type", "title") if (value := given(str, body, name, ())) is not None
     }
-    asked: dict[str, Any] = {"instances": [{"content": text, **said} for text in texts_of(body)]}
+    asked: dict[str, Any] = {"instances": [{"content": text, **said} for text in texts_of(body, EXTENSIONS)]}
     if (dimensions := given(int, body, "dimensions", ())) is not None:
         asked["parameters"] = {"outputDimensionality": dimensions}
     return asked
