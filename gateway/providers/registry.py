@@ -8,6 +8,8 @@ from gateway.providers.base import Provider
 from gateway.providers.bedrock.provider import Bedrock
 from gateway.providers.cohere.provider import Cohere
 from gateway.providers.gemini.provider import Gemini
+from gateway.providers.mistral.provider import Mistral
+from gateway.providers.ollama.provider import Ollama
 from gateway.providers.openai.provider import OpenAI
 from gateway.providers.vertex.provider import Vertex
 from shared.models.provider import Provider as ProviderRow
@@ -23,6 +25,8 @@ def adapters() -> dict[str, Provider]:
         "azure": Azure(),
         "vertex": Vertex(),
         "cohere": Cohere(),
+        "mistral": Mistral(),
+        "ollama": Ollama(),
     }
 
 

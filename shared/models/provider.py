@@ -55,7 +55,7 @@ BaseUrl = Annotated[str, AfterValidator(_whole_url)]
 """Scheme, host and path prefix; door paths such as `/chat/completions` are put behind it."""
 TemplateUrl = Annotated[str, AfterValidator(_template_url)]
 """A base URL in which `{field}` stands for that word of the credential."""
-Dialect = Literal["openai", "anthropic", "bedrock", "gemini", "azure", "vertex", "cohere"]
+Dialect = Literal["openai", "anthropic", "bedrock", "gemini", "azure", "vertex", "cohere", "mistral", "ollama"]
 """Which adapter translates."""
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,64}$"), AfterValidator(_carries_a_key)]
 HeaderText = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]([\x20-\x7e]{0,510}[\x21-\x7e])?$")]

@@ -69,3 +69,7 @@ class Wire:
     """What its error frame comes to."""
     embeddings: Embeddings | None = None
     stream_type: str = "text/event-stream"
+    own_call_ids: bool = False
+    """Calls of tools are given ids of its own form: which result is of which call is all that they say."""
+    one_text: bool = False
+    """A message is one text and pictures beside it, without an order among them."""

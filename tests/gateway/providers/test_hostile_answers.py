@@ -100,10 +100,13 @@ def _disturbed(value: Any, data: st.DataObject, other: st.SearchStrategy[Any]) -
 
 
 def _frame(wire: Wire, said: Any, data: st.DataObject, instead_of: bytes) -> bytes:
+    if wire.stream_type == "application/x-ndjson":
+        return json.dumps(said).encode() + b"\n"
     if wire.stream_type != "text/event-stream":
         name = data.draw(st.sampled_from(EVENTS))
         return frame({":event-type": name, ":message-type": "event"}, json.dumps(said).encode())
-    kind = orjson.loads(instead_of.partition(b"data: ")[2]).get("type")
+    told = instead_of.partition(b"data: ")[2].strip()
+    kind = None if told == b"[DONE]" else orjson.loads(told).get("type")
     if isinstance(said, dict) and kind is not None:
         said = {**said, "type": kind}
     return b"data: %b\n\n" % json.dumps(said).encode()

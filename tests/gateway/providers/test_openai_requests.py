@@ -175,4 +175,3 @@ def test_the_table_of_providers_is_sound() -> None:
         assert row.doors
         # What people run themselves is told from the rest by its address.
         assert row.base_url.startswith("http://localhost:" if row.credential == "optional_api_key" else "https://")
-    assert not rows["mistral-ai"].stream_usage

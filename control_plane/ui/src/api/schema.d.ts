@@ -2857,7 +2857,7 @@ export interface components {
              * @default openai
              * @enum {string}
              */
-            dialect?: "openai" | "anthropic" | "bedrock" | "gemini" | "azure" | "vertex" | "cohere";
+            dialect?: "openai" | "anthropic" | "bedrock" | "gemini" | "azure" | "vertex" | "cohere" | "mistral" | "ollama";
             /**
              * Doors
              * @default [
@@ -2966,7 +2966,7 @@ export interface components {
              * Dialect
              * @default null
              */
-            dialect?: ("openai" | "anthropic" | "bedrock" | "gemini" | "azure" | "vertex" | "cohere") | null;
+            dialect?: ("openai" | "anthropic" | "bedrock" | "gemini" | "azure" | "vertex" | "cohere" | "mistral" | "ollama") | null;
             /**
              * Doors
              * @default null

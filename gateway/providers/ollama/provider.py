@@ -1,0 +1,71 @@
+"""The adapter of Ollama's own API."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from gateway.providers.base import (
+    EVENT_STREAM,
+    Call,
+    Door,
+    Place,
+    Provider,
+    ProviderKey,
+    Translated,
+    Usage,
+    address,
+    request_headers,
+)
+from gateway.providers.body import caller_wants_usage, dumped, parsed_answer
+from gateway.providers.ollama.answer import to_chat
+from gateway.providers.ollama.embeddings import from_embed, to_embed
+from gateway.providers.ollama.request import to_api_chat
+from gateway.providers.ollama.stream import ChatLines
+from gateway.providers.openai.errors import client_error
+
+LINES_TYPE = "application/x-ndjson"
+_TOO_LONG = "exceeds the context length"
+
+
+class Ollama(Provider):
+    """Source: https://docs.ollama.com/api (chat, embed)."""
+
+    stream_type = LINES_TYPE
+
+    def request(
+        self, call: Call, place: Place, key: ProviderKey | None, overrides: Mapping[str, Any], model: str
+    ) -> Translated:
+        body = {**call.body, **overrides, "model": model}
+        left_out: frozenset[str]
+        if call.door is Door.EMBEDDINGS:
+            asked, path = to_embed(body), "/api/embed"
+            left_out = frozenset({"user"} if body.get("user") is not None else ())
+        else:
+            (asked, left_out), path = to_api_chat(body), "/api/chat"
+        origin, prefix = address(place, key)
+        headers = request_headers(call, place, key)
+        if call.stream:
+            headers = headers.replace(EVENT_STREAM.encode(), LINES_TYPE.encode(), 1)
+        return Translated(target=prefix + path, origin=origin, headers=headers, body=dumped(asked), left_out=left_out)
+
+    def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage]:
+        parsed = parsed_answer(body)
+        return from_embed(call, parsed) if call.door is Door.EMBEDDINGS else to_chat(call, parsed)
+
+    def stream(self, call: Call) -> ChatLines:
+        return ChatLines(call, asks_usage=caller_wants_usage(call.body))
+
+    def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> bytes:
+        return client_error(provider, status, headers.get("content-type", ""), _coded(body))
+
+
+def _coded(body: bytes) -> bytes:
+    try:
+        parsed: Any = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body
+    message = parsed.get("error") if isinstance(parsed, dict) else None
+    if not isinstance(message, str) or _TOO_LONG not in message:
+        return body
+    return orjson.dumps({"error": {"message": message, "code": "context_length_exceeded"}})
