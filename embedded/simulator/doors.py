@@ -8,7 +8,19 @@ from typing import Any
 
 import orjson
 
-from embedded.simulator import audio, converse, embeddings, errors, images, messages, models, moderations, rerank
+from embedded.simulator import (
+    api_chat,
+    audio,
+    chunked,
+    converse,
+    embeddings,
+    errors,
+    images,
+    messages,
+    models,
+    moderations,
+    rerank,
+)
 from embedded.simulator.batches import Batches
 from embedded.simulator.chat import Chat
 from embedded.simulator.checks import Body
@@ -55,6 +67,10 @@ class Doors:
             "/v1/messages": lambda body, behaviour: messages.create(body, behaviour.long),
             "/v1/messages/count_tokens": lambda body, _: messages.count_tokens(body),
             "/v1/batches": lambda body, _: self._batches.create(body),
+            "/chunked/v1/chat/completions": lambda body, behaviour: chunked.create(body, behaviour.long),
+            "/chunked/v1/embeddings": lambda body, _: chunked.embed(body),
+            "/api/chat": lambda body, behaviour: api_chat.create(body, behaviour.long),
+            "/api/embed": lambda body, _: api_chat.embed(body),
         }
         self._by_model: Mapping[str, Json] = {
             "converse": lambda body, behaviour: converse.create(body, behaviour.long, stream=False),

@@ -132,11 +132,39 @@ class Signed(Bearer):
         return refused.status, headers, orjson.dumps({"message": str(refused)})
 
 
-BEARER, MESSAGES, SIGNED = Bearer(), Messages(), Signed()
+class Keyless(Bearer):
+    """Whoever reaches it may call; errors are a sentence."""
+
+    def authenticate(self, shown: Shown, key: Secret | None) -> None:
+        pass
+
+    def refusal(self, refused: Refused) -> tuple[int, Mapping[str, str], bytes]:
+        return refused.status, {}, orjson.dumps({"error": str(refused)})
+
+
+class Chunked(Bearer):
+    """A key behind the word Bearer; errors are flat, and those of fields a list of them."""
+
+    def refusal(self, refused: Refused) -> tuple[int, Mapping[str, str], bytes]:
+        error = orjson.loads(refused.body)["error"]
+        if refused.status == 401:
+            return 401, {}, orjson.dumps({"message": "Unauthorized", "request_id": "req_simulator"})
+        if refused.status == 422:
+            place = ["body", *str(error["param"]).split("/")]
+            found = [{"type": "value_error", "loc": place, "msg": str(refused), "input": None}]
+            return 422, {}, orjson.dumps({"object": "error", "message": {"detail": found}, "type": error["type"]})
+        return refused.status, {}, orjson.dumps({"object": "error", **error, "raw_status_code": refused.status})
+
+
+BEARER, MESSAGES, SIGNED, KEYLESS, CHUNKED = Bearer(), Messages(), Signed(), Keyless(), Chunked()
 
 
 def of(path: str) -> Bearer:
     """The manners of the door at a path."""
     if path.startswith("/model/"):
         return SIGNED
+    if path.startswith("/api/"):
+        return KEYLESS
+    if path.startswith("/chunked/"):
+        return CHUNKED
     return MESSAGES if path.startswith("/v1/messages") else BEARER

@@ -34,6 +34,8 @@ TOOL: Any = {"type": "function", "function": {"name": "get_weather", "descriptio
 CLOCK: Any = {"type": "function", "function": {"name": "get_time"}}
 THINK: Any = {"thinking": {"type": "enabled", "budget_tokens": 1_024}}
 NATIVE = ("messages", "converse")
+"""Those that sign thoughts."""
+TRANSLATED = (*NATIVE, "chunked", "lines")
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +140,7 @@ def test_the_official_client_of_converse_knows_the_simulator_s_errors(runtime: A
 # Through the gateway
 
 
-@pytest.mark.parametrize("slug", NATIVE)
+@pytest.mark.parametrize("slug", TRANSLATED)
 def test_a_chat_and_its_stream_say_the_same(through: OpenAI, slug: str) -> None:
     asked: Any = {"model": f"@{slug}/sim-chat", "messages": HELLO}
     raw = through.chat.completions.with_raw_response.create(**asked)
@@ -155,7 +157,7 @@ def test_a_chat_and_its_stream_say_the_same(through: OpenAI, slug: str) -> None:
     assert not any(chunk.usage for chunk in through.chat.completions.create(stream=True, **asked))
 
 
-@pytest.mark.parametrize("slug", NATIVE)
+@pytest.mark.parametrize("slug", TRANSLATED)
 def test_tools_are_called_and_answered(through: OpenAI, slug: str) -> None:
     asked: Any = {"model": f"@{slug}/sim-chat", "tools": [TOOL, CLOCK]}
     whole = through.chat.completions.create(messages=HELLO, **asked).choices[0]
@@ -183,7 +185,7 @@ def test_thoughts_keep_their_signature_there_and_back(through: OpenAI, slug: str
     assert through.chat.completions.create(messages=history, **asked).choices[0].message.content == SAID
 
 
-@pytest.mark.parametrize("slug", NATIVE)
+@pytest.mark.parametrize("slug", TRANSLATED)
 def test_a_schema_shapes_the_answer(through: OpenAI, slug: str) -> None:
     form: Any = {"type": "json_schema", "json_schema": {"name": "weather", "schema": SCHEMA}}
     asked: Any = {"model": f"@{slug}/sim-chat", "messages": HELLO, "response_format": form}
@@ -191,7 +193,7 @@ def test_a_schema_shapes_the_answer(through: OpenAI, slug: str) -> None:
     assert said.keys() == {"place", "days"}
 
 
-@pytest.mark.parametrize("slug", NATIVE)
+@pytest.mark.parametrize("slug", TRANSLATED)
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
@@ -214,7 +216,7 @@ def test_errors_keep_their_status(
         assert raised.value.response.headers["retry-after"] == "1"
 
 
-@pytest.mark.parametrize("slug", NATIVE)
+@pytest.mark.parametrize("slug", TRANSLATED)
 @pytest.mark.parametrize("trouble", ["cut-6", "errorevent-6", "bytes-cut-6"])
 def test_a_stream_that_breaks_ends_with_an_error(through: OpenAI, slug: str, trouble: str) -> None:
     asked: Any = {"model": f"@{slug}/sim-{trouble}", "messages": HELLO, "stream": True}
@@ -226,7 +228,7 @@ def test_a_stream_that_breaks_ends_with_an_error(through: OpenAI, slug: str, tro
     assert said
 
 
-@pytest.mark.parametrize("slug", NATIVE)
+@pytest.mark.parametrize("slug", TRANSLATED)
 def test_a_stream_in_single_bytes_is_the_same(through: OpenAI, slug: str) -> None:
     asked: Any = {"model": f"@{slug}/sim-bytes", "messages": HELLO, "stream": True}
     chunks = list(through.chat.completions.create(**asked))
