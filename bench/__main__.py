@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import calls, goals, latency, report, stack, streams
+from bench import calls, costs, goals, latency, memory, report, soak, stack, streams
 from bench.expected import WrongAnswer
 from bench.placement import placement
 from bench.processes import PartFailed
@@ -31,8 +31,11 @@ SECTIONS: dict[str, Callable[[Stack, Scale], Awaitable[Outcome]]] = {
     "calls": calls.run,
     "latency": latency.run,
     "streams": streams.run,
+    "costs": costs.run,
+    "memory": memory.run,
+    "soak": soak.run,
 }
-NATIVE_ONLY = frozenset(("latency", "streams"))
+NATIVE_ONLY = frozenset(("latency", "streams", "costs", "memory", "soak"))
 """What the load in Python cannot do."""
 
 
@@ -83,11 +86,12 @@ def _options(arguments: Sequence[str]) -> Options:
     parser.add_argument("sections", nargs="*", metavar="section", help=f"any of {', '.join(SECTIONS)} (all)")
     parser.add_argument("--short", action="store_true", help="only 1 KB chat calls; a minute")
     parser.add_argument("--rounds", type=_count, default=Scale().rounds, help="rounds of each system (5)")
+    parser.add_argument("--soak-minutes", type=float, default=Scale().soak_s / 60, help="how long soak takes (10)")
     asked = parser.parse_args(arguments)
     if unknown := [section for section in asked.sections if section not in SECTIONS]:
         parser.error(f"there is no section {unknown[0]!r}; there are {', '.join(SECTIONS)}")
     sections = ("calls",) if asked.short else tuple(asked.sections) or tuple(SECTIONS)
-    return Options(sections, Scale(rounds=asked.rounds), asked.short)
+    return Options(sections, Scale(rounds=asked.rounds, soak_s=asked.soak_minutes * 60), asked.short)
 
 
 def _count(text: str) -> int:

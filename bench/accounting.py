@@ -39,6 +39,32 @@ def usage(root: int) -> Usage:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What one process holds: shared pages whole in `rss_bytes`, in parts in `pss_bytes`, not in `private_bytes`."""
+
+    rss_bytes: int
+    pss_bytes: int
+    private_bytes: int
+
+
+def memory(pid: int) -> Memory:
+    """Raises ProcessLookupError or FileNotFoundError if there is no such process."""
+    rows = (line.split() for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
+    kb = {row[0].rstrip(":"): int(row[1]) for row in rows}
+    return Memory(kb["Rss"] * 1024, kb["Pss"] * 1024, (kb["Private_Clean"] + kb["Private_Dirty"]) * 1024)
+
+
+def maps(pid: int, folder: str) -> bool:
+    """Whether the process has a file of `folder` in its memory."""
+    return f"{folder}/" in Path(f"/proc/{pid}/maps").read_text()
+
+
+def members(root: int) -> list[int]:
+    """Ids of `root` and its descendants."""
+    return [member.pid for member in tree(root, all_stats())]
+
+
 def busy_s(cores: Iterable[int]) -> float:
     """CPU time that these cores together have spent on anything, since the machine's start."""
     wanted = {f"cpu{core}" for core in cores}

@@ -1,5 +1,6 @@
 """A whole gateway of the bench's own: a folder that is made once, and the gateway that is started from it."""
 
+import ssl
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -7,9 +8,10 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
+from bench import probe
 from bench.placement import Placement
 from bench.processes import Running, free_port, run_to_end, running
-from embedded.part import Part, get
+from embedded.part import Part
 from embedded.ports import LOOPBACK
 from shared.crypto.secret import Secret
 
@@ -27,6 +29,8 @@ class Node:
     place: Placement
     settings: Mapping[str, str]
     """Beyond those that join the parts."""
+    tls: Path | None = None
+    """The authority that vouches for it, where its callers speak TLS."""
 
     @classmethod
     def new(
@@ -37,10 +41,11 @@ class Node:
         redis_url: Secret,
         place: Placement,
         settings: Mapping[str, str] | None = None,
+        tls: Path | None = None,
     ) -> "Node":
         own = folder / name
         own.mkdir()
-        return cls(name, own, free_port(), environment, redis_url, place, settings or {})
+        return cls(name, own, free_port(), environment, redis_url, place, settings or {}, tls)
 
     @property
     def id(self) -> str:
@@ -94,7 +99,12 @@ class Node:
         return Part(self.name, command, {**self.environment, **joined, **self.settings}, self._ready)
 
     async def _ready(self) -> bool:
-        status, _ = await get(LOOPBACK, self.port, "/readyz")
+        request = f"GET /readyz HTTP/1.1\r\nhost: {LOOPBACK}\r\n\r\n".encode()
+        tls = None if self.tls is None else ssl.create_default_context(cafile=self.tls)
+        try:
+            status, _ = await probe.ask(self.port, request, tls)
+        except (probe.NoAnswer, OSError, TimeoutError):
+            return False
         return status == HTTPStatus.OK
 
     async def _make_snapshot(self, source: str) -> None:

@@ -72,6 +72,11 @@ class Stack:
         return Upstreams(f"http://{LOOPBACK}:{self.upstream_port}")
 
     @property
+    def answers(self) -> Path:
+        """What the upstreams say."""
+        return self.folder / "answers"
+
+    @property
     def load(self) -> Load:
         return self.load_of(self.tools)
 

@@ -1,7 +1,10 @@
 """CPU accounting: a whole process tree, nobody else's, and nothing is lost when a child ends."""
 
 import asyncio
+import mmap
+import os
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.accounting import PAGE_BYTES, TICKS_PER_S, Stat, parse, tree, usage
+from bench.accounting import PAGE_BYTES, TICKS_PER_S, Stat, busy_s, maps, members, memory, parse, tree, usage
 
 HANG_S = 30.0
 
@@ -105,3 +108,31 @@ def test_a_program_may_be_called_anything(name: str) -> None:
         "99",
     ]  # proc(5), from the third on
     assert parse(f"42 ({name}) " + " ".join(fields)) == Stat(pid=42, parent=7, cpu_ticks=4321, rss_pages=512)
+
+
+def test_a_core_that_works_is_busy() -> None:
+    core = min(os.sched_getaffinity(0))
+    before, all_before = busy_s([core]), busy_s(os.sched_getaffinity(0))
+    spin_until = time.process_time() + 0.2
+    while time.process_time() < spin_until:
+        pass
+    assert busy_s(os.sched_getaffinity(0)) - all_before >= 0.2 - 4 / TICKS_PER_S
+    assert busy_s([core]) >= before
+    assert busy_s([]) == 0
+
+
+async def test_a_process_memory_is_its_own_and_its_share_of_what_is_shared() -> None:
+    async with quiet_parent() as process:
+        await said(process)
+        held = memory(process.pid)
+        assert 0 < held.private_bytes <= held.pss_bytes <= held.rss_bytes
+        assert len(members(process.pid)) == 2
+
+
+def test_a_mapped_file_is_seen(tmp_path: Path) -> None:
+    file = tmp_path / "slots" / "worker-0"
+    file.parent.mkdir()
+    file.write_bytes(b"x" * 4_096)
+    with file.open("r+b") as opened, mmap.mmap(opened.fileno(), 0):
+        assert maps(os.getpid(), str(file.parent))
+    assert not maps(os.getpid(), str(file.parent))

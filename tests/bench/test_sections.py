@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import goals, latency, stack, streams
+from bench import costs, goals, latency, memory, soak, stack, streams
 from bench.placement import Placement
 from bench.report import Table
 from bench.rounds import Scale
@@ -54,3 +54,39 @@ async def test_event_streams(standing: Stack) -> None:
         goals.EVENTS_KEPT.name,
         goals.SLOW_SHARE.name,
     }
+
+
+async def test_what_things_cost(standing: Stack) -> None:
+    outcome = await costs.run(standing, LITTLE)
+    (table,) = outcome.tables
+    assert outcome.failed == 0
+    assert len(column(table, "what")) == len(set(column(table, "what"))) == 15
+    assert "TLS from the caller" in column(table, "what")
+    assert [float(on_top) > 0 for on_top in column(table, "on top")[-2:]] == [True, True]
+
+
+async def test_memory_and_starts(standing: Stack) -> None:
+    outcome = await memory.run(standing, LITTLE)
+    idle, start, streams_open = outcome.tables
+    assert outcome.failed == 0
+    assert column(idle, "process").count("worker") == 2
+    assert column(idle, "process").count("supervisor") == 1
+    sizes = zip(column(idle, "RSS MB"), column(idle, "PSS MB"), strict=True)
+    assert all(0 < float(pss) <= float(rss) for rss, pss in sizes)
+    assert column(start, "starts") == ["1"]
+    assert column(streams_open, "streams open") == ["0", "8", "16"]
+    assert outcome.figures.keys() == {
+        goals.WORKER_RSS.name,
+        goals.WORKER_OWN.name,
+        goals.COLD_START.name,
+        goals.SLOW_BYTES.name,
+    }
+
+
+async def test_memory_under_load(standing: Stack) -> None:
+    outcome = await soak.run(standing, LITTLE)
+    (table,) = outcome.tables
+    assert outcome.failed == 0
+    assert int(column(table, "calls")[0]) > 100
+    assert int(column(table, "streams")[0]) > 0
+    assert outcome.figures.keys() == {goals.GROWTH.name}
