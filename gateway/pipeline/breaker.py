@@ -63,7 +63,7 @@ def ended(state: State, rules: BreakerRules, now_s: float, *, failed: bool, prob
         return Open(now_s + rules.cooldown_s) if failed else Closed(now_s)
     if isinstance(state, Open):
         return state
-    if now_s - state.since_s >= rules.cooldown_s:
+    if now_s >= state.since_s + rules.cooldown_s:
         state = Closed(now_s)
     state = Closed(state.since_s, state.calls + 1, state.failures + failed)
     return Open(now_s + rules.cooldown_s) if failed and _is_enough(state, rules) else state
@@ -76,7 +76,7 @@ def abandoned(state: State, now_s: float, *, probe: Probing | None) -> State:
 
 def _is_lost(state: Probing, rules: BreakerRules, now_s: float) -> bool:
     """A probe that takes longer than the cooldown holds nobody up any more."""
-    return now_s - state.since_s >= rules.cooldown_s
+    return now_s >= state.since_s + rules.cooldown_s  # As a deadline is made elsewhere: a difference rounds otherwise.
 
 
 def _is_enough(state: Closed, rules: BreakerRules) -> bool:
