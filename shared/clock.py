@@ -17,11 +17,11 @@ class Clock(Protocol):
 class SystemClock:
     __slots__ = ()
 
+    monotonic_s = staticmethod(time.monotonic)
+    """The function itself: each call of a caller looks at it eight times."""
+
     def wall_ms(self) -> int:
         return time.time_ns() // 1_000_000
-
-    def monotonic_s(self) -> float:
-        return time.monotonic()
 
 
 class FakeClock:

@@ -254,9 +254,10 @@ def _as_it_came(value: str) -> str:
 
 def _passed(headers: Mapping[str, str]) -> Headers:
     """The provider's headers that go on to the caller: a list of what may, not of what may not."""
-    return [(name, value) for name, value in headers.items() if _passes(name)]
+    return [(name, headers[name]) for name in _passing(tuple(headers))]
 
 
 @lru_cache(maxsize=1_024)
-def _passes(name: str) -> bool:
-    return name in _PASSED or name.startswith(_PASSED_PREFIXES)
+def _passing(names: tuple[str, ...]) -> tuple[str, ...]:
+    """A provider sends the same names again and again."""
+    return tuple(name for name in names if name in _PASSED or name.startswith(_PASSED_PREFIXES))

@@ -109,7 +109,7 @@ def read_head(data: bytes) -> tuple[tuple[str, ...], int] | None:
     return (tuple(map(str, fields)), 12 + length) if isinstance(fields, list) else None
 
 
-def frame(kind: Kind, payload: bytes) -> bytes:
+def frame(kind: int, payload: bytes) -> bytes:
     check = zlib.crc32(payload, kind)
     return _FRAME.pack(_FRAME_MAGIC, len(payload), check, kind) + payload
 

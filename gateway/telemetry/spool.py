@@ -30,6 +30,8 @@ RETRY_S = 1.0
 FOLDER_BYTES_MAX = 8 * 1024 * 1024 * 1024
 """Of all segments, should no agent take them away."""
 
+_RECORD = int(Kind.RECORD)
+"""A member of an enumeration takes longer to find than its frame to make."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 log = structlog.get_logger("telemetry.spool")
@@ -69,7 +71,11 @@ class Spool:
 
     def write(self, payload: bytes) -> None:
         """Keep a record: on the disk, else in memory, else in the count of those that were lost."""
-        data = segments.frame(Kind.RECORD, payload)
+        data = segments.frame(_RECORD, payload)
+        if not (self._why or self._held or self._dropped):
+            if not self._append(data):
+                self._hold(data)
+            return
         waits = bool(self._why) and self._clock.monotonic_s() < self._retry_due_s
         if waits or not self._flushed() or not self._append(data):
             self._hold(data)

@@ -53,7 +53,6 @@ class Connection(asyncio.Protocol):
         "_free",
         "_has_body",
         "_head_came",
-        "_headers",
         "_headers_seen",
         "_host_line",
         "_in_chunks",
@@ -61,6 +60,7 @@ class Connection(asyncio.Protocol):
         "_lost",
         "_message_ended",
         "_parser",
+        "_raw_headers",
         "_received_bytes",
         "_transport",
         "_unsent",
@@ -92,7 +92,7 @@ class Connection(asyncio.Protocol):
         self._begin_answer(has_body=True)
 
     def _begin_answer(self, *, has_body: bool) -> None:
-        self._headers: dict[str, str] = {}
+        self._raw_headers: list[tuple[bytes, bytes]] = []
         self._headers_seen = 0
         self._received_bytes = 0
         self._body_bytes = 0
@@ -235,22 +235,14 @@ class Connection(asyncio.Protocol):
             raise self._fault("bytes after the end of the answer")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._head_came:
-            return  # A trailer: nothing we pass on, and its bytes are bounded with the chunks' framing.
-        self._headers_seen += 1
-        if self._headers_seen > HEADERS_MAX:
-            raise self._too_large("head")
-        key = _key(name)
-        if key not in self._headers:
-            self._headers[key] = value.decode("latin-1").strip(" \t")
-        elif key in _ONCE:
-            raise self._fault(f"`{key}` twice")
+        if not self._head_came:  # Else a trailer: nothing we pass on, and its bytes are bounded with the framing.
+            self._raw_headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         parser = self._parser
         status = parser.get_status_code()
         version = parser.get_http_version()
-        headers = self._headers
+        headers = self._read_headers()
         if version not in ("1.1", "1.0"):
             raise self._fault(f"HTTP version {version}")
         if status == 101 or not 100 <= status <= 599:
@@ -258,8 +250,7 @@ class Connection(asyncio.Protocol):
         if self._received_bytes > HEAD_BYTES_MAX and _weight(headers) > HEAD_BYTES_MAX:
             raise self._too_large("head")
         if status < 200:
-            self._headers = {}  # Interim: the answer's own head is still to come, within the same bounds.
-            return
+            return  # Interim: the answer's own head is still to come, within the same bounds.
         if headers.get("content-encoding", "identity").lower() != "identity":
             raise self._fault("a content coding, though none was asked for")
         coding = headers.get("transfer-encoding")
@@ -284,6 +275,22 @@ class Connection(asyncio.Protocol):
         self._message_ended = self._head_came
 
     # The rest
+
+    def _read_headers(self) -> dict[str, str]:
+        """By name in lower case; of one that repeats the first. Raises ProtocolFault, TooLarge."""
+        raw, self._raw_headers = self._raw_headers, []
+        self._headers_seen += len(raw)
+        if self._headers_seen > HEADERS_MAX:
+            raise self._too_large("head")
+        headers = {_key(name): value.decode("latin-1").strip(" \t") for name, value in raw}
+        if len(headers) != len(raw):
+            headers = {}
+            for name, value in raw:
+                key = _key(name)
+                if key in _ONCE and key in headers:
+                    raise self._fault(f"`{key}` twice")
+                headers.setdefault(key, value.decode("latin-1").strip(" \t"))
+        return headers
 
     def _send_more(self) -> None:
         exchange = self._exchange

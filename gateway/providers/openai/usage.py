@@ -84,7 +84,10 @@ def _details(usage: dict[str, Any], side: str) -> dict[str, Any]:
 
 
 def _first(*values: Any) -> int | None:
-    return next((count for count in map(count, values) if count is not None), None)
+    for value in values:
+        if value is not None and (known := count(value)) is not None:
+            return known
+    return None
 
 
 def count(value: Any) -> int | None:
