@@ -5,7 +5,8 @@ from typing import Any
 
 from gateway.errors import Code, GatewayError
 from gateway.pipeline.authenticate import require_model
-from gateway.pipeline.resolve import Resolved, effective_model
+from gateway.pipeline.resolve import effective_model
+from gateway.pipeline.resolved import Resolved
 from gateway.providers.base import Call
 from gateway.view.route import Route, Target, targets_of
 from gateway.view.view import Caller

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from gateway.errors import Code, GatewayError
+from gateway.pipeline.known import Known
 from gateway.view.view import Caller, ConfigView
 from shared.crypto.secret import Secret
 from shared.models.virtual_key import fits_a_header
@@ -14,10 +15,15 @@ _PROVIDER_HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
 _HEADERS = ("x-portkey-api-key", "x-gatehouse-api-key", *_PROVIDER_HEADERS)
 
 
-def authenticate(headers: Mapping[str, str], view: ConfigView, now_ms: int) -> Caller:
+def authenticate(headers: Mapping[str, str], view: ConfigView, now_ms: int, known: Known | None = None) -> Caller:
     """The caller of the one key of ours in `headers`. Raises GatewayError 401, or 400 where two differ."""
-    key = _our_key(headers)
-    caller = view.caller(key)
+    if known is None or known.hashed_by is not view.keyed_hash:
+        api_key_hash = view.keyed_hash(_our_key(headers))
+        if known is not None:
+            known.hashed_by, known.api_key_hash = view.keyed_hash, api_key_hash
+    else:
+        api_key_hash = known.api_key_hash
+    caller = view.callers.get(api_key_hash)
     if caller is None or caller.revoked:
         message = "this Gatehouse API key is not valid here; check how it is written"
         raise GatewayError(Code.API_KEY_INVALID, message)

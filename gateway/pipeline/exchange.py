@@ -6,6 +6,7 @@ from typing import Protocol
 
 from gateway.errors import GatewayError
 from gateway.pipeline.choose import Why
+from gateway.pipeline.known import Known
 from gateway.pipeline.metadata import Metadata, read_metadata
 from gateway.providers.base import Call, Door, Passage, Usage
 from gateway.upstream.upload import Upload
@@ -65,6 +66,8 @@ class Exchange:
     """Where it passes through to; None: the gateway reads it itself."""
     upload: Upload | None = None
     """Its body, if that is still coming; `body` is then empty."""
+    known: Known | None = None
+    """None: its head is like no other."""
     slot: int | None = None
     """Where it stands in the worker's table of running requests; None: nowhere."""
     received_s: float | None = None

@@ -21,7 +21,8 @@ from gateway.pipeline.exchange import Exchange
 from gateway.pipeline.forecast import expected_picousd, forecast
 from gateway.pipeline.passed import read_passed
 from gateway.pipeline.read import read_call
-from gateway.pipeline.resolve import Resolved, effective_model, resolve
+from gateway.pipeline.resolve import effective_model, resolve
+from gateway.pipeline.resolved import Resolved
 from gateway.providers.base import Call
 from gateway.upstream.messages import UpstreamRequest
 from gateway.view.route import Conditional, DeadEnd, Fallback, Route, Target

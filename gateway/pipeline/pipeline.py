@@ -2,6 +2,7 @@
 
 import random
 from functools import partial
+from weakref import ref
 
 from gateway.errors import Code, GatewayError
 from gateway.pipeline.allow import allow
@@ -13,7 +14,8 @@ from gateway.pipeline.forecast import expected_picousd
 from gateway.pipeline.passed import read_passed
 from gateway.pipeline.read import read_call
 from gateway.pipeline.relay import Relay
-from gateway.pipeline.resolve import Resolved, resolve
+from gateway.pipeline.resolve import resolve
+from gateway.pipeline.resolved import Resolved
 from gateway.providers.base import Call
 from gateway.view.holder import ViewHolder
 from gateway.view.route import Route, Target
@@ -37,7 +39,7 @@ class Pipeline:
 
     def admit(self, exchange: Exchange) -> None:
         """Whether somebody may call at all, before much of what he sends is held for him. Raises GatewayError."""
-        caller = exchange.caller = authenticate(exchange.headers, self.view(), self._clock.wall_ms())
+        caller = exchange.caller = authenticate(exchange.headers, self.view(), self._clock.wall_ms(), exchange.known)
         self._records.name(exchange)
         require_scope(caller, "completions.write")
 
@@ -46,16 +48,16 @@ class Pipeline:
         try:
             try:
                 view = exchange.view = self.view()  # Taken once: the call sees one configuration to its end.
-                caller = exchange.caller = authenticate(exchange.headers, view, self._clock.wall_ms())
+                caller = exchange.caller = authenticate(exchange.headers, view, self._clock.wall_ms(), exchange.known)
                 self._records.name(exchange)
                 require_scope(caller, "completions.write")
                 if exchange.passage is None:
-                    call = exchange.call = read_call(exchange.door, exchange.headers, exchange.body)
+                    call = exchange.call = read_call(exchange.door, exchange.headers, exchange.body, exchange.known)
                 else:
                     call = exchange.call = await read_passed(exchange.passage, exchange)
                     exchange.received_s = exchange.received_s or self._clock.monotonic_s()
                 call.id, call.created_s = exchange.id, self._clock.wall_ms() // 1_000
-                resolved = resolve(exchange.headers, call, caller)
+                resolved = self._resolved(exchange, call, caller)
                 exchange.way, exchange.config = resolved.way, resolved.config
                 plan = self._plan(resolved, exchange, call, caller, view)
                 reply = await self._attempts.run(plan, call, exchange)
@@ -74,11 +76,27 @@ class Pipeline:
         finally:
             self._records.end(exchange)
 
+    @staticmethod
+    def _resolved(exchange: Exchange, call: Call, caller: Caller) -> Resolved:
+        """Raises GatewayError. What a head, a model and a caller lead to is looked for once."""
+        known, model = exchange.known, call.body.get("model")
+        if known is None:
+            return resolve(exchange.headers, call, caller)
+        if known.resolved is None or known.model != model or known.caller() is not caller:
+            known.resolved, known.is_allowed = None, False
+            known.resolved = resolve(exchange.headers, call, caller)
+            known.model, known.caller = model, ref(caller)
+        return known.resolved
+
     def _plan(self, resolved: Resolved, exchange: Exchange, call: Call, caller: Caller, view: ConfigView) -> Route:
         """What is tried, and in which order. Raises GatewayError for what may not be tried."""
         route = resolved.route
         if isinstance(route, Target):
-            allow(route, resolved, call, caller)
+            known = exchange.known
+            if known is None or not known.is_allowed:
+                allow(route, resolved, call, caller)
+                if known is not None:
+                    known.is_allowed = True
             return route
         facts = Facts(call, exchange.headers, exchange.told_metadata)
         why = exchange.why = []

@@ -9,6 +9,7 @@ import orjson
 from gateway.dialects.registry import DIALECTS
 from gateway.errors import Code, GatewayError
 from gateway.pipeline.hops import next_hop
+from gateway.pipeline.known import Known
 from gateway.providers.base import Call, Door
 
 FORWARDED = (
@@ -28,7 +29,7 @@ _SPEAKS = {door: (door not in (Door.EMBEDDINGS, Door.COUNT_TOKENS), DIALECTS.get
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-def read_call(door: Door, headers: Mapping[str, str], body: bytes) -> Call:
+def read_call(door: Door, headers: Mapping[str, str], body: bytes, known: Known | None = None) -> Call:
     """Raises GatewayError 400 with the place of the fault: position in the text, or JSON pointer."""
     try:
         parsed = orjson.loads(body)
@@ -38,12 +39,17 @@ def read_call(door: Door, headers: Mapping[str, str], body: bytes) -> Call:
         raise GatewayError(Code.BODY_INVALID, "the body must be a JSON object", param="")
     stream = check_fields(parsed)
     streams, dialect = _SPEAKS[door]
+    lines = None if known is None else known.forwarded
+    if lines is None:
+        lines = forwarded(headers)
+        if known is not None:
+            known.forwarded = lines
     return Call(
         door=door,
         raw=body,
         body=parsed,
         stream=stream and streams,
-        forwarded=forwarded(headers),
+        forwarded=lines,
         dialect=dialect,
     )
 

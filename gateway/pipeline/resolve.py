@@ -10,7 +10,6 @@ when conditions have been decided.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Any
 
 import orjson
@@ -18,6 +17,7 @@ import orjson
 from gateway.errors import Code, Fault, GatewayError
 from gateway.pipeline.authenticate import provider_key, require_model
 from gateway.pipeline.exchange import own_header
+from gateway.pipeline.resolved import Resolved, Way
 from gateway.providers.base import Call
 from gateway.view.plan import (
     Names,
@@ -48,32 +48,7 @@ _JSON_BEGINS = ("{", "[", '"')
 """What begins so is meant as JSON: it is never repeated in an error, since a key may stand in it."""
 
 
-class Way(StrEnum):
-    """How the target was named; the word in the record."""
-
-    CONFIG = "config"
-    INLINE_CONFIG = "inline_config"
-    VIRTUAL_KEY = "virtual_key"
-    PROVIDER = "provider"
-    MODEL = "model"
-    ALIAS = "alias"
-    LISTING = "listing"
-    DEFAULT_CONFIG = "default_config"
-
-
 @dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
-class Resolved:
-    route: Route
-    way: Way
-    config: ConfigEntry | None
-    """The saved config that applied, whether it named the target or joined it."""
-    chosen: bool = False
-    """The caller chose the config that named the route, so the models in it are the caller's choice too."""
-    joined: ConfigBody | None = None
-    """The config that the caller chose and that joined the route: likewise."""
-
-
-@dataclass(slots=True)  # Likewise.
 class _Given:
     """A config that applies: its body, its route if it names targets, and the entry of a saved one."""
 

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
 
 from gateway.errors import Code, GatewayError
 from gateway.pipeline.exchange import Headers
+from gateway.pipeline.known import Known
 from gateway.providers.base import Door, Passage
 from shared.paths import DIALECT_DOORS, PASSED_METHODS, passed_door
 
@@ -28,8 +30,73 @@ _ONCE = frozenset(
 )
 """Headers that decide who calls, what, and where a request ends; of two, two readers could take different ones."""
 
+_LENGTH = b"\r\ncontent-length: "
+_LENGTH_DIGITS_MAX = 12
+
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 _SERVER = "server: gatehouse\r\n"
+
+
+@dataclass(slots=True)
+class Head:
+    """A request's head as it was read. `length` is None for a body that comes in chunks."""
+
+    raw: bytes
+    door: Door | None
+    passage: Passage | None
+    http_1_1: bool
+    headers: Mapping[str, str]
+    length: int | None
+    keeps_alive: bool
+    known: Known | None = None
+    """What its request shares with those that have the same head."""
+
+
+@dataclass(slots=True)
+class HeadBefore:
+    """A head that opened a hot door, kept while its connection is: the next one is most often the same but for the
+    body's length, and then nothing of it has to be read again.
+
+    What is equal byte by byte says the same. Only the digits of the length are new, and they are checked here.
+    """
+
+    _head: Head
+    _until_length: bytes
+    _behind_length: bytes
+    _digits: bytes
+    _known: Known = field(default_factory=Known)
+
+    @classmethod
+    def of(cls, head: Head) -> "HeadBefore | None":
+        """None for a head that can be of no use later."""
+        if head.door is None or head.length is None:
+            return None
+        start = head.raw.lower().find(_LENGTH) + len(_LENGTH)
+        end = head.raw.find(b"\r\n", start)
+        digits = head.raw[start:end]
+        if start < len(_LENGTH) or not digits.isdigit():
+            return None
+        before = cls(head, head.raw[:start], head.raw[end:], digits)
+        head.known = before._known
+        return before
+
+    def again(self, data: bytes) -> tuple[Head, int] | None:
+        """The head that `data` begins with, if it is this one again, and where it ends."""
+        start = len(self._until_length)
+        if not data.startswith(self._until_length):
+            return None
+        end = data.find(b"\r\n", start, start + _LENGTH_DIGITS_MAX + 2)
+        digits = data[start:end]
+        if end < 0 or not digits.isdigit() or not data.startswith(self._behind_length, end):
+            return None
+        if digits != self._digits:
+            self._digits = digits
+            head = self._head
+            headers = {**head.headers, "content-length": digits.decode()}
+            self._head = Head(
+                head.raw, head.door, None, head.http_1_1, headers, int(digits), head.keeps_alive, head.known
+            )
+        return self._head, end + len(self._behind_length)
 
 
 def read_request_line(head: bytes) -> tuple[Door | None, bool]:
@@ -113,7 +180,7 @@ def is_json(headers: Mapping[str, str]) -> bool:
 
 def answer_head(status: int, headers: Headers, framing: str, *, closes: bool) -> bytes:
     """An answer's head as bytes. Raises ValueError for a header that would make two of itself."""
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
+    lines = "\r\n".join([*map(": ".join, headers), ""])
     if lines.count("\n") != len(headers) or lines.count("\r") != len(headers):
         raise ValueError("a header's name or value holds a line break")
     line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n"

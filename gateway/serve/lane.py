@@ -27,6 +27,8 @@ from gateway.serve.body import Body, ChunkedBody, ChunkedUpload, SizedBody, Size
 from gateway.serve.head import (
     HEAD_BYTES_MAX,
     NOT_HTTP,
+    Head,
+    HeadBefore,
     answer_head,
     body_length,
     check_content,
@@ -136,6 +138,7 @@ class Lane(asyncio.Protocol):
         "_exchange",
         "_expects_continue",
         "_head",
+        "_head_before",
         "_head_ended",
         "_holds_place",
         "_http_1_1",
@@ -165,6 +168,7 @@ class Lane(asyncio.Protocol):
         """When the phase will have lasted too long."""
         self._head = b""
         """What has come of a head; the parser has it too."""
+        self._head_before: HeadBefore | None = None
         self._ahead = b""
         self._reading_paused = False
         self.write_paused = False
@@ -336,6 +340,10 @@ class Lane(asyncio.Protocol):
             data = data.lstrip(b"\r\n")  # Some callers put an empty line behind a body (RFC 9112, 2.2).
             if not data:
                 return b""
+            again = None if self._head_before is None else self._head_before.again(data)
+            if again is not None:
+                self._head_came(again[0])
+                return self._read_on(data[again[1] :])
             self._parser = httptools.HttpRequestParser(self)
             self._raw_headers: list[tuple[bytes, bytes]] = []
             self._head_ended = False
@@ -358,41 +366,52 @@ class Lane(asyncio.Protocol):
             self._head = head
             return b""
         self._head = b""
-        self._head_came(head[:stop])
-        if self._phase is Phase.UPLOAD:
-            return self._read_upload(head[stop:])
-        return self._read_body(head[stop:]) if self._phase is Phase.BODY else b""
+        found = self._head_of(head[:stop])
+        if found is None:
+            return b""
+        self._head_before = HeadBefore.of(found)
+        self._head_came(found)
+        return self._read_on(head[stop:])
 
-    def _head_came(self, head: bytes) -> None:
-        shared, parser = self._shared, self._parser
-        self._parser = None
+    def _read_on(self, data: bytes) -> bytes:
+        """What stands behind a head, up to the request's end. Returns what lies behind that."""
+        return self._read_upload(data) if self._phase is Phase.UPLOAD else self._read_body(data)
+
+    def _head_of(self, raw: bytes) -> Head | None:
+        """None: it was refused."""
+        parser, self._parser = self._parser, None
         try:
-            door, http_1_1 = read_request_line(head)
+            door, http_1_1 = read_request_line(raw)
             if not self._head_ended:
                 raise GatewayError(Code.HTTP_MALFORMED, NOT_HTTP)
             headers = read_headers(self._raw_headers, http_1_1=http_1_1)
             length = body_length(headers)
-            passage = read_passage(head) if door is None else None
+            passage = read_passage(raw) if door is None else None
         except GatewayError as error:
             # Where this request ends is in doubt, so nothing behind it is read as another.
             self._refuse(error)
-            return
+            return None
+        keeps_alive = http_1_1 and parser.should_keep_alive()
+        return Head(raw, door, passage, http_1_1, headers, length, keeps_alive)
+
+    def _head_came(self, head: Head) -> None:
+        shared, headers, length, passage = self._shared, head.headers, head.length, head.passage
         limits = shared.limits
         now_s = shared.clock.monotonic_s()
         uploads = False
-        if door is not None:
-            self._exchange = Exchange(shared.new_id(), door, headers, b"", now_s)
+        if head.door is not None:
+            self._exchange = Exchange(shared.new_id(), head.door, headers, b"", now_s, known=head.known)
             shared.records.begin(self._exchange)
         elif passage is not None:
             self._exchange = Exchange(shared.new_id(), passage.door, headers, b"", now_s, passage)
             shared.records.begin(self._exchange)
             uploads = length != 0 and not is_json(headers)
         else:
-            self._cold: list[bytes] = [head]  # As it came, to be lent with the connection.
+            self._cold: list[bytes] = [head.raw]  # As it came, to be lent with the connection.
         self._body = ChunkedBody(limits.body_bytes_max) if length is None else SizedBody(length)
-        self._http_1_1 = http_1_1
-        self._closes = not http_1_1 or not parser.should_keep_alive()
-        self._expects_continue = http_1_1 and headers.get("expect", "").lower() == "100-continue"
+        self._http_1_1 = head.http_1_1
+        self._closes = not head.keeps_alive
+        self._expects_continue = head.http_1_1 and headers.get("expect", "").lower() == "100-continue"
         self._phase = Phase.BODY
         self._due_s = now_s + limits.body_wait_s
         self._refused: GatewayError | None = None

@@ -67,7 +67,7 @@ class WorkspaceView:
     """Its records are anonymous."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Caller:
     """An API key, compiled."""
 
@@ -102,12 +102,12 @@ class ConfigView:
     prices: PriceTable
     revision: str = field(init=False)
     """The sequence as a header says it."""
-    _keyed_hash: KeyedHash = field(init=False, repr=False)
+    keyed_hash: KeyedHash = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "revision", str(self.sequence))
-        object.__setattr__(self, "_keyed_hash", KeyedHash(self.hash_key))
+        object.__setattr__(self, "keyed_hash", KeyedHash(self.hash_key))
 
     def caller(self, api_key: str) -> Caller | None:
         """The caller of a key's text; None if there is none."""
-        return self.callers.get(self._keyed_hash(api_key))
+        return self.callers.get(self.keyed_hash(api_key))

@@ -1,0 +1,30 @@
+"""What earlier requests with the very same head came to: found once, and kept while their connection sends no other."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.pipeline.resolved import Resolved
+from gateway.view.view import Caller
+from shared.crypto.api_keys import KeyedHash
+
+
+def _nobody() -> None:
+    return None
+
+
+@dataclass(slots=True)
+class Known:
+    """Each part holds only for what stands beside it; whoever uses it asks whether that is still so."""
+
+    hashed_by: KeyedHash | None = None
+    api_key_hash: bytes = b""
+    """The caller's key under `hashed_by`."""
+    forwarded: bytes | None = None
+    """The lines of it that go to the provider."""
+    caller: Callable[[], Caller | None] = _nobody
+    """A weak reference: a connection that idles keeps no former configuration in memory."""
+    model: str | None = None
+    resolved: Resolved | None = None
+    """What the head leads to, for that caller and that model."""
+    is_allowed: bool = False
+    """It is one target, and may be used."""

@@ -1,0 +1,138 @@
+"""A connection on which the same head comes again and again: nothing that changes meanwhile is overlooked."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from shared.clock import FakeClock
+from tests.fakes.front import CHAT, Front, front
+from tests.fakes.transport import MemoryTransport
+from tests.fakes.upstream import answers
+from tests.fakes.world import World
+from tests.fixtures.wire import request
+from tests.gateway.serve.test_lane import Said, answered, quiet, said
+
+OK = b'{"id": "1", "usage": {"prompt_tokens": 3, "completion_tokens": 5}}'
+
+
+class Talk:
+    """One connection, one head but for the body's length."""
+
+    def __init__(self, world: World, *, calls: int, headers: dict[str, str] | None = None, clock: Any = None) -> None:
+        self.world = world
+        self.behind: Front = front(*(answers(200, OK) for _ in range(calls)), world=world, clock=clock)
+        self.caller: MemoryTransport = self.behind.caller()
+        self._headers = {"authorization": f"Bearer {world.key}", **(headers or {})}
+        self._said = 0
+
+    async def say(self, model: str = "sim-chat", **more: Any) -> Said:
+        self.caller.feed(request("POST", CHAT, self._headers, {"model": model, **more}))
+        self._said += 1
+        answer = (await answered(self.caller, self._said))[-1]
+        await quiet()
+        return answer
+
+    def changed(self) -> None:
+        self.behind.server.pipeline._views.swap(self.world.view())
+
+    @property
+    def hosts(self) -> list[str]:
+        return [sent.origin.host for sent in self.behind.client.requests]
+
+
+async def test_each_body_goes_where_its_own_model_leads() -> None:
+    talk = Talk(World(), calls=4)
+    for model in ("sim-chat", "acme-chat", "acme-chat", "sim-chat"):
+        assert (await talk.say(model, user="x" * len(model))).status == 200
+    assert talk.hosts == ["sim.test", "acme.test", "acme.test", "sim.test"]
+
+
+async def test_a_key_that_was_revoked_meanwhile_is_refused() -> None:
+    world = World()
+    talk = Talk(world, calls=3)
+    assert [(await talk.say()).status for _ in range(2)] == [200, 200]
+    world.api_key("k1", world.key, revoked=True)
+    talk.changed()
+    refused = await talk.say()
+    assert (refused.status, refused.code) == (401, "invalid_api_key")
+
+
+async def test_a_key_that_expired_meanwhile_is_refused() -> None:
+    world, clock = World(), FakeClock()
+    world.api_key("k1", world.key, expires_at_ms=clock.wall_ms() + 1_000)
+    talk = Talk(world, calls=2, clock=clock)
+    assert (await talk.say()).status == 200
+    clock.advance(1.0)
+    assert (await talk.say()).code == "api_key_expired"
+
+
+async def test_a_model_that_was_taken_from_the_key_meanwhile_is_refused() -> None:
+    world = World()
+    talk = Talk(world, calls=2)
+    assert (await talk.say()).status == 200
+    world.api_key("k1", world.key, models=["acme-*"])
+    talk.changed()
+    assert (await talk.say()).status == 403
+
+
+async def test_a_model_that_is_refused_is_refused_again() -> None:
+    world = World()
+    world.api_key("k1", world.key, models=["sim-*"])
+    talk = Talk(world, calls=2)
+    assert [(await talk.say(model)).status for model in ("acme-chat", "acme-chat", "sim-chat", "acme-chat")] == [
+        403,
+        403,
+        200,
+        403,
+    ]
+
+
+async def test_a_virtual_key_that_moved_meanwhile_is_found_where_it_is() -> None:
+    world = World()
+    talk = Talk(world, calls=2, headers={"x-portkey-virtual-key": "main"})
+    assert (await talk.say()).status == 200
+    world.virtual_key("main", "acme", "sk-other")
+    talk.changed()
+    assert (await talk.say()).status == 200
+    assert talk.hosts == ["sim.test", "acme.test"]
+
+
+async def test_a_config_in_the_header_is_drawn_from_anew_each_time() -> None:
+    config = {
+        "strategy": {"mode": "loadbalance"},
+        "targets": [{"virtual_key": "main", "weight": 1}, {"virtual_key": "second", "weight": 1}],
+    }
+    talk = Talk(World(), calls=30, headers={"x-portkey-config": orjson.dumps(config).decode()})
+    for _ in range(30):
+        assert (await talk.say("both")).status == 200
+    assert set(talk.hosts) == {"sim.test", "acme.test"}
+
+
+async def test_what_one_body_overrides_is_not_in_the_next() -> None:
+    talk = Talk(World(), calls=2)
+    await talk.say(temperature=0.5)
+    await talk.say(top_p=0.1)
+    bodies = [orjson.loads(sent.body) for sent in talk.behind.client.requests]
+    assert bodies == [{"model": "sim-chat", "temperature": 0.5}, {"model": "sim-chat", "top_p": 0.1}]
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 7])
+async def test_a_head_that_comes_in_pieces_is_the_same(pieces: int) -> None:
+    talk = Talk(World(), calls=4)
+    data = request("POST", CHAT, {"authorization": f"Bearer {talk.world.key}"}, {"model": "sim-chat"})
+    step = len(data) // pieces + 1
+    for _ in range(3):
+        talk.caller.feed(*(data[at : at + step] for at in range(0, len(data), step)))
+        await quiet()
+    assert [answer.status for answer in await answered(talk.caller, 3)] == [200, 200, 200]
+
+
+async def test_two_connections_know_nothing_of_each_other() -> None:
+    world = World()
+    talk = Talk(world, calls=2)
+    assert (await talk.say()).status == 200
+    other = talk.behind.caller()
+    other.feed(request("POST", CHAT, {"authorization": "Bearer gh_other"}, {"model": "sim-chat"}))
+    assert [answer.status for answer in await answered(other)] == [401]
+    assert [answer.status for answer in said(talk.caller.written)] == [200]
