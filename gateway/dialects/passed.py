@@ -23,7 +23,7 @@ from gateway.providers.body import dumped
 from gateway.providers.openai.errors import status_of
 from gateway.providers.openai.usage import usage_said
 from gateway.upstream.events import EventSplitter, EventTooLarge, data_of
-from shared.models.credential import Form
+from shared.models.credential import AddressedKeyForm, Form
 
 _NOTHING_KNOWN = Usage()
 
@@ -55,7 +55,7 @@ class AsItCame(Provider):
     ) -> Translated:
         passage = call.passage
         assert passage is not None, "nothing else passes through"
-        if isinstance(key, Form):
+        if isinstance(key, Form) and not isinstance(key, AddressedKeyForm):
             raise Untranslatable(
                 f"nothing passes through to {place.provider}, whose credential is more than one header",
                 unsupported=True,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from gateway.upstream.messages import Origin, parse_origin
 from gateway.upstream.tls import Trust, trust
 from shared.crypto.secret import Secret
-from shared.models.credential import ApiKeyForm, Form, OptionalApiKeyForm
+from shared.models.credential import AddressedKeyForm, ApiKeyForm, Form, OptionalApiKeyForm
 from shared.models.provider import TEMPLATE_FIELD
 
 if TYPE_CHECKING:
@@ -347,6 +347,8 @@ def request_headers(call: Call, place: Place, key: ProviderKey | None) -> bytes:
     for name, line in place.headers:
         if not _has(headers, name):
             headers += line
+    if isinstance(key, AddressedKeyForm):
+        key = key.api_key
     if isinstance(key, Secret):
         headers += b"%b: %b%b\r\n" % (place.auth_header, place.auth_prefix, key.reveal())
     return headers

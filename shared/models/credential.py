@@ -100,6 +100,22 @@ class OptionalApiKeyForm(Form):
     api_key: OptionalKey = None
 
 
+class AddressedKeyForm(Form):
+    """A key that goes into one header, for a host whose address says whose it is."""
+
+    api_key: ProviderKey
+
+
+class AccountForm(AddressedKeyForm):
+    account: Word
+    """As the host names it in its address: an id, or an identifier."""
+
+
+class WorkspaceForm(AddressedKeyForm):
+    host: Word
+    """Of the workspace: a name without scheme and path."""
+
+
 RoleArn = Annotated[
     str, StringConstraints(strip_whitespace=True, pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\x21-\x7e]{1,512}$")
 ]
@@ -187,12 +203,14 @@ class ServiceAccountForm(Form):
     """The text of its key file."""
 
 
-CredentialForm = Literal["api_key", "optional_api_key", "aws", "entra", "service_account"]
+CredentialForm = Literal["api_key", "optional_api_key", "account", "workspace", "aws", "entra", "service_account"]
 """Which form a provider's credential has."""
 
 FORMS: Mapping[CredentialForm, type[Form]] = {
     "api_key": ApiKeyForm,
     "optional_api_key": OptionalApiKeyForm,
+    "account": AccountForm,
+    "workspace": WorkspaceForm,
     "aws": AwsForm,
     "entra": EntraForm,
     "service_account": ServiceAccountForm,

@@ -1,9 +1,10 @@
 """Every model of the catalogue as it is shipped: with a price for tokens it has a cost, without one it has none."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
+import pytest
 from pydantic import TypeAdapter
 
 from control_plane.catalogue.catalogue import FILE, Entry, parse
@@ -69,3 +70,34 @@ def test_the_id_of_every_price_fits_a_record_and_is_its_own() -> None:
     assert len(set(ids)) == len(ids)
     adapter = TypeAdapter(Id)
     assert [id_ for id_ in ids if adapter.validate_python(id_) != id_] == []
+
+
+# Token classes: which tokens of a call are of the class, its rate, and its part of the cost.
+CLASSES = {
+    "cache_read": ("input_tokens", "cache_read_tokens", "cache_read_usd_per_mtok", "cache_read"),
+    "cache_write": ("input_tokens", "cache_write_tokens", "cache_write_usd_per_mtok", "cache_write"),
+    "reasoning": ("output_tokens", "reasoning_tokens", "reasoning_usd_per_mtok", "reasoning"),
+    "audio_input": ("input_tokens", "audio_input_tokens", "audio_in_usd_per_mtok", "audio"),
+    "audio_output": ("output_tokens", "audio_output_tokens", "audio_out_usd_per_mtok", "audio"),
+}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_each_model_with_a_price_for_a_class_of_tokens_charges_that_class_by_it(name: str) -> None:
+    side, counted, rate, part = CLASSES[name]
+    tried = 0
+    for entry in ENTRIES:
+        amount = getattr(entry.prices[-1].amounts, rate) if entry.prices else None
+        if amount is None:
+            continue
+        counts = replace(Counted(input_tokens=0, output_tokens=0), **{side: 1_234, counted: 1_234})
+        found = TABLE.cost(entry.provider, entry.name, counts, start_ms(entry.prices[-1].valid_from))
+        assert found is not None, entry.name
+        assert (getattr(found, part), found.total) == (round(1_234 * Fraction(amount) * 10**6),) * 2, entry.name
+        tried += 1
+    assert tried > 10
+
+
+def test_a_model_that_the_catalogue_does_not_know_is_priced_unknown() -> None:
+    for provider in {entry.provider for entry in ENTRIES}:
+        assert TABLE.cost(provider, "no-such-model", Counted(), 2**42) is None

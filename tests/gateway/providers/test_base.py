@@ -4,11 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.providers.base import Call, Door, Untranslatable, address, key_of, request_headers
+from gateway.dialects.passed import AsItCame
+from gateway.providers.base import Call, Door, Passage, Untranslatable, address, key_of, request_headers
+from gateway.providers.openai.provider import OpenAI
+from gateway.providers.registry import built_in_rows
 from gateway.upstream.messages import Origin
 from gateway.view.plan import place_at, place_of
 from shared.crypto.secret import Secret
-from shared.models.credential import ApiKeyForm, AwsForm, OptionalApiKeyForm
+from shared.models.credential import AccountForm, ApiKeyForm, AwsForm, Form, OptionalApiKeyForm, WorkspaceForm
 from shared.models.provider import Provider
 from tests.gateway.dialects.chats import PLACE
 
@@ -50,3 +53,33 @@ def test_a_form_that_is_one_key_is_that_key() -> None:
     assert key_of(OptionalApiKeyForm()) is None
     assert key_of(AWS) is AWS
     assert b"k\r\n" not in request_headers(Call(Door.CHAT, b"", {}, stream=False), PLACE, AWS)
+
+
+ACCOUNT = AccountForm(account="a1-b_2", api_key="k")  # type: ignore[arg-type]
+WORKSPACE = WorkspaceForm(host="dbc-1.cloud.databricks.test", api_key="k")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("provider", "key", "host", "target"),
+    [
+        ("workers-ai", ACCOUNT, "api.cloudflare.com", "/client/v4/accounts/a1-b_2/ai/v1/chat/completions"),
+        ("cortex", ACCOUNT, "a1-b_2.snowflakecomputing.com", "/api/v2/cortex/v1/chat/completions"),
+        ("databricks", WORKSPACE, "dbc-1.cloud.databricks.test", "/serving-endpoints/chat/completions"),
+    ],
+)
+def test_a_key_with_the_account_in_its_host_s_address(provider: str, key: Form, host: str, target: str) -> None:
+    place = place_of(built_in_rows()[provider])
+    body = {"model": "m", "messages": []}
+    asked = OpenAI().request(Call(Door.CHAT, b"{}", body, stream=False), place, key, {}, "m")
+    assert (asked.origin, asked.target) == (Origin("https", host, 443), target)
+    assert b"\r\nauthorization: Bearer k\r\n" in asked.headers
+    passage = Passage(Door.FILES, "GET", "/v1/files")
+    passed = AsItCame(OpenAI()).request(Call(Door.FILES, b"", {}, stream=False, passage=passage), place, key, {}, "")
+    assert (passed.origin, passed.target) == (asked.origin, target.replace("chat/completions", "files"))
+    assert b"authorization: Bearer k\r\n" in passed.headers
+
+
+@pytest.mark.parametrize("word", ["a/b", "evil.test/", "a b", "", "a@b", "-a", "a?b"])
+def test_a_word_of_an_address_makes_no_other_address(word: str) -> None:
+    with pytest.raises(ValueError, match="account"):
+        AccountForm(account=word, api_key="k")  # type: ignore[arg-type]

@@ -79,3 +79,43 @@ async def test_a_provider_of_one_s_own_has_a_form_headers_and_a_template(planes:
     assert (await asked(planes, "@own/sim-chat")).status == 200
     seen = await look(planes.ports.simulator, "/simulator/calls?after=0")
     assert ["x-team", "blue"] in orjson.loads(seen.body)[-1]["headers"]
+
+
+async def test_a_host_that_wants_no_key_is_callable_without_one(planes: Stack) -> None:
+    form = await planes.api.found("/api/v1/providers/ollama/credential-schema")
+    assert form is not None
+    assert "api_key" not in form["json_schema"].get("required", [])
+    await made(planes, "own-host", provider="ollama", credential={}, base_url=planes.simulator_url)
+    reply = await asked(planes, "@own-host/sim-chat")
+    assert (reply.status, reply.headers["x-portkey-provider"]) == (200, "ollama")
+    streamed = await asked(planes, "@own-host/sim-chat", stream=True)
+    assert streamed.body.endswith(b"data: [DONE]\n\n")
+    refused = await asked(planes, "@own-host/sim-chat", tool_choice="required")
+    assert orjson.loads(refused.body)["error"]["param"] == "/tool_choice"
+
+
+async def test_a_key_of_a_provider_with_ids_of_its_own_is_callable(planes: Stack) -> None:
+    key = {"api_key": planes.simulator_key.reveal_text()}
+    await made(planes, "le-chat", provider="mistral-ai", credential=key, base_url=f"{planes.simulator_url}/chunked/v1")
+    reply = await asked(planes, "@le-chat/sim-chat", seed=1)
+    assert (reply.status, reply.headers["x-portkey-provider"]) == (200, "mistral-ai")
+
+
+async def test_an_account_stands_in_the_address_of_a_provider_of_one_s_own(planes: Stack) -> None:
+    port = planes.ports.simulator
+    row = {
+        "id": "accounts",
+        "name": "Accounts",
+        "credential": "account",
+        "base_url": f"http://127.0.0.1:{port}/{{account}}",
+        "doors": ["chat"],
+    }
+    await planes.api.post("/api/v1/providers", row)
+    form = await planes.api.found("/api/v1/providers/accounts/credential-schema")
+    assert form is not None
+    assert set(form["json_schema"]["required"]) == {"account", "api_key"}
+    key = planes.simulator_key.reveal_text()
+    await made(planes, "account", provider="accounts", credential={"account": "v1", "api_key": key})
+    assert (await asked(planes, "@account/sim-chat")).status == 200
+    await made(planes, "nowhere", provider="accounts", credential={"account": "v2", "api_key": key})
+    assert (await asked(planes, "@nowhere/sim-chat")).status == 404

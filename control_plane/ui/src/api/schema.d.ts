@@ -2846,7 +2846,7 @@ export interface components {
              * @default api_key
              * @enum {string}
              */
-            credential?: "api_key" | "optional_api_key" | "aws" | "entra" | "service_account";
+            credential?: "api_key" | "optional_api_key" | "account" | "workspace" | "aws" | "entra" | "service_account";
             /**
              * Developer Role
              * @default true
@@ -2956,7 +2956,7 @@ export interface components {
              * Credential
              * @default null
              */
-            credential?: ("api_key" | "optional_api_key" | "aws" | "entra" | "service_account") | null;
+            credential?: ("api_key" | "optional_api_key" | "account" | "workspace" | "aws" | "entra" | "service_account") | null;
             /**
              * Developer Role
              * @default null
