@@ -44,6 +44,7 @@ class Options:
     sections: tuple[str, ...]
     scale: Scale
     short: bool
+    peers: bool
 
 
 async def bench(options: Options) -> bool:
@@ -52,7 +53,7 @@ async def bench(options: Options) -> bool:
     began = time.monotonic()
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory(prefix="gatehouse-bench-") as name:
-        async with stack.standing(Path(name), place) as standing:
+        async with stack.standing(Path(name), place, peers=options.peers) as standing:
             print(f"everything is up ({time.monotonic() - began:.1f} s); {place}", flush=True)
             for section in options.sections:
                 if section in NATIVE_ONLY and not standing.tools.native:
@@ -85,13 +86,16 @@ def _options(arguments: Sequence[str]) -> Options:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("sections", nargs="*", metavar="section", help=f"any of {', '.join(SECTIONS)} (all)")
     parser.add_argument("--short", action="store_true", help="only 1 KB chat calls; a minute")
+    parser.add_argument(
+        "--peers", action="store_true", help="Portkey's gateway and LiteLLM too, if they can be installed"
+    )
     parser.add_argument("--rounds", type=_count, default=Scale().rounds, help="rounds of each system (5)")
     parser.add_argument("--soak-minutes", type=float, default=Scale().soak_s / 60, help="how long soak takes (10)")
     asked = parser.parse_args(arguments)
     if unknown := [section for section in asked.sections if section not in SECTIONS]:
         parser.error(f"there is no section {unknown[0]!r}; there are {', '.join(SECTIONS)}")
     sections = ("calls",) if asked.short else tuple(asked.sections) or tuple(SECTIONS)
-    return Options(sections, Scale(rounds=asked.rounds, soak_s=asked.soak_minutes * 60), asked.short)
+    return Options(sections, Scale(rounds=asked.rounds, soak_s=asked.soak_minutes * 60), asked.short, asked.peers)
 
 
 def _count(text: str) -> int:

@@ -170,7 +170,7 @@ async def drive(options: Options) -> dict[str, object]:
     for task in late:
         task.cancel()
     await asyncio.gather(*connections, return_exceptions=True)
-    if not run.body_bytes:
+    if not run.calls and not run.errors:
         run.errors["nothing was answered"] += 1
     return {
         "answers": run.body_bytes / len(options.expected),

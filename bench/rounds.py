@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench import report
+from bench.expected import WrongAnswer
 from bench.measure import Load, Result, Shape
 from bench.stack import Stack, System
 from bench.workloads import Workload
@@ -42,6 +43,21 @@ async def interleaved(stack: Stack, cases: Sequence[Case], rounds: int) -> dict[
             results[case.name].append(result)
             print(report.progress(number, rounds, case.name, case.workload, result), flush=True)
     return results
+
+
+async def answering(stack: Stack, workload: Workload) -> tuple[list[System], list[str]]:
+    """The systems that answer it, and what is to be said of peers that do not. Raises WrongAnswer for any other."""
+    systems, left_out = [], []
+    for system in stack.systems.values():
+        try:
+            await stack.asked(system, workload)
+        except WrongAnswer as why:
+            if not system.peer:
+                raise
+            left_out.append(f"Left out: {why}")
+        else:
+            systems.append(system)
+    return systems, left_out
 
 
 async def once(stack: Stack, case: Case) -> Result:

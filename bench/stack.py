@@ -15,6 +15,7 @@ from bench.expected import WrongAnswer
 from bench.gateway import Node
 from bench.measure import Asked, Load
 from bench.native import Tools
+from bench.peers import NotInstalled, home, litellm, portkey
 from bench.placement import Placement
 from bench.processes import Running, accepts, free_port, running, which
 from bench.source import PLAIN, Upstreams
@@ -120,8 +121,11 @@ def inherited() -> dict[str, str]:
 
 
 @asynccontextmanager
-async def standing(folder: Path, place: Placement, *, gateway_only: bool = False) -> AsyncIterator[Stack]:
-    """Everything started, ready, and ended again when left; all in `folder`. Raises PartFailed or NoRedis."""
+async def standing(folder: Path, place: Placement, *, peers: bool = False) -> AsyncIterator[Stack]:
+    """Everything started, ready, and ended again when left; all in `folder`. With `peers`, other gateways too.
+
+    Raises PartFailed or NoRedis.
+    """
     environment, keys = inherited(), source.new_keys()
     _allow_many_files()
     tools = await native.tools(folder, environment, place.others)
@@ -142,15 +146,31 @@ async def standing(folder: Path, place: Placement, *, gateway_only: bool = False
         redis = await start(redis_server.part(server, folder, redis_port, redis_password), measured=False)
         systems = {DIRECT: System(DIRECT, port)}
         beside = [upstream, redis]
-        if not gateway_only:
-            program = which("nginx", environment) or which("nginx", {"PATH": "/usr/sbin:/usr/local/sbin"})
-            if program is None:
-                left_out.append("nginx is not on the PATH")
-            else:
-                beside.append(await start(nginx.part(program, folder, nginx_port, port, environment), measured=True))
-                systems[NGINX] = System(NGINX, nginx_port, beside[-1].pid)
-            beside.append(await start(_passthrough(proxy_port, port, environment), measured=True))
-            systems[AIOHTTP] = System(AIOHTTP, proxy_port, beside[-1].pid)
+        program = which("nginx", environment) or which("nginx", {"PATH": "/usr/sbin:/usr/local/sbin"})
+        if program is None:
+            left_out.append("nginx is not on the PATH")
+        else:
+            beside.append(await start(nginx.part(program, folder, nginx_port, port, environment), measured=True))
+            systems[NGINX] = System(NGINX, nginx_port, beside[-1].pid)
+        beside.append(await start(_passthrough(proxy_port, port, environment), measured=True))
+        systems[AIOHTTP] = System(AIOHTTP, proxy_port, beside[-1].pid)
+        for make in (portkey, litellm) if peers else ():
+            peer_port = free_port()
+            try:
+                peer = await make(home(environment), peer_port, f"http://{LOOPBACK}:{port}", place.others, environment)
+            except NotInstalled as why:
+                left_out.append(f"{make.__name__}: {why}")
+                continue
+            beside.append(await start(peer.part, measured=True))
+            systems[peer.name] = System(
+                peer.name,
+                peer_port,
+                beside[-1].pid,
+                peer.headers,
+                translates=True,
+                peer=True,
+                patience=peer.patience,
+            )
         for part in beside:
             await part.until_ready()
         redis_url = redis_server.url(redis_port, redis_password)

@@ -5,7 +5,7 @@ from statistics import median
 from bench import goals, report, source
 from bench.measure import Result, Shape
 from bench.report import NOTHING, Outcome, Table
-from bench.rounds import Case, Scale, interleaved, once
+from bench.rounds import Case, Scale, answering, interleaved, once
 from bench.stack import DIRECT, GATEWAY, Stack, System
 from bench.workloads import AT_ONCE, STREAM, STREAM_EVENTS
 
@@ -44,8 +44,9 @@ async def run(stack: Stack, scale: Scale) -> Outcome:
     rows: list[tuple[str, ...]] = []
     figures: dict[str, float] = {}
     errors = 0
+    answer, silent = await answering(stack, STREAM)
     for streams in (FEW, MANY):
-        results = await _fast(stack, scale, streams)
+        results = await _fast(stack, scale, streams, [system for system in answer if not system.peer or streams == FEW])
         rows += [_fast_row(streams, name, results) for name in results]
         errors += report.failed_in_all(results)
         first = report.added(_first(results[DIRECT]), _first(results[GATEWAY]))
@@ -69,6 +70,7 @@ async def run(stack: Stack, scale: Scale) -> Outcome:
             f"Streams of {STREAM_EVENTS} events, begun anew as they end; medians of {scale.rounds} rounds.",
             "Gap: between the events of a stream. Delay: from the upstream's sending to the load's receiving.",
             "An event's cost holds its share of the call's own.",
+            *silent,
         ),
     )
     slow_notes = ("One stream for each connection, measured while all of them run.",)
@@ -88,15 +90,16 @@ async def slow(stack: Stack, system: System, scale: Scale) -> Result:
     return result
 
 
-async def _fast(stack: Stack, scale: Scale, streams: int) -> dict[str, list[Result]]:
-    """A stream's length to begin them all, so that they do not end together. Peers have the fewer ones alone."""
+async def _fast(stack: Stack, scale: Scale, streams: int, systems: list[System]) -> dict[str, list[Result]]:
+    """A stream's length to begin them all, so that they do not end together."""
     shape = Shape(streams, ramp_s=STREAM_EVENTS * AT_ONCE[1] / 1e6, warm_s=0.6, measure_s=scale.measure_s)
-    systems = [system for system in stack.systems.values() if not system.peer or streams == FEW]
-    systems += [
+    translating = [
         stack.configured(f"{GATEWAY}, from Anthropic", source.MESSAGES),
         stack.configured(f"{GATEWAY}, from Gemini", source.CONTENTS),
     ]
-    return await interleaved(stack, [Case(system.name, system, STREAM, shape) for system in systems], scale.rounds)
+    return await interleaved(
+        stack, [Case(system.name, system, STREAM, shape) for system in (*systems, *translating)], scale.rounds
+    )
 
 
 def _events(results: list[Result]) -> float:

@@ -51,11 +51,14 @@ AT_ONCE = (0, 5_000)
 
 
 def head(workload: Workload, port: int, headers: tuple[str, ...]) -> bytes:
-    """The request head as the OpenAI Python client sends it, `headers` among it."""
+    """The request head as the OpenAI Python client sends it, `headers` among it.
+
+    But for this: nothing is to be compressed, so that what comes back can be compared.
+    """
     lines = (
         f"POST {workload.path} HTTP/1.1",
         f"Host: 127.0.0.1:{port}",
-        "Accept-Encoding: gzip, deflate",
+        "Accept-Encoding: identity",
         "Connection: keep-alive",
         "Accept: application/json",
         "Content-Type: application/json",

@@ -349,7 +349,7 @@ static void print_result(double seconds) {
         if (faults[fault] > 0) printf("%s\"%s\":%llu", separator, fault_names[fault], (unsigned long long)faults[fault]), separator = ",";
     for (int status = 0; status < STATUS_MAX; status++)
         if (statuses[status] > 0) printf("%s\"status %d\":%llu", separator, status, (unsigned long long)statuses[status]), separator = ",";
-    if (body_bytes == 0) printf("%s\"nothing was answered\":1", separator);
+    if (calls == 0 && *separator == 0) printf("\"nothing was answered\":1");
     printf("},\"example\":");
     print_text(example, example_length);
     puts("}");

@@ -154,7 +154,7 @@ async def test_at_a_fixed_rate_calls_come_whatever_is_answered(native_lab: Lab) 
         await asyncio.sleep(1.0)  # Twice the measured time: nothing was answered in it, and every call has come.
         stalled.set()
         result = await running
-    assert result.errors == {"nothing was answered": 1}
+    assert result.errors == {}
     assert 50 < result.calls == server.answered < 200
     assert result.latency is not None
     assert result.latency.count >= result.calls - 1  # The first may have come just before the time began.
