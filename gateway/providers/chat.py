@@ -106,8 +106,8 @@ class Conversation:
     """Advice that has no place in the turns: it changes no answer."""
 
 
-def conversation(body: Mapping[str, Any]) -> Conversation:
-    """Raises Untranslatable."""
+def conversation(body: Mapping[str, Any], *, prefixes: bool = False) -> Conversation:
+    """`prefixes`: an assistant's message may be said to be the beginning of the answer. Raises Untranslatable."""
     said = Conversation()
     for at, message in enumerate(needed(list, body, "messages", ())):
         path: Path = ("messages", at)
@@ -120,6 +120,8 @@ def conversation(body: Mapping[str, Any]) -> Conversation:
             case "user":
                 _add(said, "user", [*_parts(turn.get("content"), (*path, "content"), said)])
             case "assistant":
+                if turn.get("prefix") and not prefixes:
+                    raise refuse((*path, "prefix"))
                 _add(said, "assistant", [*_assistant(turn, path, said)])
             case "tool":
                 result = [*_parts(turn.get("content"), (*path, "content"), said)]
@@ -164,6 +166,12 @@ def hints_in(said: Conversation, body: Mapping[str, Any]) -> set[str]:
     hints = [part.hint for part in [*said.system, *parts, *inner]]
     hints += [tool.get(CACHE_HINT) for tool in body.get("tools") or () if isinstance(tool, dict)]
     return {CACHE_HINT} if any(hint is not None for hint in hints) else set()
+
+
+def strictness_in(body: Mapping[str, Any]) -> set[str]:
+    """The word for arguments that hold to their schema in any case, if a tool asks for them."""
+    functions = [tool.get("function") for tool in body.get("tools") or () if isinstance(tool, dict)]
+    return {"strict"} if any(isinstance(one, dict) and one.get("strict") is True for one in functions) else set()
 
 
 def stops(body: Mapping[str, Any]) -> list[str]:

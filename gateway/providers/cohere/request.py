@@ -10,6 +10,7 @@ from gateway.providers.chat import (
     Part,
     Text,
     Thought,
+    Tool,
     ToolResult,
     ToolUse,
     Turn,
@@ -21,6 +22,7 @@ from gateway.providers.chat import (
     refuse,
     refuse_all,
     stops,
+    strictness_in,
     tokens_max,
     tool_choice,
 )
@@ -74,7 +76,7 @@ def to_chat_v2(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]
         asked["max_tokens"] = limit
     if stop := stops(body):
         asked["stop_sequences"] = stop
-    asked |= _tools(body)
+    asked |= _tools(body, left_out)
     asked |= _form(body)
     effort = given(str, body, "reasoning_effort", ())
     if effort is not None and body.get("thinking") is None:
@@ -135,10 +137,15 @@ def _said(part: Part) -> dict[str, Any]:
     raise refuse((*part.path, "type"), "is neither text nor a picture: nothing that this provider reads")
 
 
-def _tools(body: Mapping[str, Any]) -> dict[str, Any]:
+def _tools(body: Mapping[str, Any], left_out: set[str]) -> dict[str, Any]:
     asked: dict[str, Any] = {}
-    if tools := given(list, body, "tools", ()):
-        asked["tools"] = [_tool(value, at) for at, value in enumerate(tools)]
+    if values := given(list, body, "tools", ()):
+        tools = [function_tool(value, ("tools", at)) for at, value in enumerate(values)]
+        asked["tools"] = [_tool(tool) for tool in tools]
+        if all(tool.strict for tool in tools):
+            asked["strict_tools"] = True  # There is one word for all of them.
+        else:
+            left_out |= strictness_in(body)
     choice = tool_choice(body)
     if choice is None:
         return asked
@@ -148,8 +155,7 @@ def _tools(body: Mapping[str, Any]) -> dict[str, Any]:
     return asked if word is None else {**asked, "tool_choice": word}
 
 
-def _tool(value: Any, at: int) -> dict[str, Any]:
-    tool = function_tool(value, ("tools", at))
+def _tool(tool: Tool) -> dict[str, Any]:
     function: dict[str, Any] = {"name": tool.name, "parameters": tool.parameters}
     if tool.description is not None:
         function["description"] = tool.description

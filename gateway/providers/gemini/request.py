@@ -17,10 +17,12 @@ from gateway.providers.chat import (
     ToolUse,
     conversation,
     function_tool,
+    hints_in,
     json_schema,
     refuse,
     refuse_all,
     stops,
+    strictness_in,
     tokens_max,
     tool_choice,
 )
@@ -93,7 +95,7 @@ def to_content(body: Mapping[str, Any], model: str) -> tuple[dict[str, Any], fro
     asked |= _tools(body)
     if config := _config(body, model):
         asked["generationConfig"] = config
-    return asked, frozenset(left_out | said.left_out)
+    return asked, frozenset(left_out | said.left_out | hints_in(said, body) | strictness_in(body))
 
 
 class _Contents:
@@ -127,8 +129,6 @@ class _Contents:
         return made
 
     def _part(self, part: Part) -> dict[str, Any]:
-        if part.hint is not None:
-            self._left_out.add("cache_control")
         match part:
             case Text():
                 return {"text": part.text}

@@ -38,7 +38,7 @@ _SAME = frozenset(
 )
 """Both sides' under one name: chat's own, and those that only this side knows."""
 _READ = frozenset(
-    "messages stop seed max_tokens max_completion_tokens tools tool_choice response_format service_tier "
+    "messages stop seed max_tokens max_completion_tokens tools tool_choice response_format service_tier thinking "
     "stream_options".split()
 )
 _LEFT_OUT = frozenset("user safety_identifier prompt_cache_retention".split())
@@ -63,7 +63,7 @@ def to_completion(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[st
     """The request, and the names of what was left out of it. Raises Untranslatable."""
     refuse_all(body, _NEUTRAL)
     left_out = advice_in(body, _KNOWN, _LEFT_OUT)
-    said = conversation(body)
+    said = conversation(body, prefixes=True)
     asked: dict[str, Any] = {name: value for name in _SAME if (value := body.get(name)) is not None}
     messages: list[dict[str, Any]] = [{"role": "system", "content": text.text} for text in said.system]
     for turn in said.turns:
@@ -83,6 +83,7 @@ def to_completion(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[st
         asked["service_tier"] = _TIERS[tier]
     asked |= _tools(body)
     asked |= _form(body)
+    asked |= _thinking(body, left_out)
     return asked, frozenset(left_out | said.left_out | hints_in(said, body))
 
 
@@ -181,3 +182,13 @@ def _form(body: Mapping[str, Any]) -> dict[str, Any]:
         return {"response_format": {"type": "json_object"}}
     schema = json_schema(body)
     return {} if schema is None else {"response_format": {"type": "json_schema", "json_schema": schema}}
+
+
+def _thinking(body: Mapping[str, Any], left_out: set[str]) -> dict[str, Any]:
+    """As the door of messages asks for it; whoever uses this provider's own words decides by them alone."""
+    thinking = given(dict, body, "thinking", ())
+    if thinking is None or body.get("prompt_mode") is not None or body.get("reasoning_effort") is not None:
+        return {}
+    if thinking.get("budget_tokens") is not None:
+        left_out.add("budget_tokens")
+    return {"reasoning_effort": "none"} if thinking.get("type") == "disabled" else {"prompt_mode": "reasoning"}

@@ -20,6 +20,7 @@ from gateway.providers.chat import (
     refuse,
     refuse_all,
     stops,
+    strictness_in,
     tokens_max,
 )
 from gateway.providers.fields import given
@@ -33,7 +34,7 @@ OPTIONS = frozenset(
 _SAME = frozenset("model stream think keep_alive logprobs top_logprobs".split())
 """Both sides' under one name: chat's own, and those that only this side knows."""
 _READ = frozenset(
-    "messages stop max_tokens max_completion_tokens tools response_format reasoning_effort stream_options "
+    "messages stop max_tokens max_completion_tokens tools response_format reasoning_effort thinking stream_options "
     "options".split()
 )
 _LEFT_OUT = frozenset("user safety_identifier metadata prompt_cache_key prompt_cache_retention prediction".split())
@@ -70,14 +71,11 @@ def to_api_chat(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]
     if options := options_of(body):
         asked["options"] = options
     if tools := given(list, body, "tools", ()):
-        asked["tools"] = [_tool(value, at, left_out) for at, value in enumerate(tools)]
+        asked["tools"] = [_tool(value, at) for at, value in enumerate(tools)]
     asked |= _form(body)
-    effort = given(str, body, "reasoning_effort", ())
-    if effort is not None and "think" not in asked:
-        if effort not in _EFFORTS:
-            raise refuse(("reasoning_effort",), "is none of the efforts that this provider knows")
-        asked["think"] = _EFFORTS[effort]
-    return asked, frozenset(left_out | said.left_out | hints_in(said, body))
+    if "think" not in asked:
+        asked |= _think(body, left_out)
+    return asked, frozenset(left_out | said.left_out | hints_in(said, body) | strictness_in(body))
 
 
 def options_of(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,10 +155,8 @@ def _texts(parts: Sequence[Part]) -> Iterator[str]:
         yield part.text
 
 
-def _tool(value: Any, at: int, left_out: set[str]) -> dict[str, Any]:
+def _tool(value: Any, at: int) -> dict[str, Any]:
     tool = function_tool(value, ("tools", at))
-    if tool.strict:
-        left_out.add("strict")
     function: dict[str, Any] = {"name": tool.name, "parameters": tool.parameters}
     if tool.description is not None:
         function["description"] = tool.description
@@ -173,3 +169,18 @@ def _form(body: Mapping[str, Any]) -> dict[str, Any]:
         return {"format": "json"}
     schema = json_schema(body)
     return {} if schema is None else {"format": schema["schema"]}
+
+
+def _think(body: Mapping[str, Any], left_out: set[str]) -> dict[str, Any]:
+    """By a word for effort, or as the door of messages asks for it."""
+    effort = given(str, body, "reasoning_effort", ())
+    if effort is not None:
+        if effort not in _EFFORTS:
+            raise refuse(("reasoning_effort",), "is none of the efforts that this provider knows")
+        return {"think": _EFFORTS[effort]}
+    thinking = given(dict, body, "thinking", ())
+    if thinking is None:
+        return {}
+    if thinking.get("budget_tokens") is not None:
+        left_out.add("budget_tokens")
+    return {"think": thinking.get("type") != "disabled"}

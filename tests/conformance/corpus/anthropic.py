@@ -141,6 +141,7 @@ WIRE = Wire(
     Secret("k"),
     _Answers(),
     cannot={
+        "begun answer": "/messages/1/prefix",
         "sound": "/messages/0/content/0/type",
         "json object": "/response_format/type",
         "seed": "/seed",

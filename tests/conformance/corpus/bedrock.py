@@ -209,6 +209,7 @@ WIRE = Wire(
     _Answers(),
     model="anthropic.claude-1-v1:0",
     cannot={
+        "begun answer": "/messages/1/prefix",
         "tool choice none": "/tool_choice",
         "one tool at a time": "/parallel_tool_calls",
         "vision, address": "/messages/0/content/0/image_url/url",

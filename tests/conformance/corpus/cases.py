@@ -30,6 +30,7 @@ WEATHER = {
     "type": "function",
     "function": {"name": "get_weather", "description": "§weather of a place", "parameters": SCHEMA},
 }
+_STRICT = {"type": "function", "function": {**WEATHER["function"], "strict": True}}  # type: ignore[dict-item]
 CLOCK = {"type": "function", "function": {"name": "get_time"}}
 
 
@@ -63,10 +64,12 @@ REQUESTS: dict[str, Body] = {
             user("§more"),
         ]
     },
+    "begun answer": {"messages": [*_ASK, {"role": "assistant", "content": "§once", "prefix": True}]},
     "user twice": {"messages": [user("§one"), user("§two")]},
     "parts": {"messages": [user([{"type": "text", "text": "§one"}, {"type": "text", "text": "§two"}])]},
     "long unicode": {"messages": [user("§漢字 " + "漢🙂é\u2028\x07" * 2_000)]},
     "tools": {"messages": _ASK, "tools": [WEATHER, CLOCK]},
+    "strict tool": {"messages": _ASK, "tools": [_STRICT]},
     "tool choice required": {"messages": _ASK, "tools": [WEATHER], "tool_choice": "required"},
     "tool choice none": {"messages": _ASK, "tools": [WEATHER], "tool_choice": "none"},
     "tool choice by name": {
@@ -228,6 +231,8 @@ def marks(body: Body) -> set[str | float]:
     found |= {number for number in _numbers(body) if number in NUMBERS}
     text = orjson.dumps(body)
     found |= {data for data in (PIXEL, PDF, "UklGRg==") if data.encode() in text}
+    if any(tool["function"].get("strict") for tool in body.get("tools", ())):
+        found.add("strict")
     return found
 
 

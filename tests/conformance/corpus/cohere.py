@@ -17,7 +17,7 @@ _STOP = {"stop": "COMPLETE", "length": "MAX_TOKENS", "tool_calls": "TOOL_CALL"}
 _STATUSES = {"auth": 401, "permission": 403, "not found": 404, "rate limit": 429, "overloaded": 503, "server": 500}
 _KNOWN = frozenset(
     "model messages stream temperature seed presence_penalty frequency_penalty p k max_tokens stop_sequences tools "
-    "tool_choice response_format thinking".split()
+    "tool_choice response_format thinking strict_tools".split()
 )
 _MESSAGE: TypeAdapter[Any] = TypeAdapter(ChatMessageV2)
 _TOOL: TypeAdapter[Any] = TypeAdapter(ToolV2)
@@ -133,6 +133,7 @@ WIRE = Wire(
     Secret("k"),
     _Answers(),
     cannot={
+        "begun answer": "/messages/1/prefix",
         "tool choice by name": "/tool_choice",
         "one tool at a time": "/parallel_tool_calls",
         "document": "/messages/0/content/0/type",

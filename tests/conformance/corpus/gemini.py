@@ -182,12 +182,17 @@ class _Embeddings:
 
 
 CANNOT = {
+    "begun answer": "/messages/1/prefix",
     "one tool at a time": "/parallel_tool_calls",
     "several answers": "/n",
     "logit bias": "/logit_bias",
     "made up field": "/zzz_param",
 }
-LEFT_OUT = {"document": frozenset({"filename"}), "end user": frozenset({"user"})}
+LEFT_OUT = {
+    "document": frozenset({"filename"}),
+    "end user": frozenset({"user"}),
+    "strict tool": frozenset({"strict"}),
+}
 
 WIRE = Wire(
     "gemini",

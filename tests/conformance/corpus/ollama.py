@@ -124,6 +124,7 @@ WIRE = Wire(
     None,
     _Answers(),
     cannot={
+        "begun answer": "/messages/1/prefix",
         "tool choice required": "/tool_choice",
         "tool choice none": "/tool_choice",
         "tool choice by name": "/tool_choice",
@@ -135,7 +136,11 @@ WIRE = Wire(
         "logit bias": "/logit_bias",
         "made up field": "/zzz_param",
     },
-    left_out={"end user": frozenset({"user"}), "thoughts of before": frozenset({"signature"})},
+    left_out={
+        "end user": frozenset({"user"}),
+        "strict tool": frozenset({"strict"}),
+        "thoughts of before": frozenset({"signature"}),
+    },
     unsaid=frozenset(
         {"thought, signed", "thought, text and tools", "refused", "cached", "read from a cache", "reasoned"}
     ),

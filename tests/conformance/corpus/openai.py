@@ -35,7 +35,7 @@ _STATUSES = {
 
 class _Answers:
     def validate(self, sent: dict[str, Any]) -> None:
-        if "zzz_param" in sent or any("content_blocks" in message for message in sent["messages"]):
+        if "zzz_param" in sent or any({"content_blocks", "prefix"} & message.keys() for message in sent["messages"]):
             return  # What callers say beyond the dialect passes too.
         require(_PARAMS, sent)
 

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.providers.base import BrokenAnswer, Call, Door, Translated, Untranslatable, Usage
 from gateway.providers.gemini.provider import Gemini
-from gateway.providers.gemini.request import UNSIGNED
+from gateway.providers.gemini.request import UNSIGNED, to_content
 from gateway.providers.registry import built_in_rows
 from gateway.view.plan import place_of
 from shared.crypto.secret import Secret
@@ -179,3 +179,14 @@ def test_errors_come_alone_or_in_a_list(wrap: Any) -> None:
     error = {"error": {"code": 400, "message": "API key not valid.", "status": "INVALID_ARGUMENT", "details": details}}
     told = orjson.loads(Gemini().error("acme", 400, {}, orjson.dumps(wrap(error))))["error"]
     assert (told["code"], told["type"]) == ("invalid_api_key", "INVALID_ARGUMENT")
+
+
+def test_hints_about_caches_are_told_wherever_they_stand() -> None:
+    hint = {"cache_control": {"type": "ephemeral"}}
+    said = [{"role": "user", "content": "x"}]
+    for more in (
+        {"messages": [{"role": "system", "content": [{"type": "text", "text": "x", **hint}]}, *said]},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "x", **hint}]}]},
+        {"messages": said, "tools": [{"type": "function", "function": {"name": "f"}, **hint}]},
+    ):
+        assert to_content({"model": "m", **more}, "m")[1] == {"cache_control"}

@@ -73,6 +73,22 @@ def test_what_only_this_side_knows_passes_by_its_name(more: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize(
+    ("thinking", "sent", "left_out"),
+    [
+        ({"type": "enabled", "budget_tokens": 2_000}, {"prompt_mode": "reasoning"}, {"budget_tokens"}),
+        ({"type": "adaptive"}, {"prompt_mode": "reasoning"}, set()),
+        ({"type": "disabled"}, {"reasoning_effort": "none"}, set()),
+    ],
+)
+def test_thinking_as_messages_ask_for_it(thinking: Any, sent: Any, left_out: set[str]) -> None:
+    found, told = to_completion({**HELLO, "thinking": thinking})
+    assert found == {**asked(), **sent}
+    assert told == left_out
+    own = asked(thinking=thinking, reasoning_effort="high")
+    assert own == asked(reasoning_effort="high")
+
+
+@pytest.mark.parametrize(
     ("more", "pointer"),
     [({"logit_bias": {"1": 1}}, "/logit_bias"), ({"service_tier": "flex"}, "/service_tier"), ({"min_p": 1}, "/min_p")],
 )

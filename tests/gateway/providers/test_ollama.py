@@ -65,6 +65,13 @@ def test_effort_is_thought(effort: str, think: bool | str) -> None:
     assert asked(reasoning_effort=effort, think=True)["think"] is True
 
 
+def test_thinking_as_messages_ask_for_it() -> None:
+    sent, left_out = to_api_chat({**HELLO, "thinking": {"type": "enabled", "budget_tokens": 2_000}})
+    assert (sent["think"], left_out) == (True, {"budget_tokens"})
+    assert asked(thinking={"type": "disabled"})["think"] is False
+    assert asked(thinking={"type": "disabled"}, reasoning_effort="high")["think"] == "high"
+
+
 @pytest.mark.parametrize(
     ("more", "pointer"),
     [
