@@ -281,12 +281,13 @@ class Watched:
 class GivenUp:
     """A response whose end, whatever it was, is told."""
 
-    __slots__ = ("_give_up", "_response", "chunk", "read")
+    __slots__ = ("_give_up", "_response", "chunk", "pour", "read")
 
     def __init__(self, response: UpstreamResponse, give_up: Callable[[], None]) -> None:
         self._response = response
         self._give_up = give_up
         self.chunk = response.chunk
+        self.pour = response.pour
         self.read = response.read
 
     @property

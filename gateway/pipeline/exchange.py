@@ -26,6 +26,14 @@ class Answer(Protocol):
 
     async def chunk(self, data: bytes) -> None: ...
 
+    def put(self, data: bytes) -> bool:
+        """A chunk that is written without waiting; False: wait for `drained` before the next."""
+        ...
+
+    async def drained(self) -> None:
+        """Until the caller takes more."""
+        ...
+
     async def end(self) -> None:
         """The proper end, also after an error event."""
         ...

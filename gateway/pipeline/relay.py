@@ -119,30 +119,38 @@ class Relay:
     async def _events(self, reply: Stream, exchange: Exchange, answer: Answer) -> bytes:
         """Pass the events on as they come, but for the last ones, which are returned: the record comes before them."""
         response, reader = reply.response, reply.reader
-        events = reply.first
+        last = reply.first
+
+        def taken(data: bytes) -> bool:
+            nonlocal last
+            events = reader.feed(data)
+            if reader.complete:
+                last = events
+                return False
+            return self._put(events, exchange, answer) if events else True
+
         try:
-            while not (reader.complete or reply.ended):
-                if events:
-                    await self._send(events, exchange, answer)
-                    events = b""
-                if not (data := await response.chunk()):
-                    break
-                events = reader.feed(data)
+            if last and not (reader.complete or reply.ended):
+                first, last = last, b""
+                if not self._put(first, exchange, answer):
+                    await answer.drained()
+            while not (reader.complete or reply.ended) and await response.pour(taken):
+                await answer.drained()
             if not reply.ended:
-                events += reader.end()
+                last += reader.end()
         except UpstreamError as error:
-            return events + _broken_off(renamed(error, reply.target), reply, exchange)
+            return last + _broken_off(renamed(error, reply.target), reply, exchange)
         except BrokenAnswer as error:
             message = f"{reply.target.place.provider}: {error}"
-            return events + _broken_off(GatewayError(Code.UPSTREAM_BROKEN, message), reply, exchange)
+            return last + _broken_off(GatewayError(Code.UPSTREAM_BROKEN, message), reply, exchange)
         exchange.ending = "broken" if reader.failed else "complete"
         if reader.failed:
             exchange.error = PROVIDER_ERROR
-        return events
+        return last
 
-    async def _send(self, events: bytes, exchange: Exchange, answer: Answer) -> None:
+    def _put(self, events: bytes, exchange: Exchange, answer: Answer) -> bool:
         self._count(events, exchange)
-        await answer.chunk(events)
+        return answer.put(events)
 
     def _count(self, events: bytes, exchange: Exchange) -> None:
         if exchange.first_byte_s is None:

@@ -1,6 +1,6 @@
 """What trying targets comes to: an answer of one piece, events that still come, or bytes of any kind."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gateway.providers.base import StreamReader, Usage
@@ -63,5 +63,8 @@ class OwnAnswer:
 
     async def chunk(self) -> bytes:
         return b""
+
+    async def pour(self, taken: Callable[[bytes], bool]) -> bool:  # noqa: ARG002
+        return False
 
     def abort(self) -> None: ...

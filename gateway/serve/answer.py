@@ -61,11 +61,22 @@ class LaneAnswer:
         await self._write(answer_head(status, headers, framing, closes=self.closes))
 
     async def chunk(self, data: bytes) -> None:
+        if not self.put(data):
+            await self.drained()
+
+    def put(self, data: bytes) -> bool:
+        """Raises CallerLeft."""
         if self._head is not None:
             data, self._head = self._head + data, None
         elif self._chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data)
-        await self._write(data)
+        self.begun = True
+        self._wire.write(data)
+        return not self._wire.write_paused
+
+    async def drained(self) -> None:
+        if self._wire.write_paused:
+            await self._wire.drained()
 
     async def end(self) -> None:
         if self._head is not None:

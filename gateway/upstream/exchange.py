@@ -1,7 +1,7 @@
 """One call under way: what has come of its answer, who waits for it, and how long it may still take."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import inf
 from typing import Protocol
 
@@ -36,12 +36,14 @@ class Exchange:
         "_deadlines",
         "_due_s",
         "_error",
+        "_fault",
         "_head_due_s",
         "_late",
         "_loop",
         "_moved",
         "_paused",
         "_pieces",
+        "_taken",
         "_total_due_s",
         "_unread_bytes",
         "_wait_s",
@@ -73,6 +75,10 @@ class Exchange:
         self._pieces: list[bytes | bytearray] = []
         self._unread_bytes = 0
         self._waiter: asyncio.Future[None] | None = None
+        self._taken: Callable[[bytes], bool] | None = None
+        """Who gets each piece at once, while somebody pours."""
+        self._fault: Exception | None = None
+        """What `_taken` raised, for whoever waits."""
         self._wake_bytes = 1
         """The waiter wakes when so many bytes are unread, or at the end."""
         self._paused = False
@@ -115,6 +121,25 @@ class Exchange:
                 return b""
             await self._wait()
         return self._take()
+
+    async def pour(self, taken: Callable[[bytes], bool]) -> bool:
+        while True:
+            if self._pieces and not taken(self._take()):
+                return True
+            if self._error is not None:
+                raise self._error
+            if self._wire is None:
+                return False
+            self._taken, self._wake_bytes = taken, 1
+            try:
+                await self._wait()
+                stopped = self._taken is None
+            finally:
+                self._taken = None
+            if self._fault is not None:
+                raise self._fault
+            if stopped:
+                return True
 
     def abort(self) -> None:
         wire, self._wire = self._wire, None
@@ -178,6 +203,10 @@ class Exchange:
     def fed(self) -> None:
         """Everything that one read from the socket held has been handed over, and more is to come."""
         self._moved = True
+        if self._taken is not None:
+            if self._pieces:
+                self._pour_out(self._taken)
+            return
         if self._unread_bytes >= self._wake_bytes:
             self._wake()
         if self._unread_bytes > UNREAD_BYTES_MAX and self._waiter is None and not self._paused and self._wire:
@@ -206,6 +235,15 @@ class Exchange:
         elif now_s >= self._due_s:
             return self._late, f"nothing moved, or no head came, within {self._wait_s:g} s"
         return None
+
+    def _pour_out(self, taken: Callable[[bytes], bool]) -> None:
+        try:
+            if taken(self._take()):
+                return
+        except Exception as error:  # noqa: BLE001 - no fault of the connection's: it is raised where it is awaited
+            self._fault = error
+        self._taken = None
+        self._wake()
 
     def _expect(self, wait_s: float, late: type[UpstreamError]) -> None:
         self._wait_s = wait_s

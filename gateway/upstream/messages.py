@@ -1,7 +1,7 @@
 """What is said between the corridor and the room that opens sockets. Knows no provider."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from math import inf
@@ -81,6 +81,13 @@ class UpstreamResponse(Protocol):
 
     async def chunk(self) -> bytes:
         """What came since the last call, at least one byte, or `b""` at the proper end. Raises an UpstreamError."""
+        ...
+
+    async def pour(self, taken: Callable[[bytes], bool]) -> bool:
+        """Give what comes to `taken`, at once and in the event loop's own callback, as long as it says to go on.
+
+        Returns whether more may come; False is the body's proper end. Raises an UpstreamError, and what `taken` raised.
+        """
         ...
 
     def abort(self) -> None:

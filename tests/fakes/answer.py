@@ -9,6 +9,7 @@ class RecordedAnswer:
         """`stall` is one of head, chunk and end: there the first call waits for `hang`."""
         self.hang = Hang()
         self._stall = stall
+        self._full = False
         self.status: int | None = None
         self.headers: dict[str, str] = {}
         self.length: int | None = None
@@ -28,10 +29,23 @@ class RecordedAnswer:
         self.status, self.headers, self.length = status, dict(headers), length
 
     async def chunk(self, data: bytes) -> None:
+        await self._maybe_stall("chunk")
+        self._written(data)
+
+    def put(self, data: bytes) -> bool:
+        assert not self._full, "somebody said to wait"
+        self._written(data)
+        self._full = self._stall == "chunk"
+        return not self._full
+
+    async def drained(self) -> None:
+        await self._maybe_stall("chunk" if self._full else "")
+        self._full = False
+
+    def _written(self, data: bytes) -> None:
         assert self.status is not None, "the head comes first"
         assert not self.ended
         assert data, "an empty chunk would end a chunked body"
-        await self._maybe_stall("chunk")
         self.chunks.append(data)
 
     async def end(self) -> None:

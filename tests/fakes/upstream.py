@@ -1,7 +1,7 @@
 """An UpstreamClient that answers from a script: what is asked of the network is seen, what comes back is said."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from gateway.upstream.errors import TooLarge, UpstreamError
@@ -64,6 +64,12 @@ class FakeResponse:
                 return piece
         self.ended = True
         return b""
+
+    async def pour(self, taken: Callable[[bytes], bool]) -> bool:
+        while piece := await self.chunk():
+            if not taken(piece):
+                return True
+        return False
 
     def abort(self) -> None:
         if not self.ended:
