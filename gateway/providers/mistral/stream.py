@@ -30,12 +30,13 @@ class _Called:
 class CompletionStream(TranslatedEvents):
     """A StreamReader."""
 
-    __slots__ = ("_calls", "_finished", "_head")
+    __slots__ = ("_calls", "_finished", "_head", "_id")
 
     def __init__(self, call: Call, *, asks_usage: bool) -> None:
         super().__init__(call, asks_usage=asks_usage)
-        self._head: dict[str, Any] = {}
-        """What every chunk of the stream says."""
+        self._id = ""
+        self._head = b""
+        """How every chunk of the stream begins."""
         self._calls: dict[int, list[_Called]] = {}
         """Of each choice."""
         self._finished = False
@@ -58,8 +59,9 @@ class CompletionStream(TranslatedEvents):
         if not self._finished:
             raise BrokenAnswer("its stream ended before it was complete")
         self.complete = True
-        told = {**self._head, "choices": [], "usage": usage_body(self.usage)}
-        return (_event(told) if self._asks_usage else b"") + DONE
+        if not self._asks_usage:
+            return DONE
+        return b'%b,"choices":[],"usage":%b}\n\n%b' % (self._head, orjson.dumps(usage_body(self.usage)), DONE)
 
     def _chunk(self, said: Mapping[str, Any]) -> bytes:
         if (failure := failure_in(said)) is not None:
@@ -69,15 +71,21 @@ class CompletionStream(TranslatedEvents):
         if not isinstance(choices, list) or not choices:
             return b""
         if not self._head:
-            self._head = {
-                "id": str(said.get("id") or self._call.id),
+            self._id = str(said.get("id") or self._call.id)
+            model = str(said.get("model") or self._call.body.get("model"))
+            head = {
+                "id": self._id,
                 "object": "chat.completion.chunk",
                 "created": self._call.created_s,
-                "model": str(said.get("model") or self._call.body.get("model")),
+                "model": model,
             }
+            self._head = b"data: " + orjson.dumps(head)[:-1]
         if any(isinstance(choice, dict) and choice.get("finish_reason") == FAILED for choice in choices):
             return self._fail(StreamFailure(_UNKNOWN_STATUS, orjson.dumps({"error": {"message": GIVEN_UP}})))
-        return _event({**self._head, "choices": [self._choice(choice) for choice in choices]})
+        try:
+            return b'%b,"choices":%b}\n\n' % (self._head, orjson.dumps([self._choice(choice) for choice in choices]))
+        except orjson.JSONEncodeError:  # orjson reads deeper than it writes.
+            raise BrokenAnswer("its stream is nested too deep to be translated") from None
 
     def _choice(self, choice: Any) -> dict[str, Any]:
         delta = choice.get("delta") if isinstance(choice, dict) else None
@@ -132,7 +140,7 @@ class CompletionStream(TranslatedEvents):
             return {"index": made.index(same), "function": {"arguments": arguments}}
         if not name:
             raise BrokenAnswer("a delta of its stream belongs to no call")
-        begun = _Called(id_ or f"call_{self._head['id']}_{len(made)}", number, not arguments)
+        begun = _Called(id_ or f"call_{self._id}_{len(made)}", number, not arguments)
         made.append(begun)
         function = {"name": name, "arguments": arguments}
         return {"index": len(made) - 1, "id": begun.id, "type": "function", "function": function}
@@ -145,10 +153,3 @@ class CompletionStream(TranslatedEvents):
     def _fail(self, failure: StreamFailure) -> bytes:
         self.failure = failure
         return b"data: %b\n\n" % failure.body
-
-
-def _event(chunk: dict[str, Any]) -> bytes:
-    try:
-        return b"data: %b\n\n" % orjson.dumps(chunk)
-    except orjson.JSONEncodeError:  # orjson reads deeper than it writes.
-        raise BrokenAnswer("its stream is nested too deep to be translated") from None
