@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.registry import Collector
 
 from gateway.cache.answers import Answers
+from gateway.cache.claims import Claims
 from gateway.cache.keys import CacheKeys
 from gateway.cache.redis_line import RedisLine
 from gateway.ids import RequestIds
@@ -30,6 +31,7 @@ from gateway.pipeline.attempt import Attempts, Waits
 from gateway.pipeline.breaker import Breakers
 from gateway.pipeline.cached import Cached
 from gateway.pipeline.explain import Explainer
+from gateway.pipeline.idempotent import Idempotent
 from gateway.pipeline.pipeline import Pipeline
 from gateway.pipeline.record import Row
 from gateway.providers.registry import adapters, built_in_rows
@@ -175,7 +177,9 @@ async def _worker(settings: Settings, node_keys: NodeKeys, sock: socket.socket, 
         chance=chance,
         sleep=asyncio.sleep,
     )
-    pipeline = Pipeline(views, attempts, clock, recorder, chance)
+    repeated = Answers(cache_line, cache_keys, "retry", settings.cache_answer_bytes_max)
+    idempotent = Idempotent(Claims(cache_line, repeated, settings.idempotency_keep_s, asyncio.sleep), clock)
+    pipeline = Pipeline(views, attempts, idempotent, clock, recorder, chance)
     beside = [asyncio.create_task(_flush(recorder))]
     if cache_line is not None:
         beside.append(asyncio.create_task(cache_line.run()))
@@ -183,7 +187,7 @@ async def _worker(settings: Settings, node_keys: NodeKeys, sock: socket.socket, 
     new_id = RequestIds(clock, chance.getrandbits)
     control_plane = _control_plane_client(settings, clock) if settings.admin_forward else None
     admin_api = AdminApi(lambda: followed.control_plane, control_plane)
-    explainer = Explainer(pipeline.view, attempts, clock, random.Random())
+    explainer = Explainer(pipeline.view, attempts, idempotent, clock, random.Random())
     front = ColdFront(pipeline, explainer, Probes(views, followed.status), admin_api, clock, new_id)
     limits = ServeLimits(
         body_bytes_max=settings.body_bytes_max,

@@ -39,6 +39,8 @@ class Code(StrEnum):
     MODEL_UNKNOWN = "model_not_found"
     ADMIN_API_ELSEWHERE = "admin_api_elsewhere"
     METHOD_NOT_ALLOWED = "method_not_allowed"
+    IDEMPOTENCY_KEY_IN_USE = "idempotency_key_in_use"
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     BODY_TIMEOUT = "body_timeout"
     REQUEST_TIMEOUT = "request_timeout"
     BODY_TOO_LARGE = "body_too_large"
@@ -96,7 +98,9 @@ TABLE: dict[Code, Row] = {
     Code.METHOD_NOT_ALLOWED: Row(405, "invalid_request_error"),
     Code.BODY_TIMEOUT: Row(408, "timeout_error", retry_helps=True),
     Code.REQUEST_TIMEOUT: Row(408, "timeout_error", retry_helps=True),
+    Code.IDEMPOTENCY_KEY_IN_USE: Row(409, "invalid_request_error", retry_helps=True),
     Code.BODY_TOO_LARGE: Row(413, "invalid_request_error"),
+    Code.IDEMPOTENCY_KEY_REUSED: Row(422, "invalid_request_error"),
     Code.UPSTREAM_UNREACHABLE: Row(502, "upstream_error", retry_helps=True),
     Code.UPSTREAM_BROKEN: Row(502, "upstream_error", retry_helps=True),
     Code.UPSTREAM_TIMEOUT: Row(504, "timeout_error", retry_helps=True),

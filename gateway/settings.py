@@ -13,6 +13,7 @@ from gateway.upstream.egress import parse as parse_egress
 from shared.settings import PREFIX, Bytes, LogLevel, OptionalPort, Origin, Seconds
 
 CACHE_BYTES_MAX = 1_000_000
+IDEMPOTENCY_KEEP_S_MAX = 7 * 24 * 60 * 60
 """What an envelope holds, less what stands around an answer."""
 
 Network = IPv4Network | IPv6Network
@@ -69,6 +70,8 @@ class Settings(BaseSettings):
     """Of a provider's plain answer. A stream has no end that could be too far."""
     cache_answer_bytes_max: Bytes = Field(default=512 * 1024, le=CACHE_BYTES_MAX)
     """Of an answer that is kept, where a config says so; a larger one is passed on and not kept."""
+    idempotency_keep_s: int = Field(default=24 * 60 * 60, ge=60, le=IDEMPOTENCY_KEEP_S_MAX)
+    """How long an answer to a call with an idempotency key is given again."""
     running_requests_max: int = Field(default=2_000, ge=1)
     """For each worker; whoever comes beyond is told to come back later (503)."""
     body_wait_s: Seconds = 60.0

@@ -34,7 +34,7 @@ FIELDS = (
         Type.WORD,
         "What the gateway's cache said",
         (),
-        ("disabled", "miss", "hit", "refresh", "semantic_hit", "semantic_miss"),
+        ("disabled", "miss", "hit", "refresh", "replayed", "semantic_hit", "semantic_miss"),
     ),
     Field("usage", Type.WORD, "Where its token counts are from", (), ("provider", "estimated", "none", "unknown")),
     Field("attempts", Type.COUNT, "Calls made to providers", ("attempt_count",)),

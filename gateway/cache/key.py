@@ -81,6 +81,16 @@ def cache_key(secret: Secret, question: Question) -> str:
     return _digest(secret, parts)
 
 
+def word_name(secret: Secret, api_key: str, word: str) -> str:
+    """Of an idempotency key, which is its API key's own: 64 hex digits."""
+    return _digest(secret, [b"word", _text(api_key), _text(word)])
+
+
+def asked_digest(secret: Secret, path: str, body: bytes) -> str:
+    """Of what is asked under an idempotency key, byte by byte: 64 hex digits."""
+    return _digest(secret, [b"asked", _text(path), body])
+
+
 def _digest(secret: Secret, parts: Iterable[bytes]) -> str:
     digest = hashlib.blake2b(key=secret.reveal(), digest_size=DIGEST_BYTES)
     for part in parts:

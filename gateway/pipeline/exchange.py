@@ -96,6 +96,8 @@ class Exchange:
     """What the cache said, for the last target tried; the word in records."""
     cached: Attempt | None = None
     """The one that nobody had to make, since its answer was kept."""
+    idempotency: str | None = None
+    """What came of its idempotency key; the word in the answer's head. None: it has none, or none that counts."""
     fallbacks: int = 0
     """Targets given up before the last one tried."""
     retries: int = 0
@@ -121,6 +123,11 @@ class Exchange:
         if self.metadata is None:
             self.metadata = read_metadata(self.headers)
         return self.metadata
+
+    @property
+    def answered(self) -> Attempt | None:
+        """The last one made, or the one whose answer was kept. None: nobody was asked."""
+        return self.cached or (self.attempts[-1] if self.attempts else None)
 
     @property
     def trace_id(self) -> str:

@@ -19,6 +19,7 @@ from gateway.pipeline.breaker import Closed, Open, State
 from gateway.pipeline.choose import Draw, Facts, Why, decide
 from gateway.pipeline.exchange import Exchange
 from gateway.pipeline.forecast import expected_picousd, forecast
+from gateway.pipeline.idempotent import HEADER, Idempotent
 from gateway.pipeline.passed import read_passed
 from gateway.pipeline.read import read_call
 from gateway.pipeline.resolve import effective_model, resolve
@@ -42,12 +43,20 @@ Told = dict[str, Any]
 
 
 class Explainer:
-    __slots__ = ("_attempts", "_chance", "_clock", "_view")
+    __slots__ = ("_attempts", "_chance", "_clock", "_idempotent", "_view")
 
-    def __init__(self, view: Callable[[], ConfigView], attempts: Attempts, clock: Clock, chance: random.Random) -> None:
+    def __init__(
+        self,
+        view: Callable[[], ConfigView],
+        attempts: Attempts,
+        idempotent: Idempotent,
+        clock: Clock,
+        chance: random.Random,
+    ) -> None:
         """`chance` is its own: explaining must not change what calls draw."""
         self._view = view
         self._attempts = attempts
+        self._idempotent = idempotent
         self._clock = clock
         self._chance = chance
 
@@ -101,6 +110,8 @@ class Explainer:
                 reasons.append({**told_of, **reason.detail})
         if isinstance(plan, DeadEnd):
             raise plan.error
+        if (word := exchange.headers.get(HEADER)) is not None:
+            told["idempotency"] = await self._idempotent.foretold(word, exchange)
         told["targets"] = [
             {"path": leaf.path, "refusal": _refusal(leaf.error)}
             if isinstance(leaf, DeadEnd)

@@ -4,6 +4,7 @@ import random
 from functools import partial
 from weakref import ref
 
+from gateway.cache.claims import Held
 from gateway.errors import Code, GatewayError
 from gateway.pipeline.allow import allow
 from gateway.pipeline.attempt import Attempts
@@ -11,9 +12,11 @@ from gateway.pipeline.authenticate import authenticate, require_scope
 from gateway.pipeline.choose import Draw, Facts, decide
 from gateway.pipeline.exchange import Answer, Exchange, Records
 from gateway.pipeline.forecast import expected_picousd
+from gateway.pipeline.idempotent import HEADER, Idempotent
 from gateway.pipeline.passed import read_passed
 from gateway.pipeline.read import read_call
 from gateway.pipeline.relay import Relay
+from gateway.pipeline.replies import Reply
 from gateway.pipeline.resolve import resolve
 from gateway.pipeline.resolved import Resolved
 from gateway.providers.base import Call
@@ -24,15 +27,22 @@ from shared.clock import Clock
 
 
 class Pipeline:
-    __slots__ = ("_attempts", "_chance", "_clock", "_records", "_relay", "_views")
+    __slots__ = ("_attempts", "_chance", "_clock", "_idempotent", "_records", "_relay", "_views")
 
     def __init__(
-        self, views: ViewHolder, attempts: Attempts, clock: Clock, records: Records, chance: random.Random
+        self,
+        views: ViewHolder,
+        attempts: Attempts,
+        idempotent: Idempotent,
+        clock: Clock,
+        records: Records,
+        chance: random.Random,
     ) -> None:
         """`chance` draws among targets by their weights."""
         self._views = views
         self._chance = chance
         self._attempts = attempts
+        self._idempotent = idempotent
         self._clock = clock
         self._records = records
         self._relay = Relay(records, clock)
@@ -60,11 +70,19 @@ class Pipeline:
                 resolved = self._resolved(exchange, call, caller)
                 exchange.way, exchange.config = resolved.way, resolved.config
                 plan = self._plan(resolved, exchange, call, caller, view)
-                reply = await self._attempts.run(plan, call, exchange)
+                reply: Reply | Held
+                if (word := exchange.headers.get(HEADER)) is None:
+                    reply = await self._attempts.run(plan, call, exchange)
+                else:
+                    run = partial(self._attempts.run, plan, call, exchange)
+                    reply = await self._idempotent.through(word, exchange, run)
             except GatewayError as error:
                 await self._relay.refuse(error, exchange, answer)
             else:
-                await self._relay.reply(reply, exchange, answer)
+                if isinstance(reply, Held):
+                    await self._relay.replay(reply, exchange, answer)
+                else:
+                    await self._relay.reply(reply, exchange, answer)
         except ConnectionError:
             raise  # The caller has left, which is no fault.
         except Exception:

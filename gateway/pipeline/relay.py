@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import orjson
 
+from gateway.cache.claims import Held
 from gateway.dialects.registry import DIALECTS
 from gateway.errors import Code, GatewayError
 from gateway.pipeline.attempt import renamed
@@ -20,11 +21,12 @@ from shared.models.config import pointer
 from shared.models.strategy import RETRIES_MAX
 
 READ_OUT_S = 1.0
+EVENT_STREAM = "text/event-stream; charset=utf-8"
 PROVIDER_ERROR = "provider_error"
 """In a record: the error that was passed on is the provider's own."""
 
 _RETRIES = {count: str(count) for count in range(-1, RETRIES_MAX + 1)}
-_CACHE = {"disabled": "DISABLED", "miss": "MISS", "hit": "HIT", "refresh": "REFRESH"}
+_CACHE = {"disabled": "DISABLED", "miss": "MISS", "hit": "HIT", "refresh": "REFRESH", "replayed": "DISABLED"}
 _PASSED = frozenset(
     ("retry-after", "retry-after-ms", "request-id", "x-request-id", "x-amzn-requestid", "cf-ray", "x-should-retry")
 )
@@ -53,6 +55,21 @@ class Relay:
             exchange.error = PROVIDER_ERROR
         exchange.usage = reply.usage
         await self._whole(status, _headers(reply, exchange, reply.content_type), reply.body, exchange, answer)
+
+    async def replay(self, held: Held, exchange: Exchange, answer: Answer) -> None:
+        """The answer to an earlier call, once more: the same status and bytes, under its own request's id."""
+        entry = held.entry
+        assert entry is not None, "a call that still runs has no answer"
+        exchange.status = entry.status
+        headers = [
+            *_ours(exchange.id, exchange.trace_id, exchange.retry_told, exchange.cache),
+            *_decided(exchange),
+            ("content-type", EVENT_STREAM if entry.is_stream else entry.content_type),
+            *entry.notes,
+            ("x-gatehouse-idempotent-replayed", "true"),
+            ("x-gatehouse-original-request-id", held.request_id),
+        ]
+        await self._whole(entry.status, headers, entry.body, exchange, answer)
 
     async def refuse(self, error: GatewayError, exchange: Exchange, answer: Answer) -> None:
         """The gateway's own error as a whole answer."""
@@ -99,7 +116,7 @@ class Relay:
             response.abort()
 
     async def _stream(self, reply: Stream, exchange: Exchange, answer: Answer) -> None:
-        headers = _headers(reply, exchange, "text/event-stream; charset=utf-8")
+        headers = _headers(reply, exchange, EVENT_STREAM)
         try:
             await answer.head(reply.status, headers, None)
             last = await self._events(reply, exchange, answer)
@@ -248,10 +265,12 @@ def _decided(exchange: Exchange) -> Headers:
     """By which signed configuration, and the last target tried, if any was; on a hit the one whose answer it is."""
     view = exchange.view
     headers = [] if view is None else [("x-gatehouse-revision", view.revision)]
-    attempt = exchange.cached or (exchange.attempts[-1] if exchange.attempts else None)
+    attempt = exchange.answered
     if attempt is not None:
         headers.append(("x-portkey-provider", attempt.target.place.provider))
         headers.append(("x-portkey-last-used-option-index", attempt.target.path))
+    if exchange.idempotency is not None:
+        headers.append(("x-gatehouse-idempotency-status", exchange.idempotency))
     return headers
 
 

@@ -25,6 +25,7 @@ _ONCE = frozenset(
         *("host", "content-length", "transfer-encoding", "content-type", "content-encoding"),
         *("authorization", "x-api-key", "api-key", "x-goog-api-key", "x-portkey-api-key", "x-gatehouse-api-key"),
         *("x-portkey-config", "x-portkey-virtual-key", "x-portkey-provider", "x-portkey-custom-host"),
+        "idempotency-key",
         *("x-gatehouse-config", "x-gatehouse-virtual-key", "x-gatehouse-provider", "x-gatehouse-custom-host"),
     )
 )

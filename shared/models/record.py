@@ -109,7 +109,13 @@ class Record(NamedTuple):
             " `all_breakers_open`), which child; none: not known",
         ),
     ]
-    cache: Annotated[Word, Field(description="`disabled`, `miss`, `hit`, `refresh`, `semantic_hit`, `semantic_miss`")]
+    cache: Annotated[
+        Word,
+        Field(
+            description="`disabled`, `miss`, `hit`, `refresh`, `semantic_hit`, `semantic_miss`; `replayed`: an earlier"
+            " call's answer by its idempotency key"
+        ),
+    ]
     usage: Annotated[
         Word,
         Field(

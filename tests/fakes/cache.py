@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from gateway.cache.answers import Answers
+from gateway.cache.claims import Claims
 from gateway.cache.keys import CacheKeys
 from gateway.cache.redis_line import RedisLine, ended
 from gateway.pipeline.cached import Cached
+from gateway.pipeline.idempotent import Idempotent
 from gateway.telemetry.user_key_file import FILE, UserKeyFile
 from shared.clock import Clock, FakeClock
 
@@ -30,6 +32,11 @@ def cache_keys(key: bytes = USER_KEY, prefix: str = PREFIX) -> CacheKeys:
 
 def no_cache(clock: Clock) -> Cached:
     return Cached(Answers(None, cache_keys(), "cache", BODY_BYTES_MAX), clock)
+
+
+def not_idempotent(clock: Clock) -> Idempotent:
+    answers = Answers(None, cache_keys(), "retry", BODY_BYTES_MAX)
+    return Idempotent(Claims(None, answers, 60, asyncio.sleep), clock)
 
 
 @asynccontextmanager

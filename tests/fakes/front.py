@@ -21,7 +21,7 @@ from gateway.serve.server import Server
 from gateway.upstream.messages import Deadlines
 from gateway.view.holder import ViewHolder
 from shared.clock import Clock, SystemClock
-from tests.fakes.cache import no_cache
+from tests.fakes.cache import no_cache, not_idempotent
 from tests.fakes.records import FakeRecords
 from tests.fakes.transport import MemoryTransport
 from tests.fakes.upstream import FakeClient, Step
@@ -84,10 +84,11 @@ def front(
         chance=chance,
         sleep=asyncio.sleep,
     )
-    pipeline = Pipeline(views, attempts, clock, records, chance)
+    idempotent = not_idempotent(clock)
+    pipeline = Pipeline(views, attempts, idempotent, clock, records, chance)
     probes = Probes(views, lambda: {"sequence": 7})
     admin_api = AdminApi(lambda: ADMIN_URL, client if forwards else None)
-    explainer = Explainer(pipeline.view, attempts, clock, random.Random(8))
+    explainer = Explainer(pipeline.view, attempts, idempotent, clock, random.Random(8))
     front = ColdFront(pipeline, explainer, probes, admin_api, clock, new_id)
     cold = ColdServer(front, asyncio.get_running_loop())
     server = Server(pipeline, cold, records, clock, new_id, replace(LIMITS, **limits))

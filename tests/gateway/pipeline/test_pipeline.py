@@ -16,6 +16,7 @@ from gateway.pipeline.attempt import Attempts, Waits
 from gateway.pipeline.breaker import Breakers
 from gateway.pipeline.cached import Cached
 from gateway.pipeline.exchange import Exchange
+from gateway.pipeline.idempotent import Idempotent
 from gateway.pipeline.pipeline import Pipeline
 from gateway.providers.base import Door, Passage
 from gateway.upstream.errors import (
@@ -36,7 +37,7 @@ from shared.clock import FakeClock
 from shared.crypto.api_keys import new_api_key
 from shared.models.record import Record
 from tests.fakes.answer import RecordedAnswer
-from tests.fakes.cache import no_cache
+from tests.fakes.cache import no_cache, not_idempotent
 from tests.fakes.records import FakeRecords
 from tests.fakes.sleep import FakeSleep
 from tests.fakes.upstream import FakeClient, FakeResponse, Hang, Step, answers, streams
@@ -79,8 +80,11 @@ class Run:
         door: Door = Door.CHAT,
         passage: Passage | None = None,
         cached: Cached | None = None,
+        idempotent: Idempotent | None = None,
+        id_: str = ID,
     ) -> None:
         self.cached = cached
+        self.idempotent = idempotent
         self.world = world or World()
         self.clock = FakeClock()
         self.client = FakeClient(*script, clock=self.clock)
@@ -95,7 +99,7 @@ class Run:
         sent = {"authorization": f"Bearer {self.world.key}", **(headers or {})}
         if config is not None:
             sent["x-portkey-config"] = orjson.dumps(config).decode()
-        self.exchange = Exchange(ID, door, sent, raw, self.clock.monotonic_s(), passage)
+        self.exchange = Exchange(id_, door, sent, raw, self.clock.monotonic_s(), passage)
 
     def pipeline_of(self, client: UpstreamClient, breakers: Breakers | None = None) -> Pipeline:
         """A worker's, with budget and breakers of its own."""
@@ -109,7 +113,8 @@ class Run:
             chance=self.chance,
             sleep=self.sleep,
         )
-        return Pipeline(self.views, attempts, self.clock, self.records, self.chance)
+        idempotent = self.idempotent or not_idempotent(self.clock)
+        return Pipeline(self.views, attempts, idempotent, self.clock, self.records, self.chance)
 
     async def __call__(self) -> "Run":
         async with asyncio.timeout(HANG_S):
@@ -141,7 +146,7 @@ class Run:
         body: dict[str, Any] = orjson.loads(self.answer.body)
         assert body["status"] == "failure"
         assert body["message"] == body["error"]["message"]
-        assert body["request_id"] == ID
+        assert body["request_id"] == self.exchange.id
         return body["error"]  # type: ignore[no-any-return]
 
     @property
