@@ -10,6 +10,8 @@ from typing import Any
 from embedded.simulator.upload import Upload
 
 CALLS_MAX = 10_000
+CREDENTIALS = frozenset(("authorization", "x-api-key", "x-goog-api-key"))
+"""Headers that hold one."""
 
 
 class State(StrEnum):
@@ -96,6 +98,6 @@ class Calls:
 
 def _shown(name: str, value: bytes) -> tuple[str, str]:
     """A header as tests may see it: a credential only by its hash."""
-    if name.lower() == "authorization":
+    if name.lower() in CREDENTIALS:
         return name.lower(), "sha256:" + hashlib.sha256(value).hexdigest()
     return name.lower(), value.decode("latin-1")

@@ -11,7 +11,9 @@ import orjson
 from embedded.simulator import (
     api_chat,
     audio,
+    chat_v2,
     chunked,
+    contents,
     converse,
     embeddings,
     errors,
@@ -35,7 +37,11 @@ from embedded.simulator.upload import Upload
 SIMULATE = "simulate"
 """A query parameter that names a model, on paths whose requests name none: `?simulate=sim-cut-0`."""
 
-_NAMED = re.compile(r"/model/(.+)/([a-z-]+)")
+_NAMED = re.compile(r"/model/(?P<model>.+)/(?P<action>[a-z-]+)")
+_METHOD = re.compile(r"/v1(?:beta)?/models/(?P<model>[^/:]+):(?P<action>[A-Za-z]+)")
+_PUBLISHED = re.compile(
+    r"/v1(?:beta1)?/projects/[^/]+/locations/[^/]+/publishers/[a-z]+/models/(?P<model>[^/:]+):(?P<action>[A-Za-z]+)"
+)
 Json = Callable[[Body, Behaviour], Reply]
 Filled = Callable[[Form], Reply]
 Looked = Callable[[str, dict[str, str]], Reply]
@@ -71,13 +77,38 @@ class Doors:
             "/chunked/v1/embeddings": lambda body, _: chunked.embed(body),
             "/api/chat": lambda body, behaviour: api_chat.create(body, behaviour.long),
             "/api/embed": lambda body, _: api_chat.embed(body),
+            "/v2/chat": lambda body, behaviour: chat_v2.create(body, behaviour.long),
+            "/v2/embed": lambda body, _: chat_v2.embed(body),
+            "/v2/rerank": lambda body, _: chat_v2.rank(body),
         }
-        self._by_model: Mapping[str, Json] = {
-            "converse": lambda body, behaviour: converse.create(body, behaviour.long, stream=False),
-            "converse-stream": lambda body, behaviour: converse.create(body, behaviour.long, stream=True),
-            "invoke": lambda body, _: converse.embed(body),
-        }
-        """Doors whose path names the model."""
+        self._by_model: tuple[tuple[re.Pattern[str], Mapping[str, Json]], ...] = (
+            (
+                _NAMED,
+                {
+                    "converse": lambda body, behaviour: converse.create(body, behaviour.long, stream=False),
+                    "converse-stream": lambda body, behaviour: converse.create(body, behaviour.long, stream=True),
+                    "invoke": lambda body, _: converse.embed(body),
+                },
+            ),
+            (
+                _METHOD,
+                {
+                    **_contents(calls_have_ids=True),
+                    "embedContent": lambda body, _: contents.embed(contents.camel(body)),
+                    "batchEmbedContents": lambda body, _: contents.embed_all(contents.camel(body)),
+                },
+            ),
+            (
+                _PUBLISHED,
+                {
+                    **_contents(calls_have_ids=False),
+                    "predict": lambda body, _: contents.predict(body),
+                    "rawPredict": lambda body, behaviour: messages.create(body, behaviour.long),
+                    "streamRawPredict": lambda body, behaviour: messages.create(body, behaviour.long),
+                },
+            ),
+        )
+        """Doors whose path names the model, and what is done with it."""
         self._forms: Mapping[str, Filled] = {
             "/v1/images/edits": images.edit,
             "/v1/images/variations": images.vary,
@@ -90,6 +121,8 @@ class Doors:
             for pattern, look in (
                 (r"GET /v1/models()", lambda _id, _query: Whole(models.listing())),
                 (r"GET /v1/models/(.+)", lambda id_, _: Whole(models.single(id_))),
+                (r"GET /v1beta/models()", lambda _id, _query: Whole(contents.listing())),
+                (r"GET /v1beta/models/([^/:]+)", lambda id_, _: Whole(contents.single(id_))),
                 (r"GET /v1/files()", lambda _, query: self._files.list(query)),
                 (r"GET /v1/files/([^/]+)", lambda id_, _: self._files.show(id_)),
                 (r"GET /v1/files/([^/]+)/content", lambda id_, _: self._files.content(id_)),
@@ -111,10 +144,11 @@ class Doors:
             model = body.get("model") or query.get(SIMULATE) or CHAT
             behaviour = _behaviour(model)
             return Asked(model, behaviour, lambda: json({"model": model, **body}, behaviour))
-        if method == "POST" and (named := _NAMED.fullmatch(path)) and (door := self._by_model.get(named[2])):
-            body = {**_parse(upload.whole(), model_needed=False), "model": named[1]}
-            behaviour = _behaviour(body["model"])
-            return Asked(body["model"], behaviour, lambda: door(body, behaviour))
+        if method == "POST" and (named := self._named(path, query)) is not None:
+            model, door = named
+            body = {**_parse(upload.whole(), model_needed=False), "model": model}
+            behaviour = _behaviour(model)
+            return Asked(model, behaviour, lambda: door(body, behaviour))
         if method == "POST" and (filled := self._forms.get(path)):
             form = Form(upload.form(content_type))
             model = form.body().get("model") or query.get(SIMULATE)
@@ -128,11 +162,34 @@ class Doors:
     def close(self) -> None:
         self._files.close()
 
+    def _named(self, path: str, query: dict[str, str]) -> tuple[str, Json] | None:
+        """The model that a path names, and its door."""
+        for pattern, doors in self._by_model:
+            if found := pattern.fullmatch(path):
+                action = f"{found['action']}?alt=sse" if query.get("alt") == "sse" else found["action"]
+                return (found["model"], doors[action]) if action in doors else None
+        return None
+
     def _answer_line(self, path: str, body: Body) -> bytes:
         parsed = _parse(orjson.dumps(body), model_needed=path != "/v1/moderations")
         reply = self._json[path]({"model": CHAT, **parsed, "stream": False}, _behaviour(parsed.get("model") or CHAT))
         assert isinstance(reply, Whole)
         return reply.body
+
+
+def _contents(*, calls_have_ids: bool) -> Mapping[str, Json]:
+    def create(body: Body, behaviour: Behaviour) -> Reply:
+        return contents.create(contents.camel(body), behaviour.long, calls_have_ids=calls_have_ids)
+
+    def stream(body: Body, behaviour: Behaviour, *, as_list: bool) -> Reply:
+        return contents.stream(contents.camel(body), behaviour.long, calls_have_ids=calls_have_ids, as_list=as_list)
+
+    return {
+        "generateContent": create,
+        "streamGenerateContent": partial(stream, as_list=True),
+        "streamGenerateContent?alt=sse": partial(stream, as_list=False),
+        "countTokens": lambda body, _: contents.count(contents.camel(body)),
+    }
 
 
 def _chat(body: Body, behaviour: Behaviour) -> Reply:

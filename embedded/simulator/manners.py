@@ -19,6 +19,7 @@ _SIGNED = re.compile(
     r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8}/[a-z0-9-]+/[a-z0-9]+/aws4_request), "
     r"SignedHeaders=([a-z0-9;-]+), Signature=([0-9a-f]{64})"
 )
+_METHOD = re.compile(r"/v1/models/[^/:]+:[A-Za-z]+")
 _TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -38,6 +39,19 @@ _EXCEPTIONS = {
     429: "ThrottlingException",
     503: "ServiceUnavailableException",
 }
+_STATUSES = {
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+_WRONG_KEY = "API_KEY_INVALID"
+_WRONG_KEY_DETAIL = orjson.loads(
+    '{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID", "domain": "googleapis.com"}'
+)
+_RETRY_DETAIL = orjson.loads('{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "1s"}')
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +170,53 @@ class Chunked(Bearer):
         return refused.status, {}, orjson.dumps({"object": "error", **error, "raw_status_code": refused.status})
 
 
+class Contents(Bearer):
+    """A key in a header of its own or behind the word Bearer; errors have a status in words, and details."""
+
+    def authenticate(self, shown: Shown, key: Secret | None) -> None:
+        named = shown.headers.get("x-goog-api-key")
+        given = named or shown.headers.get("authorization", "").removeprefix("Bearer ")
+        if not given:
+            raise errors.invalid("Method doesn't allow unregistered callers. Please use API Key.", status=403)
+        if key is None or key.matches(given.encode()):
+            return
+        if named:
+            raise errors.invalid("API key not valid. Please pass a valid API key.", code=_WRONG_KEY)
+        raise errors.invalid("Request had invalid authentication credentials.", status=401)
+
+    def refusal(self, refused: Refused) -> tuple[int, Mapping[str, str], bytes]:
+        word = _STATUSES.get(refused.status, "INVALID_ARGUMENT" if refused.status < 500 else "INTERNAL")
+        error: dict[str, object] = {"code": refused.status, "message": str(refused), "status": word}
+        if orjson.loads(refused.body)["error"]["code"] == _WRONG_KEY:
+            error["details"] = [_WRONG_KEY_DETAIL]
+        elif refused.status == 429:
+            error["details"] = [_RETRY_DETAIL]
+        return refused.status, {}, orjson.dumps({"error": error})
+
+
+class Published(Contents):
+    """The same at the door, and behind it the errors of messages."""
+
+    def refusal(self, refused: Refused) -> tuple[int, Mapping[str, str], bytes]:
+        return super().refusal(refused) if refused.status in (401, 403) else MESSAGES.refusal(refused)
+
+
+class Second(Bearer):
+    """A key behind the word Bearer; errors are an id and a sentence."""
+
+    def authenticate(self, shown: Shown, key: Secret | None) -> None:
+        given = shown.headers.get("authorization", "").removeprefix("Bearer ")
+        if not given:
+            raise errors.invalid("no api key supplied", status=401)
+        if key is not None and not key.matches(given.encode()):
+            raise errors.invalid("invalid api token", status=401)
+
+    def refusal(self, refused: Refused) -> tuple[int, Mapping[str, str], bytes]:
+        return refused.status, {}, orjson.dumps({"id": "simulator", "message": str(refused)})
+
+
 BEARER, MESSAGES, SIGNED, KEYLESS, CHUNKED = Bearer(), Messages(), Signed(), Keyless(), Chunked()
+CONTENTS, PUBLISHED, SECOND = Contents(), Published(), Second()
 
 
 def of(path: str) -> Bearer:
@@ -167,4 +227,8 @@ def of(path: str) -> Bearer:
         return KEYLESS
     if path.startswith("/chunked/"):
         return CHUNKED
+    if path.startswith("/v2/"):
+        return SECOND
+    if path.startswith(("/v1beta/", "/v1/projects/", "/v1beta1/projects/")) or _METHOD.fullmatch(path):
+        return PUBLISHED if path.lower().endswith("rawpredict") else CONTENTS
     return MESSAGES if path.startswith("/v1/messages") else BEARER

@@ -33,9 +33,9 @@ SCHEMA: dict[str, Any] = {
 TOOL: Any = {"type": "function", "function": {"name": "get_weather", "description": "Weather", "parameters": SCHEMA}}
 CLOCK: Any = {"type": "function", "function": {"name": "get_time"}}
 THINK: Any = {"thinking": {"type": "enabled", "budget_tokens": 1_024}}
-NATIVE = ("messages", "converse")
+NATIVE = ("messages", "converse", "contents", "published")
 """Those that sign thoughts."""
-TRANSLATED = (*NATIVE, "chunked", "lines")
+TRANSLATED = (*NATIVE, "chunked", "lines", "second")
 
 
 @pytest.fixture(scope="module")
@@ -239,9 +239,9 @@ def test_a_stream_in_single_bytes_is_the_same(through: OpenAI, slug: str) -> Non
 def test_what_cannot_be_said_is_refused_and_what_was_left_out_is_told(through: OpenAI, slug: str) -> None:
     asked: Any = {"model": f"@{slug}/sim-chat", "messages": HELLO}
     with pytest.raises(openai.BadRequestError) as raised:
-        through.chat.completions.create(seed=1, **asked)
+        through.chat.completions.create(logit_bias={"1": 1}, **asked)
     assert raised.value.code == "parameter_unsupported"
-    assert raised.value.param == "/seed"
+    assert raised.value.param == "/logit_bias"
     told = through.chat.completions.with_raw_response.create(prompt_cache_key="k", **asked)
     assert told.headers["x-gatehouse-left-out"] == "prompt_cache_key"
 
@@ -255,9 +255,15 @@ def test_other_doors_reach_them_too(through: OpenAI, stack: Stack, slug: str) ->
         message = client.messages.create(**asked)
         with client.messages.stream(**asked) as stream:
             streamed = stream.get_final_message()
-    for one in (message, streamed):
-        assert [block.type for block in one.content] == ["thinking", "text"]
-        assert one.content[0].signature == SIGNATURE  # type: ignore[union-attr]
+        assert [block.type for block in message.content] == ["thinking", "text"]
+        # A signature that comes behind the text it is of, when the thought's block has ended, has a block of its own.
+        assert [block.type for block in streamed.content][:2] == ["thinking", "text"]
+        for one in (message, streamed):
+            thoughts = [block for block in one.content if block.type == "thinking"]
+            assert "".join(block.thinking for block in thoughts) == THOUGHT
+            assert "".join(block.signature for block in thoughts) == SIGNATURE
+            history: Any = [*HELLO, {"role": "assistant", "content": one.content}, *HELLO]
+            assert client.messages.create(**{**asked, "messages": history}).stop_reason == "end_turn"
 
 
 def test_embeddings_by_invoke(through: OpenAI) -> None:

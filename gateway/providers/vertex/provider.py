@@ -6,7 +6,10 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
+import orjson
+
 from gateway.providers.anthropic.answer import to_chat as message_to_chat
+from gateway.providers.anthropic.errors import chat_error as message_error
 from gateway.providers.anthropic.request import to_message
 from gateway.providers.anthropic.stream import MessageStream
 from gateway.providers.base import (
@@ -26,7 +29,7 @@ from gateway.providers.base import (
 )
 from gateway.providers.body import caller_wants_usage, dumped, parsed_answer
 from gateway.providers.gemini.answer import to_chat as content_to_chat
-from gateway.providers.gemini.errors import chat_error
+from gateway.providers.gemini.errors import chat_error as content_error
 from gateway.providers.gemini.provider import method
 from gateway.providers.gemini.request import to_content
 from gateway.providers.gemini.stream import ContentStream
@@ -89,7 +92,8 @@ class Vertex(Provider):
         return EitherStream(call)
 
     def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> bytes:
-        return chat_error(provider, status, headers.get("content-type", ""), body)
+        said = message_error if _is_of_messages(body) else content_error
+        return said(provider, status, headers.get("content-type", ""), body)
 
 
 class EitherStream:
@@ -141,6 +145,16 @@ def _published(model: str) -> tuple[str, str]:
     if found := _PUBLISHED.fullmatch(model):
         return found[1], found[2]
     return ("anthropic" if model.startswith("claude-") else "google"), model.removeprefix("models/")
+
+
+def _is_of_messages(body: bytes) -> bool:
+    """Whether an error is in the words of Anthropic's models; what Google says itself has a status among its own."""
+    try:
+        parsed: Any = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return False
+    error = parsed.get("error") if isinstance(parsed, dict) else None
+    return isinstance(error, dict) and "type" in error and "status" not in error
 
 
 def _bare(origin: Origin | None) -> Origin | None:

@@ -139,3 +139,22 @@ def test_a_key_file_that_is_none_is_refused(file: str) -> None:
 def test_a_form_s_account_is_sealed_and_opened_again() -> None:
     sealed = account().sealable()
     assert ServiceAccountForm.model_validate(orjson.loads(sealed.reveal())).sealable().reveal() == sealed.reveal()
+
+
+@pytest.mark.parametrize(
+    ("error", "type_", "code"),
+    [
+        ({"type": "rate_limit_error", "message": "slow down"}, "rate_limit_error", None),
+        (
+            {"type": "invalid_request_error", "message": "prompt is too long: 9 tokens"},
+            "invalid_request_error",
+            "context_length_exceeded",
+        ),
+        ({"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "q"}, "RESOURCE_EXHAUSTED", "rate_limit_exceeded"),
+    ],
+)
+def test_an_error_keeps_the_words_of_whoever_says_it(error: dict[str, Any], type_: str, code: str | None) -> None:
+    body = orjson.dumps({"type": "error", "error": error} if "type" in error else {"error": error})
+    told = orjson.loads(Vertex().error("vertex-ai", 400, {"content-type": "application/json"}, body))["error"]
+    assert (told["type"], told["code"]) == (type_, code)
+    assert error["message"] in told["message"]
