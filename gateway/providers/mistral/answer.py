@@ -130,5 +130,5 @@ class Content:
         for inner in thinking if isinstance(thinking, list) else ():
             if isinstance(inner, dict) and isinstance(text := inner.get("text"), str):
                 self.thought += text
-            else:
+            elif isinstance(inner, dict):
                 self.own.append(inner)

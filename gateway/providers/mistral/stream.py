@@ -38,15 +38,17 @@ class CompletionStream(TranslatedEvents):
         self._head = b""
         """How every chunk of the stream begins."""
         self._calls: dict[int, list[_Called]] = {}
-        """Of each choice."""
-        self._finished = False
+        """Of each choice that has begun."""
+        self._finished: set[int] = set()
+        """Choices whose reason to end has come."""
 
     def end(self) -> bytes:
         rest = self._rest()
         if self.complete or self.failed:
             return rest
-        # Where the last event is left out, a finish reason says that nothing is missing.
-        if self._finished:
+        # Where the last event is left out, a finish reason of each choice says that nothing is missing.
+        wanted = self._call.body.get("n")
+        if not isinstance(wanted, int) or len(self._finished) >= wanted:
             return rest + self._last()
         raise BrokenAnswer("its stream ended before it was complete")
 
@@ -56,7 +58,7 @@ class CompletionStream(TranslatedEvents):
         return super()._read(event)
 
     def _last(self) -> bytes:
-        if not self._finished:
+        if not self._finished or self._finished != self._calls.keys():
             raise BrokenAnswer("its stream ended before it was complete")
         self.complete = True
         if not self._asks_usage:
@@ -98,7 +100,8 @@ class CompletionStream(TranslatedEvents):
         calls = self._called(index, delta.get("tool_calls") or ())
         reason = choice.get("finish_reason")
         if reason is not None:
-            self.begun = self._finished = True
+            self.begun = True
+            self._finished.add(index)
             calls += self._empty_calls(index)
             reason = FINISH.get(str(reason), str(reason))
         if calls:

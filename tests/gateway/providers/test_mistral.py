@@ -169,6 +169,19 @@ def test_every_choice_comes_whole_and_in_a_stream() -> None:
     assert [choice["index"] for choice in orjson.loads(first.removeprefix(b"data: "))["choices"]] == [0, 1]
 
 
+def test_a_stream_of_several_choices_has_ended_when_each_has() -> None:
+    def event(index: int, text: str, reason: str | None) -> bytes:
+        choice = {"index": index, "delta": {"content": text}, "finish_reason": reason}
+        return b"data: %b\n\n" % orjson.dumps({**HEAD, "choices": [choice]})
+
+    call = chat_call({**HELLO, "n": 2}, stream=True)
+    both = [event(0, "a", None), event(1, "b", None), event(0, "", "stop")]
+    for cut in (both, [*both, b"data: [DONE]\n\n"], [event(0, "a", "stop")]):
+        with pytest.raises(BrokenAnswer):
+            read(cut, call)
+    assert read([*both, event(1, "", "stop")], call).endswith(b"data: [DONE]\n\n")
+
+
 def test_an_answer_that_was_given_up_is_none() -> None:
     answer = {"id": "c1", "choices": [{"index": 0, "message": {"content": "Once"}, "finish_reason": "error"}]}
     with pytest.raises(BrokenAnswer):
