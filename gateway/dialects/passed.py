@@ -136,10 +136,11 @@ class PassedStream:
 def _body(call: Call, passage: Passage, overrides: Mapping[str, Any], model: str) -> tuple[bytes, int]:
     """The body, or of an upload the bytes that take the place of so many of its first ones."""
     if call.form is not None:
-        wanted = model or (overrides.get("model", "") if passage.runs_model else "")
-        if wanted in ("", call.form.fields.get("model")):
-            return b"", 0
-        return call.form.naming(wanted), len(call.form.begun)
+        changes = {**overrides} if passage.runs_model else {}
+        if model:
+            changes["model"] = model
+        fields = call.form.fields
+        return call.form.changed({name: value for name, value in changes.items() if fields.get(name) != value})
     if not call.is_object:
         return call.raw, 0
     changes = dict(overrides)

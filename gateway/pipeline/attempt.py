@@ -8,6 +8,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from gateway.errors import Code, GatewayError
 from gateway.pipeline.breaker import Breakers, State
@@ -321,13 +322,15 @@ class Attempts:
             overrides = target.overrides or {}
             if target.handling is not AS_IT_COMES:
                 call, overrides = shaped(call, target, exchange.headers)
+            parts_max = _parts_max(call, overrides)
             if model and (
                 target.models is not None or (exchange.caller is not None and exchange.caller.models is not None)
             ):
                 # Written anew: of two `model` keys in one body the provider might read the one that was not checked.
                 overrides = {**overrides, "model": model}
-                if call.form is not None and exchange.upload is not None:
-                    exchange.upload.inspect(FormGuard(call.form.boundary))
+                parts_max["model"] = 1
+            if call.form is not None and exchange.upload is not None and parts_max:
+                exchange.upload.inspect(FormGuard(call.form.boundary, parts_max))
             translated = adapter.request(call, target.place, key, overrides, model)
         except Untranslatable as error:
             code = Code.PARAMETER_UNSUPPORTED if error.unsupported else Code.BODY_INVALID
@@ -469,6 +472,13 @@ def _key(target: Target) -> ProviderKey | None:
         return target.credential.key() if target.credential is not None else None
     except CredentialUnavailable as error:
         raise GatewayError(Code.CREDENTIAL_UNAVAILABLE, str(error)) from None
+
+
+def _parts_max(call: Call, overrides: Mapping[str, Any]) -> dict[str, int]:
+    """Of fields that a config puts into a form: those that were seen, or two readers could take different ones."""
+    if call.form is None or call.passage is None or not call.passage.runs_model:
+        return {}
+    return {name: int(name in call.form.fields) for name in overrides if name != "model"}
 
 
 def _notes(translated: Translated) -> Headers:

@@ -7,6 +7,7 @@ written otherwise passes as it came, unless something in it has to be checked: t
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from gateway.providers.base import Untranslatable
 
@@ -22,6 +23,7 @@ _DISPOSITION = re.compile(
 )
 _TEXT = re.compile(rb"text/plain(;[ \t]*charset=\"?utf-8\"?)?[ \t]*", re.IGNORECASE)
 _UNENCODED = (b"7bit", b"8bit", b"binary")
+_NO_NAME = re.compile(r"[\x00-\x1f\x7f\"\\]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -32,21 +34,53 @@ class FormStart:
     boundary: bytes
     fields: Mapping[str, str]
     """Those that stand before the first file."""
+    places: Mapping[str, tuple[int, int]]
+    """Where in the form their values begin and end."""
     begun: bytes
-    """The form up to the end of its model."""
-    model_at: int
-    """Where in it the model's name begins."""
+    """The form up to the end of the last of them."""
+    begins: bool
+    """With its boundary: there is nothing before its first part."""
     is_open: bool
     """What has not come yet may be more of these fields."""
 
-    def naming(self, model: str) -> bytes:
-        """Its beginning with another model in it, in the place of `begun`. Raises Untranslatable."""
-        if "model" not in self.fields:
+    def changed(self, changes: Mapping[str, Any]) -> tuple[bytes, int]:
+        """What takes the place of so many of its first bytes, for these fields to have these values.
+
+        Fields that are not among the first are put before them. Raises Untranslatable.
+        """
+        if "model" in changes and "model" not in self.fields:
             message = "the config puts another `model` into this form: send `model` before the file"
             raise Untranslatable(message, "/model")
-        if _CONTROL.search(model):
+        values = {name: self._written(name, value) for name, value in changes.items()}
+        added = [
+            b'--%b\r\ncontent-disposition: form-data; name="%b"\r\n\r\n%b\r\n' % (self.boundary, name.encode(), value)
+            for name, value in values.items()
+            if name not in self.fields
+        ]
+        if added and not self.begins:
+            raise Untranslatable("the config puts a field into this form, which does not begin with its boundary", "")
+        pieces, at = added, 0
+        for name, (value_at, value_end) in self.places.items():
+            if name in values:
+                pieces += (self.begun[at:value_at], values[name])
+                at = value_end
+        return b"".join(pieces), at
+
+    def _written(self, name: str, value: Any) -> bytes:
+        """Raises Untranslatable for what a form has no way to say."""
+        if isinstance(value, bool):
+            value = "true" if value else "false"
+        elif isinstance(value, int | float):
+            value = str(value)
+        if not isinstance(value, str) or _NO_NAME.search(name):
+            message = f"the config's `{name}` cannot be put into a form: there it is a text, a number, true or false"
+            raise Untranslatable(message, "/" + name.replace("~", "~0").replace("/", "~1"))
+        if name == "model" and _CONTROL.search(value):
             raise Untranslatable("a model's name holds a control character", "/model")
-        return self.begun[: self.model_at] + model.encode("utf-8", "surrogateescape")
+        written = value.encode("utf-8", "surrogateescape")
+        if b"--" + self.boundary in written:
+            raise Untranslatable(f"the config's `{name}` holds this form's boundary", "/" + name)
+        return written
 
 
 def boundary_in(content_type: str) -> bytes | None:
@@ -68,7 +102,8 @@ def start_of(data: bytes, boundary: bytes) -> FormStart:
     """What the beginning of a form says."""
     mark = b"--" + boundary
     fields: dict[str, str] = {}
-    begun, model_at = b"", 0
+    places: dict[str, tuple[int, int]] = {}
+    begun = b""
     is_open = mark.startswith(data)
     at = len(mark) if data.startswith(mark) else len(data)
     while at < len(data):
@@ -86,27 +121,29 @@ def start_of(data: bytes, boundary: bytes) -> FormStart:
             is_open = True
             break
         fields[name] = data[value_at:value_end].decode("utf-8", "surrogateescape")
-        if name == "model":
-            begun, model_at = data[:value_end], value_at
+        places.pop(name, None)  # Of two the last counts, also for their order.
+        places[name] = (value_at, value_end)
+        begun = data[:value_end]
         at = value_end + 2 + len(mark)
         is_open = at == len(data)
-    return FormStart(boundary, fields, begun, model_at, is_open)
+    return FormStart(boundary, fields, places, begun, data.startswith(mark), is_open)
 
 
 class FormGuard:
-    """Looks at a form as it passes: it has one part called `model`, and is written so that nobody finds another in it.
+    """Looks at a form as it passes: it has no more parts of these names than it may, and nobody finds another in it.
 
     Called with each piece from the first byte on; returns what is wrong. Wherever the boundary stands it has to be one.
     """
 
-    __slots__ = ("_begun", "_ended", "_mark", "_models", "_searched", "_tail")
+    __slots__ = ("_begun", "_ended", "_left", "_mark", "_searched", "_tail")
 
-    def __init__(self, boundary: bytes) -> None:
+    def __init__(self, boundary: bytes, parts_max: Mapping[str, int]) -> None:
+        """`parts_max`: how many of a name there may be."""
         self._mark = b"--" + boundary
         self._tail = b""
         self._searched = 0
         """So many bytes of the tail hold no boundary that was not looked at."""
-        self._models = 0
+        self._left = {_bare(name): count for name, count in parts_max.items()}
         self._begun = False
         self._ended = False
 
@@ -132,10 +169,11 @@ class FormGuard:
             name, is_file = (None, False) if head_end < 0 else _part(data[behind + 2 : head_end])
             if name is None:
                 return _doubtful("has a part whose head is not `content-disposition: form-data; name=…` and a type")
-            if name.strip().lower().removesuffix("[]") == "model":
-                self._models += 1
-                if self._models > 1 or is_file:
-                    return _doubtful("has more than one `model`")
+            name = _bare(name)
+            if name in self._left:
+                self._left[name] -= 1
+                if self._left[name] < 0 or is_file:
+                    return _doubtful(f"has a second `{name}`, or one that is a file or stands behind one", f"/{name}")
             self._begun = True
             at = head_end + 2
         # More has to come behind `at`, and the two bytes before it are then still to be seen.
@@ -169,6 +207,11 @@ def _part(head: bytes) -> tuple[str | None, bool]:
     return name, is_file
 
 
+def _bare(name: str) -> str:
+    """As a reader may take it that is not strict about names."""
+    return name.strip().lower().removesuffix("[]")
+
+
 def _is_text(head: bytes) -> bool:
     """Its type is none but plain text."""
     lines = [line.partition(b":") for line in head.split(b"\r\n")]
@@ -176,6 +219,9 @@ def _is_text(head: bytes) -> bool:
     return all(_TEXT.fullmatch(value) for value in types) and len(types) <= 1
 
 
-def _doubtful(how: str) -> Untranslatable:
-    message = f"this form {how}; where models are restricted it has to be one that every reader reads alike"
-    return Untranslatable(message, "/model")
+def _doubtful(how: str, pointer: str = "/model") -> Untranslatable:
+    message = (
+        f"this form {how}; where models are restricted, or a config puts fields into it,"
+        " it has to be one that every reader reads alike, with its fields before its files"
+    )
+    return Untranslatable(message, pointer)

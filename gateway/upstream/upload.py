@@ -145,8 +145,6 @@ class Upload:
 
     def inspect(self, check: Check) -> None:
         """From its first byte on. Raises the error that the check finds in what has come."""
-        if self._check is not None:
-            return
         self._check = check
         seen = bytes(self._kept or b"") + b"".join(self._pieces)
         if seen and (error := check(seen)) is not None:

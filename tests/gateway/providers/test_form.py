@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from gateway.providers.base import Untranslatable
@@ -27,7 +27,7 @@ def form(parts: list[tuple[str, bytes, bool]]) -> bytes:
 
 
 def verdict(data: bytes, at: list[int]) -> Untranslatable | None:
-    guard = FormGuard(BOUNDARY)
+    guard = FormGuard(BOUNDARY, {"model": 1})
     edges = [0, *sorted({edge % (len(data) + 1) for edge in at}), len(data)]
     for begin, end in pairwise(edges):
         if begin < end and (found := guard(data[begin:end])) is not None:
@@ -46,7 +46,8 @@ def test_the_fields_before_the_first_file_are_read(parts: list[tuple[str, bytes,
     assert start.fields == read
     assert not start.is_open
     if "model" in read:
-        assert start.begun[start.model_at :].decode("utf-8", "surrogateescape") == read["model"]
+        begin, end = start.places["model"]
+        assert form(parts)[begin:end].decode("utf-8", "surrogateescape") == read["model"]
         assert form(parts).startswith(start.begun)
 
 
@@ -110,7 +111,7 @@ def test_what_clients_say_beside_a_name_is_let_through(head: bytes) -> None:
 
 
 def test_the_guard_keeps_no_more_than_a_head() -> None:
-    guard = FormGuard(BOUNDARY)
+    guard = FormGuard(BOUNDARY, {"model": 1})
     assert guard(form([("file", b"", True)])[:-15]) is None
     for _ in range(1_000):
         assert guard(b"\r\n-" * 1_000) is None
@@ -147,10 +148,37 @@ def test_what_is_no_form_has_none(content_type: str) -> None:
 
 def test_a_model_takes_the_place_of_another_and_cannot_be_a_part_of_its_own() -> None:
     start = start_of(form([("a", b"1", False), ("model", b"old", False), ("file", b"x", True)]), BOUNDARY)
-    assert start.naming("new") == start.begun.removesuffix(b"old") + b"new"
+    assert start.changed({"model": "new"}) == (start.begun.removesuffix(b"old") + b"new", len(start.begun))
     for model in ("new\r\n--b0und", "a\0"):
         with pytest.raises(Untranslatable):
-            start.naming(model)
+            start.changed({"model": model})
     with pytest.raises(Untranslatable, match="before the file"):
-        start_of(form([("file", b"x", True), ("model", b"old", False)]), BOUNDARY).naming("new")
+        start_of(form([("file", b"x", True), ("model", b"old", False)]), BOUNDARY).changed({"model": "new"})
     assert len(start.begun) < FIELDS_BYTES_MAX
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["a", "b", "model"]), st.binary(max_size=9), st.just(False)), unique_by=lambda p: p[0]
+    ),
+    st.dictionaries(st.sampled_from(["a", "b", "c", "d"]), st.text(max_size=9) | st.integers() | st.booleans()),
+)
+def test_what_a_config_puts_in_is_what_a_reader_finds(
+    parts: list[tuple[str, bytes, bool]], changes: dict[str, str | int | bool]
+) -> None:
+    whole = form([*parts, ("file", b"x" * 100, True)])
+    assume(all(MARK not in value for _, value, _ in parts))
+    begun, skip = start_of(whole, BOUNDARY).changed(changes)
+    said = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in changes.items()}
+    was = {name: value.decode("utf-8", "surrogateescape") for name, value, _ in parts}
+    assert start_of(begun + whole[skip:], BOUNDARY).fields == {**was, **said}
+    assert (begun + whole[skip:]).endswith(b"x" * 100 + b"\r\n" + MARK + b"--\r\n")
+
+
+@cases(
+    "changes",
+    [{"a": None}, {"a": [1]}, {"a": {"b": 1}}, {'a"': "x"}, {"a\r\nb": "x"}, {"a": "x\r\n--" + BOUNDARY.decode()}],
+)
+def test_what_a_form_cannot_say_is_refused_by_name(changes: dict[str, object]) -> None:
+    with pytest.raises(Untranslatable, match="`a"):
+        start_of(form([("model", b"m", False)]), BOUNDARY).changed(changes)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.providers.form import start_of
 from gateway.serve.lane import UPLOAD_BYTES_PER_WAIT_MIN
 from gateway.upstream.errors import Cut
 from gateway.upstream.upload import AHEAD_BYTES_MAX, KEPT_BYTES_MAX
@@ -396,6 +397,64 @@ async def test_a_config_puts_its_model_into_a_form_or_says_why_it_cannot() -> No
     caller.feed(form(("file", b"x"), ("model", b"whisper"), **{"x-portkey-config": config}))
     (reply,) = await answered(caller)
     assert (reply.status, reply.code, taker.taken) == (400, "body_invalid", [])
+    await gone(behind, caller)
+
+
+def configured(**fields: object) -> dict[str, str]:
+    return {"x-portkey-config": orjson.dumps({"virtual_key": "main", **fields}).decode()}
+
+
+@pytest.mark.parametrize("at", [[], [300, 500, 700, 60_000]])
+async def test_a_config_puts_its_fields_into_a_form_while_it_passes(at: list[int]) -> None:
+    fields = {
+        "override_params": {"language": "de", "temperature": 0.5, "diarize": True},
+        "default_params": {"prompt": "P"},
+    }
+    behind, taker, caller = taking()
+    file = ("file", b"x" * 200_000)
+    sent = form(("model", b"whisper"), ("language", b"en"), file, **configured(**fields))
+    for piece in cut(sent, at):
+        caller.feed(piece)
+        await quiet()
+    assert [reply.status for reply in await answered(caller)] == [200]
+    taken = taker.taken[0]
+    assert taken.whole
+    read = start_of(bytes(taken.body), b"b0und").fields
+    assert read == {"model": "whisper", "language": "de", "temperature": "0.5", "diarize": "true", "prompt": "P"}
+    assert bytes(taken.body).count(b"x" * 200_000) == 1
+    upload_ = taker.requests[0].upload
+    assert upload_ is not None
+    assert upload_.left is not None
+    assert upload_.left + len(taker.requests[0].body) == len(taken.body)
+    await gone(behind, caller)
+
+
+@pytest.mark.parametrize("name", [b"language", b"Language[]"])
+async def test_a_field_behind_the_file_that_a_config_puts_before_it_ends_the_call(name: bytes) -> None:
+    behind, taker, caller = taking()
+    config = configured(override_params={"language": "de"})
+    caller.feed(form(("model", b"whisper"), ("file", b"x" * 200_000), (name.decode(), b"en"), **config))
+    (reply,) = (await answered(caller))[:1]
+    assert (reply.status, reply.code) == (400, "body_invalid")
+    assert not any(taken.whole for taken in taker.taken)
+    await gone(behind, caller)
+
+
+async def test_what_a_form_cannot_say_is_refused_by_name() -> None:
+    behind, taker, caller = taking()
+    caller.feed(form(("model", b"whisper"), ("file", b"x"), **configured(override_params={"tools": [1]})))
+    (reply,) = await answered(caller)
+    assert (reply.status, reply.code, taker.taken) == (400, "body_invalid", [])
+    assert b"`tools`" in reply.body
+    await gone(behind, caller)
+
+
+async def test_what_runs_no_model_gets_no_field_of_a_config() -> None:
+    behind, taker, caller = taking()
+    sent = form(("purpose", b"batch"), ("file", b"x"), **configured(override_params={"temperature": 1}))
+    caller.feed(sent.replace(b"/v1/audio/transcriptions", b"/v1/files", 1))
+    assert [reply.status for reply in await answered(caller)] == [200]
+    assert bytes(taker.taken[0].body) == sent.partition(b"\r\n\r\n")[2]
     await gone(behind, caller)
 
 
