@@ -81,7 +81,7 @@ def _row(workload: Workload, name: str, results: dict[str, list[Result]], idle: 
         f"{min(report.cpu_us(result, workload) for result in rounds):.1f}" if measured else NOTHING,
         f"{1e6 / cost:,.0f}" if measured and cost else NOTHING,
         *beside,
-        f"{sorted(report.rate(result, workload) for result in rounds)[len(rounds) // 2]:,.0f}",
+        f"{report.observed(rounds, workload):,.0f}",
         report.in_ms(report.ms(rounds, lambda result: result.latency, "p50")),
         report.in_ms(report.ms(rounds, lambda result: result.latency, "p99")),
         str(report.failed(rounds)),

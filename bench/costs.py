@@ -114,7 +114,7 @@ def _rows(results: Rounds) -> list[tuple[str, ...]]:
                 name,
                 f"{cost_us:.1f}",
                 NOTHING if rounds is base else f"{cost_us - plain_us:+.1f}",
-                f"{sorted(report.rate(result, SMALL) for result in rounds)[len(rounds) // 2]:,.0f}",
+                f"{report.observed(rounds, SMALL):,.0f}",
                 str(report.failed(rounds)),
                 report.foreign(rounds),
             )

@@ -78,7 +78,7 @@ def _row(load: str, name: str, results: dict[str, list[Result]]) -> tuple[str, .
         *(report.in_ms(_latency(results, name, share)) for share in shares),
         *(report.in_ms(_beyond(results, DIRECT, name, share)) for share in shares),
         *(report.in_ms(_beyond(results, NGINX, name, share)) for share in shares),
-        f"{sorted(result.core_share for result in rounds)[len(rounds) // 2]:.0%}",
+        f"{report.core_share(rounds):.0%}",
         str(report.failed(rounds)),
         report.foreign(rounds),
     )

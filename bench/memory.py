@@ -1,6 +1,7 @@
 """Memory: of idle workers, and of a stream; and how long a gateway takes from its start to its first answer."""
 
 import asyncio
+import sys
 import time
 from http import HTTPStatus
 from statistics import median
@@ -112,6 +113,8 @@ async def _stream_memory(stack: Stack, scale: Scale) -> tuple[list[tuple[str, ..
         waiting.cancel()
         twice, one = await asyncio.gather(stack.load.run(asked, shape, gateway.pid), opening)
     whole = one.calls + twice.calls
+    for fault, count in (*one.errors.items(), *twice.errors.items()):
+        print(f"streams of a fresh gateway: {count} x {fault}", file=sys.stderr)
     print(f"{streams:,} and {2 * streams:,} streams open: {whole:,} whole", flush=True)
     rows: list[tuple[str, ...]] = [("0", f"{idle / MB:.1f}", NOTHING)]
     before = idle

@@ -34,7 +34,7 @@ from shared.models.record import FIELDS
 from shared.models.workspace import InlineRules
 from shared.pricing import PriceTable
 
-ROUNDS = 301
+ROUNDS = 101
 CALLS = 300
 """In each round: few enough that an exchange is in the processor's cache when it ends, as when it has just run."""
 SLOTS = 2_064

@@ -45,6 +45,16 @@ def rate(result: Result, workload: Workload) -> float:
     return result.answers * workload.units / result.seconds
 
 
+def observed(results: Sequence[Result], workload: Workload) -> float:
+    """Units per second, the rounds' median."""
+    return median(rate(result, workload) for result in results)
+
+
+def core_share(results: Sequence[Result]) -> float:
+    """Of one core, taken by what was measured: the rounds' median."""
+    return median(result.core_share for result in results)
+
+
 def cost(results: Sequence[Result], workload: Workload) -> float:
     """CPU microseconds per unit, the rounds' median."""
     return median(cpu_us(result, workload) for result in results)

@@ -25,7 +25,7 @@ from shared.models.config import parse_config
 from shared.models.price import Amounts, Price
 from shared.pricing import PriceTable
 
-ROUNDS = 51
+ROUNDS = 21
 CALLS = 2_000
 
 

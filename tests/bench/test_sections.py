@@ -1,10 +1,10 @@
-"""Each section of the bench in little, on a stack of its own: every row and figure is there, and no call fails."""
+"""Each section of the bench in little, on one stack: every row and figure is there, and no call fails."""
 
 import shutil
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from bench import costs, goals, latency, memory, soak, stack, streams
 from bench.placement import Placement
@@ -13,14 +13,16 @@ from bench.rounds import Scale
 from bench.stack import Stack
 from tests.bench.conftest import CORES
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 LITTLE = Scale(rounds=1, measure_s=0.3, slow_streams=8, slow_gap_us=20_000, slow_ramp_s=0.1, resources=20, soak_s=3.0)
 
 
-@pytest.fixture
-async def standing(tmp_path: Path) -> AsyncIterator[Stack]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def standing(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     if shutil.which("gcc") is None:
         pytest.skip("gcc is not on the PATH: the bench's sections are NOT TESTED")
-    async with stack.standing(tmp_path, Placement(CORES, CORES)) as whole:
+    async with stack.standing(tmp_path_factory.mktemp("bench"), Placement(CORES, CORES)) as whole:
         yield whole
 
 
