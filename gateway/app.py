@@ -42,7 +42,7 @@ from gateway.serve.lane import Limits as ServeLimits
 from gateway.serve.probes import Probes
 from gateway.serve.server import Server
 from gateway.settings import Settings
-from gateway.supervise import Child, Supervisor, listen
+from gateway.supervise import BACKLOG, Child, Supervisor, listen
 from gateway.sync import identity as identities
 from gateway.sync import reports
 from gateway.sync.agent import Agent
@@ -199,7 +199,9 @@ async def _worker(settings: Settings, node_keys: NodeKeys, sock: socket.socket, 
     if _identity(settings) is not None:
         await _first(following, followed.first)
     certificate = _certificate(settings)
-    listener = await loop.create_server(server, sock=sock, ssl=certificate.context if certificate is not None else None)
+    tls = certificate.context if certificate is not None else None
+    # It listens once more, and would by itself make the queue that the supervisor asked for one of a hundred.
+    listener = await loop.create_server(server, sock=sock, backlog=BACKLOG, ssl=tls)
     if certificate is not None:
         beside.append(asyncio.create_task(certificate.follow()))
     await _first(following, stop)

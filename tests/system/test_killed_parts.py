@@ -16,6 +16,7 @@ from tests.system.load import CALLERS, under_load
 from tests.system.test_callers_mistakes import assert_refused
 
 CHAT = "/v1/chat/completions"
+HANG_S = 20.0
 
 
 async def test_killed_worker_takes_only_its_own_calls_with_it(fresh: Stack, capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,6 +57,23 @@ async def test_connection_that_waits_on_a_killed_worker_is_served_by_its_success
         await wire.close()
     assert [reply.status for reply in replies] == [200] * 20
     assert owners == set(fresh.workers().values())
+
+
+async def test_connections_beyond_a_hundred_wait_for_workers_that_are_busy(fresh: Stack) -> None:
+    """The kernel drops who finds the queue full, and he tries again a second later, and then two."""
+    workers = fresh.workers().values()
+    for worker in workers:
+        os.kill(worker, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(HANG_S):
+            queued = await asyncio.gather(*(Wire.open(fresh.port) for _ in range(400)))
+    finally:
+        for worker in workers:
+            os.kill(worker, signal.SIGCONT)
+    await queued[-1].send(request("POST", CHAT, fresh.authorization, chat()))
+    assert (await queued[-1].reply()).status == 200
+    for wire in queued:
+        await wire.close()
 
 
 async def test_killed_agent_is_replaced_and_edits_arrive(fresh: Stack) -> None:
