@@ -11,10 +11,14 @@ from gateway.providers.estimate import settled, text_bytes
 from gateway.providers.openai.usage import count
 
 FINISH = {"MAX_TOKENS": "length", "TOOL_CALL": "tool_calls"}
+FAILED = ("ERROR", "TIMEOUT")
+"""Ends that are none of an answer: it was not finished."""
 
 
 def to_chat(call: Call, answer: Mapping[str, Any]) -> tuple[bytes, Usage]:
     """Raises BrokenAnswer."""
+    if answer.get("finish_reason") in FAILED:
+        raise BrokenAnswer(f"it ended with {answer['finish_reason']} before it was complete")
     message = answer.get("message")
     if not isinstance(message, dict):
         raise BrokenAnswer("the answer holds no message")

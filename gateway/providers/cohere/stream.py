@@ -8,7 +8,7 @@ import orjson
 from gateway.providers.base import BrokenAnswer, Call, StreamFailure
 from gateway.providers.chat_answer import DONE, Chunks, thought_more, tool_begun, tool_more
 from gateway.providers.chat_stream import TranslatedEvents
-from gateway.providers.cohere.answer import FINISH, called, counted
+from gateway.providers.cohere.answer import FAILED, FINISH, called, counted
 from gateway.providers.estimate import text_length
 from gateway.providers.openai.errors import status_of
 
@@ -98,8 +98,8 @@ class ChatStream(TranslatedEvents):
 
     def _last(self, delta: Mapping[str, Any]) -> bytes:
         word = str(delta.get("finish_reason"))
-        if word == "ERROR":
-            return self._fail(delta.get("error") or "its stream ended with an error")
+        if word in FAILED:
+            return self._fail(delta.get("error") or f"its stream ended with {word}")
         self.begun = self.complete = True
         self._usage = counted(delta.get("usage"))
         if self._chunks is None:

@@ -41,6 +41,9 @@ class _Answers:
     def frames(self, said: Said, cut: int = 3) -> list[bytes]:
         return [_frame(event) for event in _events(said, cut)]
 
+    def at_once(self, said: Said) -> None:
+        pass
+
     def error(self, kind: str, why: str) -> tuple[int, Mapping[str, str], bytes] | None:
         if kind not in _ERRORS:
             return None
@@ -61,7 +64,7 @@ def _head() -> dict[str, Any]:
 
 
 def _stopped(said: Said) -> dict[str, Any]:
-    return {"stop_reason": _STOP[said.finish], "stop_sequence": None}
+    return {"stop_reason": said.word or _STOP[said.finish], "stop_sequence": None}
 
 
 def _usage(said: Said, *, at_end: bool) -> dict[str, Any]:
@@ -150,5 +153,13 @@ WIRE = Wire(
         "penalties": "/presence_penalty",
         "logit bias": "/logit_bias",
         "made up field": "/zzz_param",
+    },
+    ends={
+        "end_turn": "stop",
+        "stop_sequence": "stop",
+        "pause_turn": "stop",
+        "max_tokens": "length",
+        "model_context_window_exceeded": "length",
+        "refusal": "content_filter",
     },
 )

@@ -60,11 +60,14 @@ class _Answers:
 
     def whole(self, said: Said) -> bytes:
         message = {"role": "assistant", "content": _blocks(said)}
-        stopped = {"stopReason": _STOP[said.finish], "metrics": {"latencyMs": 1}}
+        stopped = {"stopReason": said.word or _STOP[said.finish], "metrics": {"latencyMs": 1}}
         return orjson.dumps({"output": {"message": message}, **stopped, "usage": _usage(said)})
 
     def frames(self, said: Said, cut: int = 3) -> list[bytes]:
         return [event(name, body) for name, body in _events(said, cut)]
+
+    def at_once(self, said: Said) -> None:
+        pass
 
     def error(self, kind: str, why: str) -> tuple[int, Mapping[str, str], bytes] | None:
         if kind not in _ERRORS:
@@ -178,7 +181,7 @@ def _events(said: Said, cut: int) -> Iterator[tuple[str, dict[str, Any]]]:
         for delta in _deltas(block, cut):
             yield "contentBlockDelta", {**at, "delta": delta, "p": "ab"}
         yield "contentBlockStop", at
-    yield "messageStop", {"stopReason": _STOP[said.finish]}
+    yield "messageStop", {"stopReason": said.word or _STOP[said.finish]}
     yield "metadata", {"usage": _usage(said), "metrics": {"latencyMs": 1}}
 
 
@@ -227,4 +230,12 @@ WIRE = Wire(
     overloaded=503,
     embeddings=_Embeddings(),
     stream_type="application/vnd.amazon.eventstream",
+    ends={
+        "end_turn": "stop",
+        "stop_sequence": "stop",
+        "max_tokens": "length",
+        "model_context_window_exceeded": "length",
+        "guardrail_intervened": "content_filter",
+        "content_filtered": "content_filter",
+    },
 )

@@ -78,6 +78,27 @@ def stream(wire: Wire, said: Said, pieces: Iterable[bytes]) -> None:
     assert told, "a caller who asks for the usage is told it"
 
 
+def ends(wire: Wire) -> None:
+    """Each of the provider's words for why an answer ended, whole and as a stream."""
+    for word, finish in wire.ends.items():
+        said = Said("Hello there.", finish=finish, word=word)
+        body, _ = wire.adapter.answer(ASKED, wire.answers.whole(said))
+        assert orjson.loads(body)["choices"][0]["finish_reason"] == finish, word
+        stream(wire, replace(said, word=""), wire.answers.frames(said))
+
+
+def at_once(wire: Wire) -> None:
+    """Text and calls in one frame."""
+    for name in ("text, then a tool", "tools in parallel"):
+        said = ANSWERS[name]
+        frames = wire.answers.at_once(said)
+        if frames is None:
+            return
+        data = b"".join(frames)
+        for pieces in ([data], frames, [data[at : at + 1] for at in range(len(data))]):
+            stream(wire, said, pieces)
+
+
 def streams(wire: Wire, name: str) -> None:
     """Whole, byte by byte, cut in two at every place, and with every line end."""
     said = ANSWERS[name]

@@ -1,9 +1,11 @@
 """Cohere's v2 wire, after its documentation."""
 
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
+from cohere import ClientV2
 from cohere.types import ChatMessageV2, ResponseFormatV2, Thinking, ToolV2
 from pydantic import TypeAdapter
 
@@ -11,14 +13,13 @@ from gateway.providers.registry import adapters, built_in_rows
 from gateway.view.plan import place_of
 from shared.crypto.secret import Secret
 from tests.conformance.corpus.said import Said
+from tests.conformance.corpus.typed import nothing_extra
 from tests.conformance.corpus.wire import Wire
 
 _STOP = {"stop": "COMPLETE", "length": "MAX_TOKENS", "tool_calls": "TOOL_CALL"}
 _STATUSES = {"auth": 401, "permission": 403, "not found": 404, "rate limit": 429, "overloaded": 503, "server": 500}
-_KNOWN = frozenset(
-    "model messages stream temperature seed presence_penalty frequency_penalty p k max_tokens stop_sequences tools "
-    "tool_choice response_format thinking strict_tools".split()
-)
+_KNOWN = frozenset(inspect.signature(ClientV2.chat).parameters) | {"stream"}
+_EMBED_KNOWN = frozenset(inspect.signature(ClientV2.embed).parameters)
 _MESSAGE: TypeAdapter[Any] = TypeAdapter(ChatMessageV2)
 _TOOL: TypeAdapter[Any] = TypeAdapter(ToolV2)
 _FORM: TypeAdapter[Any] = TypeAdapter(ResponseFormatV2)
@@ -29,24 +30,32 @@ class _Answers:
     def validate(self, sent: dict[str, Any]) -> None:
         assert sent.keys() <= _KNOWN
         for message in sent["messages"]:
-            _MESSAGE.validate_python(message)
+            nothing_extra(_MESSAGE.validate_python(message))
         for tool in sent.get("tools", ()):
-            _TOOL.validate_python(tool)
+            nothing_extra(_TOOL.validate_python(tool))
         assert sent.get("tool_choice", "NONE") in ("NONE", "REQUIRED")
         if "response_format" in sent:
-            _FORM.validate_python(sent["response_format"])
+            nothing_extra(_FORM.validate_python(sent["response_format"]))
         if "thinking" in sent:
-            _THINKING.validate_python(sent["thinking"])
+            nothing_extra(_THINKING.validate_python(sent["thinking"]))
 
     def whole(self, said: Said) -> bytes:
         message: dict[str, Any] = {"role": "assistant", "content": list(_content(said))}
         if said.calls:
             message["tool_calls"] = [_call(call, call.arguments if call.input else "") for call in said.calls]
-        answer = {"id": "c1", "finish_reason": _STOP[said.finish], "message": message, "usage": _usage(said)}
+        answer = {
+            "id": "c1",
+            "finish_reason": said.word or _STOP[said.finish],
+            "message": message,
+            "usage": _usage(said),
+        }
         return orjson.dumps(answer)
 
     def frames(self, said: Said, cut: int = 3) -> list[bytes]:
         return [_frame(event) for event in _events(said, cut)]
+
+    def at_once(self, said: Said) -> None:
+        pass
 
     def error(self, kind: str, why: str) -> tuple[int, Mapping[str, str], bytes] | None:
         if kind == "filtered":
@@ -106,7 +115,7 @@ def _events(said: Said, cut: int) -> Iterator[dict[str, Any]]:
             piece = {"tool_calls": {"function": {"arguments": arguments[at : at + cut]}}}
             yield {"type": "tool-call-delta", "index": index, "delta": {"message": piece}}
         yield {"type": "tool-call-end", "index": index}
-    yield {"type": "message-end", "delta": {"finish_reason": _STOP[said.finish], "usage": _usage(said)}}
+    yield {"type": "message-end", "delta": {"finish_reason": said.word or _STOP[said.finish], "usage": _usage(said)}}
 
 
 def _frame(event: dict[str, Any]) -> bytes:
@@ -118,7 +127,7 @@ class _Embeddings:
     cannot: Mapping[str, str] = {"tokens": "/input"}
 
     def validate(self, sent: dict[str, Any]) -> None:
-        assert sent.keys() <= {"model", "texts", "input_type", "embedding_types", "output_dimension"}
+        assert sent.keys() <= _EMBED_KNOWN
 
     def answer(self, sent: dict[str, Any]) -> bytes:
         vectors = [[0.5, -0.25, 1.0] for _ in sent["texts"]]
@@ -147,4 +156,5 @@ WIRE = Wire(
     unsaid=frozenset({"thought, signed", "thought, text and tools", "refused", "cached", "reasoned"}),
     overloaded=502,
     embeddings=_Embeddings(),
+    ends={"COMPLETE": "stop", "STOP_SEQUENCE": "stop", "MAX_TOKENS": "length"},
 )

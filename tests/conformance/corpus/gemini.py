@@ -37,10 +37,14 @@ class Answers:
             types.Content.model_validate(content)
 
     def whole(self, said: Said) -> bytes:
-        return orjson.dumps(_answer(_parts(said), _STOP[said.finish], said))
+        return orjson.dumps(_answer(_parts(said), said.word or _STOP[said.finish], said))
 
     def frames(self, said: Said, cut: int = 3) -> list[bytes]:
         return [b"data: %b\n\n" % orjson.dumps(answer) for answer in _stream(said, cut)]
+
+    def at_once(self, said: Said) -> list[bytes]:
+        answers = (_answer(_parts(said), None, said), _answer([], _STOP[said.finish], said))
+        return [b"data: %b\n\n" % orjson.dumps(answer) for answer in answers]
 
     def error(self, kind: str, why: str) -> tuple[int, Mapping[str, str], bytes] | None:
         if kind not in _ERRORS:
@@ -124,7 +128,7 @@ def _stream(said: Said, cut: int) -> Iterator[dict[str, Any]]:
         if signature:
             yield _answer([{"text": "", **signature}], None, said)
     yield _answer([{"text": ""}], None, said)
-    yield _answer([], _STOP[said.finish], said)
+    yield _answer([], said.word or _STOP[said.finish], said)
 
 
 def _messages(sent: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -205,4 +209,16 @@ WIRE = Wire(
     unsaid=frozenset({"cached"}),
     overloaded=503,
     embeddings=_Embeddings(),
+    ends={
+        "STOP": "stop",
+        "MAX_TOKENS": "length",
+        "SAFETY": "content_filter",
+        "RECITATION": "content_filter",
+        "LANGUAGE": "content_filter",
+        "BLOCKLIST": "content_filter",
+        "PROHIBITED_CONTENT": "content_filter",
+        "SPII": "content_filter",
+        "IMAGE_SAFETY": "content_filter",
+        "OTHER": "stop",
+    },
 )

@@ -27,13 +27,19 @@ class _Answers:
         message: dict[str, Any] = {"role": "assistant", "content": _content(said), "tool_calls": None}
         if said.calls:
             message["tool_calls"] = [_call(call, at) for at, call in enumerate(said.calls)]
-        choice = {"index": 0, "message": message, "finish_reason": _STOP.get(said.finish, said.finish)}
+        choice = {"index": 0, "message": message, "finish_reason": said.word or _STOP.get(said.finish, said.finish)}
         answer = {**_HEAD, "object": "chat.completion", "choices": [choice], "usage": _usage(said)}
         ChatCompletionResponse.model_validate(answer)
         return orjson.dumps(answer)
 
     def frames(self, said: Said, cut: int = 3) -> list[bytes]:
         return [*(_frame(chunk) for chunk in _chunks(said, cut)), b"data: [DONE]\n\n"]
+
+    def at_once(self, said: Said) -> list[bytes]:
+        calls = [_call(call, at) for at, call in enumerate(said.calls)]
+        delta = {"role": "assistant", "content": said.text, "tool_calls": calls}
+        chunk = _chunk({"index": 0, "delta": delta, "finish_reason": said.finish})
+        return [_frame({**chunk, "usage": _usage(said)}), b"data: [DONE]\n\n"]
 
     def error(self, kind: str, why: str) -> tuple[int, Mapping[str, str], bytes] | None:
         headers, status = {"content-type": "application/json"}, _STATUSES.get(kind, 400)
@@ -108,7 +114,11 @@ def _chunks(said: Said, cut: int) -> Iterator[dict[str, Any]]:
         yield _chunk({"index": 0, "delta": delta, "finish_reason": None})
     # Calls come whole, all of them with the finish.
     calls = {"tool_calls": [_call(call, at) for at, call in enumerate(said.calls)]} if said.calls else {}
-    last = {"index": 0, "delta": {"content": "", **calls}, "finish_reason": _STOP.get(said.finish, said.finish)}
+    last = {
+        "index": 0,
+        "delta": {"content": "", **calls},
+        "finish_reason": said.word or _STOP.get(said.finish, said.finish),
+    }
     yield {**_chunk(last), "usage": _usage(said)}
 
 
@@ -149,4 +159,5 @@ WIRE = Wire(
     overloaded=529,
     embeddings=_Embeddings(),
     own_call_ids=True,
+    ends={"stop": "stop", "length": "length", "model_length": "length"},
 )

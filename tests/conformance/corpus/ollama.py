@@ -31,6 +31,9 @@ class _Answers:
     def frames(self, said: Said, cut: int = 3) -> list[bytes]:
         return [_line(event) for event in _events(said, cut)]
 
+    def at_once(self, said: Said) -> list[bytes]:
+        return [_line(_piece({"content": said.text, **_calls(said)})), _line({**_piece({}), **_end(said)})]
+
     def error(self, kind: str, why: str) -> tuple[int, Mapping[str, str], bytes] | None:
         if kind == "filtered":
             return None
@@ -77,7 +80,7 @@ def _calls(said: Said) -> dict[str, Any]:
 def _end(said: Said) -> dict[str, Any]:
     return {
         "done": True,
-        "done_reason": {"tool_calls": "stop"}.get(said.finish, said.finish),
+        "done_reason": said.word or {"tool_calls": "stop"}.get(said.finish, said.finish),
         "total_duration": 5_000_000,
         "prompt_eval_count": said.counts.input,
         "eval_count": said.counts.output,
@@ -149,4 +152,5 @@ WIRE = Wire(
     embeddings=_Embeddings(),
     stream_type="application/x-ndjson",
     one_text=True,
+    ends={"stop": "stop", "length": "length"},
 )

@@ -80,6 +80,23 @@ class _Answers:
         chunks.append(_chunk([], usage=_usage(said)))
         return [*(b"data: %b\n\n" % chunk for chunk in chunks), b"data: [DONE]\n\n"]
 
+    def at_once(self, said: Said) -> list[bytes]:
+        calls = [
+            {
+                "index": index,
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for index, call in enumerate(said.calls)
+        ]
+        delta = {"role": "assistant", "content": said.text, "tool_calls": calls}
+        chunks = (
+            _chunk([{"index": 0, "delta": delta, "finish_reason": said.finish}]),
+            _chunk([], usage=_usage(said)),
+        )
+        return [*(b"data: %b\n\n" % chunk for chunk in chunks), b"data: [DONE]\n\n"]
+
     def error(self, kind: str, why: str) -> tuple[int, Mapping[str, str], bytes] | None:
         error = {"message": why, "type": "invalid_request_error", "param": None, "code": _CODES.get(kind)}
         return _STATUSES.get(kind, 400), {"content-type": "application/json"}, orjson.dumps({"error": error})

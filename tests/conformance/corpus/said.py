@@ -36,6 +36,8 @@ class Said:
     calls: tuple[Call, ...] = ()
     finish: str = "stop"
     """As chats word it."""
+    word: str = ""
+    """The provider's own for why it ended, where it has several."""
     counts: Counts = field(default_factory=Counts)
 
 

@@ -42,6 +42,9 @@ def document() -> str:
             _table(REQUESTS, lambda wire, name: WORDS[checks.request(wire, name)]),
             "## Answers, whole and as streams cut at every byte\n",
             _table(ANSWERS, _answered),
+            "## Why an answer ended\n",
+            "The provider's words, by the one that a chat has for them.\n",
+            _table(dict.fromkeys(("stop", "length", "content_filter")), _words),
             "## Errors\n",
             _table(ERRORS, lambda wire, kind: "yes" if checks.error(wire, kind) else "no"),
             "## Embeddings\n",
@@ -68,6 +71,12 @@ def _answered(wire: Wire, name: str) -> str:
     said = ANSWERS[name]
     checks.stream(wire, said, [b"".join(wire.answers.frames(said))])
     return "yes"
+
+
+def _words(wire: Wire, finish: str) -> str:
+    checks.ends(wire)
+    words = [f"`{word}`" for word, told in wire.ends.items() if told == finish]
+    return ", ".join(words) or ("no" if wire.ends else f"`{finish}`")
 
 
 def _door(wire: Wire, door: str) -> str:

@@ -33,6 +33,10 @@ class Answers(Protocol):
         """A stream's frames, texts cut into pieces of so many characters."""
         ...
 
+    def at_once(self, said: Said) -> list[bytes] | None:
+        """A stream's frames, one of which holds the text and every call; None: no frame of this dialect can."""
+        ...
+
     def error(self, kind: str, why: str) -> tuple[int, Mapping[str, str], bytes] | None:
         """An answer that says why; None: the provider does not fail so."""
         ...
@@ -63,6 +67,8 @@ class Wire:
     """Answer cases that this dialect cannot say."""
     reads_requests: bool = True
     """False: requests pass as they came, right or wrong."""
+    ends: Mapping[str, str] = field(default_factory=dict)
+    """The provider's words for why an answer ended → a chat's."""
     line_ends: tuple[bytes, ...] = (b"\n", b"\r\n", b"\r")
     """Of its frames; none where they are no text."""
     overloaded: int = 529
