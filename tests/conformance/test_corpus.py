@@ -70,6 +70,16 @@ def test_a_stream_says_the_same_wherever_it_is_cut(wire: Wire, name: str) -> Non
 
 
 @every_wire
+def test_each_word_for_why_an_answer_ended_is_told_in_a_chat_s(wire: Wire) -> None:
+    checks.ends(wire)
+
+
+@every_wire
+def test_text_and_calls_in_one_frame_are_both_told(wire: Wire) -> None:
+    checks.at_once(wire)
+
+
+@every_wire
 @pytest.mark.parametrize("name", ["plain", "tools in parallel", "thought, text and tools"])
 def test_a_stream_that_ends_too_early_is_none(wire: Wire, name: str) -> None:
     checks.cut(wire, name)
