@@ -206,6 +206,8 @@ def refusal(
         headers.append(("retry-after", str(error.retry_after_s)))
     if not error.row.retry_helps:
         headers.append(("x-should-retry", "false"))
+    if error.code is Code.INTERNAL:
+        headers.append(("x-portkey-gateway-exception", "true"))
     body = error_body(error, request_id)
     dialect = DIALECTS.get(door) if door is not None else None
     return headers, orjson.dumps(body if dialect is None else dialect.error(body, error.row.status))
