@@ -62,7 +62,9 @@ async def bench(options: Options) -> bool:
     for table in (table for outcome in outcomes for table in outcome.tables):
         print(f"\n{report.text(table)}")
     figures = {name: figure for outcome in outcomes for name, figure in outcome.figures.items()}
-    print(f"\n{report.text(goals.table(figures))}")
+    if figures:
+        print(f"\n{report.text(goals.table(figures))}")
+    print()
     for what in (*standing.left_out, *_left_out(options, standing)):
         print(f"left out: {what}")
     if (times := figures.get(goals.RATIO_AIOHTTP.name)) is not None:

@@ -2,6 +2,7 @@
 #ifndef BENCH_COMMON_H
 #define BENCH_COMMON_H
 
+#include <arpa/inet.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -32,6 +33,19 @@ static inline void *room_for(void *old, size_t bytes) {
     void *room = realloc(old, bytes);
     if (room == NULL) die("memory");
     return room;
+}
+
+/* A number in decimal, exactly `digits` of them. */
+static inline void write_digits(char *to, int digits, uint64_t number) {
+    for (int digit = digits - 1; digit >= 0; digit--, number /= 10) to[digit] = (char)('0' + number % 10);
+}
+
+static inline struct sockaddr_in loopback(int port) {
+    return (struct sockaddr_in){
+        .sin_family = AF_INET,
+        .sin_port = htons((uint16_t)port),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    };
 }
 
 /* How long to wait for `due`. */

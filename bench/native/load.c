@@ -17,7 +17,7 @@
 #define _GNU_SOURCE
 #include "common.h"
 
-#include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
@@ -75,7 +75,7 @@ static struct {
 } plan = {.connections = 64, .warm_s = 0.5, .measure_s = 2.0, .drain_s = 10.0, .count_at = -1};
 
 static int poller;
-static struct connection **all, *spares;
+static struct connection *spares;
 static size_t made, in_flight, begun_streams, ended_calls;
 static uint64_t window_began = NEVER, window_ended = NEVER;
 static bool over;
@@ -84,7 +84,10 @@ static uint64_t calls, events, body_bytes, counted, faults[FAULTS], statuses[STA
 static char example[EXAMPLE_BYTES_MAX]; static size_t example_length;
 
 static void note(struct samples *samples, uint64_t from, uint64_t to) {
-    if (samples->count == samples->room) samples->us = room_for(samples->us, (samples->room = samples->room ? samples->room * 2 : 4096) * sizeof(float));
+    if (samples->count == samples->room) {
+        samples->room = samples->room ? samples->room * 2 : 4096;
+        samples->us = room_for(samples->us, samples->room * sizeof(float));
+    }
     samples->us[samples->count++] = to > from ? (float)(to - from) / 1000 : 0;
 }
 
@@ -138,22 +141,22 @@ static void begin(struct connection *to, uint64_t due) {
     to->in_body = to->differs = to->had_event = false;
     to->status = 0;
     in_flight++;
-    if (plan.count_at >= 0) {
-        uint64_t number = counted++;
-        for (int digit = COUNT_DIGITS - 1; digit >= 0; digit--, number /= 10) to->request[plan.count_at + digit] = (char)('0' + number % 10);
-    }
+    if (plan.count_at >= 0) write_digits(to->request + plan.count_at, COUNT_DIGITS, counted++);
     if (to->state == IDLE) {
         to->state = WAITING;
         push(to, due);
         return;
     }
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)plan.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = loopback(plan.port);
     int on = 1;
     to->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     if (to->fd < 0) die("socket");
     setsockopt(to->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     to->state = CONNECTING;
-    if (connect(to->fd, (struct sockaddr *)&address, sizeof address) != 0 && errno != EINPROGRESS) { answered(to, NO_CONNECTION, due); return; }
+    if (connect(to->fd, (struct sockaddr *)&address, sizeof address) != 0 && errno != EINPROGRESS) {
+        answered(to, NO_CONNECTION, due);
+        return;
+    }
     watch(to, EPOLL_CTL_ADD, true);
 }
 
@@ -163,7 +166,8 @@ static struct connection *another(void) {
     to->fd = -1;
     to->request = plan.request;
     if (plan.count_at >= 0) memcpy(to->request = room_for(NULL, plan.request_length), plan.request, plan.request_length);
-    return all[made++] = to;
+    made++;
+    return to;
 }
 
 static void arrived(struct connection *to, uint64_t now) {
@@ -230,7 +234,7 @@ static ssize_t unframe(struct connection *to, const char *bytes, size_t length, 
         case SIZE:
             if (byte == '\n') to->framing = to->left ? DATA : TRAILER, to->trailer_text = false;
             else if (byte == ';') to->framing = EXTENSION;
-            else if (strchr("0123456789abcdefABCDEF", byte) && byte != 0) to->left = to->left * 16 + (size_t)(byte <= '9' ? byte - '0' : (byte | 32) - 'a' + 10);
+            else if (isxdigit((unsigned char)byte)) to->left = to->left * 16 + (size_t)(byte <= '9' ? byte - '0' : (byte | 32) - 'a' + 10);
             else if (byte != '\r') return -1;
             break;
         case EXTENSION:
@@ -255,7 +259,9 @@ static bool read_head(struct connection *to, size_t length) {
     if (length < 13 || memcmp(to->head, "HTTP/1.1 ", 9) != 0) return false;
     to->status = atoi(to->head + 9);
     if (to->status < 100 || to->status >= STATUS_MAX) return false;
-    const char *size = header(to->head, length, "content-length"), *coding = header(to->head, length, "transfer-encoding"), *stay = header(to->head, length, "connection");
+    const char *size = header(to->head, length, "content-length");
+    const char *coding = header(to->head, length, "transfer-encoding");
+    const char *stay = header(to->head, length, "connection");
     to->closes = stay != NULL && strncasecmp(stay, "close", 5) == 0;
     to->chunked = coding != NULL && strncasecmp(coding, "chunked", 7) == 0;
     if (!to->chunked && size == NULL) return false;
@@ -360,7 +366,10 @@ static void read_expected(const char *path) {
     if (plan.expected_length == 0) { fprintf(stderr, "%s: an empty answer cannot be told from none\n", path); exit(2); }
     plan.plain = room_for(NULL, plan.expected_length * sizeof *plan.plain);
     size_t run = 0;
-    for (size_t at = plan.expected_length; at-- > 0;) plan.plain[at] = run = plan.expected[at] == ANY || plan.expected[at] == STAMP ? 0 : run + 1;
+    for (size_t at = plan.expected_length; at-- > 0;) {
+        bool wild = plan.expected[at] == ANY || plan.expected[at] == STAMP;
+        plan.plain[at] = run = wild ? 0 : run + 1;
+    }
 }
 
 static void read_options(int argc, char **argv) {
@@ -419,7 +428,6 @@ int main(int argc, char **argv) {
     wake_exactly();
     read_options(argc, argv);
     poller = epoll_create1(EPOLL_CLOEXEC);
-    all = room_for(NULL, (plan.rate > 0 ? CONNECTIONS_MAX : (size_t)plan.connections) * sizeof *all);
     uint64_t started = now_ns();
     srand48((long)started);
     uint64_t begins = plan.once ? NEVER : started + (uint64_t)(plan.warm_s * 1e9);

@@ -13,7 +13,6 @@
 #define _GNU_SOURCE
 #include "common.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -50,7 +49,10 @@ static struct timer *timers; /* a binary heap, the earliest first */
 static size_t timer_count, timer_room;
 
 static void schedule(struct client *client, uint64_t due) {
-    if (timer_count == timer_room) timers = room_for(timers, (timer_room = timer_room ? timer_room * 2 : 1024) * sizeof *timers);
+    if (timer_count == timer_room) {
+        timer_room = timer_room ? timer_room * 2 : 1024;
+        timers = room_for(timers, timer_room * sizeof *timers);
+    }
     size_t at = timer_count++;
     for (; at > 0 && timers[(at - 1) / 2].due > due; at = (at - 1) / 2) timers[at] = timers[(at - 1) / 2];
     timers[at] = (struct timer){due, client, client->life};
@@ -117,10 +119,7 @@ static bool put(struct client *client, const char *bytes, size_t length) {
 static void step(struct client *client, uint64_t due) {
     const struct script *script = client->script;
     const struct piece *piece = &script->pieces[client->next++];
-    if (piece->stamp != NULL) {
-        uint64_t now = now_ns();
-        for (int digit = STAMP_DIGITS - 1; digit >= 0; digit--, now /= 10) piece->stamp[digit] = (char)('0' + now % 10);
-    }
+    if (piece->stamp != NULL) write_digits(piece->stamp, STAMP_DIGITS, now_ns());
     if (!put(client, piece->bytes, piece->length)) return;
     if (client->next < script->count) schedule(client, due + client->gap_ns);
     else client->script = NULL;
@@ -214,7 +213,10 @@ static struct script script_of(const char *path) {
     while (bytes < end) {
         char *start;
         size_t piece = strtoul(bytes, &start, 10);
-        if (*start != '\n' || piece == 0 || piece > (size_t)(end - start - 1)) { fprintf(stderr, "%s: not a row of pieces\n", path); exit(1); }
+        if (*start != '\n' || piece == 0 || piece > (size_t)(end - start - 1)) {
+            fprintf(stderr, "%s: not a row of pieces\n", path);
+            exit(1);
+        }
         start++;
         char *place = memmem(start, piece, stamp, sizeof stamp - 1);
         script.pieces = room_for(script.pieces, (script.count + 1) * sizeof *script.pieces);
@@ -231,8 +233,12 @@ static void read_routes(const char *folder) {
     char *rest = NULL;
     for (char *line = strtok_r(contents(path, &length), "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
         char *fields = NULL;
-        const char *wanted = strtok_r(line, "\t", &fields), *body = strtok_r(NULL, "\t", &fields), *file = strtok_r(NULL, "\t", &fields);
-        if (file == NULL || route_count == ROUTES_MAX) { fprintf(stderr, "%s: a line that cannot be taken\n", path); exit(1); }
+        const char *wanted = strtok_r(line, "\t", &fields);
+        const char *body = strtok_r(NULL, "\t", &fields), *file = strtok_r(NULL, "\t", &fields);
+        if (file == NULL || route_count == ROUTES_MAX) {
+            fprintf(stderr, "%s: a line that cannot be taken\n", path);
+            exit(1);
+        }
         char answer[4096];
         snprintf(answer, sizeof answer, "%s/%s", folder, file);
         routes[route_count++] = (struct route){wanted, body, script_of(answer)};
@@ -247,7 +253,7 @@ int main(int argc, char **argv) {
     poller = epoll_create1(EPOLL_CLOEXEC);
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), on = 1;
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1])), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = loopback(atoi(argv[1]));
     if (bind(listener, (struct sockaddr *)&address, sizeof address) != 0 || listen(listener, 4096) != 0) die("listen");
     struct epoll_event wanted = {EPOLLIN, {.ptr = NULL}}, events[EVENTS_MAX];
     if (epoll_ctl(poller, EPOLL_CTL_ADD, listener, &wanted) != 0) die("epoll_ctl");
