@@ -138,6 +138,7 @@ def run(settings: Settings, role: Role) -> int:
         children.append(agent)
     elif settings.metrics_port:
         children.append(Child("metrics", partial(_in_loop, partial(_tell_files, settings, os.getpid()))))
+    _freeze_collector()  # Else each child, collecting, would write to the pages that it shares with all others.
     Supervisor(children, settings.drain_s + SUPERVISOR_GRACE_S, recovery).run()
     return 0
 
