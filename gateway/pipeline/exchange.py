@@ -9,6 +9,7 @@ from gateway.pipeline.choose import Why
 from gateway.pipeline.known import Known
 from gateway.pipeline.metadata import Metadata, read_metadata
 from gateway.providers.base import Call, Door, Passage, Usage
+from gateway.providers.estimate import let_texts_go
 from gateway.upstream.upload import Upload
 from gateway.view.route import Target
 from gateway.view.view import Caller, ConfigEntry, ConfigView
@@ -118,6 +119,14 @@ class Exchange:
     ending: str | None = None
     """As in the record; None: it has not ended, or the caller left."""
     recorded: bool = False
+    let_go_bytes: int = 0
+    """Of its body, which is no longer kept."""
+
+    def let_go(self) -> None:
+        """Nothing is tried any more: what was sent need not be in memory as long as a stream takes."""
+        if self.call is not None and self.call.dialect is None:
+            self.let_go_bytes, self.body = len(self.body), b""
+            let_texts_go(self.call)
 
     def told_metadata(self) -> Metadata:
         if self.metadata is None:

@@ -126,7 +126,7 @@ def row_of(exchange: Exchange, now_s: float, pseudonym: Pseudonym) -> Row:
         provider_us,
         first_byte_us,
         overhead_us,
-        len(exchange.body) if exchange.upload is None else exchange.upload.received_bytes,
+        len(exchange.body) + exchange.let_go_bytes if exchange.upload is None else exchange.upload.received_bytes,
         exchange.bytes_out,
         _retry_after_s(last.retry_after) if last is not None and last.retry_after is not None else None,
         pseudonym(user) if isinstance(user, str) and user else None,

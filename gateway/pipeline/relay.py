@@ -119,6 +119,7 @@ class Relay:
         headers = _headers(reply, exchange, EVENT_STREAM)
         try:
             await answer.head(reply.status, headers, None)
+            exchange.let_go()
             last = await self._events(reply, exchange, answer)
             exchange.usage = reply.reader.usage
             self._count(last, exchange)

@@ -85,6 +85,8 @@ class Call:
     """Its body is a JSON object, which can be changed on its way."""
     form: "FormStart | None" = None
     """How its body begins, if that is a form which passes through while it comes. `body` then has its first fields."""
+    asked_tokens: int | None = None
+    """Estimated of its texts, where these were let go; `body` is then without them, and `raw` empty."""
 
 
 @dataclass(frozen=True, slots=True)

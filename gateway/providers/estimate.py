@@ -42,9 +42,18 @@ def settled(said: Usage | None, call: Call, output_bytes: int) -> Usage:
 
 def input_tokens(call: Call) -> int:
     """Of everything the model is asked to read: the texts, and of tools their names and descriptions too."""
+    if call.asked_tokens is not None:
+        return call.asked_tokens
     texts = _tokens_in([call.body[name] for name in _TEXTS if name in call.body], skip=_NO_TEXT, keys=False)
     tools = _tokens_in([call.body[name] for name in _TOOLS if name in call.body], skip=frozenset(), keys=True)
     return tokens_of(len(call.raw)) if texts is None or tools is None else texts + tools
+
+
+def let_texts_go(call: Call) -> None:
+    """Keep of a call that was sent what it may be charged for, and not its texts: they may be megabytes."""
+    call.asked_tokens = input_tokens(call)
+    call.body = {name: value for name, value in call.body.items() if name not in _TEXTS}
+    call.raw = b""
 
 
 def text_bytes(said: Any) -> int:

@@ -78,6 +78,7 @@ class HeadBefore:
         if start < len(_LENGTH) or not digits.isdigit():
             return None
         before = cls(head, head.raw[:start], head.raw[end:], digits)
+        head.raw = b""  # Of a head that opens a door, nobody needs it any more.
         head.known = before._known
         return before
 
@@ -94,9 +95,7 @@ class HeadBefore:
             self._digits = digits
             head = self._head
             headers = {**head.headers, "content-length": digits.decode()}
-            self._head = Head(
-                head.raw, head.door, None, head.http_1_1, headers, int(digits), head.keeps_alive, head.known
-            )
+            self._head = Head(b"", head.door, None, head.http_1_1, headers, int(digits), head.keeps_alive, head.known)
         return self._head, end + len(self._behind_length)
 
 

@@ -380,11 +380,12 @@ class Lane(asyncio.Protocol):
     def _head_of(self, raw: bytes) -> Head | None:
         """None: it was refused."""
         parser, self._parser = self._parser, None
+        raw_headers, self._raw_headers = self._raw_headers, []
         try:
             door, http_1_1 = read_request_line(raw)
             if not self._head_ended:
                 raise GatewayError(Code.HTTP_MALFORMED, NOT_HTTP)
-            headers = read_headers(self._raw_headers, http_1_1=http_1_1)
+            headers = read_headers(raw_headers, http_1_1=http_1_1)
             length = body_length(headers)
             passage = read_passage(raw) if door is None else None
         except GatewayError as error:

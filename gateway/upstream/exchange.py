@@ -131,9 +131,16 @@ class Exchange:
             if self._wire is None:
                 return False
             self._taken, self._wake_bytes = taken, 1
+            waiter = self._waiter = (
+                self._loop.create_future()
+            )  # Not by `_wait`: a frame less for each stream that is open.
             try:
-                await self._wait()
+                await waiter
                 stopped = self._taken is None
+            except asyncio.CancelledError:
+                self._waiter = None
+                self.abort()
+                raise
             finally:
                 self._taken = None
             if self._fault is not None:

@@ -508,6 +508,21 @@ async def test_an_unusable_credential_goes_on_too() -> None:
 # Streams
 
 
+async def test_while_a_stream_goes_on_its_request_is_not_kept() -> None:
+    hang = Hang()
+    body = orjson.dumps({"model": "sim-chat", "stream": True, "messages": [{"role": "user", "content": "x" * 4_000}]})
+    run = Run(streams(EVENT, hang, FINISH, DONE), raw=body)
+    call = asyncio.create_task(run())
+    await hang.reached.wait()
+    assert run.exchange.body == b""
+    assert run.exchange.call is not None
+    assert (run.exchange.call.raw, dict(run.exchange.call.body)) == (b"", {"model": "sim-chat", "stream": True})
+    hang.released.set()
+    await call
+    assert run.record.request_bytes == len(body)
+    assert run.spent == ("estimated", 1_000, 1)
+
+
 async def test_a_stream_passes_as_it_comes() -> None:
     hang = Hang()
     response = streams(EVENT, hang, FINISH + USAGE, DONE, headers={"x-request-id": "p"})

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.providers.base import Call, Door, Usage
-from gateway.providers.estimate import NODES_MAX, input_tokens, settled, text_bytes, tokens_of
+from gateway.providers.estimate import NODES_MAX, input_tokens, let_texts_go, settled, text_bytes, tokens_of
 
 
 def call(body: dict[str, Any], door: Door = Door.CHAT) -> Call:
@@ -126,3 +126,19 @@ def test_what_it_left_out_is_estimated_and_marked() -> None:
     half = Usage(input_tokens=7, cache_read_tokens=3)
     assert settled(half, asked, 5) == Usage(input_tokens=7, output_tokens=2, cache_read_tokens=3, estimated=True)
     assert settled(Usage(output_tokens=9), asked, 5) == Usage(input_tokens=10, output_tokens=9, estimated=True)
+
+
+JSON = st.recursive(st.text() | st.none() | st.integers(-9, 9), st.lists, max_leaves=8)
+
+
+@given(st.dictionaries(st.sampled_from(["model", "messages", "prompt", "input", "tools", "system", "user", "x"]), JSON))
+def test_a_call_without_its_texts_is_charged_as_with_them(body: dict[str, Any]) -> None:
+    kept, lean = call(body), call(body)
+    let_texts_go(lean)
+    assert input_tokens(lean) == input_tokens(kept)
+    assert lean.raw == b""
+    assert not {"messages", "prompt", "input"} & set(lean.body)
+    assert {name: lean.body.get(name) for name in ("model", "user", "tools")} == {
+        name: body.get(name) for name in ("model", "user", "tools")
+    }
+    assert kept.body == body, "it is everybody's"
