@@ -452,8 +452,9 @@ class Story:
             assert not task.done(), "whoever is first goes"
             self._running[key] = (place, body, hang, task, call)
             return
+        assert task.done(), "made once"
         done = await task
-        assert done.requests == [], "made once"
+        assert done.requests == []
         if key in self._kept and self._kept[key][0] == body:
             assert (done.answer.status, done.answer.body) == (200, self._kept[key][1])
             assert (done.record.cost_picousd, done.record.cache) == (0, "replayed")
