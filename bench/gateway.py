@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
-from bench import probe
+from bench import accounting, probe
 from bench.placement import Placement
 from bench.processes import Running, free_port, run_to_end, running
 from embedded.part import Part
@@ -123,3 +123,11 @@ class Node:
         key = f"--signing-key={self.folder / 'signing.key'}"
         command = (sys.executable, "-m", "control_plane", verb, key, *arguments)
         return await run_to_end(command, self.environment, self.place.others)
+
+
+def roles(root: int, state: Path) -> dict[int, str]:
+    """What each process of a gateway is. A worker has mapped a file of `state` that it marks requests in."""
+    return {
+        pid: "supervisor" if pid == root else "worker" if accounting.maps(pid, str(state / "slots")) else "agent"
+        for pid in accounting.members(root)
+    }

@@ -3,11 +3,12 @@
 import asyncio
 import sys
 import time
+from collections.abc import Sequence
 from http import HTTPStatus
 from statistics import median
 
 from bench import accounting, goals, probe, source
-from bench.gateway import Node
+from bench.gateway import Node, roles
 from bench.measure import Shape
 from bench.report import MB, NOTHING, Outcome, Table
 from bench.rounds import Scale
@@ -45,20 +46,16 @@ async def run(stack: Stack, scale: Scale) -> Outcome:
     return Outcome([idle, start, streams], figures, failed)
 
 
-async def _idle(stack: Stack) -> tuple[list[tuple[str, ...]], dict[str, float]]:
+async def _idle(stack: Stack) -> tuple[Sequence[tuple[str, ...]], dict[str, float]]:
     node = _node(stack, "pair", {"GATEHOUSE_WORKERS": "2"})
     async with node.started_first(_source(stack, node)) as gateway:
         await asyncio.sleep(SETTLE_S)
-        held = {pid: accounting.memory(pid) for pid in accounting.members(gateway.pid)}
-        workers = [pid for pid in held if accounting.maps(pid, str(node.state / "slots"))]
+        held = [(role, accounting.memory(pid)) for pid, role in roles(gateway.pid, node.state).items()]
     rows = [
-        (
-            "worker" if pid in workers else "supervisor" if pid == gateway.pid else "agent",
-            *(f"{size / MB:.1f}" for size in (memory.rss_bytes, memory.pss_bytes, memory.private_bytes)),
-        )
-        for pid, memory in held.items()
+        (role, *(f"{size / MB:.1f}" for size in (memory.rss_bytes, memory.pss_bytes, memory.private_bytes)))
+        for role, memory in held
     ]
-    of_workers = [held[pid] for pid in workers]
+    of_workers = [memory for role, memory in held if role == "worker"]
     return rows, {
         goals.WORKER_RSS.name: max(memory.rss_bytes for memory in of_workers) / MB,
         goals.WORKER_OWN.name: max(memory.pss_bytes for memory in of_workers) / MB,

@@ -78,6 +78,11 @@ class Stack:
         return self.folder / "answers"
 
     @property
+    def state(self) -> Path:
+        """The gateway's state folder."""
+        return self.folder / GATEWAY / "state"
+
+    @property
     def load(self) -> Load:
         return self.load_of(self.tools)
 
