@@ -1,1 +1,1 @@
-"""A stand-in for a provider: speaks OpenAI's API, answers deterministically, and misbehaves when asked to."""
+"""A stand-in for a provider: speaks several APIs, answers deterministically, misbehaves when asked to."""

@@ -30,7 +30,7 @@ async def serve(host: str, port: int, key: Secret | None) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m embedded.simulator", description="A simulated OpenAI.")
+    parser = argparse.ArgumentParser(prog="python -m embedded.simulator", description="A simulated provider.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--key-file", type=Path, help="file with the API key callers must show; without it any will do")
