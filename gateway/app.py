@@ -7,6 +7,7 @@ import random
 import secrets
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -121,14 +122,16 @@ def run(settings: Settings, role: Role) -> int:
             reports.clear(settings.state_dir)
             recovery.everybody()
         sockets = [] if role is Role.AGENT else _listen(settings)
-        client_context(settings.upstream_ca_file)  # Workers make their own; what is wrong with it is said here.
+        upstream_tls = client_context(settings.upstream_ca_file)
         _certificate(settings)
     except (NodeKeysError, IdentityError, OSError, ValueError) as error:
         print(f"the gateway cannot start: {error}", file=sys.stderr)
         return 1
     children = [
         Child(
-            f"worker-{index}", partial(_in_loop, partial(_worker, settings, node_keys, sock, f"worker-{index}")), sock
+            f"worker-{index}",
+            partial(_in_loop, partial(_worker, settings, node_keys, upstream_tls, sock, f"worker-{index}")),
+            sock,
         )
         for index, sock in enumerate(sockets)
     ]
@@ -147,7 +150,9 @@ def _in_loop(role: Callable[[], Coroutine[Any, Any, None]]) -> None:
     uvloop.run(role())
 
 
-async def _worker(settings: Settings, node_keys: NodeKeys, sock: socket.socket, name: str) -> None:
+async def _worker(
+    settings: Settings, node_keys: NodeKeys, upstream_tls: ssl.SSLContext, sock: socket.socket, name: str
+) -> None:
     """Carry calls from `sock` until SIGTERM, then let those that run come to their end."""
     stop = _stop_signal()
     loop = asyncio.get_running_loop()
@@ -156,7 +161,7 @@ async def _worker(settings: Settings, node_keys: NodeKeys, sock: socket.socket, 
     client = Client(
         Limits(),
         allow_cidrs=settings.upstream_allow_cidrs,
-        tls=client_context(settings.upstream_ca_file),
+        tls=upstream_tls,
         resolver=SystemResolver(clock),
         clock=clock,
         egress=settings.egress,
@@ -186,7 +191,7 @@ async def _worker(settings: Settings, node_keys: NodeKeys, sock: socket.socket, 
         beside.append(asyncio.create_task(cache_line.run()))
     following = asyncio.create_task(_follow(settings, node_keys, clock, _applier(settings, name, views), followed))
     new_id = RequestIds(clock, chance.getrandbits)
-    control_plane = _control_plane_client(settings, clock) if settings.admin_forward else None
+    control_plane = _control_plane_client(settings, upstream_tls, clock) if settings.admin_forward else None
     admin_api = AdminApi(lambda: followed.control_plane, control_plane)
     explainer = Explainer(pipeline.view, attempts, idempotent, clock, random.Random())
     front = ColdFront(pipeline, explainer, Probes(views, followed.status), admin_api, clock, new_id)
@@ -412,9 +417,8 @@ def _endpoints(settings: Settings, identity: Identity) -> list[str]:
     return list(dict.fromkeys([*first, *identity.endpoints]))
 
 
-def _control_plane_client(settings: Settings, clock: Clock) -> Client:
+def _control_plane_client(settings: Settings, tls: ssl.SSLContext, clock: Clock) -> Client:
     """What forwards the admin API. Where it goes is the operator's own word, so that may be any address."""
-    tls = client_context(settings.upstream_ca_file)
     return Client(
         Limits(),
         allow_cidrs=EVERYWHERE,
