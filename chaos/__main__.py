@@ -8,6 +8,7 @@ edits      how long 100 edits take to be in effect on every worker, with watches
 size       50,000 resources: cold start, and edits applied under load
 redis      a Redis that is frozen, slow, wiped, read-only, killed, under cached and other calls: none fails
 fuzz       100,000 wrong bodies and as many wrong streams: no 5xx that is ours, nothing left behind
+lanes      1,000,000 abuses of HTTP at both lanes of a worker, in memory: both take each for the same, none hangs
 openapi    the API against its own description, by schemathesis: no 5xx, no answer unlike it
 """
 
@@ -21,7 +22,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from chaos import backlog, fuzz, kills, latency, openapi, redis, size, telemetry
+import uvloop
+
+from chaos import backlog, fuzz, kills, lanes, latency, openapi, redis, size, telemetry
 from chaos.program import ProgramFailed
 from chaos.stack import standing
 from chaos.writers import Ledger, reckon, write
@@ -113,6 +116,14 @@ async def wrong(folder: Path, options: argparse.Namespace) -> bool:
     return found.good
 
 
+async def abused(_: Path, options: argparse.Namespace) -> bool:
+    seed, inputs = _seed(options), options.steps or (5_000 if options.short else 1_000_000)
+    print(f"seed {seed}", flush=True)
+    found = await lanes.fuzz(inputs, random.Random(seed))
+    print(*lanes.lines(found), sep="\n")
+    return found.good
+
+
 async def api(folder: Path, options: argparse.Namespace) -> bool:
     async with standing(folder) as stack:
         return await openapi.check(stack, folder, 30 if options.short else 900, _seed(options))
@@ -127,6 +138,7 @@ COMMANDS = {
     "backlog": day,
     "redis": without_redis,
     "fuzz": wrong,
+    "lanes": abused,
     "openapi": api,
 }
 
@@ -143,7 +155,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--short", action="store_true", help="well under a minute")
     parser.add_argument("--kills", type=int, help="how many, where kills are counted (telemetry: 40)")
     parser.add_argument("--records", type=int, help="how many, where they are counted (backlog: 8,640,000)")
-    parser.add_argument("--steps", type=int, help="how many of each kind (fuzz: 100,000)")
+    parser.add_argument("--steps", type=int, help="how many of each kind (fuzz: 100,000; lanes: 1,000,000)")
     parser.add_argument("--seed", type=int, help="of what is left to chance")
     return parser.parse_args(arguments)
 
@@ -163,7 +175,9 @@ async def _main(options: argparse.Namespace) -> int:
 
 def main() -> int:
     try:
-        return asyncio.run(_main(_options(sys.argv[1:])))
+        options = _options(sys.argv[1:])
+        run = uvloop.run if options.command == "lanes" else asyncio.run  # A worker's loop for a worker's lanes.
+        return run(_main(options))
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("chaos: interrupted; everything it started was ended", file=sys.stderr)
         return INTERRUPTED

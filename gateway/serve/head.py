@@ -31,6 +31,7 @@ _ONCE = frozenset(
 )
 """Headers that decide who calls, what, and where a request ends; of two, two readers could take different ones."""
 
+_CODING = re.compile(rb"\r\ntransfer-encoding:[^\r\n]*\r\n", re.IGNORECASE)
 _LENGTH = b"\r\ncontent-length: "
 _LENGTH_DIGITS_MAX = 12
 
@@ -155,6 +156,14 @@ def body_length(headers: Mapping[str, str]) -> int | None:
     if coding.lower() != "chunked":
         raise GatewayError(Code.HTTP_MALFORMED, "this gateway takes no transfer-encoding other than `chunked`")
     return None
+
+
+def sized(head: bytes, body: bytes) -> bytes:
+    """A request that was read, for somebody who reads it again: chunks and trailers could mean something else to him.
+
+    The head is one that `body_length` has read.
+    """
+    return _CODING.sub(b"\r\ncontent-length: %d\r\n" % len(body), head, count=1) + body
 
 
 def check_content(headers: Mapping[str, str], *, json: bool) -> None:

@@ -158,6 +158,11 @@ class Connection(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
+        if (
+            request.version < HttpVersion11
+        ):  # Nobody's connection is kept there, whatever he offers: as in the other lane.
+            resp.force_close()
+            resp.headers["connection"] = "close"
         response, left = await super().finish_response(request, resp, start_time)
         # Not from within: whoever takes the connection back ends the task that runs here.
         self._loop.call_soon(self._answered, bool(response.keep_alive) and not left)

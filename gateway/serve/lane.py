@@ -36,6 +36,7 @@ from gateway.serve.head import (
     read_headers,
     read_passage,
     read_request_line,
+    sized,
 )
 from gateway.upstream.upload import Upload
 from shared.clock import Clock
@@ -142,6 +143,7 @@ class Lane(asyncio.Protocol):
         "_head_ended",
         "_holds_place",
         "_http_1_1",
+        "_keeps_alive",
         "_lent",
         "_loop",
         "_parser",
@@ -310,6 +312,8 @@ class Lane(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self._head_ended = True
+        # Asked now: of a request without a body the parser has forgotten it when the piece is read.
+        self._keeps_alive = self._parser.should_keep_alive()
 
     # From bytes to requests
 
@@ -379,7 +383,7 @@ class Lane(asyncio.Protocol):
 
     def _head_of(self, raw: bytes) -> Head | None:
         """None: it was refused."""
-        parser, self._parser = self._parser, None
+        self._parser = None
         raw_headers, self._raw_headers = self._raw_headers, []
         try:
             door, http_1_1 = read_request_line(raw)
@@ -392,7 +396,7 @@ class Lane(asyncio.Protocol):
             # Where this request ends is in doubt, so nothing behind it is read as another.
             self._refuse(error)
             return None
-        keeps_alive = http_1_1 and parser.should_keep_alive()
+        keeps_alive = http_1_1 and self._keeps_alive
         return Head(raw, door, passage, http_1_1, headers, length, keeps_alive)
 
     def _head_came(self, head: Head) -> None:
@@ -408,7 +412,7 @@ class Lane(asyncio.Protocol):
             shared.records.begin(self._exchange)
             uploads = length != 0 and not is_json(headers)
         else:
-            self._cold: list[bytes] = [head.raw]  # As it came, to be lent with the connection.
+            self._cold = head.raw  # To be lent with the connection.
         self._body = ChunkedBody(limits.body_bytes_max) if length is None else SizedBody(length)
         self._http_1_1 = head.http_1_1
         self._closes = not head.keeps_alive
@@ -462,8 +466,6 @@ class Lane(asyncio.Protocol):
         except GatewayError as error:
             self._refuse(error)
             return b""
-        if self._exchange is None:
-            self._cold.append(data[: len(data) - len(behind or b"")])
         if behind is None:
             if self._refused is not None:
                 self._refuse(self._refused)
@@ -481,8 +483,8 @@ class Lane(asyncio.Protocol):
         self._phase = Phase.ANSWER
         self._due_s = inf
         if exchange is None:
-            request, self._cold = b"".join(self._cold), []
-            self._lend(request)
+            head, self._cold = self._cold, b""
+            self._lend(sized(head, body.whole()))
         else:
             exchange.body = body.whole()
             exchange.received_s = self._shared.clock.monotonic_s()

@@ -181,6 +181,29 @@ async def test_one_request_bytewise_and_whole(name: str) -> None:
         await gone(behind, caller)
 
 
+@pytest.mark.parametrize("body", [b"", b"content-length: 0\r\n"], ids=["no length", "length 0"])
+@pytest.mark.parametrize("line", [b"POST /v1/chat/completions", b"GET /livez"], ids=["hot", "cold"])
+async def test_a_request_without_a_body_that_ends_its_connection_does(line: bytes, body: bytes) -> None:
+    behind = front(client=Echo(), world=WORLD)
+    caller = behind.caller()
+    caller.feed(line + b" HTTP/1.1\r\nhost: a\r\nconnection: close\r\n" + body + b"\r\n", request("GET", "/livez", {}))
+    (reply,) = await answered(caller)
+    await quiet()
+    assert (reply.closes, caller.half_closed, said(caller.written)) == (True, True, [reply])
+    await gone(behind, caller)
+
+
+@pytest.mark.parametrize("line", [b"POST /v1/chat/completions", b"GET /livez"], ids=["hot", "cold"])
+async def test_no_connection_of_http_1_0_is_kept_whatever_it_offers(line: bytes) -> None:
+    behind = front(client=Echo(), world=WORLD)
+    caller = behind.caller()
+    caller.feed(line + b" HTTP/1.0\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\n{}")
+    (reply,) = await answered(caller)
+    await quiet()
+    assert (reply.closes, caller.half_closed) == (True, True)
+    await gone(behind, caller)
+
+
 @fuzz
 @given(names=st.lists(st.sampled_from(sorted(REQUESTS)), max_size=8), at=st.lists(st.integers(0, 4_000), max_size=20))
 async def test_any_requests_cut_anywhere_are_answered_in_order(names: list[str], at: list[int]) -> None:
