@@ -264,9 +264,19 @@ async def compare(lanes: Lanes, data: bytes, cuts: Sequence[int]) -> dict[str, V
 
 async def fuzz(inputs: int, chance: random.Random, *, seconds: float = inf, told: int = TOLD) -> Found:
     """So many inputs, or as many as there is time for."""
-    found, heard, loop = Found(), _Heard(), asyncio.get_running_loop()
-    structlog.configure(processors=[heard.log])
+    heard, loop = _Heard(), asyncio.get_running_loop()
+    handler, configured = loop.get_exception_handler(), structlog.get_config()
+    structlog.configure(processors=[heard.log], cache_logger_on_first_use=False)
     loop.set_exception_handler(heard.fault)
+    try:
+        return await _fuzz(heard, inputs, chance, seconds, told)
+    finally:
+        loop.set_exception_handler(handler)
+        structlog.configure(**configured)
+
+
+async def _fuzz(heard: "_Heard", inputs: int, chance: random.Random, seconds: float, told: int) -> Found:
+    found = Found()
     lanes, due_s = Lanes(), time.monotonic() + seconds
     found.tasks = (len(asyncio.all_tasks()), 0)
     half = inputs // 2

@@ -19,7 +19,7 @@ HANG_S = 60.0
 PATHS = {"hot": CHAT, "passing": "/v1/moderations", "cold": "/v2/chat/completions"}
 FRAMING = {"http_malformed": 400, "header_invalid": 400, "body_too_large": 413}
 """Refusals that say where a request ends, or that this is in doubt."""
-INPUTS = 1_500
+INPUTS = 600
 
 
 class Provider:
@@ -86,11 +86,11 @@ async def test_every_abuse_is_met_alike_on_every_path(behind_good: bool) -> None
 
 
 async def test_a_good_request_before_or_behind_an_abuse_is_read_as_in_the_other_lane() -> None:
-    """In one piece and cut in two; and whoever then goes silent is told the same, in the same order."""
+    """Whoever then goes silent is told the same, in the same order."""
     both, good = lanes.Lanes(), abuse.SIZED
     for name, case in CASES.items():
         for data in (case.data, good + case.data, case.data + good):
-            for cuts in ((), (len(data) // 2,)):
+            for cuts in ((), (len(data) // 2,)) if data is case.data else ((),):
                 found = await lanes.compare(both, data, cuts)
                 assert len(set(found.values())) == 1, (name, found)
                 if data is case.data:
