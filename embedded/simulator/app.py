@@ -70,6 +70,8 @@ class Simulator:
                 return await self._answer(request, call, upload)
             except errors.Refused as refused:
                 status, headers, body = manner.refusal(refused)
+                if status == 429:
+                    headers = {**headers, **manner.says_when}
                 return await self._send(request, call, Whole(body), status=status, headers=headers)
         except (asyncio.CancelledError, ConnectionError):
             if call.state is State.STARTED:
@@ -185,8 +187,6 @@ def _shown(request: web.Request, body_sha256: str) -> manners.Shown:
 
 def _response(call: Call, status: int, content_type: str, more: Mapping[str, str] | None = None) -> web.StreamResponse:
     headers = {**HEADERS, "content-type": content_type, "x-request-id": f"req_{call.number:032x}", **(more or {})}
-    if status == 429:
-        headers |= {"retry-after": "1", "retry-after-ms": "1000"}
     return web.StreamResponse(status=status, headers=headers)
 
 

@@ -70,6 +70,8 @@ class Bearer:
 
     needs_body = False
     """Whether who sent it can only be told with its body at hand."""
+    says_when: Mapping[str, str] = {"retry-after": "1", "retry-after-ms": "1000"}
+    """Headers that say when to come back; none where the body does."""
 
     def authenticate(self, shown: Shown, key: Secret | None) -> None:
         """Raises Refused."""
@@ -173,6 +175,8 @@ class Chunked(Bearer):
 class Contents(Bearer):
     """A key in a header of its own or behind the word Bearer; errors have a status in words, and details."""
 
+    says_when: Mapping[str, str] = {}
+
     def authenticate(self, shown: Shown, key: Secret | None) -> None:
         named = shown.headers.get("x-goog-api-key")
         given = named or shown.headers.get("authorization", "").removeprefix("Bearer ")
@@ -196,6 +200,8 @@ class Contents(Bearer):
 
 class Published(Contents):
     """The same at the door, and behind it the errors of messages."""
+
+    says_when = Bearer.says_when
 
     def refusal(self, refused: Refused) -> tuple[int, Mapping[str, str], bytes]:
         return super().refusal(refused) if refused.status in (401, 403) else MESSAGES.refusal(refused)

@@ -16,7 +16,7 @@ from gateway.pipeline.budget import RetryBudget
 from gateway.pipeline.cached import Cached
 from gateway.pipeline.exchange import Attempt, Exchange, Headers
 from gateway.pipeline.grants import Grants
-from gateway.pipeline.pause import PAUSES_S_MAX, pause_s
+from gateway.pipeline.pause import PAUSES_S_MAX, pause_s, retry_after_s
 from gateway.pipeline.replies import WITHOUT_BODY, OwnAnswer, Pipe, Reply, Stream, Whole
 from gateway.pipeline.resolve import effective_model
 from gateway.pipeline.shape import shaped
@@ -197,7 +197,7 @@ class Attempts:
             if not _is_retried(retry, outcome) or not _can_start(exchange):
                 return _given(outcome)
             now_s = self._clock.monotonic_s()
-            wait_s = self._pause_s(exchange.retry_told, retry, outcome)
+            wait_s = self._pause_s(exchange, retry, outcome)
             last = last or paused_s + wait_s >= PAUSES_S_MAX
             # A retry that could only begin when the call's time is over is none.
             if last or now_s + wait_s >= (exchange.due_s or now_s) or not self._budget.take(now_s):
@@ -212,11 +212,11 @@ class Attempts:
             exchange.retry_told += 1
             now_s = self._clock.monotonic_s()
 
-    def _pause_s(self, retries: int, retry: Retry, outcome: Reply | GatewayError) -> float:
+    def _pause_s(self, exchange: Exchange, retry: Retry, outcome: Reply | GatewayError) -> float:
         if isinstance(outcome, GatewayError):
-            return pause_s(retries, retry, None, {}, self._chance, 0)
-        headers = outcome.response.headers
-        return pause_s(retries, retry, outcome.status, headers, self._chance, self._clock.wall_ms())
+            return pause_s(exchange.retry_told, retry, None, None, self._chance)
+        told_s = exchange.attempts[-1].retry_after_s
+        return pause_s(exchange.retry_told, retry, outcome.status, told_s, self._chance)
 
     async def _watched(self, target: Target, call: Call, exchange: Exchange, now_s: float, *, final: bool) -> Reply:
         """Try it, and let its breaker know, if it has one."""
@@ -378,8 +378,8 @@ class Attempts:
             raise BrokenAnswer("that says nothing to a call")
         content_type = response.headers.get("content-type", "")
         if not 200 <= status < 300:
-            attempt.retry_after = response.headers.get("retry-after")
             body = await response.read(ERROR_BODY_BYTES_MAX)
+            attempt.retry_after_s = self._retry_after_s(target, response, body)
             shaped_error = adapter.error(target.place.provider, status, response.headers, body)
             return Whole(target, response, status, shaped_error, None)
         if call.stream and content_type.lower().startswith(adapter.stream_type):
@@ -445,8 +445,13 @@ class Attempts:
             return reply
         response.abort()
         attempt.status = failure.status
+        attempt.retry_after_s = self._retry_after_s(target, response, failure.body)
         body = adapter.error(target.place.provider, failure.status, JSON, failure.body)
         return Whole(target, response, failure.status, body, None)
+
+    def _retry_after_s(self, target: Target, response: UpstreamResponse, body: bytes) -> float | None:
+        told_s = retry_after_s(response.headers, self._clock.wall_ms())
+        return target.adapter.retry_after_s(body) if told_s is None else told_s
 
     def _renamed(self, error: UpstreamError, target: Target, began_s: float) -> GatewayError:
         timeout_ms = target.handling.timeout_ms

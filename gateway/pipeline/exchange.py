@@ -58,8 +58,8 @@ class Attempt:
     """The gateway's error code, where the provider did not answer well."""
     sent: bool = True
     """The provider may have seen it, and may charge for it."""
-    retry_after: str | None = None
-    """The provider's own word on when to come back."""
+    retry_after_s: float | None = None
+    """The provider's own word on when to come back, from its answer's head or body."""
 
 
 @dataclass(slots=True)

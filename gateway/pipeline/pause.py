@@ -14,24 +14,20 @@ PAUSES_S_MAX = 60.0
 """One pause, and all of a target together, are shorter; else there is no retry."""
 
 _TOO_MANY = 429
-_IN_MS = ("retry-after-ms", "x-ms-retry-after-ms")
+_IN_MS = ("retry-after-ms", "x-ms-retry-after-ms", "x-amz-retry-after")
 _NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?")
 _DATE_CHARS_MAX = 64
 
 
-def pause_s(
-    retries: int, retry: Retry, status: int | None, headers: Mapping[str, str], chance: random.Random, wall_ms: int
-) -> float:
-    """Seconds until the next attempt, after so many retries; `status` None: nobody answered."""
-    if retry.heeds_retry_after and status == _TOO_MANY:
-        told_s = retry_after_s(headers, wall_ms)
-        if told_s is not None:
-            return told_s
+def pause_s(retries: int, retry: Retry, status: int | None, told_s: float | None, chance: random.Random) -> float:
+    """Seconds until the next attempt, after so many retries; `status` None: nobody answered. `told_s`: its own word."""
+    if retry.heeds_retry_after and status == _TOO_MANY and told_s is not None:
+        return told_s
     return chance.uniform(0.0, BASE_S * (1 << retries))
 
 
 def retry_after_s(headers: Mapping[str, str], wall_ms: int) -> float | None:
-    """When a provider wants to be asked again: in milliseconds, in seconds, or as a date; None: it does not say."""
+    """When an answer's head says to ask again: in milliseconds, in seconds, or as a date; None: it does not say."""
     for name in _IN_MS:
         text = headers.get(name, "").strip()
         if _NUMBER.fullmatch(text):

@@ -5,6 +5,7 @@ and a typed tuple of as many fields takes ten times as long; `tests/gateway/pipe
 place.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -36,7 +37,6 @@ _NOT_KNOWN = Usage()
 _FREE = (None, None, 0, 0, 0, 0, 0, 0, 0)
 _UNPRICED = (None,) * len(_FREE)
 _MINUTE_MS = 60_000
-_RETRY_AFTER_DIGITS_MAX = 9
 
 
 def row_of(exchange: Exchange, now_s: float, pseudonym: Pseudonym) -> Row:
@@ -128,7 +128,7 @@ def row_of(exchange: Exchange, now_s: float, pseudonym: Pseudonym) -> Row:
         overhead_us,
         len(exchange.body) + exchange.let_go_bytes if exchange.upload is None else exchange.upload.received_bytes,
         exchange.bytes_out,
-        _retry_after_s(last.retry_after) if last is not None and last.retry_after is not None else None,
+        math.ceil(last.retry_after_s) if last is not None and last.retry_after_s is not None else None,
         pseudonym(user) if isinstance(user, str) and user else None,
         metadata,
         _id_in(headers, "x-portkey-trace-id", "x-gatehouse-trace-id"),
@@ -224,12 +224,6 @@ def _money(
 @lru_cache(maxsize=4_096)
 def _model(name: str) -> str | None:
     return name if _MODEL.fullmatch(name) else None
-
-
-def _retry_after_s(text: str) -> int | None:
-    if len(text) > _RETRY_AFTER_DIGITS_MAX or not (text.isascii() and text.isdecimal()):
-        return None
-    return int(text)
 
 
 def _user_and_metadata(sent: Metadata, user: object, caller: Caller | None) -> tuple[object, dict[str, str]]:

@@ -1,6 +1,7 @@
 """From a reply to the caller's answer: allowed headers, events as they come, and never a silent cut."""
 
 import asyncio
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
@@ -51,10 +52,12 @@ class Relay:
         if isinstance(reply, Pipe):
             await self._pipe(reply, exchange, answer)
             return
+        headers = _headers(reply, exchange, reply.content_type)
         if not 200 <= status < 300:
             exchange.error = PROVIDER_ERROR
+            headers.extend(_told_elsewhere(reply, exchange))
         exchange.usage = reply.usage
-        await self._whole(status, _headers(reply, exchange, reply.content_type), reply.body, exchange, answer)
+        await self._whole(status, headers, reply.body, exchange, answer)
 
     async def replay(self, held: Held, exchange: Exchange, answer: Answer) -> None:
         """The answer to an earlier call, once more: the same status and bytes, under its own request's id."""
@@ -275,6 +278,14 @@ def _decided(exchange: Exchange) -> Headers:
     if exchange.idempotency is not None:
         headers.append(("x-gatehouse-idempotency-status", exchange.idempotency))
     return headers
+
+
+def _told_elsewhere(reply: Reply, exchange: Exchange) -> Headers:
+    """When to come back, where the provider said it but not in the header that clients read."""
+    told_s = None if exchange.answered is None else exchange.answered.retry_after_s
+    if told_s is None or "retry-after" in reply.response.headers:
+        return []
+    return [("retry-after", str(math.ceil(told_s)))]
 
 
 def _as_it_came(value: str) -> str:

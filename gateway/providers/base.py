@@ -300,6 +300,10 @@ class Provider(Protocol):
         """A provider's error in our shape (reference/portkey.md 2.6). `headers`: the answer's, names in lower case."""
         ...
 
+    def retry_after_s(self, body: bytes) -> float | None:  # noqa: ARG002 - most say it in the answer's head
+        """When an error's body says to ask again, in seconds; None: it does not say."""
+        return None
+
 
 class Dialect(Protocol):
     """What a door speaks that is no chat (`gateway/dialects/`)."""

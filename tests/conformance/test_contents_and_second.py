@@ -343,6 +343,20 @@ def test_messages_of_a_publisher_have_the_errors_of_messages(through: OpenAI, st
         assert raised.value.body["type"] == kind  # type: ignore[index]
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_a_limit_whose_body_says_when_it_is_over_is_told_in_the_head(
+    through: OpenAI, contents: genai.Client, stream: bool
+) -> None:
+    with pytest.raises(errors.ClientError) as own:
+        contents.models.generate_content(model="sim-error-429", contents=QUESTION)
+    assert "RetryInfo" in str(own.value.details)
+    assert own.value.response is not None
+    assert "retry-after" not in own.value.response.headers
+    with pytest.raises(openai.RateLimitError) as raised:
+        through.chat.completions.create(model="@contents/sim-error-429", messages=HELLO, stream=stream)
+    assert raised.value.response.headers["retry-after"] == "1"
+
+
 def test_calls_of_another_provider_are_answered_by_one_with_rules_of_its_own(through: OpenAI) -> None:
     first = through.chat.completions.create(model="@simulator/sim-chat", messages=HELLO, tools=TOOLS).choices[0].message
     results: Any = [{"role": "tool", "tool_call_id": call.id, "content": "sunny"} for call in first.tool_calls or ()]

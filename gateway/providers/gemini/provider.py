@@ -18,7 +18,7 @@ from gateway.providers.base import (
 from gateway.providers.body import caller_wants_usage, dumped, parsed_answer
 from gateway.providers.gemini.answer import to_chat
 from gateway.providers.gemini.embeddings import from_batch, to_batch
-from gateway.providers.gemini.errors import chat_error
+from gateway.providers.gemini.errors import chat_error, retry_after_s
 from gateway.providers.gemini.request import to_content
 from gateway.providers.gemini.stream import ContentStream
 
@@ -55,6 +55,9 @@ class Gemini(Provider):
 
     def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> bytes:
         return chat_error(provider, status, headers.get("content-type", ""), body)
+
+    def retry_after_s(self, body: bytes) -> float | None:
+        return retry_after_s(body)
 
 
 def method(call: Call) -> str:

@@ -30,6 +30,7 @@ from gateway.providers.base import (
 from gateway.providers.body import caller_wants_usage, dumped, parsed_answer
 from gateway.providers.gemini.answer import to_chat as content_to_chat
 from gateway.providers.gemini.errors import chat_error as content_error
+from gateway.providers.gemini.errors import retry_after_s
 from gateway.providers.gemini.provider import method
 from gateway.providers.gemini.request import to_content
 from gateway.providers.gemini.stream import ContentStream
@@ -94,6 +95,9 @@ class Vertex(Provider):
     def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> bytes:
         said = message_error if _is_of_messages(body) else content_error
         return said(provider, status, headers.get("content-type", ""), body)
+
+    def retry_after_s(self, body: bytes) -> float | None:
+        return retry_after_s(body)
 
 
 class EitherStream:

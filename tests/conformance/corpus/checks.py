@@ -154,6 +154,7 @@ def error(wire: Wire, kind: str) -> bool:
     assert WHY in shaped["error"]["message"]
     assert {"message", "type", "param", "code"} <= shaped["error"].keys()
     assert 400 <= status < 600
+    assert wire.adapter.retry_after_s(body) == (wire.limited_s if kind == "rate limit" else None)
     if kind == "too long":
         assert shaped["error"]["code"] == "context_length_exceeded", "clients make room when they read this word"
     assert kind in ERRORS
@@ -166,6 +167,7 @@ def page(wire: Wire) -> None:
     assert shaped["html-message"] == html.decode()
     for body in (b"", b"[]", b"null", b'{"error":', b'{"error": 5}', b"\xff\xfe"):
         assert orjson.loads(wire.adapter.error("acme", 500, {}, body))["error"]["message"]
+        assert wire.adapter.retry_after_s(body) is None
 
 
 def error_in_stream(wire: Wire) -> None:

@@ -23,6 +23,14 @@ _ERRORS = {
     "invalid": (400, "INVALID_ARGUMENT"),
     "server": (500, "INTERNAL"),
 }
+_DETAILS = [
+    {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [{"quotaMetric": "requests"}]},
+    {
+        "@type": "type.googleapis.com/google.rpc.Help",
+        "links": [{"description": "Limits", "url": "https://example.org"}],
+    },
+    {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "17.25s"},
+]
 _ROLES = {"user": "user", "model": "assistant"}
 _MODES = {"AUTO": "auto", "NONE": "none", "ANY": "required"}
 
@@ -50,9 +58,12 @@ class Answers:
         if kind not in _ERRORS:
             return None
         status, word = _ERRORS[kind]
+        error = _error(status, word, why)
+        if kind == "rate limit":
+            error["details"] = _DETAILS
         if kind == "too long":
-            why = f"The input token count (9) exceeds the maximum number of tokens allowed (8). {why}"
-        return status, {"content-type": "application/json"}, orjson.dumps({"error": _error(status, word, why)})
+            error["message"] = f"The input token count (9) exceeds the maximum number of tokens allowed (8). {why}"
+        return status, {"content-type": "application/json"}, orjson.dumps({"error": error})
 
     def error_frame(self, why: str) -> bytes:
         return b"data: %b\n\n" % orjson.dumps({"error": _error(503, "UNAVAILABLE", why)})
@@ -208,6 +219,7 @@ WIRE = Wire(
     left_out=LEFT_OUT,
     unsaid=frozenset({"cached"}),
     overloaded=503,
+    limited_s=17.25,
     embeddings=_Embeddings(),
     ends={
         "STOP": "stop",

@@ -73,6 +73,8 @@ class Wire:
     """Of its frames; none where they are no text."""
     overloaded: int = 529
     """What its error frame comes to."""
+    limited_s: float | None = None
+    """When its rate limit's body says to come back; None: it says so in the head, if at all."""
     embeddings: Embeddings | None = None
     stream_type: str = "text/event-stream"
     own_call_ids: bool = False

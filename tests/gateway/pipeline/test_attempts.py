@@ -28,6 +28,7 @@ from gateway.upstream.errors import (
     TotalTimeout,
     UpstreamError,
 )
+from shared.models.noun import Kind
 from shared.models.strategy import RETRIED
 from tests.fakes.answer import RecordedAnswer
 from tests.fakes.upstream import FakeResponse, Hang, Later, Step, answers, streams
@@ -166,6 +167,57 @@ async def test_pauses_of_a_minute_in_sum_end_the_retries() -> None:
     run = await Run(*script, config=retrying(5, use_retry_after_header=True))()
     assert told(run) == (429, "-1")
     assert run.sleep.slept_s == [20.0, 30.0]
+
+
+LIMITED = {
+    "code": 429,
+    "message": "Quota exceeded.",
+    "status": "RESOURCE_EXHAUSTED",
+    "details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "16.5s"}],
+}
+
+
+def says_it_in_bodies() -> World:
+    world = World()
+    world.put("global", Kind.PROVIDER, id="sim", name="Sim", base_url="http://sim.test:8000/v1", dialect="gemini")
+    return world
+
+
+async def test_a_provider_may_say_it_in_the_body() -> None:
+    limited = answers(429, orjson.dumps({"error": LIMITED}))
+    config = retrying(1, use_retry_after_header=True)
+    run = await Run(limited, bad(400), config=config, world=says_it_in_bodies())()
+    assert told(run) == (400, "1")
+    assert run.sleep.slept_s == [16.5]
+    assert "retry-after" not in run.answer.headers, "what the last answer did not say"
+    assert run.record.retry_after_s is None
+
+
+async def test_a_head_counts_before_the_body() -> None:
+    limited = answers(429, orjson.dumps({"error": LIMITED}), headers={"retry-after": "2"})
+    config = retrying(1, use_retry_after_header=True)
+    run = await Run(limited, limited, config=config, world=says_it_in_bodies())()
+    assert run.sleep.slept_s == [2.0]
+    assert (run.answer.headers["retry-after"], run.record.retry_after_s) == ("2", 2)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_a_body_says_of_coming_back_is_in_the_caller_s_head_and_the_record(stream: bool) -> None:
+    body = orjson.dumps({"error": LIMITED})
+    limited = streams(b"data: %b\n\n" % body) if stream else answers(429, body)
+    raw = {"model": "gemini", "messages": [{"role": "user", "content": "x"}], "stream": stream}
+    run = await Run(limited, raw=orjson.dumps(raw), config=MAIN, world=says_it_in_bodies())()
+    assert (run.answer.status, run.answer.headers["retry-after"], run.record.retry_after_s) == (429, "17", 17)
+
+
+async def test_a_date_and_milliseconds_are_told_in_seconds_too() -> None:
+    run = await Run(bad(429, x_ms_retry_after_ms="1500"), config=MAIN)()
+    assert (run.answer.headers["retry-after"], run.record.retry_after_s) == ("2", 2)
+    run = Run(config=MAIN)
+    at = formatdate(run.clock.wall_ms() / 1_000 + 20, usegmt=True)
+    run.client._script = [bad(429, retry_after=at)]
+    await run()
+    assert (run.answer.headers["retry-after"], run.record.retry_after_s) == (at, 20)
 
 
 async def test_without_the_flag_the_provider_s_word_is_not_heeded() -> None:

@@ -9,6 +9,7 @@ from gateway.providers.base import BrokenAnswer, Call, Door, Translated, Untrans
 from gateway.providers.gemini.provider import Gemini
 from gateway.providers.gemini.request import UNSIGNED, to_content
 from gateway.providers.registry import built_in_rows
+from gateway.providers.vertex.provider import Vertex
 from gateway.view.plan import place_of
 from shared.crypto.secret import Secret
 
@@ -179,6 +180,30 @@ def test_errors_come_alone_or_in_a_list(wrap: Any) -> None:
     error = {"error": {"code": 400, "message": "API key not valid.", "status": "INVALID_ARGUMENT", "details": details}}
     told = orjson.loads(Gemini().error("acme", 400, {}, orjson.dumps(wrap(error))))["error"]
     assert (told["code"], told["type"]) == ("invalid_api_key", "INVALID_ARGUMENT")
+
+
+@pytest.mark.parametrize(
+    ("delay", "told_s"),
+    [
+        ("17s", 17),
+        ("0s", 0),
+        ("0.002907394s", 0.002907394),
+        ("17", None),
+        ("-1s", None),
+        ("1e9s", None),
+        ("٣s", None),
+        ("9" * 20 + "s", None),
+        (17, None),
+        (None, None),
+    ],
+)
+def test_a_limit_says_in_a_detail_when_it_is_over(delay: Any, told_s: float | None) -> None:
+    details = [None, {"@type": 5}, {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}]
+    error = {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "details": details}}
+    for adapter in (Gemini(), Vertex()):
+        assert adapter.retry_after_s(orjson.dumps(error)) == told_s
+        assert adapter.retry_after_s(orjson.dumps([error])) == told_s
+    assert Gemini().retry_after_s(orjson.dumps({"error": {"details": details[2]}})) is None
 
 
 def test_hints_about_caches_are_told_wherever_they_stand() -> None:
