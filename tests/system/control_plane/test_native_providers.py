@@ -101,6 +101,19 @@ async def test_a_key_of_a_provider_with_ids_of_its_own_is_callable(planes: Stack
     assert (reply.status, reply.headers["x-portkey-provider"]) == (200, "mistral-ai")
 
 
+@pytest.mark.parametrize(("provider", "prefix"), [("google", "/v1beta"), ("cohere", "/v2")])
+async def test_a_key_of_a_provider_whose_chats_are_no_chats_is_callable(
+    planes: Stack, provider: str, prefix: str
+) -> None:
+    key = {"api_key": planes.simulator_key.reveal_text()}
+    await made(planes, f"own-{provider}", provider=provider, credential=key, base_url=planes.simulator_url + prefix)
+    reply = await asked(planes, f"@own-{provider}/sim-chat")
+    assert (reply.status, reply.headers["x-portkey-provider"]) == (200, provider)
+    assert orjson.loads(reply.body)["choices"][0]["finish_reason"] == "stop"
+    seen = await look(planes.ports.simulator, "/simulator/calls?after=0")
+    assert orjson.loads(seen.body)[-1]["path"].startswith(prefix)
+
+
 async def test_an_account_stands_in_the_address_of_a_provider_of_one_s_own(planes: Stack) -> None:
     port = planes.ports.simulator
     row = {
