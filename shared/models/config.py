@@ -37,6 +37,11 @@ NOT_BUILT_YET = frozenset(
 
 CACHE_MODES_NOT_BUILT_YET = ("semantic",)
 
+UNKNOWN_KEY = (
+    "no such key in a config; what one provider alone needs (region, project, deployment) is its virtual key's"
+)
+"""The original also takes providers' own settings here; a secret among them would lie in the config."""
+
 Path = tuple[str | int, ...]
 Fault = tuple[Path, str]
 """Where in a config, and what is wrong there."""
@@ -250,6 +255,8 @@ def _faults_of(node: Any, path: Path) -> Iterator[Fault]:
     for key in node:
         if key in NOT_BUILT_YET:
             yield (*path, key), f"`{key}` is not supported by this version of Gatehouse; remove it"
+        elif key not in ConfigBody.model_fields:
+            yield (*path, key), UNKNOWN_KEY
     cache = node.get("cache")
     mode = cache.get("mode") if isinstance(cache, dict) else cache
     if isinstance(mode, str) and mode in CACHE_MODES_NOT_BUILT_YET:

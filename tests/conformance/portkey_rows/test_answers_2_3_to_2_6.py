@@ -13,6 +13,7 @@ from gateway.errors import Code, GatewayError
 from gateway.pipeline.relay import refusal
 from gateway.providers.base import Door, Passage
 from gateway.upstream.errors import ConnectFailed, ConnectTimeout, Cut, FirstByteTimeout
+from tests.fakes.front import error, opened
 from tests.fakes.upstream import Later, answers, streams
 from tests.fakes.world import World
 from tests.gateway.pipeline.test_pipeline import DONE, EVENT, FALLBACK, ID, OK, RAW, ROLE, STREAMED, Run
@@ -207,9 +208,8 @@ async def test_2_5_and_2_6_a_timeout_that_was_asked_for_is_408_in_the_original_s
     script = [Later(0.3, FirstByteTimeout("scripted")) for _ in range(1 if codes is None else 2)]
     done = await Run(*script, config=config)()
     assert (done.answer.status, done.answer.headers[COUNT]) == (408, "0" if codes is None else "-1")
-    error = done.error
-    assert error["message"] == "Request exceeded the timeout sent in the request: 300ms"
-    assert (error["type"], error["param"]) == ("timeout_error", None)
+    assert done.error["message"] == "Request exceeded the timeout sent in the request: 300ms"
+    assert (done.error["type"], done.error["param"]) == ("timeout_error", None)
 
 
 # 2.6
@@ -286,6 +286,14 @@ async def test_2_6_a_model_or_scope_that_is_not_allowed_is_403() -> None:
     [
         ({"config": {"virtual_key": "main"}}, "inline_config_blocked"),
         ({"headers": {"x-portkey-provider": "sim", "x-api-key": "sk-own"}}, "inline_provider_blocked"),
+        (
+            {"headers": {"x-portkey-virtual-key": "main", "x-portkey-custom-host": "https://own.test/v1"}},
+            "inline_custom_host_blocked",
+        ),
+        (
+            {"headers": {"x-portkey-virtual-key": "main", "x-portkey-forward-headers": "x-team"}},
+            "inline_forward_headers_blocked",
+        ),
     ],
 )
 async def test_2_6_where_only_what_is_saved_may_be_used_the_code_says_what_was_blocked(inline: Any, code: str) -> None:
@@ -299,3 +307,17 @@ async def test_2_6_a_path_that_is_passed_has_the_same_shapes() -> None:
     passage = Passage(Door.IMAGES, "POST", "/v1/images/generations")
     done = await Run(fails(404), raw=RAW, door=Door.IMAGES, passage=passage, config={"virtual_key": "main"})()
     assert orjson.loads(done.answer.body)["provider"] == "sim"
+
+
+async def test_2_6_a_key_that_forbids_configs_of_the_caller_s_is_400() -> None:
+    world = World()
+    world.api_key("k1", world.key, inline={"configs": False})
+    done = await Run(world=world, config={"virtual_key": "main"})()
+    assert (done.answer.status, done.error["code"], done.requests) == (400, "inline_config_blocked", [])
+
+
+async def test_2_6_a_path_that_is_none_is_404_in_the_failure_s_shape_and_says_what_is_served() -> None:
+    async with opened() as door:
+        said = error(await door.post(path="/chat/completions"), 404, "path_unknown")
+        assert "/v1/chat/completions" in said["message"]
+        assert door.client.requests == []
