@@ -248,7 +248,9 @@ class Outbox:
 
         def act(db: sqlite3.Connection) -> None:
             self._rename_from(db, id_)
-            self._rename_from(db, id_ + 1)
+            # Where another stream begins behind it, that one's numbers go on under its own name.
+            if db.execute("SELECT 1 FROM stream WHERE base = ?", (id_,)).fetchone() is None:
+                self._rename_from(db, id_ + 1)
 
         self._write(act)
 

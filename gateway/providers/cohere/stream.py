@@ -37,11 +37,11 @@ class ChatStream(TranslatedEvents):
             case "tool-plan-delta":
                 return self._thought(message.get("tool_plan"))
             case "tool-call-start":
-                return self._begin_call(said.get("index"), message.get("tool_calls"))
+                return self._begin_call(_index(said), message.get("tool_calls"))
             case "tool-call-delta":
-                return self._more_of_call(said.get("index"), message.get("tool_calls"))
-            case "tool-call-end" if said.get("index") in self._silent:
-                return self._say(tool_more(self._calls[said["index"]], "{}"))  # Clients parse them all the same.
+                return self._more_of_call(_index(said), message.get("tool_calls"))
+            case "tool-call-end" if (index := _index(said)) in self._silent:
+                return self._say(tool_more(self._calls[index], "{}"))  # Clients parse them all the same.
             case "message-start":
                 self._chunks = Chunks(self._call, str(said.get("id") or ""), str(self._call.body.get("model")))
                 return self._say({"role": "assistant", "content": ""})
@@ -75,7 +75,7 @@ class ChatStream(TranslatedEvents):
         self._bytes += text_length(text)
         return self._say(thought_more(0, text))
 
-    def _begin_call(self, index: Any, call: Any) -> bytes:
+    def _begin_call(self, index: int, call: Any) -> bytes:
         made = called(call)
         self.begun = True
         place = self._calls[index] = len(self._calls)
@@ -85,7 +85,7 @@ class ChatStream(TranslatedEvents):
         self._bytes += text_length(function["name"]) + text_length(function["arguments"])
         return self._say(tool_begun(place, made["id"], function["name"], function["arguments"]))
 
-    def _more_of_call(self, index: Any, call: Any) -> bytes:
+    def _more_of_call(self, index: int, call: Any) -> bytes:
         function = call.get("function") if isinstance(call, dict) else None
         piece = function.get("arguments") if isinstance(function, dict) else None
         if not isinstance(piece, str) or index not in self._calls:
@@ -112,3 +112,11 @@ class ChatStream(TranslatedEvents):
         body = orjson.dumps({"error": detail})
         self.failure = StreamFailure(status_of(detail), body)
         return b"data: %b\n\n" % body
+
+
+def _index(said: Mapping[str, Any]) -> int:
+    """Which of the calls an event speaks of. Raises BrokenAnswer."""
+    index = said.get("index")
+    if type(index) is not int:
+        raise BrokenAnswer("an event of its stream says of no call which one it is")
+    return index

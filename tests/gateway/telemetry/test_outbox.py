@@ -419,6 +419,25 @@ def test_on_a_read_only_disk_it_is_not_there_and_nothing_is_lost(disk: SmallDisk
     again.close()
 
 
+def test_what_is_set_aside_leaves_the_numbers_of_the_stream_behind_it(tmp_path: Path) -> None:
+    outbox = an_outbox(tmp_path)
+    put(outbox, 1)
+    outbox.renew()
+    put(outbox, 2)
+    put(outbox, 3)
+    first, second = outbox.streams()
+    sent = outbox.take(second)
+    assert sent is not None
+    outbox.forget(sent.id)
+    refused = outbox.take(first)
+    assert refused is not None
+    outbox.set_aside(refused.id)
+    after = outbox.take(outbox.streams()[1])
+    assert after is not None
+    assert (after.head.stream, after.head.seq) == (sent.head.stream, 2)
+    outbox.close()
+
+
 # Any order of things.
 
 
