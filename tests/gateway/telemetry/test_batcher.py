@@ -361,5 +361,6 @@ async def test_the_loop_goes_on_whatever_happens_to_one_look(tmp_path: Path) -> 
         assert await asyncio.to_thread(seen.called.get, timeout=60) == number
     running.cancel()
     await asyncio.wait({running})
+    await asyncio.get_running_loop().shutdown_default_executor()  # A look that is under way goes on in its thread.
     assert sorted(told(parcels(bench.outbox))[0]) == ids([a_record(1), a_record(2)])
     bench.outbox.close()
