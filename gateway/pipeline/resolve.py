@@ -38,10 +38,11 @@ from shared.models.strategy import RETRIED, RETRIES_MAX
 
 TIMEOUT_MS_DIGITS_MAX = 8
 
+_GUARDRAILS = ("default-input-guardrails", "default-output-guardrails")
 _HANDLING = frozenset(
     f"x-{whose}-{word}"
     for whose in ("portkey", "gatehouse")
-    for word in ("custom-host", "request-timeout", "retry-count", "forward-headers")
+    for word in ("custom-host", "request-timeout", "retry-count", "forward-headers", *_GUARDRAILS)
 )
 """Most calls have none of these, and one look is enough to know."""
 _JSON_BEGINS = ("{", "[", '"')
@@ -198,6 +199,11 @@ def _with_headers(route: Route, headers: Mapping[str, str], caller: Caller) -> R
     """The route as the headers want it handled: their host, their timeout, their retries."""
     if _HANDLING.isdisjoint(headers):
         return route
+    for word in _GUARDRAILS:
+        if own_header(headers, word) is not None:
+            name = f"x-portkey-{word}"
+            message = f"`{name}` asks for guardrails, which this version does not have; remove it"
+            raise GatewayError(Code.HEADER_INVALID, message, param=name)
     host = own_header(headers, "custom-host")
     timeout = own_header(headers, "request-timeout")
     retries = own_header(headers, "retry-count")

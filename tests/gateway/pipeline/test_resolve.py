@@ -412,6 +412,13 @@ def test_a_host_that_is_no_url_is_refused(world: World, host: str) -> None:
     assert error.code is Code.CONFIG_INVALID
 
 
+@pytest.mark.parametrize("spelling", ["portkey", "gatehouse"])
+@pytest.mark.parametrize("side", ["input", "output"])
+def test_guardrails_in_a_header_are_refused_by_name(world: World, spelling: str, side: str) -> None:
+    error = refused(world, {f"x-{spelling}-default-{side}-guardrails": "[]", "x-portkey-virtual-key": "main"})
+    assert (error.code, error.param) == (Code.HEADER_INVALID, f"x-portkey-default-{side}-guardrails")
+
+
 # Allow-lists
 
 LIMITED = ["sim-*", "alias", "both"]
