@@ -279,7 +279,7 @@ async def test_killed_server_is_unavailable_until_it_is_back_with_what_was_commi
 
 
 async def test_full_pool_is_unavailable(database_url: str) -> None:
-    database = await Database.connect(database_url, connections_max=1, acquire_s_max=0.05)
+    database = await Database.connect(database_url, connections_max=1, acquire_s_max=2.0)
     async with database.instance():
         with pytest.raises(DatabaseUnavailable):
             async with database.instance():
