@@ -91,8 +91,6 @@ class LaneAnswer:
 
     async def _write(self, data: bytes) -> None:
         """Raises CallerLeft."""
-        wire = self._wire
         self.begun = True
-        wire.write(data)
-        if wire.write_paused:
-            await wire.drained()
+        self._wire.write(data)
+        await self.drained()

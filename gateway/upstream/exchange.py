@@ -131,9 +131,8 @@ class Exchange:
             if self._wire is None:
                 return False
             self._taken, self._wake_bytes = taken, 1
-            waiter = self._waiter = (
-                self._loop.create_future()
-            )  # Not by `_wait`: a frame less for each stream that is open.
+            # Not by `_wait`: that is a frame less for each stream that is open.
+            waiter = self._waiter = self._loop.create_future()
             try:
                 await waiter
                 stopped = self._taken is None
