@@ -51,6 +51,7 @@ class Idempotent:
         except CacheAway:
             return await run()
         if isinstance(found, Held):
+            exchange.idempotency = None  # A refusal is no call that went unguarded.
             _check_held(found, asked)
             exchange.idempotency = "REPLAYED"
             exchange.cache = "replayed"

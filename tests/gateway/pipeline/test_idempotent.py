@@ -194,6 +194,7 @@ async def test_another_body_or_path_under_the_same_key_is_refused(worker: Worker
     for other in ({"raw": b'{"model": "sim-chat", "messages": [1]}'}, {"door": Door.COMPLETIONS}):
         done = await worker.run(**other)
         assert (done.answer.status, done.error["code"]) == (422, "idempotency_key_reused")
+        assert STATUS not in done.answer.headers, "a refusal is no unguarded call"
         assert done.error["param"] == "idempotency-key"
         assert first.exchange.id in done.error["message"]
         assert done.answer.headers["x-should-retry"] == "false"
