@@ -1,11 +1,12 @@
 """What people do in the panel, and what becomes of it at the gateway."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 
 import pytest
 from aiohttp import ClientError, ClientSession
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from chaos.stack import SIMULATOR, Stack, chat, free_ports
 from tests.e2e.panel import Panel
@@ -93,6 +94,29 @@ async def test_a_fallback_rescues_what_a_broken_provider_would_lose(panel: Panel
     await expect(details).to_contain_text("1 target was given up for the next")
     await expect(details).to_contain_text("Attempts (2)")
     await expect(details.get_by_role("link", name="rescue")).to_be_visible()
+
+
+async def test_what_comes_between_the_list_and_the_feed_is_shown(panel: Panel, stack: Stack) -> None:
+    key, model = stack.workspaces[0].api_key, "sim-slow-7"
+    asked, let_go = asyncio.Event(), asyncio.Event()
+
+    async def held(route: Route) -> None:
+        asked.set()
+        await let_go.wait()
+        await route.continue_()
+
+    await panel.page.route("**/api/v1/records/feed*", held)
+    await panel.go(f"/requests?workspace=workspace-0&filter=model:{model}", "Requests")
+    await expect(panel.page.get_by_text("No request is like that in this time")).to_be_visible()
+    await asked.wait()
+    await until_status(stack, 200, key, chat(model=f"@{SIMULATOR}/{model}"))
+
+    async def recorded() -> bool:
+        return bool((await stack.api.get("/api/v1/records", filter=f"model:{model}", limit="1"))["data"])
+
+    await stack.control_plane.until(recorded)
+    let_go.set()
+    await expect(panel.row(model).first).to_be_visible()
 
 
 async def test_a_price_written_in_the_panel_is_charged(panel: Panel, stack: Stack) -> None:

@@ -5,16 +5,18 @@ import type { LiveState } from "@/components/LiveBadge";
 
 interface FeedOptions {
   url: string | null;
+  /** It listens from now on. What came before that, also while it was away, is not told: read it. */
+  onListening: () => void;
   events: Record<string, (data: unknown) => void>;
 }
 
 /** Paused feeds are closed: nothing is held for somebody who does not look. */
-export function useFeed({ url, events }: FeedOptions): { state: LiveState; seenAtMs: number; toggle: () => void } {
+export function useFeed({ url, onListening, events }: FeedOptions): { state: LiveState; seenAtMs: number; toggle: () => void } {
   const [paused, setPaused] = useState(false);
   const [connected, setConnected] = useState(false);
   const [seenAtMs, setSeenAtMs] = useState(0);
-  const newest = useRef(events);
-  newest.current = events;
+  const newest = useRef({ events, onListening });
+  newest.current = { events, onListening };
   const names = Object.keys(events).join(" ");
   useEffect(() => {
     if (url === null || paused) return;
@@ -25,6 +27,7 @@ export function useFeed({ url, events }: FeedOptions): { state: LiveState; seenA
       source.onopen = () => {
         setConnected(true);
         setSeenAtMs(Date.now());
+        newest.current.onListening();
       };
       source.onerror = () => {
         setConnected(false);
@@ -34,7 +37,7 @@ export function useFeed({ url, events }: FeedOptions): { state: LiveState; seenA
       for (const name of names.split(" ")) {
         source.addEventListener(name, (event) => {
           setSeenAtMs(Date.now());
-          newest.current[name]?.(JSON.parse((event as MessageEvent<string>).data));
+          newest.current.events[name]?.(JSON.parse((event as MessageEvent<string>).data));
         });
       }
     };

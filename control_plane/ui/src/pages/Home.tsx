@@ -43,6 +43,7 @@ export function Home() {
   const came = useCame();
   const feed = useFeed({
     url: workspace ? `/api/v1/records/feed?workspace=${encodeURIComponent(workspace.slug)}` : null,
+    onListening: came,
     events: { record: came, arrivals: came },
   });
   const answered = (first.data?.data.length ?? 0) > 0;

@@ -175,6 +175,7 @@ export function Requests() {
   const feedUrl = ready && inOrder ? `/api/v1/records/feed?${new URLSearchParams(feedQuery(query))}` : null;
   const feed = useFeed({
     url: feedUrl,
+    onListening: () => void table.refetch(),
     events: {
       record: (data) => setFresh((before) => [data as RecordRow, ...before].slice(0, FRESH_MAX)),
       arrivals: (data) => setMore((before) => before + (data as { count: number }).count),
