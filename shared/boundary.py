@@ -10,6 +10,7 @@ from typing import Any, get_args
 import orjson
 from pydantic import BaseModel
 
+from shared.field_texts import field_texts
 from shared.models import record
 from shared.models.record import Record
 from shared.protocol import batch, enrolment, heartbeat, request
@@ -148,8 +149,9 @@ def document() -> str:
 
 
 def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
+    texts = field_texts(model)
     for name, info in model.model_fields.items():
-        yield prefix + name, (info.description or "").replace("\n", " ")
+        yield prefix + name, texts.get(name, "").replace("\n", " ")
         for inner, many in _models_in(info.annotation, many=False):
             yield from _fields(inner, f"{prefix}{name}{'[]' if many else ''}.")
 

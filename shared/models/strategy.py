@@ -3,8 +3,9 @@
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
+from pydantic import ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
+from shared.field_texts import Described
 from shared.query import QUERY_SCHEMA, parse_key
 
 RETRIES_MAX = 5
@@ -22,16 +23,10 @@ Status = Annotated[int, Field(ge=100, le=599)]
 TargetName = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class Strict(BaseModel):
+class Strict(Described):
     """A part of a config: a key it does not know is an error."""
 
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        hide_input_in_errors=True,
-        arbitrary_types_allowed=True,
-        use_attribute_docstrings=True,
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, arbitrary_types_allowed=True)
 
 
 class Mode(StrEnum):

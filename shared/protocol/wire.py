@@ -67,6 +67,4 @@ Hex256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 class WirePart(BaseModel):
     """What travels. Types are not coerced; a field this build does not know is ignored (GHS/1 7.4)."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="ignore", strict=True, hide_input_in_errors=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, hide_input_in_errors=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from shared.field_texts import field_texts
 from shared.models.config import NOT_BUILT_YET, ConfigBody, parse_config
 from shared.models.strategy import Cache, CircuitBreaker, Condition, Retry, Sticky, Strategy
 
@@ -24,9 +25,9 @@ MODELS: dict[str, type[BaseModel]] = {
 
 def rows() -> list[str]:
     return [
-        f"| `{prefix}{name}` | {field.description} |"
+        f"| `{prefix}{name}` | {field_texts(model).get(name)} |"
         for prefix, model in MODELS.items()
-        for name, field in model.model_fields.items()
+        for name in model.model_fields
     ]
 
 
