@@ -348,9 +348,7 @@ class Attempts:
         if "user-agent" in target.handling.forward_headers and "user-agent" in exchange.headers:
             headers = headers.replace(USER_AGENT, b"", 1)
         if translated.signer is not None:
-            headers += translated.signer.sign(
-                translated.method, origin, translated.target, headers, translated.body, self._clock.wall_ms()
-            )
+            headers += translated.signer.sign(translated.method, origin, translated.target, headers, translated.body)
         return UpstreamRequest(
             origin=origin,
             method=translated.method,

@@ -93,7 +93,7 @@ class Grants:
         origin = asked.origin or target.place.origin
         headers = asked.headers
         if asked.signer is not None:
-            headers += asked.signer.sign("POST", origin, asked.target, headers, asked.body, self._clock.wall_ms())
+            headers += asked.signer.sign("POST", origin, asked.target, headers, asked.body)
         deadlines = replace(Deadlines(), head_s=WAIT_S, total_s=WAIT_S)
         response = await self._client.send(
             UpstreamRequest(origin, "POST", asked.target, headers, asked.body, deadlines)

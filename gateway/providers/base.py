@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from gateway.upstream.messages import Origin, parse_origin
 from gateway.upstream.tls import Trust, trust
 from shared.crypto.secret import Secret
-from shared.models.credential import AddressedKeyForm, ApiKeyForm, Form, OptionalApiKeyForm
+from shared.models.credential import AddressedKeyForm, ApiKeyForm, CredentialForm, Form, OptionalApiKeyForm
 from shared.models.provider import TEMPLATE_FIELD
 
 if TYPE_CHECKING:
@@ -168,10 +168,10 @@ class Translated:
 
 
 class Signer(Protocol):
-    """Says who calls in words of which each request has its own (pure)."""
+    """Says who calls in words of which each request has its own."""
 
-    def sign(self, method: str, origin: Origin, target: str, headers: bytes, body: bytes, now_ms: int) -> bytes:
-        """The header lines to put behind `headers`."""
+    def sign(self, method: str, origin: Origin, target: str, headers: bytes, body: bytes) -> bytes:
+        """The header lines to put behind `headers`. They tell the time, so they are for a request that goes now."""
         ...
 
 
@@ -276,6 +276,10 @@ class Provider(Protocol):
     """What the content type of its streams begins with; a 2xx of another type is a whole answer."""
     passes: bool = True
     """Whether requests that it does not translate can go to its provider as they came."""
+
+    def prepare(self, form: CredentialForm) -> None:  # noqa: ARG002 - most have all they need
+        """Load what only calls with such a credential need. May take a second: before any of them, beside others."""
+        return
 
     def exchange(self, key: ProviderKey) -> Exchange | None:  # noqa: ARG002 - most keys are sent as they are
         """How a credential is made one that calls can carry; None: it is one."""

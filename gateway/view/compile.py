@@ -315,6 +315,7 @@ class _Build:
             place = provider.place if noun.base_url is None else place_at(provider.place, noun.base_url)
         except GatewayError as error:
             raise _Unusable("base_url_invalid", error.message) from None
+        provider.adapter.prepare(provider.credential_form)
         return VirtualKeyView(
             id=noun.id,
             slug=noun.slug,

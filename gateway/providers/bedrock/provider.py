@@ -1,6 +1,7 @@
 """The adapter of AWS Bedrock."""
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 from urllib.parse import quote
 
@@ -24,7 +25,7 @@ from gateway.providers.bedrock.request import to_converse
 from gateway.providers.bedrock.role import AssumedRole, signer_of
 from gateway.providers.bedrock.stream import ConverseStream
 from gateway.providers.body import caller_wants_usage, dumped, parsed_answer
-from shared.models.credential import AwsForm
+from shared.models.credential import AwsForm, CredentialForm
 
 FRAMES = "application/vnd.amazon.eventstream"
 _BETA = b"\r\nanthropic-beta: "
@@ -35,6 +36,10 @@ class Bedrock(Provider):
 
     stream_type = FRAMES
     passes = False  # Its paths are none below `/v1`, and signed.
+
+    def prepare(self, form: CredentialForm) -> None:
+        if form == "aws":
+            import_module("gateway.providers.bedrock.signature")
 
     def exchange(self, key: ProviderKey) -> Exchange | None:
         return AssumedRole(key) if isinstance(key, AwsForm) and key.role_arn is not None else None

@@ -6,8 +6,7 @@ import re
 from datetime import datetime
 from urllib.parse import urlencode
 
-from gateway.providers.base import USER_AGENT, Grant, GrantRefused, Translated
-from gateway.providers.bedrock.signature import AwsSigner
+from gateway.providers.base import USER_AGENT, Grant, GrantRefused, Signer, Translated
 from gateway.upstream.messages import Origin
 from shared.crypto.secret import Secret
 from shared.models.credential import AwsForm
@@ -70,10 +69,12 @@ class AssumedRole:
         return Grant(session, int(ends.timestamp() * 1_000))
 
 
-def signer_of(keys: AwsForm, service: str) -> AwsSigner | None:
+def signer_of(keys: AwsForm, service: str) -> Signer | None:
     """None: the key goes into a header."""
     if keys.access_key_id is None or keys.secret_access_key is None:
         return None
+    from gateway.providers.bedrock.signature import AwsSigner  # noqa: PLC0415 - loaded by `Bedrock.prepare`
+
     return AwsSigner(keys.access_key_id, keys.secret_access_key, keys.session_token, keys.region, service)
 
 

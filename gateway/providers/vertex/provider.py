@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 from urllib.parse import quote
 
@@ -37,7 +38,7 @@ from gateway.providers.gemini.stream import ContentStream
 from gateway.providers.vertex.account import AccountToken, ServiceAccount
 from gateway.providers.vertex.embeddings import from_predict, to_predict
 from gateway.upstream.messages import Origin
-from shared.models.credential import ServiceAccountForm
+from shared.models.credential import CredentialForm, ServiceAccountForm
 
 MESSAGES_VERSION = "vertex-2023-10-16"
 _PUBLISHED = re.compile(r"(?:publishers/)?(google|anthropic)(?:\.|/models/|/)(.+)")
@@ -49,6 +50,10 @@ class Vertex(Provider):
     """Source: Vertex AI REST API reference (generateContent, rawPredict, predict)."""
 
     __slots__ = ()
+
+    def prepare(self, form: CredentialForm) -> None:
+        if form == "service_account":
+            import_module("gateway.providers.vertex.assertion")
 
     def exchange(self, key: ProviderKey) -> Exchange | None:
         return ServiceAccount(key) if isinstance(key, ServiceAccountForm) else None

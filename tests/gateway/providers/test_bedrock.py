@@ -1,19 +1,19 @@
 """What the corpus does not ask of Bedrock's adapter: signatures, roles, damaged frames, models' own words."""
 
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qs, quote
 from zlib import crc32
 
 import orjson
 import pytest
-from botocore import auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 from botocore.eventstream import EventStreamBuffer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from embedded.simulator.errors import Refused
+from embedded.simulator.manners import ACCESS_KEY_ID, Shown, Signed
 from gateway.providers.base import BrokenAnswer, Call, Door, Grant, GrantRefused, Translated, Untranslatable
 from gateway.providers.bedrock.event_stream import FRAME_BYTES_MAX, Frame, FrameBroken, FrameReader
 from gateway.providers.bedrock.provider import Bedrock
@@ -42,30 +42,39 @@ def headers_of(block: bytes) -> dict[str, str]:
 
 # Signatures
 
+_MODELS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=40)
+
 
 @settings(deadline=None, max_examples=60)
 @given(
-    model=st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=40),
+    model=_MODELS.filter(lambda name: name not in (".", "..")),
     body=st.binary(max_size=200),
     token=st.none() | st.text("abcXYZ019+/=", min_size=1, max_size=30),
-    now_s=st.integers(0, 4_000_000_000),
+    host=st.sampled_from(("bedrock-runtime.eu-west-1.amazonaws.com", "127.0.0.1", "::1")),
+    port=st.sampled_from((443, 8_443)),
 )
-def test_signatures_are_those_of_the_vendor_s_signer(model: str, body: bytes, token: str | None, now_s: int) -> None:
+def test_signatures_are_those_that_a_receiver_makes_of_what_it_gets(
+    model: str, body: bytes, token: str | None, host: str, port: int
+) -> None:
     target = f"/model/{quote(model, safe='')}/converse"
-    origin = Origin("https", "bedrock-runtime.eu-west-1.amazonaws.com", 443)
-    signer = AwsSigner(Secret("AKID"), Secret("s3/cr+t"), Secret(token) if token else None, "eu-west-1", "bedrock")
-    ours = headers_of(signer.sign("POST", origin, target, b"content-type: application/json\r\n", body, now_s * 1_000))
+    origin, secret = Origin("https", host, port), Secret("s3/cr+t")
+    signer = AwsSigner(Secret(ACCESS_KEY_ID), secret, Secret(token) if token else None, "eu-west-1", "bedrock")
+    said = b"content-type: application/json\r\naccept: application/json\r\n"
+    added = headers_of(signer.sign("POST", origin, target, said, body))
+    assert added.keys() == {"x-amz-date", "authorization"} | ({"x-amz-security-token"} if token else set())
+    assert added.get("x-amz-security-token") == token
+    assert token is None or "x-amz-security-token" in added["authorization"]
 
-    request = AWSRequest("POST", f"https://{origin.authority}{target}", {"content-type": "application/json"}, body)
-    theirs = auth.SigV4Auth(Credentials("AKID", "s3/cr+t", token), "bedrock", "eu-west-1")
-    # As its `add_auth` does, but for the clock.
-    request.context["timestamp"] = datetime.fromtimestamp(now_s, UTC).strftime(auth.SIGV4_TIMESTAMP)
-    theirs._modify_request_before_signing(request)
-    to_sign = theirs.string_to_sign(request, theirs.canonical_request(request))
-    theirs._inject_signature_to_request(request, theirs.signature(to_sign, request))
-    assert ours["authorization"] == request.headers["Authorization"]
-    assert ours["x-amz-date"] == request.headers["X-Amz-Date"]
-    assert ours.get("x-amz-security-token") == token
+    headers = {"host": origin.authority, "content-type": "application/json", "accept": "application/json", **added}
+    receiver = Signed()
+    receiver.authenticate(Shown("POST", target, headers, sha256(body).hexdigest()), secret)
+    for other in (
+        Shown("POST", target, headers, sha256(body + b" ").hexdigest()),
+        Shown("POST", target + "x", headers, sha256(body).hexdigest()),
+        Shown("POST", target, {**headers, "host": "other.test"}, sha256(body).hexdigest()),
+    ):
+        with pytest.raises(Refused):
+            receiver.authenticate(other, secret)
 
 
 def test_a_request_is_signed_where_it_goes_and_shows_no_secret() -> None:
@@ -75,7 +84,7 @@ def test_a_request_is_signed_where_it_goes_and_shows_no_secret() -> None:
         "/model/arn%3Aaws%3Abedrock%3Aeu-central-1%3A1%3Ainference-profile%2Feu.x-v1%3A0/converse"
     )
     assert translated.signer is not None
-    line = translated.signer.sign("POST", translated.origin, translated.target, translated.headers, b"", NOW_MS)
+    line = translated.signer.sign("POST", translated.origin, translated.target, translated.headers, b"")
     assert b"/eu-central-1/bedrock/aws4_request" in line
     assert b"s3cr3t" not in line + translated.headers
     assert "s3cr3t" not in f"{translated!r}{KEYS!r}"
@@ -118,7 +127,7 @@ def test_a_role_is_taken_for_a_session_that_signs_like_any_keys() -> None:
         "ExternalId": "x-1",
     }
     assert wanted.signer is not None
-    signed = wanted.signer.sign("POST", wanted.origin, "/", wanted.headers, wanted.body, NOW_MS)
+    signed = wanted.signer.sign("POST", wanted.origin, "/", wanted.headers, wanted.body)
     assert b"/eu-central-1/sts/aws4_request" in signed
 
     grant = exchange.grant(200, SESSION, NOW_MS)

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 import orjson
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from google.auth import jwt
 from pydantic import ValidationError
 
@@ -25,6 +25,14 @@ _KEY = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
 PRIVATE = _KEY.private_bytes(
     serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
 ).decode()
+LOCKED = _KEY.private_bytes(
+    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"word")
+).decode()
+OF_A_CURVE = (
+    ec.generate_private_key(ec.SECP256R1())
+    .private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    .decode()
+)
 PUBLIC = _KEY.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -122,11 +130,13 @@ def test_a_token_is_what_the_endpoint_grants() -> None:
         exchange.grant(400, b'{"error":"invalid_grant","error_description":"secret things"}', 0)
 
 
-def test_a_private_key_that_is_none_is_refused_without_being_told() -> None:
-    exchange = Vertex().exchange(account(private_key="-----BEGIN MARKER-----"))
+@pytest.mark.parametrize("key", ["-----BEGIN MARKER-----", LOCKED, OF_A_CURVE], ids=["none", "locked", "of a curve"])
+def test_a_private_key_that_cannot_sign_is_refused_without_being_told(key: str) -> None:
+    exchange = Vertex().exchange(account(private_key=key))
     assert exchange is not None
-    with pytest.raises(GrantRefused) as refused:
+    with pytest.raises(GrantRefused, match="private key") as refused:
         exchange.request(0)
+    assert key not in str(refused.value)
     assert "MARKER" not in str(refused.value)
 
 
