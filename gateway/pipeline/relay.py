@@ -119,9 +119,9 @@ class Relay:
             response.abort()
 
     async def _stream(self, reply: Stream, exchange: Exchange, answer: Answer) -> None:
-        headers = _headers(reply, exchange, EVENT_STREAM)
         try:
-            await answer.head(reply.status, headers, None)
+            # By no name of its own: what only the head needs does not stay as long as the stream takes.
+            await answer.head(reply.status, _headers(reply, exchange, EVENT_STREAM), None)
             exchange.let_go()
             last = await self._events(reply, exchange, answer)
             exchange.usage = reply.reader.usage

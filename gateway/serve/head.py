@@ -15,6 +15,8 @@ from shared.paths import DIALECT_DOORS, PASSED_METHODS, passed_door
 DOORS = {path: Door(word) for path, word in DIALECT_DOORS.items() if word in set(Door)}
 HEADERS_MAX = 100
 HEAD_BYTES_MAX = 16 * 1024
+SHORT_BYTES = 32
+"""Up to this a header's value is kept as text. An API key is longer: it stays nowhere but with its connection."""
 NOT_HTTP = "this is not HTTP as this gateway accepts it"
 
 _REQUEST_LINE = re.compile(rb"([^ \r\n]+) (/[^ \r\n]*|\*) HTTP/1\.([01])\r\n")
@@ -134,7 +136,7 @@ def read_headers(raw: Sequence[tuple[bytes, bytes]], *, http_1_1: bool) -> dict[
     """The headers by name in lower case; of those that may repeat, the last. Raises GatewayError 400."""
     if len(raw) > HEADERS_MAX:
         raise GatewayError(Code.HEADER_INVALID, f"more than {HEADERS_MAX} headers came with this request")
-    headers = {_key(name): value.decode("utf-8", "surrogateescape").strip(" \t") for name, value in raw}
+    headers = {_key(name): _short(value) if len(value) <= SHORT_BYTES else _text(value) for name, value in raw}
     if len(headers) != len(raw):
         _check_once(raw)
     if not http_1_1:
@@ -201,6 +203,15 @@ def answer_head(status: int, headers: Headers, framing: str, *, closes: bool) ->
 def _key(name: bytes) -> str:
     """A header's name as we look it up. Callers send the same few names again and again."""
     return name.decode("ascii").lower()
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape").strip(" \t")
+
+
+_short = lru_cache(maxsize=1_024)(_text)
+"""Of a dozen headers most say the same on every connection: what kind of client it is, which type the body has. Read
+once, they are also in memory once, and not for each stream that is open."""
 
 
 def _check_once(raw: Sequence[tuple[bytes, bytes]]) -> None:

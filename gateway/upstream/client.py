@@ -34,7 +34,7 @@ class Limits:
 class Client:
     """An UpstreamClient. Made inside the event loop that it is used in, and ended by `close()`."""
 
-    __slots__ = ("_clock", "_closed", "_connector", "_loop", "_pool", "_sweep_s", "_timer")
+    __slots__ = ("_clock", "_closed", "_connector", "_free", "_loop", "_lost", "_pool", "_sweep_s", "_timer")
 
     def __init__(
         self,
@@ -50,6 +50,7 @@ class Client:
         self._loop = asyncio.get_running_loop()
         self._connector = Connector(resolver, allow_cidrs, tls, egress)
         self._pool = Pool(clock, idle_s=limits.idle_s, idle_per_origin_max=limits.idle_per_origin_max)
+        self._free, self._lost = self._pool.free, self._pool.lost  # Bound once, not for each connection.
         self._sweep_s = limits.sweep_s
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -107,7 +108,7 @@ class Client:
         return connection
 
     def _new_connection(self, origin: Origin) -> Connection:
-        return Connection(origin, free=self._pool.free, lost=self._pool.lost)
+        return Connection(origin, free=self._free, lost=self._lost)
 
     def _tick_later(self) -> None:
         self._timer = self._loop.call_later(self._sweep_s, self._tick)

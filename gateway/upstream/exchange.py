@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from math import inf
+from types import MappingProxyType
 from typing import Protocol
 
 from gateway.upstream.errors import Cut, FirstByteTimeout, StallTimeout, TooLarge, TotalTimeout, UpstreamError
@@ -13,6 +14,7 @@ UNREAD_BYTES_MAX = 256 * 1024
 PIECES_MAX = 64
 """Beyond this what comes is put together at once: the other side chooses how small its pieces are, and kept each for
 itself they would take many times the room of their bytes."""
+_LET_GO: Mapping[str, str] = MappingProxyType({})
 
 
 class Wire(Protocol):
@@ -65,7 +67,7 @@ class Exchange:
         head_due_s: float = inf,
     ) -> None:
         self.status = 0
-        self.headers: Mapping[str, str] = {}
+        self.headers: Mapping[str, str] = _LET_GO
         self.starved = False
         """It is the caller who takes the time: all that came of his upload has gone on."""
         self._wire: Wire | None = wire
@@ -123,6 +125,7 @@ class Exchange:
         return self._take()
 
     async def pour(self, taken: Callable[[bytes], bool]) -> bool:
+        self.headers = _LET_GO
         while True:
             if self._pieces and not taken(self._take()):
                 return True

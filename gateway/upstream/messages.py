@@ -87,6 +87,7 @@ class UpstreamResponse(Protocol):
         """Give what comes to `taken`, at once and in the event loop's own callback, as long as it says to go on.
 
         Returns whether more may come; False is the body's proper end. Raises an UpstreamError, and what `taken` raised.
+        `headers` are let go: whoever pours has read them, and a stream may take long.
         """
         ...
 

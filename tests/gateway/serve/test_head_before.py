@@ -137,3 +137,12 @@ def test_every_length_is_taken_as_the_parser_takes_it(length: int, zeros: int) -
     if again is not None:
         assert expected is not None
         assert said(again[0]) == said(expected)
+
+
+def test_what_every_connection_says_is_in_memory_once_and_no_key_is() -> None:
+    key = b"Bearer gh_" + b"x" * 49
+    raw = ((b"Host", b"gateway"), (b"X-Stainless-Lang", b"\tpython"), (b"Authorization", key))
+    one, other = (read_headers([(name, bytes(bytearray(value))) for name, value in raw], http_1_1=True) for _ in "12")
+    assert one == other == {"host": "gateway", "x-stainless-lang": "python", "authorization": key.decode()}
+    assert one["x-stainless-lang"] is other["x-stainless-lang"]
+    assert one["authorization"] is not other["authorization"]

@@ -71,6 +71,16 @@ async def test_a_piece_is_taken_in_the_callback_that_brought_it() -> None:
     assert await pouring is False
 
 
+async def test_the_headers_do_not_stay_as_long_as_it_takes() -> None:
+    exchange = begun()
+    exchange.head_came(200, {"x-request-id": "req_1"})
+    pouring = asyncio.create_task(exchange.pour(Taker()))
+    await waiting(pouring)
+    assert (exchange.status, dict(exchange.headers)) == (200, {})
+    exchange.ended()
+    assert await pouring is False
+
+
 async def test_what_was_there_before_is_taken_first() -> None:
     exchange, taker = begun(), Taker()
     came(exchange, b"a")
