@@ -18,9 +18,10 @@ from gateway.providers.base import (
 from gateway.providers.body import caller_wants_usage, dumped, parsed_answer
 from gateway.providers.gemini.answer import to_chat
 from gateway.providers.gemini.embeddings import from_batch, to_batch
-from gateway.providers.gemini.errors import chat_error, retry_after_s
+from gateway.providers.gemini.errors import chat_error
 from gateway.providers.gemini.request import to_content
 from gateway.providers.gemini.stream import ContentStream
+from gateway.providers.retry_info import retry_after_s
 
 
 class Gemini(Provider):

@@ -10,7 +10,7 @@ from gateway.providers.chat_answer import DONE, Chunks, block_more, thought_more
 from gateway.providers.chat_stream import TranslatedEvents
 from gateway.providers.estimate import settled, text_length
 from gateway.providers.gemini.answer import Bit, finish_of, named, read
-from gateway.providers.gemini.errors import first
+from gateway.providers.retry_info import first
 
 _UNKNOWN_STATUS = 502
 

@@ -4,6 +4,8 @@ from typing import Any
 
 import orjson
 
+from gateway.providers.retry_info import first
+
 _TEXT_CHARS_MAX = 4_000
 _UNKNOWN_STATUS = 502
 _STATUSES = {
@@ -50,7 +52,7 @@ def status_of(error: dict[str, Any] | str) -> int:
 def client_error(provider: str, status: int, content_type: str, body: bytes) -> bytes:
     """`{"error": {message, type, param, code}, "provider"}`; a page that is no JSON comes as `html-message` too."""
     try:
-        parsed = orjson.loads(body)
+        parsed = first(orjson.loads(body))
     except orjson.JSONDecodeError:
         return _page(provider, status, content_type, body)
     error = parsed.get("error") if isinstance(parsed, dict) else None

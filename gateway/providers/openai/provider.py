@@ -21,6 +21,7 @@ from gateway.providers.openai.errors import client_error
 from gateway.providers.openai.quirks import fitted
 from gateway.providers.openai.stream import OpenAIStream
 from gateway.providers.openai.usage import usage_of
+from gateway.providers.retry_info import retry_after_s
 
 _PATHS = {Door.CHAT: "/chat/completions", Door.COMPLETIONS: "/completions", Door.EMBEDDINGS: "/embeddings"}
 
@@ -66,3 +67,7 @@ class OpenAI(Provider):
 
     def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> bytes:
         return client_error(provider, status, headers.get("content-type", ""), body)
+
+    def retry_after_s(self, body: bytes) -> float | None:
+        """Hosts that are Google's say it in this dialect's bodies as in their own."""
+        return retry_after_s(body)

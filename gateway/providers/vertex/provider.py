@@ -31,10 +31,10 @@ from gateway.providers.base import (
 from gateway.providers.body import caller_wants_usage, dumped, parsed_answer
 from gateway.providers.gemini.answer import to_chat as content_to_chat
 from gateway.providers.gemini.errors import chat_error as content_error
-from gateway.providers.gemini.errors import retry_after_s
 from gateway.providers.gemini.provider import method
 from gateway.providers.gemini.request import to_content
 from gateway.providers.gemini.stream import ContentStream
+from gateway.providers.retry_info import retry_after_s
 from gateway.providers.vertex.account import AccountToken, ServiceAccount
 from gateway.providers.vertex.embeddings import from_predict, to_predict
 from gateway.upstream.messages import Origin

@@ -177,16 +177,17 @@ LIMITED = {
 }
 
 
-def says_it_in_bodies() -> World:
+def says_it_in_bodies(dialect: str = "gemini") -> World:
     world = World()
-    world.put("global", Kind.PROVIDER, id="sim", name="Sim", base_url="http://sim.test:8000/v1", dialect="gemini")
+    world.put("global", Kind.PROVIDER, id="sim", name="Sim", base_url="http://sim.test:8000/v1", dialect=dialect)
     return world
 
 
-async def test_a_provider_may_say_it_in_the_body() -> None:
-    limited = answers(429, orjson.dumps({"error": LIMITED}))
+@pytest.mark.parametrize("dialect", ["gemini", "vertex", "openai"])
+async def test_a_provider_may_say_it_in_the_body(dialect: str) -> None:
+    limited = answers(429, orjson.dumps([{"error": LIMITED}]))
     config = retrying(1, use_retry_after_header=True)
-    run = await Run(limited, bad(400), config=config, world=says_it_in_bodies())()
+    run = await Run(limited, bad(400), config=config, world=says_it_in_bodies(dialect))()
     assert told(run) == (400, "1")
     assert run.sleep.slept_s == [16.5]
     assert "retry-after" not in run.answer.headers, "what the last answer did not say"

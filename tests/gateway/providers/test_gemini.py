@@ -8,6 +8,7 @@ import pytest
 from gateway.providers.base import BrokenAnswer, Call, Door, Translated, Untranslatable, Usage
 from gateway.providers.gemini.provider import Gemini
 from gateway.providers.gemini.request import UNSIGNED, to_content
+from gateway.providers.openai.provider import OpenAI
 from gateway.providers.registry import built_in_rows
 from gateway.providers.vertex.provider import Vertex
 from gateway.view.plan import place_of
@@ -200,10 +201,17 @@ def test_errors_come_alone_or_in_a_list(wrap: Any) -> None:
 def test_a_limit_says_in_a_detail_when_it_is_over(delay: Any, told_s: float | None) -> None:
     details = [None, {"@type": 5}, {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}]
     error = {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "details": details}}
-    for adapter in (Gemini(), Vertex()):
+    for adapter in (Gemini(), Vertex(), OpenAI()):
         assert adapter.retry_after_s(orjson.dumps(error)) == told_s
         assert adapter.retry_after_s(orjson.dumps([error])) == told_s
     assert Gemini().retry_after_s(orjson.dumps({"error": {"details": details[2]}})) is None
+
+
+def test_an_error_that_comes_in_a_list_keeps_its_words_in_either_dialect() -> None:
+    error = [{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Quota exceeded."}}]
+    for adapter in (Gemini(), OpenAI()):
+        told = orjson.loads(adapter.error("google", 429, {"content-type": "application/json"}, orjson.dumps(error)))
+        assert told["error"]["message"] == "google error: Quota exceeded."
 
 
 def test_hints_about_caches_are_told_wherever_they_stand() -> None:
