@@ -191,12 +191,14 @@ def is_json(headers: Mapping[str, str]) -> bool:
 
 def answer_head(status: int, headers: Headers, framing: str, *, closes: bool) -> bytes:
     """An answer's head as bytes. Raises ValueError for a header that would make two of itself."""
-    lines = "\r\n".join([*map(": ".join, headers), ""])
-    if lines.count("\n") != len(headers) or lines.count("\r") != len(headers):
+    lines = [*map(": ".join, headers), framing]
+    run_on = "".join(lines[:-1])
+    if "\n" in run_on or "\r" in run_on:
         raise ValueError("a header's name or value holds a line break")
     line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n"
     connection = "connection: close\r\n" if closes else ""
-    return f"{line}{lines}{framing}{_SERVER}{connection}\r\n".encode("utf-8", "surrogateescape")
+    told = "\r\n".join(lines)
+    return f"{line}{told}{_SERVER}{connection}\r\n".encode("utf-8", "surrogateescape")
 
 
 @lru_cache(maxsize=1_024)

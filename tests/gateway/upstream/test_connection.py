@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import tracemalloc
+from contextlib import suppress
 from itertools import pairwise
 
 import httptools
@@ -274,6 +275,52 @@ async def test_tiny_chunks_are_no_flood():
         call.feed(b"" if call.answer.status else ok(CHUNKED), b"01\r\nx\r\n")
     call.feed(b"0\r\n\r\n")
     assert (await outcome(call))[2] == b"x" * 20_000
+
+
+class Heard:
+    """What the parser itself says of a head."""
+
+    def __init__(self) -> None:
+        self.headers: dict[str, str] = {}
+
+    def on_message_begin(self) -> None:
+        self.headers = {}
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.setdefault(name.decode().lower(), value.decode("latin-1").strip(" \t"))
+
+
+names = st.text("abXY-_.!~09", min_size=1, max_size=12)
+values = st.text('ab:;, \t=\x7f\x80\xe9\xff"', max_size=20)
+heads = st.lists(st.tuples(names, values), max_size=8).map(
+    lambda pairs: b"".join(f"{name}:{value}\r\n".encode("latin-1") for name, value in pairs)
+)
+
+
+@fuzz
+@given(
+    interim=st.booleans(),
+    before=st.sampled_from([b"", b"\r\n", b"\r\n\r\n"]),
+    head=heads,
+    changes=st.lists(st.tuples(st.integers(0, 1000), st.sampled_from(b"\r\n :\t\x00,")), max_size=2),
+    at=st.lists(st.integers(0, 400), max_size=6),
+)
+@example(interim=True, before=b"\r\n\r\n", head=b"a:HTTP/1.1 200 OK\r\nHTTP/:1\r\n", changes=[], at=[30])
+async def test_the_lines_of_a_head_are_those_that_the_parser_sees(interim, before, head, changes, at):
+    damaged = bytearray(head)
+    for place, byte in changes if damaged else ():
+        damaged[place % len(damaged)] = byte
+    answer = before + b"HTTP/1.1 200 OK\r\n" + bytes(damaged) + b"content-length: 2\r\n\r\n{}"
+    if interim:
+        answer = b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n" + answer
+    heard = Heard()
+    call = Call()
+    call.feed(*cut(answer, at))
+    call.end()
+    result = await outcome(call)
+    with suppress(httptools.HttpParserError):
+        httptools.HttpResponseParser(heard).feed_data(answer)
+    assert result[0] != 200 or call.answer.headers == heard.headers
 
 
 # Anything
