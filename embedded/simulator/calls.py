@@ -10,7 +10,7 @@ from typing import Any
 from embedded.simulator.upload import Upload
 
 CALLS_MAX = 10_000
-CREDENTIALS = frozenset(("authorization", "x-api-key", "x-goog-api-key"))
+CREDENTIALS = frozenset(("api-key", "authorization", "x-api-key", "x-goog-api-key"))
 """Headers that hold one."""
 
 

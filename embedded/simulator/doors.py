@@ -42,6 +42,7 @@ _METHOD = re.compile(r"/v1(?:beta)?/models/(?P<model>[^/:]+):(?P<action>[A-Za-z]
 _PUBLISHED = re.compile(
     r"/v1(?:beta1)?/projects/[^/]+/locations/[^/]+/publishers/[a-z]+/models/(?P<model>[^/:]+):(?P<action>[A-Za-z]+)"
 )
+_DEPLOYED = re.compile(r"/[a-z]+/deployments/(?P<model>[^/]+)/(?P<action>[a-z]+(?:/[a-z]+)?)")
 Json = Callable[[Body, Behaviour], Reply]
 Filled = Callable[[Form], Reply]
 Looked = Callable[[str, dict[str, str]], Reply]
@@ -105,6 +106,14 @@ class Doors:
                     "predict": lambda body, _: contents.predict(body),
                     "rawPredict": lambda body, behaviour: messages.create(body, behaviour.long),
                     "streamRawPredict": lambda body, behaviour: messages.create(body, behaviour.long),
+                },
+            ),
+            (
+                _DEPLOYED,
+                {
+                    "chat/completions": _chat,
+                    "completions": _completion,
+                    "embeddings": lambda body, _: Whole(embeddings.answer(body)),
                 },
             ),
         )

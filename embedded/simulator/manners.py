@@ -19,6 +19,7 @@ _SIGNED = re.compile(
     r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8}/[a-z0-9-]+/[a-z0-9]+/aws4_request), "
     r"SignedHeaders=([a-z0-9;-]+), Signature=([0-9a-f]{64})"
 )
+_DEPLOYED = re.compile(r"/[a-z]+/deployments/")
 _METHOD = re.compile(r"/v1/models/[^/:]+:[A-Za-z]+")
 _TYPES = {
     400: "invalid_request_error",
@@ -221,14 +222,28 @@ class Second(Bearer):
         return refused.status, {}, orjson.dumps({"id": "simulator", "message": str(refused)})
 
 
+class Deployed(Bearer):
+    """A key in a header of its own or behind the word Bearer, and the version of the API; OpenAI's errors."""
+
+    def authenticate(self, shown: Shown, key: Secret | None) -> None:
+        given = shown.headers.get("api-key") or shown.headers.get("authorization", "").removeprefix("Bearer ")
+        if not given or (key is not None and not key.matches(given.encode())):
+            message = "Access denied due to invalid subscription key or wrong API endpoint."
+            raise errors.invalid(message, code="401", status=401)
+        if "api-version=" not in shown.target.partition("?")[2]:
+            raise errors.invalid("Resource not found", code="404", status=404)
+
+
 BEARER, MESSAGES, SIGNED, KEYLESS, CHUNKED = Bearer(), Messages(), Signed(), Keyless(), Chunked()
-CONTENTS, PUBLISHED, SECOND = Contents(), Published(), Second()
+CONTENTS, PUBLISHED, SECOND, DEPLOYED = Contents(), Published(), Second(), Deployed()
 
 
 def of(path: str) -> Bearer:
     """The manners of the door at a path."""
     if path.startswith("/model/"):
         return SIGNED
+    if _DEPLOYED.match(path):
+        return DEPLOYED
     if path.startswith("/api/"):
         return KEYLESS
     if path.startswith("/chunked/"):

@@ -27,6 +27,7 @@ SCHEMA: dict[str, Any] = {"type": "object", "properties": {"place": {"type": "st
 TOOL: Any = {"type": "function", "function": {"name": "get_weather", "description": "Of a place", "parameters": SCHEMA}}
 DATA_URL = f"data:image/png;base64,{PIXEL}"
 TOKENS_MAX = 500
+VERSION = "2024-10-21"
 
 OF_THE_STACK = {
     "openai": "simulator",
@@ -72,10 +73,12 @@ class Clients:
 @pytest.fixture(scope="module")
 def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
     with running_stack(tmp_path_factory.mktemp("adapters")) as stack:
-        row = {"id": "azure", "name": "azure", "dialect": "azure", "base_url": f"{stack.simulator_url}/v1"}
-        stack.content["providers"].append(row)
+        row = {"id": "azure", "name": "azure", "dialect": "azure", "credential": "entra", "doors": ["chat"]}
+        row |= {"base_url": f"http://{{resource}}:{stack.simulator_port}/openai"}
+        stack.content["providers"].append({**row, "auth_header": "api-key", "auth_prefix": ""})
         key = {"slug": "azure", "name": "azure", "provider": "azure"}
-        stack.workspace["virtual_keys"].append({**key, "credential": {"api_key": stack.simulator_key}})
+        credential = {"resource": "127.0.0.1", "api_version": VERSION, "api_key": stack.simulator_key}
+        stack.workspace["virtual_keys"].append({**key, "credential": credential})
         stack.publish()
         asyncio.run(stack.wait_for_sequence(stack.sequence))
         options: Any = {"api_key": stack.api_key, "max_retries": 0, "timeout": HANG_S}

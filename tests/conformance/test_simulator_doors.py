@@ -308,3 +308,36 @@ async def test_a_wrong_key_is_refused_before_the_upload_has_come(look: aiohttp.C
     async with look.post("/v1/files", data=large, headers={"authorization": "Bearer no"}) as answer:
         assert answer.status == 401
     assert (await how_it_ended(look, 1, "answered"))["body_bytes"] == 0
+
+
+# Deployments
+
+
+def at_deployments(address: str, key: str) -> openai.AsyncAzureOpenAI:
+    return openai.AsyncAzureOpenAI(
+        azure_endpoint=address, api_version="2024-10-21", api_key=key, max_retries=0, timeout=20
+    )
+
+
+async def test_a_deployment_is_named_by_its_path_as_the_sdk_for_it_does(address: str) -> None:
+    async with at_deployments(address, KEY) as client:
+        said: Any = {"messages": [{"role": "user", "content": "Hello"}]}
+        whole = await client.chat.completions.create(model="sim-chat", **said)
+        assert "Hello" in (whole.choices[0].message.content or "")
+        stream = await client.chat.completions.create(model="sim-chat", stream=True, **said)
+        pieces = [chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices]
+        assert "".join(pieces) == whole.choices[0].message.content
+        assert (await client.embeddings.create(model="sim-embed", input="x")).data[0].embedding
+        with pytest.raises(openai.RateLimitError):
+            await client.chat.completions.create(model="sim-error-429", **said)
+
+
+async def test_a_deployment_wants_its_key_and_the_api_s_version(address: str, look: aiohttp.ClientSession) -> None:
+    async with at_deployments(address, "sk-other") as client:
+        with pytest.raises(openai.AuthenticationError):
+            await client.chat.completions.create(model="sim-chat", messages=[{"role": "user", "content": "x"}])
+    path = "/openai/deployments/sim-chat/chat/completions"
+    async with look.post(path, json={"messages": []}, headers={"api-key": KEY}) as answer:
+        assert answer.status == 404
+    async with look.get("/simulator/calls") as answer:
+        assert KEY not in await answer.text()
