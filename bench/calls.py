@@ -1,6 +1,7 @@
 """Calls as fast as they are answered, on 64 connections: what one costs in CPU, and so how many one core can do."""
 
 from collections.abc import Sequence
+from math import isfinite
 
 from bench import accounting, goals, report
 from bench.measure import Result, Shape
@@ -55,8 +56,12 @@ async def run(stack: Stack, scale: Scale, workloads: Sequence[Workload] = (SMALL
             memory = NOTHING if system.pid is None else f"{idle[name] / MB:.0f}"
             after = NOTHING if system.pid is None else f"{_rss_bytes(system) / MB:.0f}"
             rows.append(_row(workload, name, results, memory, after))
-            if (goal := RATIOS.get((workload.name, name))) is not None:
-                figures[goal.name] = report.ratio(results[name], results[GATEWAY], workload)
+            goal = RATIOS.get((workload.name, name))
+            ratio = None if goal is None else report.ratio(results[name], results[GATEWAY], workload)
+            if goal is not None and ratio is not None:
+                figures[goal.name] = ratio
+            if not any(result.answers for result in results[name]):
+                left_out.append(f"{name}, {workload.name}: no answer came within the time measured.")
         errors += report.failed_in_all(results)
     notes = (
         f"{CONNECTIONS} connections, medians of {scale.rounds} rounds, CPU of the whole process tree.",
@@ -69,21 +74,22 @@ async def run(stack: Stack, scale: Scale, workloads: Sequence[Workload] = (SMALL
 def _row(workload: Workload, name: str, results: dict[str, list[Result]], idle: str, after: str) -> tuple[str, ...]:
     rounds = results[name]
     cost = report.cost(rounds, workload)
+    best = min(report.cpu_us(result, workload) for result in rounds)
     measured = name != DIRECT
     beside = (
-        f"{report.ratio(results[base], rounds, workload):.2f}" if base in results and measured else NOTHING
+        report.two_places(report.ratio(results[base], rounds, workload)) if base in results and measured else NOTHING
         for base in (AIOHTTP, NGINX)
     )
     return (
         workload.name,
         name,
-        f"{cost:.1f}" if measured else NOTHING,
-        f"{min(report.cpu_us(result, workload) for result in rounds):.1f}" if measured else NOTHING,
+        f"{cost:.1f}" if measured and isfinite(cost) else NOTHING,
+        f"{best:.1f}" if measured and isfinite(best) else NOTHING,
         f"{1e6 / cost:,.0f}" if measured and cost else NOTHING,
         *beside,
         f"{report.observed(rounds, workload):,.0f}",
-        report.in_ms(report.ms(rounds, lambda result: result.latency, "p50")),
-        report.in_ms(report.ms(rounds, lambda result: result.latency, "p99")),
+        report.two_places(report.ms(rounds, lambda result: result.latency, "p50")),
+        report.two_places(report.ms(rounds, lambda result: result.latency, "p99")),
         str(report.failed(rounds)),
         idle,
         after,

@@ -89,9 +89,9 @@ def _row(load: str, name: str, results: dict[str, list[Result]]) -> tuple[str, .
     return (
         load,
         name,
-        *(report.in_ms(_latency(results, name, share)) for share in shares),
-        *(report.in_ms(_beyond(results, DIRECT, name, share)) for share in shares),
-        *(report.in_ms(_beyond(results, NGINX, name, share)) for share in shares),
+        *(report.two_places(_latency(results, name, share)) for share in shares),
+        *(report.two_places(_beyond(results, DIRECT, name, share)) for share in shares),
+        *(report.two_places(_beyond(results, NGINX, name, share)) for share in shares),
         f"{report.core_share(rounds):.0%}",
         str(report.failed(rounds)),
         report.foreign(rounds),

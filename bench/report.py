@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from statistics import median
 
 from bench.measure import Result, Spread
@@ -60,10 +61,13 @@ def cost(results: Sequence[Result], workload: Workload) -> float:
     return median(cpu_us(result, workload) for result in results)
 
 
-def ratio(base: Sequence[Result], other: Sequence[Result], workload: Workload) -> float:
-    """How many times dearer a unit is in `base` than in `other`: how many times as many of `other` one core can do."""
-    dearer = cost(other, workload)
-    return cost(base, workload) / dearer if dearer else float("inf")
+def ratio(base: Sequence[Result], other: Sequence[Result], workload: Workload) -> float | None:
+    """How many times dearer a unit is in `base` than in `other`: how many times as many of `other` one core can do.
+
+    None where either answered too little for anybody to say.
+    """
+    dear, dearer = cost(base, workload), cost(other, workload)
+    return dear / dearer if dearer and isfinite(dear) and isfinite(dearer) else None
 
 
 def failed(results: Sequence[Result]) -> int:
@@ -84,7 +88,7 @@ def added(base: float | None, other: float | None) -> float | None:
     return None if base is None or other is None else other - base
 
 
-def in_ms(value: float | None) -> str:
+def two_places(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.2f}"
 
 

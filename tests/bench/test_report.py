@@ -51,6 +51,12 @@ def test_the_ratio_is_of_medians_so_one_bad_round_does_not_move_it() -> None:
     assert report.ratio(other, base, SMALL) == pytest.approx(0.5)
 
 
+def test_beside_one_that_did_not_answer_there_is_no_ratio() -> None:
+    silent, other = [result(0, 1.0)], [result(10_000, 1.0)]
+    assert report.ratio(silent, other, SMALL) is None
+    assert report.ratio(other, silent, SMALL) is None
+
+
 def test_every_error_of_every_round_counts() -> None:
     rounds = [result(1, 1.0, {"status 500": 2}), result(1, 1.0), result(1, 1.0, {"no answer": 3})]
     assert report.failed(rounds) == 5
@@ -70,7 +76,7 @@ def test_times_are_medians_of_percentiles_and_none_where_nothing_was_timed() -> 
     assert report.ms(rounds, lambda round_: round_.gap, "p50") is None
     assert report.added(1.5, 2.0) == 0.5
     assert report.added(None, 2.0) is None
-    assert (report.in_ms(0.456), report.in_ms(None)) == ("0.46", report.NOTHING)
+    assert (report.two_places(0.456), report.two_places(None)) == ("0.46", report.NOTHING)
 
 
 @given(st.floats(-5, 5), st.floats(-100, 100), st.lists(st.integers(0, 1_000), min_size=3, max_size=50, unique=True))
