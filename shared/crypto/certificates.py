@@ -1,10 +1,14 @@
 """Certificates as people paste them: checked as far as it can be told without the host they are for. Pure."""
 
-from cryptography import x509
+from typing import TYPE_CHECKING
+
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from shared.crypto.secret import Secret
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 PEM_CHARS_MAX = 64 * 1024
 
@@ -40,7 +44,9 @@ def _text(value: object) -> str:
     return value.strip() + "\n"
 
 
-def _loaded(text: str) -> list[x509.Certificate]:
+def _loaded(text: str) -> "list[Certificate]":
+    from cryptography import x509  # noqa: PLC0415 - of a gateway's start a thirtieth, and few have certificates to read
+
     try:
         return x509.load_pem_x509_certificates(text.encode())
     except ValueError:
