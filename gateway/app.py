@@ -43,7 +43,7 @@ from gateway.serve.lane import Limits as ServeLimits
 from gateway.serve.probes import Probes
 from gateway.serve.server import Server
 from gateway.settings import Settings
-from gateway.supervise import BACKLOG, Child, Supervisor, listen
+from gateway.supervise import BACKLOG, Child, Supervisor, listen, one_heap
 from gateway.sync import identity as identities
 from gateway.sync import reports
 from gateway.sync.agent import Agent
@@ -114,6 +114,7 @@ class Role(StrEnum):
 def run(settings: Settings, role: Role) -> int:
     """Run one node until it is asked to stop. Returns the exit code, having said in one line why it cannot start."""
     logs.set_up(settings.log_level, sys.stderr)
+    one_heap()
     try:
         node_keys = _node_keys(settings)
         _require_identity(settings)

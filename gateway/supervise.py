@@ -24,6 +24,7 @@ RESTART_WAIT_S_MAX = 5.0
 HEIR_RETRY_S = 1.0
 STEADY_S = 10.0
 """A child that lived this long is restarted without a wait."""
+_M_ARENA_MAX = -8
 _OURS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 """Signals this process answers itself. A child is born with them held back, and answers them as it likes."""
 
@@ -66,6 +67,17 @@ def listen(host: str, port: int, count: int) -> list[socket.socket]:
         sock.setblocking(False)
         sockets.append(sock)
     return sockets
+
+
+def one_heap() -> None:
+    """Of the C library's allocator, for all threads of this process and its children (glibc's M_ARENA_MAX).
+
+    By itself it gives each thread one, which keeps the most that was ever in it. Python runs one thread at a time, so
+    there is little to gain, and the agent's threads, which take turns, would each have the room of a largest batch.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:  # Else it is another library than glibc.
+        mallopt(_M_ARENA_MAX, 1)
 
 
 class Heir(Protocol):

@@ -1,5 +1,6 @@
 """The parent of a node's processes, tried on real ones: what dies comes back, and no waiting connection is lost."""
 
+import ctypes
 import os
 import re
 import signal
@@ -282,3 +283,32 @@ def test_as_many_sockets_as_asked_for_share_the_port() -> None:
     assert [sock.getsockname()[1] for sock in sockets] == [port] * 3
     for sock in sockets:
         sock.close()
+
+
+THREADS_ROOM = """
+import ctypes, sys, threading
+from pathlib import Path
+from gateway.supervise import one_heap
+
+if sys.argv[1] == "one":
+    one_heap()
+malloc = ctypes.CDLL(None).malloc
+malloc.restype = ctypes.c_size_t
+taken = []
+thread = threading.Thread(target=lambda: taken.append(malloc(1000)))
+thread.start()
+thread.join()
+(heap,) = [line.split()[0] for line in Path("/proc/self/maps").read_text().splitlines() if line.endswith("[heap]")]
+start, end = (int(bound, 16) for bound in heap.split("-"))
+print(start <= taken[0] < end)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library has no heaps of threads' own")
+def test_threads_take_their_room_from_the_one_heap() -> None:
+    def said(heaps: str) -> str:
+        command = [sys.executable, "-c", THREADS_ROOM, heaps]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=HANG_S).stdout.strip()
+
+    assert said("own") == "False", "else there is nothing to set"
+    assert said("one") == "True"
