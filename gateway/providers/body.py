@@ -5,7 +5,16 @@ from typing import Any
 
 import orjson
 
-from gateway.providers.base import BrokenAnswer, Untranslatable
+from gateway.providers.base import (
+    BrokenAnswer,
+    Call,
+    Place,
+    ProviderKey,
+    Translated,
+    Untranslatable,
+    address,
+    request_headers,
+)
 
 
 def dumped(asked: Mapping[str, Any]) -> bytes:
@@ -13,6 +22,20 @@ def dumped(asked: Mapping[str, Any]) -> bytes:
         return orjson.dumps(asked)
     except orjson.JSONEncodeError:  # orjson reads 1,024 levels and writes 254.
         raise Untranslatable("the body is nested too deep to be changed on its way") from None
+
+
+def json_request(
+    call: Call, place: Place, key: ProviderKey | None, path: str, asked: Mapping[str, Any], left_out: frozenset[str]
+) -> Translated:
+    """`asked` on its way to a path below the provider's base URL. Raises Untranslatable."""
+    origin, prefix = address(place, key)
+    return Translated(
+        target=prefix + path,
+        origin=origin,
+        headers=request_headers(call, place, key),
+        body=dumped(asked),
+        left_out=left_out,
+    )
 
 
 def parsed_answer(body: bytes) -> dict[str, Any]:

@@ -29,6 +29,11 @@ def texts_of(body: Mapping[str, Any], extensions: frozenset[str] = frozenset()) 
     return texts
 
 
+def no_user(body: Mapping[str, Any]) -> frozenset[str]:
+    """What is left out where nobody can be told whose texts they are: the end user, if one is named."""
+    return frozenset({"user"} if body.get("user") is not None else ())
+
+
 def listed(call: Call, vectors: Iterable[Any], tokens: int | None) -> tuple[bytes, Usage]:
     """Vectors as the answer of an embeddings call. Raises BrokenAnswer."""
     usage = settled(Usage(input_tokens=tokens, output_tokens=0), call, 0)

@@ -14,10 +14,8 @@ from gateway.providers.base import (
     ProviderKey,
     Translated,
     Usage,
-    address,
-    request_headers,
 )
-from gateway.providers.body import caller_wants_usage, dumped, parsed_answer
+from gateway.providers.body import caller_wants_usage, json_request, parsed_answer
 
 
 class Anthropic(Provider):
@@ -29,14 +27,7 @@ class Anthropic(Provider):
         self, call: Call, place: Place, key: ProviderKey | None, overrides: Mapping[str, Any], model: str
     ) -> Translated:
         asked, left_out = to_message({**call.body, **overrides, "model": model})
-        origin, prefix = address(place, key)
-        return Translated(
-            target=f"{prefix}/messages",
-            origin=origin,
-            headers=request_headers(call, place, key),
-            body=dumped(asked),
-            left_out=left_out,
-        )
+        return json_request(call, place, key, "/messages", asked, left_out)
 
     def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage]:
         return to_chat(call, parsed_answer(body))

@@ -5,12 +5,13 @@ from typing import Any
 
 import orjson
 
-from gateway.providers.base import Call, Door, Place, Provider, ProviderKey, Translated, Usage, address, request_headers
-from gateway.providers.body import caller_wants_usage, dumped, parsed_answer
+from gateway.providers.base import Call, Door, Place, Provider, ProviderKey, Translated, Usage
+from gateway.providers.body import caller_wants_usage, json_request, parsed_answer
 from gateway.providers.cohere.answer import to_chat
 from gateway.providers.cohere.embeddings import from_embed, to_embed
 from gateway.providers.cohere.request import to_chat_v2
 from gateway.providers.cohere.stream import ChatStream
+from gateway.providers.embeddings import no_user
 from gateway.providers.openai.errors import client_error
 
 _TOO_LONG = "too many tokens"
@@ -28,17 +29,10 @@ class Cohere(Provider):
         left_out: frozenset[str] = frozenset()
         if call.door is Door.EMBEDDINGS:
             asked, path = to_embed(body), "/embed"
-            left_out = frozenset({"user"} if body.get("user") is not None else ())
+            left_out = no_user(body)
         else:
             (asked, left_out), path = to_chat_v2(body), "/chat"
-        origin, prefix = address(place, key)
-        return Translated(
-            target=prefix + path,
-            origin=origin,
-            headers=request_headers(call, place, key),
-            body=dumped(asked),
-            left_out=left_out,
-        )
+        return json_request(call, place, key, path, asked, left_out)
 
     def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage]:
         parsed = parsed_answer(body)

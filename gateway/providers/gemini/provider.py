@@ -12,10 +12,9 @@ from gateway.providers.base import (
     ProviderKey,
     Translated,
     Usage,
-    address,
-    request_headers,
 )
-from gateway.providers.body import caller_wants_usage, dumped, parsed_answer
+from gateway.providers.body import caller_wants_usage, json_request, parsed_answer
+from gateway.providers.embeddings import no_user
 from gateway.providers.gemini.answer import to_chat
 from gateway.providers.gemini.embeddings import from_batch, to_batch
 from gateway.providers.gemini.errors import chat_error
@@ -35,17 +34,10 @@ class Gemini(Provider):
         body = {**call.body, **overrides}
         model = model.removeprefix("models/")
         if call.door is Door.EMBEDDINGS:
-            asked, left_out = to_batch(body, model), _left_out(body)
+            asked, left_out = to_batch(body, model), no_user(body)
         else:
             asked, left_out = to_content(body, model)
-        origin, prefix = address(place, key)
-        return Translated(
-            target=f"{prefix}/models/{quote(model, safe='')}:{method(call)}",
-            origin=origin,
-            headers=request_headers(call, place, key),
-            body=dumped(asked),
-            left_out=left_out,
-        )
+        return json_request(call, place, key, f"/models/{quote(model, safe='')}:{method(call)}", asked, left_out)
 
     def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage]:
         parsed = parsed_answer(body)
@@ -65,7 +57,3 @@ def method(call: Call) -> str:
     if call.door is Door.EMBEDDINGS:
         return "batchEmbedContents"
     return "streamGenerateContent?alt=sse" if call.stream else "generateContent"
-
-
-def _left_out(body: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset({"user"} if body.get("user") is not None else ())

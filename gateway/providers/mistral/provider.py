@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.providers.base import Call, Door, Place, Provider, ProviderKey, Translated, Usage, address, request_headers
-from gateway.providers.body import caller_wants_usage, dumped, parsed_answer
+from gateway.providers.base import Call, Door, Place, Provider, ProviderKey, Translated, Usage
+from gateway.providers.body import caller_wants_usage, json_request, parsed_answer
+from gateway.providers.embeddings import no_user
 from gateway.providers.mistral.answer import to_chat
 from gateway.providers.mistral.embeddings import from_embeddings, to_embeddings
 from gateway.providers.mistral.errors import chat_error
@@ -24,17 +25,10 @@ class Mistral(Provider):
         left_out: frozenset[str]
         if call.door is Door.EMBEDDINGS:
             asked, path = to_embeddings(body), "/embeddings"
-            left_out = frozenset({"user"} if body.get("user") is not None else ())
+            left_out = no_user(body)
         else:
             (asked, left_out), path = to_completion(body), "/chat/completions"
-        origin, prefix = address(place, key)
-        return Translated(
-            target=prefix + path,
-            origin=origin,
-            headers=request_headers(call, place, key),
-            body=dumped(asked),
-            left_out=left_out,
-        )
+        return json_request(call, place, key, path, asked, left_out)
 
     def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage]:
         parsed = parsed_answer(body)

@@ -14,10 +14,9 @@ from gateway.providers.base import (
     ProviderKey,
     Translated,
     Usage,
-    address,
-    request_headers,
 )
-from gateway.providers.body import caller_wants_usage, dumped, parsed_answer
+from gateway.providers.body import caller_wants_usage, json_request, parsed_answer
+from gateway.providers.embeddings import no_user
 from gateway.providers.ollama.answer import to_chat
 from gateway.providers.ollama.embeddings import from_embed, to_embed
 from gateway.providers.ollama.request import to_api_chat
@@ -40,14 +39,13 @@ class Ollama(Provider):
         left_out: frozenset[str]
         if call.door is Door.EMBEDDINGS:
             asked, path = to_embed(body), "/api/embed"
-            left_out = frozenset({"user"} if body.get("user") is not None else ())
+            left_out = no_user(body)
         else:
             (asked, left_out), path = to_api_chat(body), "/api/chat"
-        origin, prefix = address(place, key)
-        headers = request_headers(call, place, key)
+        said = json_request(call, place, key, path, asked, left_out)
         if call.stream:
-            headers = headers.replace(EVENT_STREAM.encode(), LINES_TYPE.encode(), 1)
-        return Translated(target=prefix + path, origin=origin, headers=headers, body=dumped(asked), left_out=left_out)
+            said.headers = said.headers.replace(EVENT_STREAM.encode(), LINES_TYPE.encode(), 1)
+        return said
 
     def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage]:
         parsed = parsed_answer(body)

@@ -29,6 +29,7 @@ from gateway.providers.base import (
     request_headers,
 )
 from gateway.providers.body import caller_wants_usage, dumped, parsed_answer
+from gateway.providers.embeddings import no_user
 from gateway.providers.gemini.answer import to_chat as content_to_chat
 from gateway.providers.gemini.errors import chat_error as content_error
 from gateway.providers.gemini.provider import method
@@ -67,7 +68,7 @@ class Vertex(Provider):
         if call.door is Door.EMBEDDINGS:
             if publisher != "google":
                 raise Untranslatable("this publisher's models make no embeddings", "/model", unsupported=True)
-            asked, left_out, action = to_predict(body), _left_out(body), "predict"
+            asked, left_out, action = to_predict(body), no_user(body), "predict"
         elif publisher == "google":
             asked, left_out = to_content(body, model)
             action = method(call)
@@ -170,7 +171,3 @@ def _bare(origin: Origin | None) -> Origin | None:
     if origin is None or not origin.host.startswith(_GLOBAL):
         return origin
     return replace(origin, host=origin.host.removeprefix(_GLOBAL))
-
-
-def _left_out(body: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset({"user"} if body.get("user") is not None else ())
