@@ -12,6 +12,7 @@ from gateway.app import Role, run  # noqa: E402
 from gateway.settings import Settings  # noqa: E402
 from shared.settings import faults  # noqa: E402
 
+gc.freeze()  # Nor later: the first collection in each process would look through all of it.
 gc.enable()
 
 
