@@ -237,13 +237,23 @@ def _cut() -> dict[str, Case]:
     return found
 
 
+CODED: Mapping[str, Case] = _refused(
+    {
+        "no body, coded": _head(b"content-encoding: gzip\r\n"),
+        **{
+            f"body coded as {coding!r}": _head(b"content-encoding: %b\r\n" % coding + _LENGTH, _BODY)
+            for coding in (b"gzip", b"chunked", b"x")
+        },
+    }
+)
+"""Nobody here undoes a coding. Where the request ends is in no doubt, so its connection may go on."""
 SMUGGLING: Mapping[str, Case] = {**_served(_SERVED), **_refused(_SMUGGLED)}
 OVERSIZED: Mapping[str, Case] = {
     **_refused(_OVERSIZED),
     **{name: Case(data, TOO_LARGE) for name, data in _TOO_LARGE.items()},
 }
 CUT: Mapping[str, Case] = _cut()
-CASES: Mapping[str, Case] = {**SMUGGLING, **OVERSIZED, **CUT}
+CASES: Mapping[str, Case] = {**SMUGGLING, **CODED, **OVERSIZED, **CUT}
 
 _BITS: Sequence[bytes] = (
     *(

@@ -446,17 +446,17 @@ class Lane(asyncio.Protocol):
         limits = shared.limits
         if length is not None and length > bytes_max:
             raise too_large(bytes_max)
-        if self._exchange is None and length is not None and length <= COLD_BODY_BYTES_FREE:
+        exchange = self._exchange
+        check_content(headers, json=exchange is not None and exchange.passage is None)
+        if exchange is None and length is not None and length <= COLD_BODY_BYTES_FREE:
             return  # Probes and the model list answer also under the greatest load.
         if shared.running >= limits.running_requests_max:
             message = f"this worker already carries {limits.running_requests_max} requests; try again shortly"
             raise GatewayError(Code.OVERLOADED, message, retry_after_s=1)
         shared.running += 1
         self._holds_place = True
-        if self._exchange is not None:
-            check_content(headers, json=self._exchange.passage is None)
-            if length is None or length > STRANGERS_BODY_BYTES_MAX:
-                shared.pipeline.admit(self._exchange)
+        if exchange is not None and (length is None or length > STRANGERS_BODY_BYTES_MAX):
+            shared.pipeline.admit(exchange)
 
     def _read_body(self, data: bytes) -> bytes:
         """Returns what lies behind the request."""
