@@ -7,7 +7,7 @@ from typing import Protocol
 from gateway.errors import GatewayError
 from gateway.pipeline.choose import Why
 from gateway.pipeline.known import Known
-from gateway.pipeline.metadata import Metadata, read_metadata
+from gateway.pipeline.metadata import Labels, Metadata, read_labels
 from gateway.providers.base import Call, Door, Passage, Usage
 from gateway.providers.estimate import let_texts_go
 from gateway.upstream.upload import Upload
@@ -84,8 +84,8 @@ class Exchange:
     view: ConfigView | None = None
     caller: Caller | None = None
     call: Call | None = None
-    metadata: Metadata | None = None
-    """None: nobody has asked for it."""
+    labels: Labels | None = None
+    """None: nobody has asked for them."""
     way: str | None = None
     """How its target was named."""
     config: ConfigEntry | None = None
@@ -128,10 +128,17 @@ class Exchange:
             self.let_go_bytes, self.body = len(self.body), b""
             let_texts_go(self.call)
 
+    def told(self) -> Labels:
+        labels = self.labels
+        if labels is None:
+            known = self.known
+            labels = self.labels = (known.labels if known is not None else None) or read_labels(self.headers)
+            if known is not None:
+                known.labels = labels
+        return labels
+
     def told_metadata(self) -> Metadata:
-        if self.metadata is None:
-            self.metadata = read_metadata(self.headers)
-        return self.metadata
+        return self.told().metadata
 
     @property
     def answered(self) -> Attempt | None:
@@ -141,8 +148,7 @@ class Exchange:
     @property
     def trace_id(self) -> str:
         """The caller's, where it brought a fit one; else the request's own id."""
-        given = own_header(self.headers, "trace-id")
-        return given if given is not None and len(given) <= 128 and given.isascii() and given.isprintable() else self.id
+        return self.told().echo or self.id
 
     def refused(self, error: GatewayError, bytes_out: int) -> None:
         """It ends with an answer of the gateway's own making."""

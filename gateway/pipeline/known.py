@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gateway.pipeline.metadata import Labels
 from gateway.pipeline.resolved import Resolved
 from gateway.view.view import Caller
 from shared.crypto.api_keys import KeyedHash
@@ -21,6 +22,7 @@ class Known:
     """The caller's key under `hashed_by`."""
     forwarded: bytes | None = None
     """The lines of it that go to the provider."""
+    labels: Labels | None = None
     caller: Callable[[], Caller | None] = _nobody
     """A weak reference: a connection that idles keeps no former configuration in memory."""
     model: str | None = None

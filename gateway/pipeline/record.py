@@ -7,7 +7,7 @@ place.
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import islice
 
@@ -21,7 +21,6 @@ from shared.models.record import (
     METADATA_CHARS_MAX,
     METADATA_KEYS_MAX,
     MODEL_PATTERN,
-    TRACE_PATTERN,
     Record,
 )
 
@@ -30,7 +29,6 @@ Pseudonym = Callable[[str], str | None]
 """What an end user is called in records; None: there is no key for it yet."""
 
 _MODEL = re.compile(MODEL_PATTERN)
-_TRACE = re.compile(TRACE_PATTERN)
 _UNDECIDED: Row = []
 _NOTHING = Usage(input_tokens=0, output_tokens=0)
 _NOT_KNOWN = Usage()
@@ -43,7 +41,7 @@ def row_of(exchange: Exchange, now_s: float, pseudonym: Pseudonym) -> Row:
     """The record of an exchange that ends now."""
     started_s, started_ms = exchange.started_s, started_at_ms(exchange.id)
     caller, call, view, config = exchange.caller, exchange.call, exchange.view, exchange.config
-    attempts, headers = exchange.attempts, exchange.headers
+    attempts = exchange.attempts
     last, target, model = None, None, None
     provider_us, unsettled, is_open = 0, 0, False
     costs = exchange.passage is None or exchange.passage.runs_model
@@ -83,8 +81,9 @@ def row_of(exchange: Exchange, now_s: float, pseudonym: Pseudonym) -> Row:
     user: object = None
     if call is not None:
         user = call.body.get("user") if call.dialect is None else call.dialect.user(call.body)
-    if (sent := exchange.told_metadata()) is not NO_METADATA:
-        user, metadata = _user_and_metadata(sent, user, caller)
+    labels = exchange.told()
+    if labels.metadata is not NO_METADATA:
+        user, metadata = _user_and_metadata(labels.metadata, user, caller)
     row = [
         exchange.id,
         started_ms,
@@ -131,8 +130,8 @@ def row_of(exchange: Exchange, now_s: float, pseudonym: Pseudonym) -> Row:
         math.ceil(last.retry_after_s) if last is not None and last.retry_after_s is not None else None,
         pseudonym(user) if isinstance(user, str) and user else None,
         metadata,
-        _id_in(headers, "x-portkey-trace-id", "x-gatehouse-trace-id"),
-        _id_in(headers, "x-portkey-span-id", "x-gatehouse-span-id"),
+        labels.trace_id,
+        labels.span_id,
     ]
     return anonymous(row) if caller is not None and caller.workspace.anonymous else row
 
@@ -231,11 +230,6 @@ def _user_and_metadata(sent: Metadata, user: object, caller: Caller | None) -> t
     keys = caller.workspace.metadata_keys if caller is not None else frozenset()
     shared = {key: value for key, value in sent.values.items() if key in keys and len(key) <= METADATA_CHARS_MAX}
     return sent.values.get("_user", user), dict(islice(shared.items(), METADATA_KEYS_MAX))
-
-
-def _id_in(headers: Mapping[str, str], name: str, other: str) -> str | None:
-    given = headers.get(name) or headers.get(other)
-    return given if given is not None and _TRACE.fullmatch(given) else None
 
 
 def _us(seconds: float) -> int:

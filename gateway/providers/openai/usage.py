@@ -9,16 +9,15 @@ from gateway.providers.base import Door, Usage
 
 _TOKENS_MAX = 2**40
 _READS_ONLY = frozenset((Door.EMBEDDINGS, Door.RERANK, Door.MODERATIONS))
-_NOTHING: dict[str, Any] = {}
+_NOTHING: dict[str, int] = {}
 
 
 def usage_of(usage: Any, door: Door) -> Usage | None:
     """`{"prompt_tokens", "completion_tokens", …_details}` as Usage; None when the provider said nothing."""
     if not isinstance(usage, dict):
         return None
-    input_ = count(usage.get("prompt_tokens"))
-    output = count(usage.get("completion_tokens"))
-    total = count(usage.get("total_tokens"))
+    said = counts(usage)
+    input_, output, total = said.get("prompt_tokens"), said.get("completion_tokens"), said.get("total_tokens")
     if door in _READS_ONLY and output is None:
         output = 0
     if total is not None:
@@ -28,13 +27,11 @@ def usage_of(usage: Any, door: Door) -> Usage | None:
             output = total - input_
     if input_ is None and output is None:
         return None
-    details = usage.get("prompt_tokens_details")
-    read_details = details if isinstance(details, dict) else _NOTHING
-    details = usage.get("completion_tokens_details")
-    written_details = details if isinstance(details, dict) else _NOTHING
-    read = _first(read_details.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"), usage.get("cached_tokens"))
-    write = _first(read_details.get("cache_write_tokens"), read_details.get("cache_creation_tokens"))
-    reasoning = count(written_details.get("reasoning_tokens"))
+    were_read = counts(usage.get("prompt_tokens_details"))
+    written = counts(usage.get("completion_tokens_details"))
+    read = were_read.get("cached_tokens", said.get("prompt_cache_hit_tokens", said.get("cached_tokens")))
+    write = were_read.get("cache_write_tokens", were_read.get("cache_creation_tokens"))
+    reasoning = written.get("reasoning_tokens")
     if total is not None and input_ is not None and output is not None and total > input_ + output:
         # Some hosts count what was cached, more of them what was thought, in the total alone. Thoughts are output.
         more = total - input_ - output
@@ -48,8 +45,8 @@ def usage_of(usage: Any, door: Door) -> Usage | None:
         cache_read_tokens=read,
         cache_write_tokens=write,
         reasoning_tokens=reasoning,
-        audio_input_tokens=count(read_details.get("audio_tokens")),
-        audio_output_tokens=count(written_details.get("audio_tokens")),
+        audio_input_tokens=were_read.get("audio_tokens"),
+        audio_output_tokens=written.get("audio_tokens"),
     )
 
 
@@ -61,33 +58,33 @@ def usage_said(answer: dict[str, Any], door: Door) -> Usage | None:
     usage = answer.get("usage")
     if not isinstance(usage, dict):
         return None
-    input_, output = count(usage.get("input_tokens")), count(usage.get("output_tokens"))
+    said = counts(usage)
+    input_, output = said.get("input_tokens"), said.get("output_tokens")
     if input_ is None and output is None:
         return usage_of(usage, door)
     read, written = _details(usage, "input"), _details(usage, "output")
     return Usage(
         input_tokens=input_,
         output_tokens=output,
-        cache_read_tokens=count(read.get("cached_tokens")),
-        cache_write_tokens=count(read.get("cache_write_tokens")),
-        reasoning_tokens=count(written.get("reasoning_tokens")),
-        audio_input_tokens=count(read.get("audio_tokens")),
-        audio_output_tokens=count(written.get("audio_tokens")),
-        unpriced=bool(count(read.get("image_tokens"))),
+        cache_read_tokens=read.get("cached_tokens"),
+        cache_write_tokens=read.get("cache_write_tokens"),
+        reasoning_tokens=written.get("reasoning_tokens"),
+        audio_input_tokens=read.get("audio_tokens"),
+        audio_output_tokens=written.get("audio_tokens"),
+        unpriced=bool(read.get("image_tokens")),
     )
 
 
-def _details(usage: dict[str, Any], side: str) -> dict[str, Any]:
+def _details(usage: dict[str, Any], side: str) -> dict[str, int]:
     """Spelt with `tokens` by most doors, with `token` by transcriptions."""
-    details = usage.get(f"{side}_tokens_details", usage.get(f"{side}_token_details"))
-    return details if isinstance(details, dict) else _NOTHING
+    return counts(usage.get(f"{side}_tokens_details", usage.get(f"{side}_token_details")))
 
 
-def _first(*values: Any) -> int | None:
-    for value in values:
-        if value is not None and (known := count(value)) is not None:
-            return known
-    return None
+def counts(said: Any) -> dict[str, int]:
+    """What of an object can be a count, by its name; nothing of what is no object."""
+    if not isinstance(said, dict):
+        return _NOTHING
+    return {name: value for name, value in said.items() if type(value) is int and 0 <= value <= _TOKENS_MAX}
 
 
 def count(value: Any) -> int | None:
