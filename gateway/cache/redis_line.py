@@ -87,7 +87,8 @@ class Line(asyncio.Protocol):
     """One connection; pending replies in the order of their commands."""
 
     def __init__(self) -> None:
-        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self.lost: asyncio.Future[None] = self._loop.create_future()
         self._transport: asyncio.Transport | None = None
         self._replies = Replies()
         self._pending: deque[asyncio.Future[Reply]] = deque()
@@ -100,7 +101,7 @@ class Line(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing() or transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
             raise LineDown
-        pending: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        pending: asyncio.Future[Reply] = self._loop.create_future()
         self._pending.append(pending)
         transport.write(packed(command))
         return pending

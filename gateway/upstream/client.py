@@ -108,7 +108,7 @@ class Client:
         return connection
 
     def _new_connection(self, origin: Origin) -> Connection:
-        return Connection(origin, free=self._free, lost=self._lost)
+        return Connection(origin, self._loop, free=self._free, lost=self._lost)
 
     def _tick_later(self) -> None:
         self._timer = self._loop.call_later(self._sweep_s, self._tick)

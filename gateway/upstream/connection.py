@@ -59,6 +59,7 @@ class Connection(asyncio.Protocol):
         "_host_line",
         "_in_chunks",
         "_keep",
+        "_loop",
         "_lost",
         "_message_ended",
         "_parser",
@@ -74,9 +75,15 @@ class Connection(asyncio.Protocol):
     )
 
     def __init__(
-        self, origin: Origin, *, free: Callable[["Connection"], None], lost: Callable[["Connection"], None]
+        self,
+        origin: Origin,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        free: Callable[["Connection"], None],
+        lost: Callable[["Connection"], None],
     ) -> None:
         self.origin = origin
+        self._loop = loop  # Asking which one runs takes a system call.
         self.idle_since_s = 0.0
         self._free = free
         self._lost = lost
@@ -120,7 +127,7 @@ class Connection(asyncio.Protocol):
         head_due_s: float = inf,
     ) -> Exchange:
         """Begin a call; `head` is `request_head(request)`."""
-        exchange = Exchange(self, asyncio.get_running_loop(), request.deadlines, now_s, total_due_s, head_due_s)
+        exchange = Exchange(self, self._loop, request.deadlines, now_s, total_due_s, head_due_s)
         if self._transport is None:
             exchange.failed(self._cut())
             return exchange

@@ -55,7 +55,7 @@ class Call:
         self.freed: list[Connection] = []
         self.lost: list[Connection] = []
         self.transport = MemoryTransport()
-        self.connection = Connection(ORIGIN, free=self.freed.append, lost=self.lost.append)
+        self.connection = Connection(ORIGIN, asyncio.get_running_loop(), free=self.freed.append, lost=self.lost.append)
         self.connection.connection_made(self.transport)
         self.answer = self.send(method)
 
@@ -390,8 +390,8 @@ async def test_errors_of_the_parser_itself_do_not_leave():
     assert "bad header" not in raised.value.detail
 
 
-def test_sockets_do_not_wait_to_fill_a_segment():
-    connection = Connection(ORIGIN, free=print, lost=print)
+async def test_sockets_do_not_wait_to_fill_a_segment():
+    connection = Connection(ORIGIN, asyncio.get_running_loop(), free=print, lost=print)
     transport = MemoryTransport()
     connection.connection_made(transport)
     assert transport.option == (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
