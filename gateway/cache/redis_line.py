@@ -1,4 +1,4 @@
-"""A line to Redis for the request path: every wait is bounded, and what is written goes out at once.
+"""A line to Redis for the request path: every wait is bounded, and what is written goes out in the same turn.
 
 One connection carries all commands, one behind the other. A reply that is late ends the line: until Redis answers a
 PING in time again, everybody is told at once that it is down, and nobody waits. The client library has no such bound
@@ -156,7 +156,7 @@ class RedisLine:
         return self._line is not None
 
     def begin(self, *command: bytes) -> "asyncio.Future[Reply]":
-        """The command is on its way when this returns. Raises LineDown."""
+        """The command goes out in this turn of the loop. Raises LineDown."""
         if self._line is None:
             raise LineDown
         return self._line.begin(command)
