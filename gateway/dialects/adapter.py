@@ -21,6 +21,7 @@ from gateway.providers.base import (
     ProviderKey,
     StreamReader,
     Translated,
+    Untranslatable,
     Usage,
     address,
     request_headers,
@@ -69,8 +70,12 @@ class InChat(Provider):
         if own is not None:
             return Translated(target="", headers=b"", body=b"", answer=orjson.dumps(own))
         rest = {name: value for name, value in overrides.items() if name not in fields}
-        translated = self._provider.request(self._chat, place, key, {**rest, "model": model}, model)
-        return replace(translated, left_out=translated.left_out | chat.left_out)
+        try:
+            translated = self._provider.request(self._chat, place, key, {**rest, "model": model}, model)
+        except Untranslatable as refusal:
+            raise self._in_its_words(refusal, asked) from None
+        told = frozenset(self._place(name, asked).rpartition("/")[2] for name in translated.left_out)
+        return replace(translated, left_out=told | chat.left_out)
 
     def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage]:
         chat, usage = self._provider.answer(self._asked(), body)
@@ -87,6 +92,19 @@ class InChat(Provider):
 
     def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> bytes:
         return _shaped(self._dialect, self._provider.error(provider, status, headers, body), status)
+
+    def _in_its_words(self, refusal: Untranslatable, asked: Mapping[str, Any]) -> Untranslatable:
+        """What the adapter refuses by its place in the chat, by the place where the caller said it."""
+        name = refusal.pointer.removeprefix("/").partition("/")[0]
+        if name not in self._dialect.names:
+            return refusal
+        place = self._place(name, asked)
+        message = str(refusal).replace(f"`{refusal.pointer}`", f"`{place}`")
+        return Untranslatable(message, place, unsupported=refusal.unsupported)
+
+    def _place(self, name: str, asked: Mapping[str, Any]) -> str:
+        places = self._dialect.names.get(name, (f"/{name}",))
+        return next((place for place in places if place.split("/")[1] in asked), places[-1])
 
     def _asked(self) -> Call:
         assert self._chat is not None, "an answer comes after its request"

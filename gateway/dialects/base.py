@@ -25,6 +25,11 @@ class Translation(Protocol):
         """The request's own fields. What a config sets beside them is meant for the chat that is asked instead."""
         ...
 
+    @property
+    def names(self) -> Mapping[str, tuple[str, ...]]:
+        """By what a chat calls it: where a request of this dialect says it; of several, the first that is there."""
+        ...
+
     def to_chat(self, body: Mapping[str, Any], place: Place) -> Asked:
         """The chat that asks the same. Raises Untranslatable naming what no chat can say."""
         ...

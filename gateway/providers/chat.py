@@ -12,10 +12,30 @@ from typing import Any, Literal
 import orjson
 
 from gateway.providers.base import Untranslatable
-from gateway.providers.fields import Path, given, malformed, needed, of, unsayable
+from gateway.providers.fields import Path, given, malformed, needed, of, only, unsayable
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w.+-]+=[\w.+-]+)*;base64,", re.ASCII)
 CACHE_HINT = "cache_control"
+_BREAKPOINT = "prompt_cache_breakpoint"
+"""OpenAI's advice about its own cache, beside a part."""
+_ASKED = frozenset(("role", "content", "name", CACHE_HINT))
+_RESULT = _ASKED | {"tool_call_id"}
+_ANSWERED = _ASKED | frozenset(
+    "prefix content_blocks reasoning_content reasoning refusal audio function_call tool_calls".split()
+)
+_BESIDE_AN_ANSWER = frozenset(
+    "annotations citations images reasoning_details thinking_blocks provider_specific_fields executed_tools "
+    "tool_plan".split()
+)
+"""What hosts say beside an answer's words. Clients send it along with its turn; no other host reads it."""
+_PART = frozenset(("type", CACHE_HINT, _BREAKPOINT))
+_TEXT, _REFUSAL, _IMAGE = _PART | {"text"}, _PART | {"refusal"}, _PART | {"image_url"}
+_FILE, _SOUND = _PART | {"file"}, _PART | {"input_audio"}
+_CALL = frozenset(("id", "type", "function", "index", CACHE_HINT))
+_CALLED = frozenset(("name", "arguments", "thought_signature"))
+_TOOL = frozenset(("type", "function", CACHE_HINT))
+_FUNCTION = frozenset(("name", "description", "parameters", "strict"))
+_SCHEMA = frozenset(("name", "description", "schema", "strict"))
 
 
 @dataclass(slots=True)
@@ -116,14 +136,17 @@ def conversation(body: Mapping[str, Any], *, prefixes: bool = False) -> Conversa
             said.left_out.add("name")
         match turn.get("role"):
             case "system" | "developer":
-                said.system += _system(turn, path)
+                only(turn, _ASKED, path)
+                said.system += _system(turn, path, said)
             case "user":
-                _add(said, "user", [*_parts(turn.get("content"), (*path, "content"), said)])
+                only(turn, _ASKED, path)
+                _add(said, "user", [*_parts(turn.get("content"), (*path, "content"), said, turn.get(CACHE_HINT))])
             case "assistant":
-                if turn.get("prefix") and not prefixes:
+                if turn.get("prefix") and not (prefixes and at == len(body["messages"]) - 1):
                     raise refuse((*path, "prefix"))
                 _add(said, "assistant", [*_assistant(turn, path, said)])
             case "tool":
+                only(turn, _RESULT, path)
                 result = [*_parts(turn.get("content"), (*path, "content"), said)]
                 call = needed(str, turn, "tool_call_id", path)
                 _add(said, "user", [ToolResult(call, result, path, turn.get(CACHE_HINT))])
@@ -184,9 +207,9 @@ def stops(body: Mapping[str, Any]) -> list[str]:
 
 
 def tokens_max(body: Mapping[str, Any]) -> int | None:
-    """The most tokens an answer may have, by whichever of its names."""
-    limit = given(int, body, "max_completion_tokens", ())
-    return given(int, body, "max_tokens", ()) if limit is None else limit
+    """The most tokens an answer may have, by whichever of its names; by both, the least."""
+    limits = [given(int, body, name, ()) for name in ("max_completion_tokens", "max_tokens")]
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +227,10 @@ def function_tool(value: Any, path: Path) -> Tool:
     tool = of(dict, value, path)
     if tool.get("type") != "function":
         raise refuse((*path, "type"), "is a tool that has no counterpart at this provider")
+    only(tool, _TOOL, path)
     place = (*path, "function")
     function = needed(dict, tool, "function", path)
+    only(function, _FUNCTION, place)
     parameters = given(dict, function, "parameters", place)
     return Tool(
         needed(str, function, "name", place),
@@ -237,7 +262,10 @@ def tool_choice(body: Mapping[str, Any]) -> ToolChoice | None:
     chosen = of(dict, choice, path)
     if chosen.get("type") != "function":
         raise refuse((*path, "type"))
-    return ToolChoice("required", needed(str, needed(dict, chosen, "function", path), "name", (*path, "function")))
+    only(chosen, ("type", "function"), path)
+    function = needed(dict, chosen, "function", path)
+    only(function, ("name",), (*path, "function"))
+    return ToolChoice("required", needed(str, function, "name", (*path, "function")))
 
 
 def json_schema(body: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -253,8 +281,31 @@ def json_schema(body: Mapping[str, Any]) -> dict[str, Any] | None:
         raise refuse((*path, "type"), "asks for JSON of no schema, which has no counterpart at this provider")
     if form.get("type") != "json_schema":
         raise malformed((*path, "type"), "must be `text`, `json_object` or `json_schema`")
+    only(form, ("type", "json_schema"), path)
     asked = needed(dict, form, "json_schema", path)
+    only(asked, _SCHEMA, (*path, "json_schema"))
     needed(dict, asked, "schema", (*path, "json_schema"))
+    return asked
+
+
+def described_schema(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of what `json_schema` found, with the description that stands beside it put into it."""
+    schema: dict[str, Any] = asked["schema"]
+    description = given(str, asked, "description", ("response_format", "json_schema"))
+    if description is None:
+        return schema
+    own = schema.get("description")
+    return {**schema, "description": f"{description}\n{own}" if isinstance(own, str) else description}
+
+
+def thinking(body: Mapping[str, Any], left_out: set[str]) -> dict[str, Any] | None:
+    """`thinking` as Anthropic words it, for providers that word it otherwise. Raises Untranslatable."""
+    asked = given(dict, body, "thinking", ())
+    if asked is None:
+        return None
+    only(asked, ("type", "budget_tokens", "display"), ("thinking",))
+    if asked.get("display") is not None:
+        left_out.add("display")
     return asked
 
 
@@ -265,23 +316,35 @@ def _add(said: Conversation, role: Role, parts: list[Part]) -> None:
     said.turns[-1].parts += parts
 
 
-def _system(turn: Mapping[str, Any], path: Path) -> Iterator[Text]:
+def _system(turn: Mapping[str, Any], path: Path, said: Conversation) -> Iterator[Text]:
     content = turn.get("content")
     place: Path = (*path, "content")
     if isinstance(content, str):
         yield Text(content, place, turn.get(CACHE_HINT))
         return
+    _leave_out(said, turn, CACHE_HINT)
     for at, value in enumerate(of(list, content, place)):
         part = of(dict, value, (*place, at))
         if part.get("type") != "text":
             raise refuse((*place, at, "type"), "is no text, and a system message is nothing else here")
+        only(part, _TEXT, (*place, at))
+        _leave_out(said, part, _BREAKPOINT)
         yield Text(needed(str, part, "text", (*place, at)), (*place, at), part.get(CACHE_HINT))
 
 
-def _parts(content: Any, path: Path, said: Conversation) -> Iterator[Part]:
+def _leave_out(said: Conversation, holder: Mapping[str, Any], name: str) -> None:
+    """Advice that stands where nobody can be given it."""
+    if holder.get(name) is not None:
+        said.left_out.add(name)
+
+
+def _parts(content: Any, path: Path, said: Conversation, hint: Any = None) -> Iterator[Part]:
+    """`hint`: what stands beside the content. Only a text that is all of it takes that on."""
     if isinstance(content, str):
-        yield Text(content, path)
+        yield Text(content, path, hint)
         return
+    if hint is not None:
+        said.left_out.add(CACHE_HINT)
     if not isinstance(content, list):
         raise malformed(path, "must be a string or a list of parts")
     for at, value in enumerate(content):
@@ -290,21 +353,28 @@ def _parts(content: Any, path: Path, said: Conversation) -> Iterator[Part]:
 
 def _part(part: Mapping[str, Any], path: Path, said: Conversation) -> Part:
     hint = part.get(CACHE_HINT)
+    _leave_out(said, part, _BREAKPOINT)
     match part.get("type"):
         case "text":
+            only(part, _TEXT, path)
             return Text(needed(str, part, "text", path), path, hint)
         case "refusal":
+            only(part, _REFUSAL, path)
             return Text(needed(str, part, "refusal", path), path, hint)
         case "image_url":
+            only(part, _IMAGE, path)
             image = needed(dict, part, "image_url", path)
+            only(image, ("url", "detail"), (*path, "image_url"))
             if image.get("detail") not in (None, "auto"):
                 said.left_out.add("detail")
             url = needed(str, image, "url", (*path, "image_url"))
             media_type, data = split_data_url(url, (*path, "image_url", "url"))
             return Image(path, media_type, data, "" if data else url, hint)
         case "file":
+            only(part, _FILE, path)
             file = needed(dict, part, "file", path)
             place = (*path, "file")
+            only(file, ("filename", "file_data", "file_id"), place)
             name = given(str, file, "filename", place)
             if (id_ := given(str, file, "file_id", place)) is not None:
                 return File(path, name, id=id_, hint=hint)
@@ -313,8 +383,10 @@ def _part(part: Mapping[str, Any], path: Path, said: Conversation) -> Part:
                 raise malformed((*place, "file_data"), "must be a data URL of base64")
             return File(path, name, media_type, data, hint=hint)
         case "input_audio":
+            only(part, _SOUND, path)
             audio = needed(dict, part, "input_audio", path)
             place = (*path, "input_audio")
+            only(audio, ("data", "format"), place)
             return Audio(path, needed(str, audio, "data", place), needed(str, audio, "format", place), hint)
         case str():
             raise refuse((*path, "type"))
@@ -332,12 +404,17 @@ def split_data_url(url: str, path: Path) -> tuple[str, str]:
 
 
 def _assistant(turn: Mapping[str, Any], path: Path, said: Conversation) -> Iterator[Part]:
+    for name in _BESIDE_AN_ANSWER & turn.keys():
+        if turn[name]:
+            said.left_out.add(name)
+    only(turn, _ANSWERED | _BESIDE_AN_ANSWER, path)
     yield from _thoughts(turn, path, said)
     content = turn.get("content")
-    if isinstance(content, str):
-        if content:
-            yield Text(content, (*path, "content"), turn.get(CACHE_HINT))
-    elif content is not None:
+    if isinstance(content, str) and content:
+        yield Text(content, (*path, "content"), turn.get(CACHE_HINT))
+    else:
+        _leave_out(said, turn, CACHE_HINT)
+    if isinstance(content, list):
         for part in _parts(content, (*path, "content"), said):
             if not isinstance(part, Text):
                 raise refuse((*part.path, "type"), "is nothing that an assistant can have said here")
@@ -354,25 +431,29 @@ def _assistant(turn: Mapping[str, Any], path: Path, said: Conversation) -> Itera
 
 def _thoughts(turn: Mapping[str, Any], path: Path, said: Conversation) -> Iterator[Thought]:
     blocks = turn.get("content_blocks")
-    found = False
+    texts: list[str] = []
     for at, block in enumerate(blocks if isinstance(blocks, list) else ()):
         place = (*path, "content_blocks", at)
         detail = of(dict, block, place)
         if detail.get("type") == "thinking":
-            found = True
-            signature = given(str, detail, "signature", place) or ""
-            yield Thought(needed(str, detail, "thinking", place), signature, place)
+            texts.append(needed(str, detail, "thinking", place))
+            yield Thought(texts[-1], given(str, detail, "signature", place) or "", place)
         elif detail.get("type") == "redacted_thinking":
-            found = True
             yield Thought("", "", place, needed(str, detail, "data", place))
-    if not found and (turn.get("reasoning_content") or turn.get("reasoning")):
-        said.left_out.add("reasoning_content")  # Of no provider's own: nobody would know it again.
+        elif detail.get("type") != "text":  # Of texts the turn's content has all but their sources.
+            said.left_out.add("content_blocks")
+    for name in ("reasoning_content", "reasoning"):
+        # Of no provider's own: nobody would know it again. Our own answers say the same in a block, signed.
+        if (words := turn.get(name)) and words != "".join(texts):
+            said.left_out.add("reasoning_content")
 
 
 def _tool_use(call: Mapping[str, Any], path: Path) -> ToolUse:
     if call.get("type") not in (None, "function"):
         raise refuse((*path, "type"))
+    only(call, _CALL, path)
     function = needed(dict, call, "function", path)
+    only(function, _CALLED, (*path, "function"))
     arguments = given(str, function, "arguments", (*path, "function")) or ""
     return ToolUse(
         needed(str, call, "id", path),

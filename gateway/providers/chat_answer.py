@@ -11,8 +11,12 @@ DONE = b"data: [DONE]\n\n"
 
 def usage_body(usage: Usage) -> dict[str, Any]:
     """`usage` as OpenAI words it; what is not known is absent."""
-    details = {"cached_tokens": usage.cache_read_tokens, "cache_write_tokens": usage.cache_write_tokens}
-    written = {"reasoning_tokens": usage.reasoning_tokens}
+    details = {
+        "cached_tokens": usage.cache_read_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "audio_tokens": usage.audio_input_tokens,
+    }
+    written = {"reasoning_tokens": usage.reasoning_tokens, "audio_tokens": usage.audio_output_tokens}
     input_, output = usage.input_tokens or 0, usage.output_tokens or 0
     body: dict[str, Any] = {
         "prompt_tokens": input_,

@@ -16,6 +16,7 @@ class Messages:
     door = Door.MESSAGES
     path = "/messages"
     fields = request.FIELDS
+    names = request.NAMES
 
     def to_chat(self, body: Mapping[str, Any], place: Place) -> Asked:
         return request.to_chat(body, place)

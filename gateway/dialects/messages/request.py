@@ -14,6 +14,17 @@ FIELDS = frozenset(
 )
 """What a request may say that a chat can say too. `thinking` and `top_k` go on under their own names."""
 
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "messages": ("/messages",),
+    "stop": ("/stop_sequences",),
+    "user": ("/metadata/user_id",),
+    "parallel_tool_calls": ("/tool_choice/disable_parallel_tool_use",),
+    "reasoning_effort": ("/output_config/effort",),
+    "response_format": ("/output_config/format",),
+    "max_completion_tokens": ("/max_tokens",),
+}
+"""A chat has more messages than were sent, or fewer: of those, no more is told than that it is one of them."""
+
 _SAME = ("temperature", "top_p", "top_k", "thinking", "stream")
 _TIERS = {"auto": "auto", "standard_only": "default"}
 _TOOL_FIELDS = frozenset("name description input_schema strict type cache_control".split())

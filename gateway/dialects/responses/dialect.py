@@ -14,6 +14,7 @@ class Responses:
     door = Door.RESPONSES
     path = "/responses"
     fields = request.FIELDS
+    names = request.NAMES
 
     def to_chat(self, body: Mapping[str, Any], place: Place) -> Asked:
         return request.to_chat(body, place)

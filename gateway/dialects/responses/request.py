@@ -15,6 +15,17 @@ FIELDS = frozenset(
 )
 """What a request may say that a chat can say too, or that asks for what happens anyway."""
 
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "messages": ("/input",),
+    "logprobs": ("/top_logprobs", "/include"),
+    "verbosity": ("/text/verbosity",),
+    "reasoning_effort": ("/reasoning/effort",),
+    "response_format": ("/text/format",),
+    "max_tokens": ("/max_output_tokens",),
+    "max_completion_tokens": ("/max_output_tokens",),
+}
+"""A chat has other messages than there are items: of those, no more is told than that it is one of them."""
+
 LOGPROBS = "message.output_text.logprobs"
 SEALED_THOUGHTS = "reasoning.encrypted_content"
 """Thoughts come with whatever seals their provider gave them, asked for or not."""

@@ -16,6 +16,7 @@ from gateway.providers.chat import (
     ToolResult,
     ToolUse,
     conversation,
+    described_schema,
     function_tool,
     json_schema,
     refuse,
@@ -178,7 +179,7 @@ def _output(body: Mapping[str, Any]) -> dict[str, Any]:
         limit = TOKENS_DEFAULT + _thinks(body.get("thinking"))
     asked["max_tokens"] = limit
     if (form := json_schema(body)) is not None:
-        config["format"] = {"type": "json_schema", "schema": form["schema"]}
+        config["format"] = {"type": "json_schema", "schema": described_schema(form)}
     return {**asked, "output_config": config} if config else asked
 
 

@@ -16,6 +16,7 @@ from gateway.providers.chat import (
     Turn,
     advice_in,
     conversation,
+    described_schema,
     function_tool,
     hints_in,
     json_schema,
@@ -79,8 +80,11 @@ def to_chat_v2(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]
     asked |= _tools(body, left_out)
     asked |= _form(body)
     effort = given(str, body, "reasoning_effort", ())
-    if effort is not None and body.get("thinking") is None:
-        asked["thinking"] = _thinking(effort)
+    if effort is not None:
+        if body.get("thinking") is None:
+            asked["thinking"] = _thinking(effort)
+        else:
+            left_out.add("reasoning_effort")
     return asked, frozenset(left_out | said.left_out | hints_in(said, body))
 
 
@@ -167,7 +171,9 @@ def _form(body: Mapping[str, Any]) -> dict[str, Any]:
     if form is not None and form.get("type") == "json_object":
         return {"response_format": {"type": "json_object"}}
     schema = json_schema(body)
-    return {} if schema is None else {"response_format": {"type": "json_object", "json_schema": schema["schema"]}}
+    return (
+        {} if schema is None else {"response_format": {"type": "json_object", "json_schema": described_schema(schema)}}
+    )
 
 
 def _thinking(effort: str) -> dict[str, Any]:

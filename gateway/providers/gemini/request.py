@@ -16,6 +16,7 @@ from gateway.providers.chat import (
     ToolResult,
     ToolUse,
     conversation,
+    described_schema,
     function_tool,
     hints_in,
     json_schema,
@@ -23,6 +24,7 @@ from gateway.providers.chat import (
     refuse_all,
     stops,
     strictness_in,
+    thinking,
     tokens_max,
     tool_choice,
 )
@@ -93,7 +95,7 @@ def to_content(body: Mapping[str, Any], model: str) -> tuple[dict[str, Any], fro
         asked["systemInstruction"] = {"parts": [{"text": text.text} for text in said.system]}
     asked["contents"] = _Contents(model, left_out).of(said)
     asked |= _tools(body)
-    if config := _config(body, model):
+    if config := _config(body, model, left_out):
         asked["generationConfig"] = config
     return asked, frozenset(left_out | said.left_out | hints_in(said, body) | strictness_in(body))
 
@@ -205,7 +207,7 @@ def _declared(value: Any, path: Path) -> dict[str, Any]:
     return {**made, "parametersJsonSchema": tool.parameters}
 
 
-def _config(body: Mapping[str, Any], model: str) -> dict[str, Any]:
+def _config(body: Mapping[str, Any], model: str, left_out: set[str]) -> dict[str, Any]:
     config: dict[str, Any] = {own: value for name, own in _SETTINGS.items() if (value := body.get(name)) is not None}
     if (limit := tokens_max(body)) is not None:
         config["maxOutputTokens"] = limit
@@ -215,24 +217,28 @@ def _config(body: Mapping[str, Any], model: str) -> dict[str, Any]:
         config["responseLogprobs"] = True
         if (count := given(int, body, "top_logprobs", ())) is not None:
             config["logprobs"] = count
+    elif given(int, body, "top_logprobs", ()):
+        raise malformed(("top_logprobs",), "needs `logprobs` to be true")
     if (modalities := given(list, body, "modalities", ())) not in (None, ["text"]):
         config["responseModalities"] = [str(word).upper() for word in modalities or ()]
     form = given(dict, body, "response_format", ())
     if form is not None and form.get("type") == "json_object":
         config["responseMimeType"] = "application/json"
     elif (schema := json_schema(body)) is not None:
-        config |= {"responseMimeType": "application/json", "responseJsonSchema": schema["schema"]}
-    if thinking := _thinking(body, model):
-        config["thinkingConfig"] = thinking
+        config |= {"responseMimeType": "application/json", "responseJsonSchema": described_schema(schema)}
+    if thought := _thinking(body, model, left_out):
+        config["thinkingConfig"] = thought
     return config
 
 
-def _thinking(body: Mapping[str, Any], model: str) -> dict[str, Any]:
-    thinking = given(dict, body, "thinking", ())
-    if thinking is not None:
-        if thinking.get("type") == "disabled":
+def _thinking(body: Mapping[str, Any], model: str, left_out: set[str]) -> dict[str, Any]:
+    asked = thinking(body, left_out)
+    if asked is not None:
+        if body.get("reasoning_effort") is not None:
+            left_out.add("reasoning_effort")
+        if asked.get("type") == "disabled":
             return {"thinkingBudget": 0}
-        budget = given(int, thinking, "budget_tokens", ("thinking",))
+        budget = given(int, asked, "budget_tokens", ("thinking",))
         return {"includeThoughts": True, **({} if budget is None else {"thinkingBudget": budget})}
     effort = given(str, body, "reasoning_effort", ())
     if effort is None:

@@ -26,6 +26,7 @@ from gateway.providers.chat import (
     refuse,
     refuse_all,
     stops,
+    thinking,
     tokens_max,
     tool_choice,
 )
@@ -186,9 +187,12 @@ def _form(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def _thinking(body: Mapping[str, Any], left_out: set[str]) -> dict[str, Any]:
     """As the door of messages asks for it; whoever uses this provider's own words decides by them alone."""
-    thinking = given(dict, body, "thinking", ())
-    if thinking is None or body.get("prompt_mode") is not None or body.get("reasoning_effort") is not None:
+    asked = thinking(body, left_out)
+    if asked is None:
         return {}
-    if thinking.get("budget_tokens") is not None:
+    if body.get("prompt_mode") is not None or body.get("reasoning_effort") is not None:
+        left_out.add("thinking")
+        return {}
+    if asked.get("budget_tokens") is not None:
         left_out.add("budget_tokens")
-    return {"reasoning_effort": "none"} if thinking.get("type") == "disabled" else {"prompt_mode": "reasoning"}
+    return {"reasoning_effort": "none"} if asked.get("type") == "disabled" else {"prompt_mode": "reasoning"}

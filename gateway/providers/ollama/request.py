@@ -14,6 +14,7 @@ from gateway.providers.chat import (
     Turn,
     advice_in,
     conversation,
+    described_schema,
     function_tool,
     hints_in,
     json_schema,
@@ -21,6 +22,7 @@ from gateway.providers.chat import (
     refuse_all,
     stops,
     strictness_in,
+    thinking,
     tokens_max,
 )
 from gateway.providers.fields import given
@@ -73,8 +75,7 @@ def to_api_chat(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]
     if tools := given(list, body, "tools", ()):
         asked["tools"] = [_tool(value, at) for at, value in enumerate(tools)]
     asked |= _form(body)
-    if "think" not in asked:
-        asked |= _think(body, left_out)
+    asked |= _think(body, left_out)
     return asked, frozenset(left_out | said.left_out | hints_in(said, body) | strictness_in(body))
 
 
@@ -168,19 +169,24 @@ def _form(body: Mapping[str, Any]) -> dict[str, Any]:
     if form is not None and form.get("type") == "json_object":
         return {"format": "json"}
     schema = json_schema(body)
-    return {} if schema is None else {"format": schema["schema"]}
+    return {} if schema is None else {"format": described_schema(schema)}
 
 
 def _think(body: Mapping[str, Any], left_out: set[str]) -> dict[str, Any]:
-    """By a word for effort, or as the door of messages asks for it."""
+    """By a word for effort, or as the door of messages asks for it; whoever uses the provider's own decides by that."""
     effort = given(str, body, "reasoning_effort", ())
+    if body.get("think") is not None:
+        left_out |= {name for name in ("reasoning_effort", "thinking") if body.get(name) is not None}
+        return {}
     if effort is not None:
+        if body.get("thinking") is not None:
+            left_out.add("thinking")
         if effort not in _EFFORTS:
             raise refuse(("reasoning_effort",), "is none of the efforts that this provider knows")
         return {"think": _EFFORTS[effort]}
-    thinking = given(dict, body, "thinking", ())
-    if thinking is None:
+    asked = thinking(body, left_out)
+    if asked is None:
         return {}
-    if thinking.get("budget_tokens") is not None:
+    if asked.get("budget_tokens") is not None:
         left_out.add("budget_tokens")
-    return {"think": thinking.get("type") != "disabled"}
+    return {"think": asked.get("type") != "disabled"}

@@ -51,7 +51,7 @@ def test_where_it_goes_and_what_it_says_beside() -> None:
     [
         ({}, 4_096, None),
         ({"max_tokens": 7}, 7, None),
-        ({"max_tokens": 7, "max_completion_tokens": 9}, 9, None),
+        ({"max_tokens": 7, "max_completion_tokens": 9}, 7, None),
         ({"reasoning_effort": "none"}, 4_096, {"type": "disabled"}),
         ({"reasoning_effort": "low"}, 5_120, {"type": "enabled", "budget_tokens": 1_024}),
         ({"reasoning_effort": "high"}, 28_672, {"type": "enabled", "budget_tokens": 24_576}),
