@@ -11,7 +11,11 @@ interface FeedOptions {
 }
 
 /** Paused feeds are closed: nothing is held for somebody who does not look. */
-export function useFeed({ url, onListening, events }: FeedOptions): { state: LiveState; seenAtMs: number; toggle: () => void } {
+export function useFeed({ url, onListening, events }: FeedOptions): {
+  state: LiveState;
+  seenAtMs: number;
+  toggle: () => void;
+} {
   const [paused, setPaused] = useState(false);
   const [connected, setConnected] = useState(false);
   const [seenAtMs, setSeenAtMs] = useState(0);
