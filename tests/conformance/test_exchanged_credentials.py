@@ -1,12 +1,13 @@
 """Credentials that are exchanged for a token first, through a whole gateway, at the very addresses of their issuers.
 
-Google's and Microsoft's token endpoints are pinned to their hosts. Here these names lead to endpoints of ours, which
+Google's, Microsoft's and Amazon's are pinned to their hosts. Here these names lead to endpoints of ours, which
 hold what they are shown against what the issuers say of it. The token that they grant is the only one that the
 providers take, and no credential holds it.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -15,11 +16,15 @@ import openai
 import orjson
 import pytest
 from anthropic import Anthropic
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth import jwt
 from openai import OpenAI
 
+from embedded.simulator.manners import ACCESS_KEY_ID
 from tests.conformance.test_every_adapter import ANSWERED, CALLED, DOORS, QUESTION, Clients, Seen
 from tests.fixtures.far_hosts import FarHosts, far_hosts
 from tests.fixtures.stack import Stack
@@ -27,16 +32,26 @@ from tests.fixtures.wire import HANG_S
 
 EMAIL = "caller@project-1.iam.gserviceaccount.com"
 TENANT, CLIENT_ID, CLIENT_SECRET = "tenant-1", "client-1", "an application's secret".replace(" ", "-")
-GOOGLE, ENTRA = "oauth2.googleapis.com", "login.microsoftonline.com"
+ROLE, REGION = "arn:aws:iam::123456789012:role/caller", "eu-central-1"
+USERS_ID, USERS_SECRET = "AKIAUSER", "a-user-s-secret"
+GOOGLE, ENTRA, STS = "oauth2.googleapis.com", "login.microsoftonline.com", f"sts.{REGION}.amazonaws.com"
 VERTEX, AZURE = "us-east5-aiplatform.googleapis.com", "acme.openai.azure.com"
-ISSUERS = {"vertex": GOOGLE, "azure": ENTRA}
-HOSTS = {"vertex": VERTEX, "azure": AZURE}
+BEDROCK = f"bedrock-runtime.{REGION}.amazonaws.com"
+ISSUERS = {"vertex": GOOGLE, "azure": ENTRA, "bedrock": STS}
+HOSTS = {"vertex": VERTEX, "azure": AZURE, "bedrock": BEDROCK}
+WORDS = {"vertex": "assertion", "azure": "client_secret", "bedrock": "RoleArn"}
+"""What only the one issuer is asked by."""
+REFUSALS = {
+    "vertex": "no token is granted: invalid_grant",
+    "azure": "no token is granted: invalid_client",
+    "bedrock": "the role cannot be taken: SignatureDoesNotMatch",
+}
 GRANTED_S = 3_600
 
 
 @dataclass
 class Issuers:
-    """The two token endpoints. What they grant, and what each was asked that it granted something for."""
+    """The three endpoints. What they grant, and what each was asked that it granted something for."""
 
     token: str
     key: rsa.RSAPrivateKey
@@ -67,6 +82,25 @@ class Issuers:
         }
         asked = _form(body)
         return self._grant(target == f"/{TENANT}/oauth2/v2.0/token" and asked == wanted, asked)
+
+    def sts(self, target: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+        asked = _form(body)
+        # By the vendor's own signer, over what came, with the user's secret.
+        names = {"content-type": headers["content-type"], "host": headers["host"], "x-amz-date": headers["x-amz-date"]}
+        request = AWSRequest("POST", f"https://{STS}/", names, body)
+        request.context["timestamp"] = headers["x-amz-date"]
+        signer = SigV4Auth(Credentials(USERS_ID, USERS_SECRET), "sts", REGION)
+        signature = signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
+        scope = f"{headers['x-amz-date'][:8]}/{REGION}/sts/aws4_request"
+        shown = f"Credential={USERS_ID}/{scope}, SignedHeaders={';'.join(names)}, Signature={signature}"
+        known = target == "/" and asked["Action"] == "AssumeRole" and asked["RoleArn"] == ROLE
+        if not known or headers["authorization"] != f"AWS4-HMAC-SHA256 {shown}":
+            return 403, b"<ErrorResponse><Error><Code>SignatureDoesNotMatch</Code></Error></ErrorResponse>"
+        self.granted.append(asked)
+        ends = (datetime.now(UTC) + timedelta(seconds=GRANTED_S)).isoformat()
+        session = {"AccessKeyId": ACCESS_KEY_ID, "SecretAccessKey": self.token, "SessionToken": "t", "Expiration": ends}
+        told = "".join(f"<{name}>{value}</{name}>" for name, value in session.items())
+        return 200, f"<AssumeRoleResult><Credentials>{told}</Credentials></AssumeRoleResult>".encode()
 
     def _grant(self, known: bool, asked: dict[str, str]) -> tuple[int, bytes]:
         if not known:
@@ -100,9 +134,12 @@ def _use(stack: Stack, key: rsa.RSAPrivateKey) -> None:
     other = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
     place = {"project": "project-1", "location": "us-east5"}
     application = {"resource": "acme", "api_version": "2024-10-21", "tenant_id": TENANT, "client_id": CLIENT_ID}
+    user = {"region": REGION, "role_arn": ROLE, "access_key_id": USERS_ID}
     for slug, provider, credential in (
         ("vertex", "vertex-ai", {**place, "service_account": _account(key)}),
         ("azure", "azure-openai", {**application, "client_secret": CLIENT_SECRET}),
+        ("bedrock", "bedrock", {**user, "secret_access_key": USERS_SECRET}),
+        ("bedrock-refused", "bedrock", {**user, "secret_access_key": "another"}),
         ("vertex-refused", "vertex-ai", {**place, "service_account": _account(other)}),
         ("azure-refused", "azure-openai", {**application, "client_secret": "another"}),
     ):
@@ -118,6 +155,8 @@ def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Far]:
     hosts = {
         GOOGLE: issuers.google,
         ENTRA: issuers.entra,
+        STS: issuers.sts,
+        BEDROCK: stack.simulator_port,
         VERTEX: stack.simulator_port,
         AZURE: stack.simulator_port,
     }
@@ -153,8 +192,7 @@ def test_a_token_is_asked_for_once_by_each_worker(far: Far, slug: str) -> None:
     asked: Any = {"model": f"@{slug}/sim-chat", "messages": [{"role": "user", "content": QUESTION}]}
     for _ in range(8):
         far.clients.openai.chat.completions.create(**asked)
-    word = "assertion" if slug == "vertex" else "client_secret"
-    assert 1 <= len([one for one in far.issuers.granted if word in one]) <= 2, "the stack has two workers"
+    assert 1 <= len([one for one in far.issuers.granted if WORDS[slug] in one]) <= 2, "the stack has two workers"
 
 
 @pytest.mark.parametrize("slug", HOSTS)
@@ -165,5 +203,5 @@ def test_whoever_the_issuer_refuses_is_told_so_and_never_reaches_the_provider(fa
             model=f"@{slug}-refused/sim-chat", messages=[{"role": "user", "content": QUESTION}]
         )
     assert refused.value.code == "credential_unavailable"
-    assert "no token is granted: invalid_" in refused.value.message
+    assert REFUSALS[slug] in refused.value.message
     assert far.hosts.asked.count(HOSTS[slug]) == before
