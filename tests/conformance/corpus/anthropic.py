@@ -162,4 +162,5 @@ WIRE = Wire(
         "model_context_window_exceeded": "length",
         "refusal": "content_filter",
     },
+    unsaid=frozenset({"heard and spoken"}),
 )

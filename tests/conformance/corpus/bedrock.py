@@ -225,7 +225,7 @@ WIRE = Wire(
         "made up field": "/zzz_param",
     },
     left_out={"document": frozenset({"filename"}), "end user": frozenset({"user"})},
-    unsaid=frozenset({"reasoned"}),
+    unsaid=frozenset({"reasoned", "heard and spoken"}),
     line_ends=(),
     overloaded=503,
     embeddings=_Embeddings(),

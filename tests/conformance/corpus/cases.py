@@ -199,6 +199,7 @@ ANSWERS: dict[str, Said] = {
     "cached": Said("Hi.", counts=Counts(100, 5, cache_read=60, cache_write=20)),
     "read from a cache": Said("Hi.", counts=Counts(100, 5, cache_read=60)),
     "reasoned": Said("Hi.", counts=Counts(10, 50, reasoning=40)),
+    "heard and spoken": Said("Hi.", counts=Counts(100, 50, audio_input=60, audio_output=40)),
 }
 """What a model answers. A wire leaves out what its dialect cannot say."""
 

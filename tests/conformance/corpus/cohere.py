@@ -153,7 +153,9 @@ WIRE = Wire(
         "made up field": "/zzz_param",
     },
     left_out={"end user": frozenset({"user"}), "thoughts of before": frozenset({"signature"})},
-    unsaid=frozenset({"thought, signed", "thought, text and tools", "refused", "cached", "reasoned"}),
+    unsaid=frozenset(
+        {"thought, signed", "thought, text and tools", "refused", "cached", "reasoned", "heard and spoken"}
+    ),
     overloaded=502,
     embeddings=_Embeddings(),
     ends={"COMPLETE": "stop", "STOP_SEQUENCE": "stop", "MAX_TOKENS": "length"},

@@ -103,7 +103,7 @@ def _answer(parts: list[dict[str, Any]], finish: str | None, said: Said) -> dict
 
 def _usage(said: Said) -> dict[str, Any]:
     counts = said.counts
-    usage = {
+    usage: dict[str, Any] = {
         "promptTokenCount": counts.input,
         "candidatesTokenCount": counts.output - (counts.reasoning or 0),
         "totalTokenCount": counts.input + counts.output,
@@ -112,7 +112,15 @@ def _usage(said: Said) -> dict[str, Any]:
         usage["cachedContentTokenCount"] = counts.cache_read
     if counts.reasoning is not None:
         usage["thoughtsTokenCount"] = counts.reasoning
+    if counts.audio_input is not None:
+        usage["promptTokensDetails"] = [_by_kind("AUDIO", counts.audio_input), _by_kind("TEXT", 1)]
+    if counts.audio_output is not None:
+        usage["candidatesTokensDetails"] = [_by_kind("AUDIO", counts.audio_output)]
     return usage
+
+
+def _by_kind(kind: str, count: int) -> dict[str, Any]:
+    return {"modality": kind, "tokenCount": count}
 
 
 def _parts(said: Said) -> list[dict[str, Any]]:

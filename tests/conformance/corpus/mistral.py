@@ -155,7 +155,7 @@ WIRE = Wire(
     _Answers(),
     cannot={"logit bias": "/logit_bias", "made up field": "/zzz_param"},
     left_out={"end user": frozenset({"user"})},
-    unsaid=frozenset({"refused", "cached", "reasoned"}),
+    unsaid=frozenset({"refused", "cached", "reasoned", "heard and spoken"}),
     overloaded=529,
     embeddings=_Embeddings(),
     own_call_ids=True,

@@ -145,7 +145,15 @@ WIRE = Wire(
         "thoughts of before": frozenset({"signature"}),
     },
     unsaid=frozenset(
-        {"thought, signed", "thought, text and tools", "refused", "cached", "read from a cache", "reasoned"}
+        {
+            "thought, signed",
+            "thought, text and tools",
+            "refused",
+            "cached",
+            "read from a cache",
+            "reasoned",
+            "heard and spoken",
+        }
     ),
     line_ends=(b"\n", b"\r\n"),
     overloaded=502,

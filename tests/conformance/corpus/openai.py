@@ -137,13 +137,17 @@ def _usage(said: Said) -> dict[str, Any]:
         "completion_tokens": counts.output,
         "total_tokens": counts.input + counts.output,
     }
-    if counts.cache_read is not None:
+    if counts.cache_read is not None or counts.audio_input is not None:
         usage["prompt_tokens_details"] = {
             "cached_tokens": counts.cache_read,
             "cache_write_tokens": counts.cache_write,
+            "audio_tokens": counts.audio_input,
         }
-    if counts.reasoning is not None:
-        usage["completion_tokens_details"] = {"reasoning_tokens": counts.reasoning}
+    if counts.reasoning is not None or counts.audio_output is not None:
+        usage["completion_tokens_details"] = {
+            "reasoning_tokens": counts.reasoning,
+            "audio_tokens": counts.audio_output,
+        }
     return usage
 
 

@@ -26,6 +26,8 @@ class Counts:
     cache_read: int | None = None
     cache_write: int | None = None
     reasoning: int | None = None
+    audio_input: int | None = None
+    audio_output: int | None = None
 
 
 @dataclass(frozen=True)
