@@ -91,9 +91,6 @@ from shared.protocol.enrolment import parse_token
 from shared.settings import LogLevel
 
 COLLECTOR_THRESHOLDS = (50_000, 50, 50)
-AGENT_COLLECTOR_THRESHOLDS = (5_000, 10, 10)
-"""The agent makes some forty objects a second that end in circles: by the workers' thresholds they would lie about for
-a quarter of an hour, and look like a leak. Nobody waits for it, so it may look more often."""
 SUPERVISOR_GRACE_S = 5.0
 """What the supervisor allows a worker beyond its own draining."""
 DISTRIBUTION = "gatehouse-llm"
@@ -275,7 +272,6 @@ async def _agent(settings: Settings, node_keys: NodeKeys) -> None:
 async def _work(settings: Settings, node_keys: NodeKeys, clock: Clock) -> None:
     """Enrol if need be, then run the agent and its line to the control plane until cancelled."""
     _freeze_collector()
-    gc.set_threshold(*AGENT_COLLECTOR_THRESHOLDS)
     chance = random.Random()
     async with AsyncExitStack() as stack:
         identity = _identity(settings) or await _enrol(settings, node_keys, clock, chance)
