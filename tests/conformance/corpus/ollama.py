@@ -56,8 +56,8 @@ def _said(message: dict[str, Any]) -> dict[str, Any]:
         {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
         for data in message.get("images", ())
     ]
-    if not pictures:
-        return message
+    if not pictures:  # A result names its call; the tool's name beside it is Ollama's own.
+        return {name: value for name, value in message.items() if name != "tool_name"}
     texts = [{"type": "text", "text": message["content"]}] if message["content"] else []
     return {**message, "content": [*texts, *pictures]}
 
