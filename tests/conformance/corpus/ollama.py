@@ -56,10 +56,12 @@ def _said(message: dict[str, Any]) -> dict[str, Any]:
         {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
         for data in message.get("images", ())
     ]
-    if not pictures:  # A result names its call; the tool's name beside it is Ollama's own.
-        return {name: value for name, value in message.items() if name != "tool_name"}
+    # A result names its call; the tool's name beside it is Ollama's own, as is where pictures stand.
+    said = {name: value for name, value in message.items() if name not in ("tool_name", "images")}
+    if not pictures:
+        return said
     texts = [{"type": "text", "text": message["content"]}] if message["content"] else []
-    return {**message, "content": [*texts, *pictures]}
+    return {**said, "content": [*texts, *pictures]}
 
 
 def _called(call: dict[str, Any]) -> dict[str, Any]:
