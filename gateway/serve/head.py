@@ -15,8 +15,9 @@ from shared.paths import DIALECT_DOORS, PASSED_METHODS, passed_door
 DOORS = {path: Door(word) for path, word in DIALECT_DOORS.items() if word in set(Door)}
 HEADERS_MAX = 100
 HEAD_BYTES_MAX = 16 * 1024
-SHORT_BYTES = 32
-"""Up to this a header's value is kept as text. An API key is longer: it stays nowhere but with its connection."""
+SHORT_BYTES = 24
+"""Up to this a header's value is kept as text. A key is longer, some providers' have 32: it stays nowhere but with its
+connection."""
 NOT_HTTP = "this is not HTTP as this gateway accepts it"
 
 _REQUEST_LINE = re.compile(rb"([^ \r\n]+) (/[^ \r\n]*|\*) HTTP/1\.([01])\r\n")
