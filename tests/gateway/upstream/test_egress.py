@@ -15,6 +15,7 @@ from gateway.upstream.errors import AddressForbidden, ConnectFailed, ConnectTime
 from gateway.upstream.messages import Deadlines, Origin, UpstreamRequest
 from gateway.upstream.resolve import FakeResolver
 from tests.fixtures.certificates import Authority
+from tests.fixtures.far_hosts import pump
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
 OPENED = b"HTTP/1.1 200 Connection established\r\nvia: test\r\n\r\n"
@@ -48,7 +49,7 @@ class Proxy:
                 await reader.read()
                 return
             there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._to)
-            await asyncio.gather(_pump(reader, there_writer), _pump(there_reader, writer))
+            await asyncio.gather(pump(reader, there_writer), pump(there_reader, writer))
         except ConnectionError:
             pass
         finally:
@@ -62,17 +63,6 @@ class Proxy:
             writer.transport.abort()
         await asyncio.gather(*serving)
         await self._server.wait_closed()
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65_536):
-            writer.write(data)
-            await writer.drain()
-    except ConnectionError:
-        pass
-    finally:
-        writer.close()
 
 
 @pytest.fixture
