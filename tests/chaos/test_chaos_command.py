@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from bench.accounting import all_stats, tree
+from bench.accounting import members
+from tests.fixtures.processes import Held
 
 REPOSITORY = Path(__file__).parents[2]
 HANG_S = 300.0
@@ -97,11 +98,11 @@ async def test_interrupted_it_ends_everything_it_started(tmp_path: Path) -> None
         assert process.stdout is not None
         while b"everything is up" not in await process.stdout.readline():
             assert not process.stdout.at_eof()
-        started = {member.pid for member in tree(process.pid, all_stats())} - {process.pid}
+        started = Held(pid for pid in members(process.pid) if pid != process.pid)
         process.send_signal(signal.SIGINT)
         await process.wait()
     assert len(started) >= 10
-    assert started.isdisjoint(stat.pid for stat in all_stats())
+    assert started.outliving() == []
     assert is_empty(tmp_path)
 
 
