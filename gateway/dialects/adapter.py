@@ -3,7 +3,7 @@
 One of these is made for each attempt: what was asked is needed again when the answer comes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +28,8 @@ from gateway.providers.base import (
 )
 from gateway.providers.body import dumped, parsed_answer
 from gateway.providers.estimate import input_tokens, settled
+from gateway.providers.fields import Path
+from shared.models.config import pointer
 
 
 class Spoken:
@@ -73,7 +75,7 @@ class InChat(Provider):
         try:
             translated = self._provider.request(self._chat, place, key, {**rest, "model": model}, model)
         except Untranslatable as refusal:
-            raise self._in_its_words(refusal, asked) from None
+            raise self._in_its_words(refusal, asked, chat.sources) from None
         told = frozenset(self._place(name, asked).rpartition("/")[2] for name in translated.left_out)
         return replace(translated, left_out=told | chat.left_out)
 
@@ -93,12 +95,20 @@ class InChat(Provider):
     def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> bytes:
         return _shaped(self._dialect, self._provider.error(provider, status, headers, body), status)
 
-    def _in_its_words(self, refusal: Untranslatable, asked: Mapping[str, Any]) -> Untranslatable:
-        """What the adapter refuses by its place in the chat, by the place where the caller said it."""
-        name = refusal.pointer.removeprefix("/").partition("/")[0]
-        if name not in self._dialect.names:
+    def _in_its_words(
+        self, refusal: Untranslatable, asked: Mapping[str, Any], sources: Sequence[Path]
+    ) -> Untranslatable:
+        """What the adapter refuses by its place in the chat, by the place where the caller said it.
+
+        Of a message, that is known of the whole: its parts are not always those that were sent.
+        """
+        name, *inner = refusal.pointer.removeprefix("/").split("/")
+        if name == "messages" and inner and inner[0].isdecimal() and int(inner[0]) < len(sources):
+            place = pointer(sources[int(inner[0])])
+        elif name in self._dialect.names:
+            place = self._place(name, asked)
+        else:
             return refusal
-        place = self._place(name, asked)
         message = str(refusal).replace(f"`{refusal.pointer}`", f"`{place}`")
         return Untranslatable(message, place, unsupported=refusal.unsupported)
 

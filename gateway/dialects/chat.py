@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.providers.base import Place
+from gateway.providers.fields import Path
 
 CACHE_HINT = "cache_control"
 _CONTENT = "content"
@@ -15,6 +16,8 @@ class Asked:
     """The chat that asks the same."""
 
     body: dict[str, Any]
+    sources: tuple[Path, ...]
+    """Of each message: where the caller said it, or the first of what it was made of."""
     left_out: frozenset[str] = frozenset()
     """Advice that this target cannot be given. It changes no answer; the caller is told."""
 

@@ -15,7 +15,6 @@ FIELDS = frozenset(
 """What a request may say that a chat can say too. `thinking` and `top_k` go on under their own names."""
 
 NAMES: Mapping[str, tuple[str, ...]] = {
-    "messages": ("/messages",),
     "stop": ("/stop_sequences",),
     "user": ("/metadata/user_id",),
     "parallel_tool_calls": ("/tool_choice/disable_parallel_tool_use",),
@@ -23,7 +22,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "response_format": ("/output_config/format",),
     "max_completion_tokens": ("/max_tokens",),
 }
-"""A chat has more messages than were sent, or fewer: of those, no more is told than that it is one of them."""
+"""Where else than under its own name something of a chat was said."""
 
 _SAME = ("temperature", "top_p", "top_k", "thinking", "stream")
 _TIERS = {"auto": "auto", "standard_only": "default"}
@@ -37,7 +36,8 @@ def to_chat(body: Mapping[str, Any], place: Place, *, counts_only: bool = False)
     rest = {name: value for name, value in body.items() if name != "cache_control"}
     only(rest, FIELDS, ())
     hints.leave_out(body)
-    chat: dict[str, Any] = {"model": body.get("model"), "messages": [*_messages(body, hints)]}
+    said = [*_messages(body, hints)]
+    chat: dict[str, Any] = {"model": body.get("model"), "messages": [message for _, message in said]}
     for name in _SAME:
         if body.get(name) is not None:
             chat[name] = body[name]
@@ -50,26 +50,28 @@ def to_chat(body: Mapping[str, Any], place: Place, *, counts_only: bool = False)
         chat["stop"] = [of(str, stop, ("stop_sequences", at)) for at, stop in enumerate(stops)]
     chat |= _tools(body, hints)
     chat |= _rest(body)
-    return Asked(chat, hints.left_out)
+    return Asked(chat, tuple(source for source, _ in said), hints.left_out)
 
 
-def _messages(body: Mapping[str, Any], hints: Hints) -> Iterator[dict[str, Any]]:
+def _messages(body: Mapping[str, Any], hints: Hints) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Each with the place that it is from."""
     if (system := body.get("system")) is not None and system != []:
-        yield {"role": "system", "content": texts(system, ("system",), hints)}
-    for at, message in enumerate(needed(list, body, "messages", ())):
+        yield ("system",), {"role": "system", "content": texts(system, ("system",), hints)}
+    for at, value in enumerate(needed(list, body, "messages", ())):
         path: Path = ("messages", at)
-        turn = of(dict, message, path)
+        turn = of(dict, value, path)
         only(turn, ("role", "content"), path)
         content = turn.get("content")
         if not isinstance(content, str | list):
             raise malformed((*path, "content"), "must be a string or a list of blocks")
         match turn.get("role"):
             case "user":
-                yield from asked_by_user(content, (*path, "content"), hints)
+                for message in asked_by_user(content, (*path, "content"), hints):
+                    yield path, message
             case "assistant":
-                yield said_by_assistant(content, (*path, "content"), hints)
+                yield path, said_by_assistant(content, (*path, "content"), hints)
             case "system":
-                yield {"role": "system", "content": texts(content, (*path, "content"), hints)}
+                yield path, {"role": "system", "content": texts(content, (*path, "content"), hints)}
             case _:
                 raise malformed((*path, "role"), "must be `user`, `assistant` or `system`")
 

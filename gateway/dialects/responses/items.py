@@ -13,23 +13,26 @@ _BREAKPOINT = "prompt_cache_breakpoint"
 _STATUS = ("type", "id", "status")
 
 
-def messages(body: Mapping[str, Any], hints: Hints) -> list[Message]:
-    """Instructions, then the input. What the model did between two words of others is one message."""
-    made: list[Message] = []
+def messages(body: Mapping[str, Any], hints: Hints) -> list[tuple[Path, Message]]:
+    """Instructions, then the input; each with the place that it is from.
+
+    What the model did between two words of others is one message, from where that begins.
+    """
+    made: list[tuple[Path, Message]] = []
     if (instructions := given(str, body, "instructions", ())) is not None:
-        made.append({"role": "system", "content": instructions})
+        made.append((("instructions",), {"role": "system", "content": instructions}))
     given_input = body.get("input")
     if isinstance(given_input, str):
-        return [*made, {"role": "user", "content": given_input}]
-    turn = _Turn()
+        return [*made, (("input",), {"role": "user", "content": given_input})]
+    turn, begun = _Turn(), 0
     for at, value in enumerate(needed(list, body, "input", ())):
         path: Path = ("input", at)
         item = of(dict, value, path)
         if not turn.take(item, path, hints):
-            made += turn.ended()
-            turn = _Turn()
-            made.append(_said_to_it(item, path, hints))
-    return [*made, *turn.ended()]
+            made += [(("input", begun), message) for message in turn.ended()]
+            turn, begun = _Turn(), at + 1
+            made.append((path, _said_to_it(item, path, hints)))
+    return [*made, *((("input", begun), message) for message in turn.ended())]
 
 
 class _Turn:

@@ -24,7 +24,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "max_tokens": ("/max_output_tokens",),
     "max_completion_tokens": ("/max_output_tokens",),
 }
-"""A chat has other messages than there are items: of those, no more is told than that it is one of them."""
+"""Where else than under its own name something of a chat was said."""
 
 LOGPROBS = "message.output_text.logprobs"
 SEALED_THOUGHTS = "reasoning.encrypted_content"
@@ -53,7 +53,8 @@ def to_chat(body: Mapping[str, Any], place: Place) -> Asked:
         must_be(options, "include_obfuscation", (False,), ("stream_options",))
     for name, value in (given(dict, body, "metadata", ()) or {}).items():
         of(str, value, ("metadata", name))  # It is only said again in the answer.
-    chat: dict[str, Any] = {"model": body.get("model"), "messages": messages(body, hints)}
+    said = messages(body, hints)
+    chat: dict[str, Any] = {"model": body.get("model"), "messages": [message for _, message in said]}
     for name in _SAME:
         if body.get(name) is not None:
             chat[name] = body[name]
@@ -63,7 +64,7 @@ def to_chat(body: Mapping[str, Any], place: Place) -> Asked:
     chat |= _reasoning(body)
     chat |= _text(body)
     chat |= _tools(body)
-    return Asked(chat, hints.left_out)
+    return Asked(chat, tuple(source for source, _ in said), hints.left_out)
 
 
 def _included(body: Mapping[str, Any]) -> dict[str, Any]:
