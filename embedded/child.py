@@ -56,8 +56,8 @@ class Child:
             return
         self._process.send_signal(request)
         try:
-            async with asyncio.timeout(patience_s):
-                await self._gone.wait()
+            # Not by `asyncio.timeout`: before Python 3.11.3 its end in a cancelled task is one more cancellation.
+            await asyncio.wait_for(self._gone.wait(), patience_s)
         except TimeoutError:
             self._process.kill()
             await self._gone.wait()

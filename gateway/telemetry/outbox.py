@@ -138,6 +138,7 @@ class Outbox:
         self._keep = keep
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
+        self._closed = False
         self._inode = 0
         self._live: int | None = None
         """Base of the stream that new batches go to; None: the next one opens it."""
@@ -294,7 +295,9 @@ class Outbox:
         return self._read(lambda db: dict(db.execute("SELECT reason, count FROM dropped")))
 
     def close(self) -> None:
+        """For good: whoever began before, in a thread that nobody waits for any more, does not open it again."""
         with self._lock:
+            self._closed = True
             self._disconnect()
 
     # Rows.
@@ -389,6 +392,8 @@ class Outbox:
         if not self._lock.acquire(timeout=BUSY_S):
             raise OutboxUnavailable("it is being checked")
         try:
+            if self._closed:
+                raise OutboxUnavailable("it is closed")
             yield
         finally:
             self._lock.release()

@@ -1,5 +1,6 @@
 """A child process: its end is noticed, its group ends with it, and it never outlives its parent."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -8,6 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from embedded.child import LOG_BYTES_MAX, Child, kill_stranger, started_at
+
+HANG_S = 20.0
+"""Only so that a broken test ends."""
 
 
 def python(program: str) -> tuple[str, ...]:
@@ -47,6 +51,25 @@ async def test_stop_insists_with_a_child_that_does_not_listen(tmp_path: Path, un
     await until(lambda: log.read_text() == "deaf\n")
     await child.stop(patience_s=0.05)
     assert await child.exited() == -signal.SIGKILL
+
+
+async def test_a_stop_insists_in_a_task_that_is_cancelled_too(tmp_path: Path, until: Callable[..., object]) -> None:
+    log = tmp_path / "log"
+    deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+    child = Child.start(python(deaf), {}, log)
+    await until(lambda: log.read_text() == "deaf\n")
+
+    async def interrupted() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await child.stop(patience_s=0.05)
+
+    task = asyncio.create_task(interrupted())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task})
+    assert await asyncio.wait_for(child.exited(), HANG_S) == -signal.SIGKILL
 
 
 async def test_what_a_dead_child_left_behind_ends_with_it(tmp_path: Path, gone: Callable[[int], bool]) -> None:

@@ -77,8 +77,9 @@ async def test_a_control_plane_that_hangs_holds_up_a_stop_for_its_time_only(
 ) -> None:
     """GHS/1 17.13: what it did not get is on disk."""
     hanging = Hanging()
-    await Node(tmp_path, hanging).stop(0.01, after=hanging.asked)
-    again = Node(tmp_path, hanging)
+    node = Node(tmp_path, hanging)
+    await node.stop(0.01, after=hanging.asked)
+    again = Node(tmp_path, hanging)  # While the first is still there: it has let the outbox go.
     assert told(parcels(again.outbox))[0] == [record.id for record in some_records(3)]
     again.outbox.close()
 
