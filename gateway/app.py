@@ -43,7 +43,7 @@ from gateway.serve.lane import Limits as ServeLimits
 from gateway.serve.probes import Probes
 from gateway.serve.server import Server
 from gateway.settings import Settings
-from gateway.supervise import BACKLOG, Child, Supervisor, listen, one_heap
+from gateway.supervise import BACKLOG, Child, Supervisor, large_blocks_apart, listen, one_heap
 from gateway.sync import identity as identities
 from gateway.sync import reports
 from gateway.sync.agent import Agent
@@ -263,6 +263,7 @@ async def _follow(settings: Settings, node_keys: NodeKeys, clock: Clock, apply: 
 
 async def _agent(settings: Settings, node_keys: NodeKeys) -> None:
     """Keep this node's copies of the configuration in step with the newest verified state, until SIGTERM."""
+    large_blocks_apart()  # Workers' are bodies of calls: taking each anew from the system would cost time.
     stop = _stop_signal()
     working = asyncio.create_task(_work(settings, node_keys, SystemClock()))
     await _first(working, stop)

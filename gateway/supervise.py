@@ -24,6 +24,9 @@ RESTART_WAIT_S_MAX = 5.0
 HEIR_RETRY_S = 1.0
 STEADY_S = 10.0
 """A child that lived this long is restarted without a wait."""
+LARGE_BYTES = 128 * 1024
+"""A block is large from this size on: by what glibc itself begins with."""
+_M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 _OURS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 """Signals this process answers itself. A child is born with them held back, and answers them as it likes."""
@@ -75,9 +78,23 @@ def one_heap() -> None:
     By itself it gives each thread one, which keeps the most that was ever in it. Python runs one thread at a time, so
     there is little to gain, and the agent's threads, which take turns, would each have the room of a largest batch.
     """
+    _tune(_M_ARENA_MAX, 1)
+
+
+def large_blocks_apart() -> None:
+    """Large blocks of this process are taken from the system, and go back to it when freed (glibc's M_MMAP_THRESHOLD).
+
+    By itself glibc does so until one is freed, and keeps the next of up to its size (32 MiB at most) in the heap. Small
+    blocks that stay settle between them, so that each batch of records that finds no gap makes the heap longer.
+    """
+    _tune(_M_MMAP_THRESHOLD, LARGE_BYTES)
+
+
+def _tune(parameter: int, value: int) -> None:
+    """The C library's allocator, if that is glibc's (mallopt(3))."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:  # Else it is another library than glibc.
-        mallopt(_M_ARENA_MAX, 1)
+    if mallopt is not None:
+        mallopt(parameter, value)
 
 
 class Heir(Protocol):

@@ -312,3 +312,34 @@ def test_threads_take_their_room_from_the_one_heap() -> None:
 
     assert said("own") == "False", "else there is nothing to set"
     assert said("one") == "True"
+
+
+LARGE_BLOCK = """
+import asyncio, ctypes, sys
+from pathlib import Path
+from gateway import app
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_size_t, [ctypes.c_size_t], [ctypes.c_size_t]
+
+async def work(*_):
+    libc.free(libc.malloc(2_000_000))
+    block = libc.malloc(1_000_000)
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    (heap,) = [line.split()[0] for line in maps if line.endswith("[heap]")]
+    start, end = (int(bound, 16) for bound in heap.split("-"))
+    print(start <= block < end)
+
+app._work = work
+asyncio.run(app._agent(None, None) if sys.argv[1] == "agent" else work())
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library has no such thresholds")
+def test_the_agent_keeps_no_room_of_large_blocks_in_its_heap() -> None:
+    def said(who: str) -> str:
+        command = [sys.executable, "-c", LARGE_BLOCK, who]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=HANG_S).stdout.strip()
+
+    assert said("anybody") == "True", "else there is nothing to set"
+    assert said("agent") == "False"
