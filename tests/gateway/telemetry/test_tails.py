@@ -1,5 +1,6 @@
 """Segments are read on as they grow, each frame once, whatever was cut or damaged, and wherever reading began."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,16 @@ def test_damage_is_counted_by_place_once_wherever_batches_are_cut(
     assert rows == [body for kind, body in pieces if kind == "frame"]
     assert damaged == places
     assert tail.finished
+
+
+def test_looking_at_a_segment_makes_no_names_for_the_interpreter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tail = on(tmp_path, HEAD + frame(b"[1]"), sealed=False)
+    names: list[str] = []
+    monkeypatch.setattr(sys, "intern", lambda name: names.append(name) or name)
+    assert read_all(tail, tmp_path) == [b"[1]"]
+    assert not names
 
 
 def test_more_than_a_slice_is_read_in_slices(tmp_path: Path) -> None:
