@@ -21,36 +21,33 @@ HANG_S = 30.0
 """Only a guard against hanging."""
 
 NODE = """
-import os, signal, socket, sys, time
-from contextlib import suppress
+import os, select, signal, socket, sys, time
 from gateway.supervise import Child, Supervisor, listen
 
-class Asked(Exception): ...
-
 def serve(sock, stubborn):
+    # A wait that a signal is to end watches the pipe too: one that came just before the wait would be lost on it.
+    woken, wakes = os.pipe()
+    os.set_blocking(wakes, False)
     busy, held, asked = [], [], []
     def stop(*_):
-        if stubborn:
-            return
         asked.append(True)
-        if not busy:
-            raise Asked
-        busy[0].sendall(b"asked")
-    signal.signal(signal.SIGTERM, stop)
+        if busy:
+            busy[0].sendall(b"asked")
+    signal.set_wakeup_fd(wakes)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if stubborn else stop)
     sock.setblocking(True)
-    try:
-        while not asked:
-            conn, _ = sock.accept()
-            word = conn.recv(64)
-            if word == b"slow":
-                busy.append(conn)
-                conn.sendall(b"begun")
-                conn.recv(64)
-                busy.clear()
-            conn.sendall(b"%d" % os.getpid())
-            held.append(conn) if word == b"hold" else conn.close()
-    except Asked:
-        pass
+    while not asked:
+        if sock not in select.select([sock, woken], [], [])[0]:
+            continue
+        conn, _ = sock.accept()
+        word = conn.recv(64)
+        if word == b"slow":
+            busy.append(conn)
+            conn.sendall(b"begun")
+            conn.recv(64)
+            busy.clear()
+        conn.sendall(b"%d" % os.getpid())
+        held.append(conn) if word == b"hold" else conn.close()
 
 port, drain_s, stubborn = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3] == "stubborn"
 if sys.argv[3] == "newborn":  # Stands in a worker's first moment until whoever waits for the word has acted.
@@ -59,14 +56,11 @@ sockets = listen("127.0.0.1", port, 2)
 children = [Child(f"w{i}", lambda sock=sock: serve(sock, stubborn)) for i, sock in enumerate(sockets)]
 if sys.argv[3] in ("clerk", "stubborn clerk"):
     def clerk():
-        def asked(*_):
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        while signal.sigwait([signal.SIGTERM]):
             os.write(1, b"clerk asked\\n")
             if sys.argv[3] == "clerk":
-                raise Asked
-        signal.signal(signal.SIGTERM, asked)
-        with suppress(Asked):
-            while True:
-                signal.pause()
+                break
     children = [Child("clerk", clerk, ends_last_s=drain_s)] + [
         Child(f"w{i}", lambda sock=sock: (serve(sock, False), os.write(1, b"worker done\\n"))[0])
         for i, sock in enumerate(sockets)
