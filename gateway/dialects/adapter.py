@@ -105,11 +105,13 @@ class InChat(Provider):
         name, *inner = refusal.pointer.removeprefix("/").split("/")
         if name == "messages" and inner and inner[0].isdecimal() and int(inner[0]) < len(sources):
             place = pointer(sources[int(inner[0])])
+            told = f"`{place}`" if len(inner) == 1 else f"something in `{place}`"
         elif name in self._dialect.names:
             place = self._place(name, asked)
+            told = f"`{place}`"
         else:
             return refusal
-        message = str(refusal).replace(f"`{refusal.pointer}`", f"`{place}`")
+        message = str(refusal).replace(f"`{refusal.pointer}`", told)
         return Untranslatable(message, place, unsupported=refusal.unsupported)
 
     def _place(self, name: str, asked: Mapping[str, Any]) -> str:

@@ -86,6 +86,15 @@ def test_machine_without_apt_is_told_what_would_help(machine: Path) -> None:
     assert "Install uv or pip" in done.stderr
 
 
+@pytest.mark.parametrize(("later_s", "taken"), [("0.7", "python3.12"), ("0.8", "python3.11")])
+def test_a_later_python_is_taken_if_it_is_faster_by_a_quarter(machine: Path, later_s: str, taken: str) -> None:
+    for name, s in (("python3.11", "1.0"), ("python3.12", later_s)):
+        program(machine, name, f'case "$1" in -S) echo {s}; exit;; -m) exit 9;; esac\nexec "{sys.executable}" "$@"')
+    done = set_up(machine)
+    assert done.returncode == 9
+    assert done.stderr.endswith(f"({machine}/bin/{taken})\n")
+
+
 def test_word_it_does_not_know_is_refused(machine: Path) -> None:
     assert set_up(machine, "everything").stderr == "setup: usage: scripts/setup [run]\n"
 

@@ -279,6 +279,12 @@ def test_as_many_sockets_as_asked_for_share_the_port() -> None:
         sock.close()
 
 
+def printed(program: str, argument: str) -> str:
+    """By a process of its own: what it sets is for good."""
+    command = [sys.executable, "-c", program, argument]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=HANG_S).stdout.strip()
+
+
 THREADS_ROOM = """
 import ctypes, sys, threading
 from pathlib import Path
@@ -300,12 +306,8 @@ print(start <= taken[0] < end)
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library has no heaps of threads' own")
 def test_threads_take_their_room_from_the_one_heap() -> None:
-    def said(heaps: str) -> str:
-        command = [sys.executable, "-c", THREADS_ROOM, heaps]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=HANG_S).stdout.strip()
-
-    assert said("own") == "False", "else there is nothing to set"
-    assert said("one") == "True"
+    assert printed(THREADS_ROOM, "own") == "False", "else there is nothing to set"
+    assert printed(THREADS_ROOM, "one") == "True"
 
 
 LARGE_BLOCK = """
@@ -331,9 +333,5 @@ asyncio.run(app._agent(None, None) if sys.argv[1] == "agent" else work())
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library has no such thresholds")
 def test_the_agent_keeps_no_room_of_large_blocks_in_its_heap() -> None:
-    def said(who: str) -> str:
-        command = [sys.executable, "-c", LARGE_BLOCK, who]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=HANG_S).stdout.strip()
-
-    assert said("anybody") == "True", "else there is nothing to set"
-    assert said("agent") == "False"
+    assert printed(LARGE_BLOCK, "anybody") == "True", "else there is nothing to set"
+    assert printed(LARGE_BLOCK, "agent") == "False"
