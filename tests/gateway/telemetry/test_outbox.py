@@ -66,6 +66,17 @@ def test_batches_of_a_stream_are_numbered_from_one_without_a_gap(outbox: Outbox)
     assert heads(parcels(outbox)) == [(first[0], 4, 10)]
 
 
+def test_one_that_is_closed_is_not_opened_again_by_a_thread_that_began_before(tmp_path: Path) -> None:
+    first = an_outbox(tmp_path)
+    put(first, 1)
+    first.close()
+    with pytest.raises(OutboxUnavailable, match="closed"):
+        first.streams()
+    again = an_outbox(tmp_path)
+    assert len(again.streams()) == 1
+    again.close()
+
+
 def test_what_was_sent_is_sent_again_byte_for_byte_also_after_a_restart(tmp_path: Path) -> None:
     """GHS/1 17.4."""
     first = an_outbox(tmp_path)
