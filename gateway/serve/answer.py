@@ -66,13 +66,15 @@ class LaneAnswer:
 
     def put(self, data: bytes) -> bool:
         """Raises CallerLeft."""
-        if self._head is not None:
-            data, self._head = self._head + data, None
+        head = self._head
+        if head is not None:
+            data, self._head = head + data, None
         elif self._chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data)
         self.begun = True
-        self._wire.write(data)
-        return not self._wire.write_paused
+        wire = self._wire
+        wire.write(data)
+        return not wire.write_paused
 
     async def drained(self) -> None:
         if self._wire.write_paused:

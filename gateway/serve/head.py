@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from http import HTTPStatus
 
@@ -39,7 +39,8 @@ _LENGTH = b"\r\ncontent-length: "
 _LENGTH_DIGITS_MAX = 12
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
-_SERVER = "server: gatehouse\r\n"
+_SERVER = "server: gatehouse\r\n\r\n"
+_SERVER_CLOSES = "server: gatehouse\r\nconnection: close\r\n\r\n"
 
 
 @dataclass(slots=True)
@@ -55,6 +56,8 @@ class Head:
     keeps_alive: bool
     known: Known | None = None
     """What its request shares with those that have the same head."""
+    is_plain: bool = False
+    """Of its request nothing is refused, and nothing said, before its body is there."""
 
 
 @dataclass(slots=True)
@@ -84,6 +87,7 @@ class HeadBefore:
         before = cls(head, head.raw[:start], head.raw[end:], digits)
         head.raw = b""  # Of a head that opens a door, nobody needs it any more.
         head.known = before._known
+        head.is_plain = _is_plain(head)
         return before
 
     def again(self, data: bytes) -> tuple[Head, int] | None:
@@ -99,7 +103,7 @@ class HeadBefore:
             self._digits = digits
             head = self._head
             headers = {**head.headers, "content-length": digits.decode()}
-            self._head = Head(b"", head.door, None, head.http_1_1, headers, int(digits), head.keeps_alive, head.known)
+            self._head = replace(head, headers=headers, length=int(digits))
         return self._head, end + len(self._behind_length)
 
 
@@ -161,6 +165,16 @@ def body_length(headers: Mapping[str, str]) -> int | None:
     return None
 
 
+def _is_plain(head: Head) -> bool:
+    if "expect" in head.headers:
+        return False
+    try:
+        check_content(head.headers, json=True)
+    except GatewayError:
+        return False
+    return True
+
+
 def sized(head: bytes, body: bytes) -> bytes:
     """A request that was read, for somebody who reads it again: chunks and trailers could mean something else to him.
 
@@ -192,14 +206,14 @@ def is_json(headers: Mapping[str, str]) -> bool:
 
 def answer_head(status: int, headers: Headers, framing: str, *, closes: bool) -> bytes:
     """An answer's head as bytes. Raises ValueError for a header that would make two of itself."""
-    lines = [*map(": ".join, headers), framing]
-    run_on = "".join(lines[:-1])
+    lines = [*map(": ".join, headers)]
+    run_on = "".join(lines)
     if "\n" in run_on or "\r" in run_on:
         raise ValueError("a header's name or value holds a line break")
-    line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n"
-    connection = "connection: close\r\n" if closes else ""
     told = "\r\n".join(lines)
-    return f"{line}{told}{_SERVER}{connection}\r\n".encode("utf-8", "surrogateescape")
+    line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n"
+    ending = _SERVER_CLOSES if closes else _SERVER
+    return f"{line}{told}\r\n{framing}{ending}".encode("utf-8", "surrogateescape")
 
 
 @lru_cache(maxsize=1_024)

@@ -1,7 +1,7 @@
 """The express lane: one caller's connection on `asyncio.Protocol` and llhttp, which serves the hot doors itself.
 
 Every request is taken whole, by one set of rules; only an upload, which passes through, is served while it comes. If it
-opens a hot door or passes through, one task runs the pipeline; for any other the connection is lent to aiohttp
+opens a hot door or passes through, one coroutine runs the pipeline; for any other the connection is lent to aiohttp
 until it is answered. Bytes behind a request wait unread until then: so pipelined requests are answered in order, and
 nothing in them can disturb the one before.
 """
@@ -38,6 +38,7 @@ from gateway.serve.head import (
     read_request_line,
     sized,
 )
+from gateway.serve.run import Run
 from gateway.upstream.upload import Upload
 from shared.clock import Clock
 
@@ -128,6 +129,10 @@ class Phase(Enum):
     the connection would be reset, and the answer lost on its way."""
 
 
+_HEAD, _BODY, _UPLOAD, _ANSWER, _LINGER = Phase
+"""To look one up in its enumeration takes longer than what is done with it."""
+
+
 class Lane(asyncio.Protocol):
     __slots__ = (
         "_ahead",
@@ -151,8 +156,8 @@ class Lane(asyncio.Protocol):
         "_raw_headers",
         "_reading_paused",
         "_refused",
+        "_run",
         "_shared",
-        "_task",
         "_transport",
         "_unsent_bytes",
         "_unsent_due_s",
@@ -165,7 +170,7 @@ class Lane(asyncio.Protocol):
         self._shared = shared
         self._loop = loop
         self._transport: asyncio.Transport | None = None
-        self._phase = Phase.HEAD
+        self._phase = _HEAD
         self._due_s = inf
         """When the phase will have lasted too long."""
         self._head = b""
@@ -177,7 +182,8 @@ class Lane(asyncio.Protocol):
         self._drain_waiter: asyncio.Future[None] | None = None
         self._unsent_bytes = 0
         self._unsent_due_s = inf
-        self._task: asyncio.Task[None] | None = None
+        self._run: Run | None = None
+        """What runs the pipeline, as soon as a request has come for it."""
         self._lent: Lent | None = None
         self._holds_place = False
         self._http_1_1 = True
@@ -205,19 +211,19 @@ class Lane(asyncio.Protocol):
             return
         if now_s < self._due_s or transport.is_closing():
             return
-        if self._phase is Phase.BODY:
+        if self._phase is _BODY:
             wait_s = self._shared.limits.body_wait_s
             self._refuse(GatewayError(Code.BODY_TIMEOUT, f"the body did not come whole within {wait_s:g} s"))
-        elif self._phase is Phase.UPLOAD:
+        elif self._phase is _UPLOAD:
             self._look_at_upload(now_s)
         else:
             transport.close()
 
     def drain(self) -> None:
         """No more requests: end now if none has begun, else with its answer."""
-        idle = self._phase is Phase.HEAD and not self._head
+        idle = self._phase is _HEAD and not self._head
         transport = self._transport
-        if transport is not None and not transport.is_closing() and (idle or self._phase is Phase.LINGER):
+        if transport is not None and not transport.is_closing() and (idle or self._phase is _LINGER):
             transport.close()
 
     def abort(self) -> None:
@@ -262,12 +268,12 @@ class Lane(asyncio.Protocol):
         self._shared.entered(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._phase is Phase.LINGER:
+        if self._phase is _LINGER:
             return
-        if self._phase is not Phase.ANSWER and not self.write_paused:
+        if self._phase is not _ANSWER and not self.write_paused:
             self._read(data)
             return
-        if self._phase is Phase.UPLOAD:  # It goes on, whatever is ready for the caller.
+        if self._phase is _UPLOAD:  # It goes on, whatever is ready for the caller.
             data = self._read_upload(data)
         self._ahead += data
         if len(self._ahead) > AHEAD_BYTES_MAX and not self._reading_paused and self._transport is not None:
@@ -276,15 +282,18 @@ class Lane(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """A caller who shuts his end while he waits has left. The transport closes itself after this."""
-        if self._phase in (Phase.ANSWER, Phase.UPLOAD):
+        if self._phase in (_ANSWER, _UPLOAD):
             # At once: closing in peace would wait until an answer that nobody reads had been written.
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        if self._task is not None:
-            self._task.cancel()
-            return
+        run, self._run = self._run, None
+        if run is not None:
+            busy = run.busy
+            run.close()
+            if busy:
+                return
         lent, self._lent = self._lent, None
         if lent is not None:
             lent.connection_lost(exc)
@@ -302,7 +311,7 @@ class Lane(asyncio.Protocol):
         waiter, self._drain_waiter = self._drain_waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
-        elif self._phase not in (Phase.ANSWER, Phase.UPLOAD):
+        elif self._phase not in (_ANSWER, _UPLOAD):
             self._read_ahead()
 
     # What the parser calls; it sees only heads
@@ -320,11 +329,11 @@ class Lane(asyncio.Protocol):
     def _read(self, data: bytes) -> None:
         """Take requests out of `data` until one runs or more is needed. What is left over waits."""
         while data and not self.write_paused:
-            if self._phase is Phase.HEAD:
+            if self._phase is _HEAD:
                 data = self._read_head(data)
-            elif self._phase is Phase.BODY:
+            elif self._phase is _BODY:
                 data = self._read_body(data)
-            elif self._phase is Phase.UPLOAD:
+            elif self._phase is _UPLOAD:
                 data = self._read_upload(data)
             else:
                 break
@@ -341,13 +350,12 @@ class Lane(asyncio.Protocol):
         """Returns what lies behind the request, as far as it is here."""
         fed = len(self._head)
         if not fed:
+            again = None if self._head_before is None else self._head_before.again(data)
+            if again is not None:
+                return self._read_again(*again, data)
             data = data.lstrip(b"\r\n")  # Some callers put an empty line behind a body (RFC 9112, 2.2).
             if not data:
                 return b""
-            again = None if self._head_before is None else self._head_before.again(data)
-            if again is not None:
-                self._head_came(again[0])
-                return self._read_on(data[again[1] :])
             self._parser = httptools.HttpRequestParser(self)
             self._raw_headers: list[tuple[bytes, bytes]] = []
             self._head_ended = False
@@ -377,9 +385,38 @@ class Lane(asyncio.Protocol):
         self._head_came(found)
         return self._read_on(head[stop:])
 
+    def _read_again(self, head: Head, end: int, data: bytes) -> bytes:
+        """A request with the head of the one before it. Returns what lies behind it."""
+        shared, length = self._shared, head.length
+        assert head.door is not None
+        assert length is not None
+        behind = end + length
+        if (
+            not head.is_plain
+            or length > STRANGERS_BODY_BYTES_MAX
+            or len(data) < behind
+            or length > shared.limits.body_bytes_max
+            or shared.running >= shared.limits.running_requests_max
+        ):
+            self._head_came(head)
+            return self._read_on(data[end:])
+        # It is here whole, and there is nothing to refuse it for or to say before its answer.
+        now_s = shared.clock.monotonic_s()
+        body = data[end:behind]
+        exchange = Exchange(shared.new_id(), head.door, head.headers, body, now_s, known=head.known)
+        shared.records.begin(exchange)
+        exchange.received_s = now_s
+        shared.running += 1
+        self._holds_place = True
+        self._closes = not head.keeps_alive
+        self._phase = _ANSWER
+        self._due_s = inf
+        self._start(exchange)
+        return data[behind:]
+
     def _read_on(self, data: bytes) -> bytes:
         """What stands behind a head, up to the request's end. Returns what lies behind that."""
-        return self._read_upload(data) if self._phase is Phase.UPLOAD else self._read_body(data)
+        return self._read_upload(data) if self._phase is _UPLOAD else self._read_body(data)
 
     def _head_of(self, raw: bytes) -> Head | None:
         """None: it was refused."""
@@ -417,7 +454,7 @@ class Lane(asyncio.Protocol):
         self._http_1_1 = head.http_1_1
         self._closes = not head.keeps_alive
         self._expects_continue = head.http_1_1 and headers.get("expect", "").lower() == "100-continue"
-        self._phase = Phase.BODY
+        self._phase = _BODY
         self._due_s = now_s + limits.body_wait_s
         self._refused: GatewayError | None = None
         try:
@@ -436,7 +473,7 @@ class Lane(asyncio.Protocol):
         self._body = ChunkedUpload(bytes_max, upload) if length is None else SizedUpload(length, upload)
         self._upload = exchange.upload = upload
         self._upload_bytes = 0
-        self._phase = Phase.UPLOAD
+        self._phase = _UPLOAD
         self._due_s = inf
         self._start(exchange)
 
@@ -480,7 +517,7 @@ class Lane(asyncio.Protocol):
             self._say(self._refused, exchange, closes=self._closes)
             self._answered(closes=self._closes)
             return behind
-        self._phase = Phase.ANSWER
+        self._phase = _ANSWER
         self._due_s = inf
         if exchange is None:
             head, self._cold = self._cold, b""
@@ -507,7 +544,7 @@ class Lane(asyncio.Protocol):
                 self._transport.pause_reading()
             return b""
         self._body = None
-        self._phase = Phase.ANSWER
+        self._phase = _ANSWER
         self._due_s = inf
         upload.ended()
         return behind
@@ -520,7 +557,7 @@ class Lane(asyncio.Protocol):
         self._expects_continue = False
 
     def _upload_taken(self) -> None:
-        if self._reading_paused and self._phase is Phase.UPLOAD and self._transport is not None:
+        if self._reading_paused and self._phase is _UPLOAD and self._transport is not None:
             self._reading_paused = False
             self._transport.resume_reading()
 
@@ -543,11 +580,17 @@ class Lane(asyncio.Protocol):
     # From requests to answers
 
     def _start(self, exchange: Exchange) -> None:
-        answer = LaneAnswer(self, http_1_1=self._http_1_1, closes=self._closes)
-        self._task = self._loop.create_task(self._run(exchange, answer))
+        self._exchange = exchange
+        run = self._run
+        if run is None:
+            run = self._run = Run(self._answer, self._rested, self._loop)
+        run.begin()
 
-    async def _run(self, exchange: Exchange, answer: LaneAnswer) -> None:
-        """The only task of a request. It always gets to its first step: `connection_lost` is called no sooner."""
+    async def _answer(self) -> None:
+        """All that is done for a request that has come. It gets to where it first waits before anybody can leave."""
+        exchange, self._exchange = self._exchange, None
+        assert exchange is not None
+        answer = LaneAnswer(self, http_1_1=self._http_1_1, closes=self._closes)
         whole = False
         try:
             await self._shared.pipeline.run(exchange, answer)
@@ -561,14 +604,16 @@ class Lane(asyncio.Protocol):
                 self._say(GatewayError(Code.INTERNAL, message), exchange, closes=True)
                 answer.closes = whole = True
         finally:
-            self._task = self._upload = None
-            self._release()
+            self._upload = None
             if not whole:
                 self.abort()
             if self._transport is None:
                 self._leave()
         if whole:
             self._answered(closes=answer.closes)
+
+    def _rested(self) -> None:
+        if self._ahead or self._reading_paused:
             self._read_ahead()
 
     def _lend(self, request: bytes) -> None:
@@ -609,12 +654,12 @@ class Lane(asyncio.Protocol):
         if closes or self._shared.draining:
             self._linger()
         else:
-            self._phase = Phase.HEAD
+            self._phase = _HEAD
             self._due_s = self._shared.clock.monotonic_s() + self._shared.limits.idle_s
 
     def _linger(self) -> None:
         self._release()
-        self._phase = Phase.LINGER
+        self._phase = _LINGER
         self._due_s = self._shared.clock.monotonic_s() + self._shared.limits.linger_s
         self._forget()
         transport = self._transport

@@ -1,0 +1,100 @@
+"""A connection's requests, run from the event loop's own callbacks: one coroutine for all of them, and no task."""
+
+import asyncio
+from asyncio.tasks import _enter_task, _leave_task
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any
+
+
+class _Idle:
+    """Awaited, it says that there is nothing to do until `Run.begin`."""
+
+    def __await__(self) -> Generator[Any, None, None]:
+        yield self
+
+
+_IDLE = _Idle()
+
+
+class Run:
+    """Stands where a task would. `work` is awaited once after each `begin`, and raises nothing but CancelledError; when
+    it has ended, `rested` is called, from where the next may begin.
+
+    A task for each request is made, kept in a list of all, and takes its first step a turn of the loop later. This
+    begins at once, and is made once for a connection. In all else it is a task to whoever asks for the current one, as
+    `asyncio.timeout` does, by the rules for a task of one's own (docs.python.org, "Extending asyncio").
+    """
+
+    __slots__ = ("_cancels", "_coroutine", "_loop", "_must_cancel", "_rested", "_waits_for", "busy")
+
+    def __init__(
+        self, work: Callable[[], Awaitable[None]], rested: Callable[[], None], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._coroutine = _always(work)
+        self._rested = rested
+        self._loop = loop
+        self._waits_for: asyncio.Future[Any] | None = None
+        self._must_cancel = False
+        """At what it waits for next: it was cancelled by itself, while it ran."""
+        self._cancels = 0
+        self.busy = False
+
+    def begin(self) -> None:
+        self.busy = True
+        if asyncio.current_task(self._loop) is None:
+            self._step()
+        else:
+            self._loop.call_soon(self._step)  # One task at a time: what runs now is somebody else's.
+
+    def close(self) -> None:
+        """Nothing begins any more. What runs is cancelled."""
+        if self.busy:
+            self.cancel()
+        else:
+            self._coroutine.close()
+
+    def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - a task's own signature
+        self._cancels += 1
+        if self._waits_for is None or not self._waits_for.cancel():
+            self._must_cancel = True
+        return True
+
+    def done(self) -> bool:
+        return not self.busy
+
+    def cancelling(self) -> int:
+        return self._cancels
+
+    def uncancel(self) -> int:
+        self._cancels = max(self._cancels - 1, 0)
+        return self._cancels
+
+    def _step(self, _: object = None) -> None:
+        """Up to where it waits next."""
+        self._waits_for = None
+        loop = self._loop
+        _enter_task(loop, self)  # type: ignore[arg-type] # typeshed knows tasks alone
+        try:
+            waits_for = self._coroutine.send(None)
+        except asyncio.CancelledError:
+            self.busy = False
+            return
+        finally:
+            _leave_task(loop, self)  # type: ignore[arg-type]
+        if waits_for is _IDLE:
+            self.busy = False
+            self._rested()
+        elif waits_for is None:
+            loop.call_soon(self._step)
+        else:
+            waits_for._asyncio_future_blocking = False  # noqa: SLF001 - that it was awaited has been heard
+            waits_for.add_done_callback(self._step)
+            self._waits_for = waits_for
+            if self._must_cancel and waits_for.cancel():
+                self._must_cancel = False
+
+
+async def _always(work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await work()
+        await _IDLE
