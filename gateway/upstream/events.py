@@ -16,6 +16,7 @@ EVENT_BYTES_MAX = 8 * 1024 * 1024
 
 _CR = 0x0D
 _LF = 0x0A
+_BLANK = b"\n\n"
 _BOM = b"\xef\xbb\xbf"
 # Atomic groups: a CRLF is one line end, and must not be read as two when what follows it is no line end.
 _LINE_END = re.compile(rb"(?>\r\n|[\r\n])")
@@ -64,20 +65,25 @@ class EventSplitter:
         An event that ends in a lone CR is given with the next byte, since a LF there would belong to it.
         Raises EventTooLarge, also for an event that is not whole yet; the splitter is of no use after that.
         """
-        if (
-            self._begun
-            and not self._pending
-            and data.find(b"\n\n") == len(data) - 2 >= 1
-            and b"\r" not in data
-            and data[0] != _LF
-            and len(data) <= self._event_bytes_max
-        ):
-            return [data]  # The usual case: one event, whole, nothing before it.
+        if self.is_whole(data):  # The usual case.
+            return [event + _BLANK for event in data[:-2].split(_BLANK)]
         self._pending += data
         self._lf_only = self._lf_only and b"\r" not in data
         if not self._begun and not self._begin():
             return []
         return self._cut(at_end=False)
+
+    def is_whole(self, data: bytes) -> bool:
+        """Whether `data` is whole events, as `feed` would give them, and a blank line, LF twice, ends just each of them."""
+        return (
+            self._begun
+            and not self._pending
+            and data.endswith(_BLANK)
+            and b"\r" not in data
+            and data[0] != _LF
+            and b"\n\n\n" not in data
+            and len(data) <= self._event_bytes_max
+        )
 
     def finish(self) -> list[bytes]:
         """The event, if any, that is whole now that the stream has ended: one that ended in a lone CR."""

@@ -41,6 +41,10 @@ class OpenAIStream:
         return settled(self._said, self._call, self._meter.bytes)
 
     def feed(self, data: bytes) -> bytes:
+        if self.begun and self._events.is_whole(data) and not _stands_out(data):
+            for event in data.split(b"\n\n"):
+                self._meter.see(event)
+            return data
         try:
             events = self._events.feed(data)
         except EventTooLarge:
@@ -60,7 +64,7 @@ class OpenAIStream:
         return b"data: %b\n\n" % orjson.dumps(body)
 
     def _passes(self, event: bytes) -> bool:
-        """Whether the event goes to the caller. The substrings spare nearly every event its parse."""
+        """Whether the event goes to the caller. The substrings spare most events their parse."""
         if b"[DONE]" in event and data_of(event) == b"[DONE]":
             self.complete = True
             return True
@@ -82,3 +86,15 @@ class OpenAIStream:
             return not (self._drops_usage and isinstance(usage, dict))
         self._meter.see(event)
         return True
+
+
+def _stands_out(events: bytes) -> bool:
+    """Whether there may be more in them than the next bit of content; of nearly all there is not."""
+    return (
+        b"[DONE]" in events
+        or b'"finish_reason":"' in events
+        or b'"finish_reason": "' in events
+        or b'"error"' in events
+        or b'"usage":{' in events
+        or b'"usage": {' in events
+    )
