@@ -139,6 +139,7 @@ def run(settings: Settings, role: Role) -> int:
     if role is not Role.PROXY:
         agent = Child("agent", partial(_in_loop, partial(_agent, settings, node_keys)))
         agent.ends_last_s = settings.ship_drain_s + SUPERVISOR_GRACE_S
+        agent.gives_way = True  # What it does can wait, a call cannot.
         children.append(agent)
     elif settings.metrics_port:
         children.append(Child("metrics", partial(_in_loop, partial(_tell_files, settings, os.getpid()))))

@@ -24,6 +24,8 @@ RESTART_WAIT_S_MAX = 5.0
 HEIR_RETRY_S = 1.0
 STEADY_S = 10.0
 """A child that lived this long is restarted without a wait."""
+GIVING_WAY = 5
+"""By so much nicer: where both want the processor, the one that gives way has a quarter of it."""
 LARGE_BYTES = 128 * 1024
 """A block is large from this size on: by what glibc itself begins with."""
 _M_MMAP_THRESHOLD = -3
@@ -44,6 +46,8 @@ class Child:
     """Held by itself and the supervisor, by no other child."""
     ends_last_s: float | None = None
     """Asked to end after the others have, and given so many seconds; None: with the others."""
+    gives_way: bool = False
+    """Where a processor is short, the others have most of it (nice(2))."""
     pid: int | None = None
     born_s: float = 0.0
     wait_s: float = RESTART_WAIT_S_MIN
@@ -218,6 +222,8 @@ def _become(child: Child, parent: int, family: list[Child]) -> None:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS)
         _die_with(parent)
+        if child.gives_way:
+            os.nice(GIVING_WAY)
         for sibling in family:
             if sibling is not child and sibling.listens_on is not None:
                 sibling.listens_on.close()

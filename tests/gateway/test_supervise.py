@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.supervise import listen
+from gateway.supervise import GIVING_WAY, listen
 
 HANG_S = 30.0
 """Only a guard against hanging."""
@@ -54,6 +54,7 @@ if sys.argv[3] == "newborn":  # Stands in a worker's first moment until whoever 
     os.register_at_fork(after_in_child=lambda: (os.write(1, b"born\\n"), time.sleep(0.5)))
 sockets = listen("127.0.0.1", port, 2)
 children = [Child(f"w{i}", lambda sock=sock: serve(sock, stubborn)) for i, sock in enumerate(sockets)]
+children[1].gives_way = sys.argv[3] == "modest"
 if sys.argv[3] in ("clerk", "stubborn clerk"):
     def clerk():
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
@@ -251,6 +252,15 @@ def test_a_child_that_ends_last_is_asked_when_the_others_are_gone(nodes: list[No
         said += re.findall(rb"worker done|clerk asked", node.line())
     assert said == [b"worker done", b"worker done", b"clerk asked"]
     assert node.process.wait(HANG_S) == 0
+
+
+def test_a_child_that_gives_way_stands_behind_the_others(nodes: list[Node]) -> None:
+    nodes.append(node := Node(mode="modest"))
+    held = node.hold_both()
+    own = os.getpriority(os.PRIO_PROCESS, node.process.pid)
+    nices = sorted(os.getpriority(os.PRIO_PROCESS, pid) for pid in held)
+    assert nices == [own, min(own + GIVING_WAY, 19)]
+    close(held)
 
 
 def test_one_that_ends_last_and_does_not_stop_is_ended(nodes: list[Node]) -> None:
