@@ -74,7 +74,7 @@ class EventSplitter:
         return self._cut(at_end=False)
 
     def is_whole(self, data: bytes) -> bool:
-        """Whether `data` is whole events, as `feed` would give them, and a blank line, LF twice, ends just each of them."""
+        """Whether `data` is whole events, and nothing but each of them ends in LF twice: to split it there cuts it."""
         return (
             self._begun
             and not self._pending
