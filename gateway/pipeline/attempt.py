@@ -45,8 +45,9 @@ from gateway.upstream.errors import (
     UpstreamError,
 )
 from gateway.upstream.messages import Deadlines, UpstreamClient, UpstreamRequest, UpstreamResponse
-from gateway.view.route import AS_IT_COMES, CredentialUnavailable, DeadEnd, Fallback, Retry, Route, Target
+from gateway.view.route import AS_IT_COMES, Credential, CredentialUnavailable, DeadEnd, Fallback, Retry, Route, Target
 from shared.clock import Clock
+from shared.crypto.secret import Secret
 
 ERROR_BODY_BYTES_MAX = 1024 * 1024
 HELD_BYTES_MAX = 64 * 1024
@@ -56,6 +57,8 @@ HELD_S_MAX = 10.0
 JSON: Mapping[str, str] = {"content-type": "application/json"}
 JSON_BYTES_MAX = 1024 * 1024
 """Of an answer that cannot say what was used, so much is read before it is passed on."""
+
+_UNCHANGED: Mapping[str, Any] = {}
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -138,7 +141,7 @@ class Attempts:
         """What `run` would send there first. Nobody is asked, and nothing taken. Raises GatewayError."""
         exchange.due_s = None  # Each target is looked at by itself.
         deadlines = self._deadlines(target, call, exchange, now_s)
-        model, key = effective_model(target, call), _key(target)
+        model, key = effective_model(target, call), None if target.credential is None else _key(target.credential)
         if key is not None and (wanted := target.adapter.exchange(key)) is not None:
             key = self._grants.kept(wanted) or key
         adapter = target.adapter if call.dialect is None else call.dialect.between(target.adapter, target.place)
@@ -146,29 +149,33 @@ class Attempts:
         request = None if isinstance(made, Whole) else made
         return Preview(request, deadlines, exchange.notes or [])
 
-    async def run(
+    def run(
         self, plan: Route, call: Call, exchange: Exchange, *, final: bool = True, asked: bool = False
-    ) -> Reply:
+    ) -> Awaitable[Reply]:
         """The first reply that is good enough, else the last one. Raises the last GatewayError if none answered.
 
         `final`: nothing else is tried after this. `asked`: the cache was, if there is one.
         """
+        # No coroutine of its own: one less that each byte of the answer goes through.
         if isinstance(plan, Target):
-            if plan.handling.cache is not None and not asked:
+            handling = plan.handling
+            if handling.cache is not None and not asked:
                 run = partial(self.run, plan, exchange=exchange, final=final, asked=True)
-                return await self._cached.through(plan, plan.handling.cache, call, exchange, run)
+                return self._cached.through(plan, handling.cache, call, exchange, run)
             now_s = self._clock.monotonic_s()
             self._budget.called(now_s)
             exchange.retry_told = 0
-            handling = plan.handling
             if handling.retry is not None:
-                return await self._retried(plan, handling.retry, call, exchange, now_s, final=final)
+                return self._retried(plan, handling.retry, call, exchange, now_s, final=final)
             if plan.breaker_key:
-                return await self._watched(plan, call, exchange, now_s, final=final)
-            return await self._try(plan, call, exchange, now_s, final=final)
+                return self._watched(plan, call, exchange, now_s, final=final)
+            return self._try(plan, call, exchange, now_s, final=final)
         if isinstance(plan, DeadEnd):
             raise plan.error
         assert isinstance(plan, Fallback), "what is tried was drawn before"
+        return self._fallen_back(plan, call, exchange, final=final)
+
+    async def _fallen_back(self, plan: Fallback, call: Call, exchange: Exchange, *, final: bool) -> Reply:
         for child in plan.routes[:-1]:
             try:
                 reply = await self.run(child, call, exchange, final=False)
@@ -187,11 +194,12 @@ class Attempts:
         self, target: Target, retry: Retry, call: Call, exchange: Exchange, now_s: float, *, final: bool
     ) -> Reply:
         paused_s = 0.0
+        once = self._watched if target.breaker_key else self._try
         while True:
             outcome: Reply | GatewayError
             last = exchange.retry_told >= retry.attempts
             try:
-                outcome = await self._watched(target, call, exchange, now_s, final=final and last)
+                outcome = await once(target, call, exchange, now_s, final=final and last)
             except GatewayError as error:
                 outcome = error
             if not _is_retried(retry, outcome) or not _can_start(exchange):
@@ -219,9 +227,7 @@ class Attempts:
         return pause_s(exchange.retry_told, retry, outcome.status, told_s, self._chance)
 
     async def _watched(self, target: Target, call: Call, exchange: Exchange, now_s: float, *, final: bool) -> Reply:
-        """Try it, and let its breaker know, if it has one."""
-        if not target.breaker_key:
-            return await self._try(target, call, exchange, now_s, final=final)
+        """Try it, and let its breaker know."""
         probe = self._breakers.began(target, now_s)
         try:
             reply = await self._try(target, call, exchange, now_s, final=final)
@@ -238,26 +244,37 @@ class Attempts:
             self._breakers.abandoned(target, self._clock.monotonic_s(), probe)
 
     async def _try(self, target: Target, call: Call, exchange: Exchange, now_s: float, *, final: bool) -> Reply:
-        deadlines = self._deadlines(target, call, exchange, now_s)
-        attempt = Attempt(target, effective_model(target, call), now_s, sent=False)
+        known, adapter, credential, upload = exchange.known, target.adapter, target.credential, exchange.upload
+        if known is not None and known.plain is target:
+            deadlines = self._waits.stream if call.stream else self._waits.plain
+            model = known.effective_model
+        else:
+            deadlines = self._deadlines(target, call, exchange, now_s)
+            model = effective_model(target, call)
+            if call.dialect is not None:
+                adapter = call.dialect.between(adapter, target.place)
+        attempt = Attempt(target, model, now_s, None, None, None, False)
         exchange.attempts.append(attempt)
-        adapter = target.adapter if call.dialect is None else call.dialect.between(target.adapter, target.place)
         response: UpstreamResponse | None = None
         try:
-            key = _key(target)
-            if key is not None and (wanted := target.adapter.exchange(key)) is not None:
+            key = None if credential is None else credential.opened or _key(credential)
+            if not (key is None or isinstance(key, Secret)) and (wanted := target.adapter.exchange(key)) is not None:
                 key = await self._grants.key(wanted, target, deadlines)
-            request = self._request(adapter, target, key, attempt.model, call, exchange, deadlines)
+            request = self._request(adapter, target, key, model, call, exchange, deadlines)
             if isinstance(request, Whole):
                 return request
             attempt.sent = True
             response = await self._client.send(request)
-            attempt.status = response.status
-            return await self._reply(adapter, target, call, response, attempt, final=final)
+            status = attempt.status = response.status
+            if status != 200 or call.stream or call.passage is not None:
+                return await self._reply(adapter, target, call, response, attempt, final=final)
+            # What most calls come to.
+            body, usage = adapter.answer(call, await response.read(self._answer_bytes_max))
+            return Whole(target, response, status, body, usage)
         except UpstreamError as error:
             attempt.sent = attempt.sent and not isinstance(error, _UNSENT)
-            if exchange.upload is not None and exchange.upload.error is not None:
-                raise _failed(attempt, _not_whole(exchange.upload.error)) from error
+            if upload is not None and upload.error is not None:
+                raise _failed(attempt, _not_whole(upload.error)) from error
             raise _failed(attempt, self._renamed(error, target, now_s)) from error
         except BrokenAnswer as error:
             if response is not None:
@@ -274,7 +291,7 @@ class Attempts:
             attempt.ended_s = self._clock.monotonic_s()
             if target.speed_key and attempt.sent:
                 self._measured(target, attempt, call)
-            if exchange.upload is not None and attempt.status is None and not exchange.upload.is_sent:
+            if upload is not None and attempt.status is None and not upload.is_sent:
                 attempt.sent = False  # Nobody works on half a request.
 
     def _measured(self, target: Target, attempt: Attempt, call: Call) -> None:
@@ -318,46 +335,34 @@ class Attempts:
         deadlines: Deadlines,
     ) -> UpstreamRequest | Whole:
         """What is sent; or the answer, where nobody has to be asked."""
+        place, credential, known = target.place, target.credential, exchange.known
+        trust = place.trust if credential is None else credential.trust or place.trust
+        is_plain = known is not None and known.plain is target and trust is None
+        overrides = _UNCHANGED
         try:
-            overrides = target.overrides or {}
-            if target.handling is not AS_IT_COMES:
-                call, overrides = shaped(call, target, exchange.headers)
-            parts_max = _parts_max(call, overrides)
-            if model and (
-                target.models is not None or (exchange.caller is not None and exchange.caller.models is not None)
-            ):
-                # Written anew: of two `model` keys in one body the provider might read the one that was not checked.
-                overrides = {**overrides, "model": model}
-                parts_max["model"] = 1
-            if call.form is not None and exchange.upload is not None and parts_max:
-                exchange.upload.inspect(FormGuard(call.form.boundary, parts_max))
-            translated = adapter.request(call, target.place, key, overrides, model)
+            if not is_plain:
+                call, overrides = _shaped(call, target, exchange, model)
+            translated = adapter.request(call, place, key, overrides, model)
         except Untranslatable as error:
             code = Code.PARAMETER_UNSUPPORTED if error.unsupported else Code.BODY_INVALID
             raise GatewayError(code, str(error), param=error.pointer) from None
+        # Below by place and not by name, as whatever is made for each call.
+        origin, method, path = translated.origin or place.origin, translated.method, translated.target
+        headers, body, upload = translated.headers, translated.body, exchange.upload
+        if is_plain and translated.answer is None and translated.signer is None and not translated.left_out:
+            return UpstreamRequest(origin, method, path, headers, body, deadlines)
         exchange.notes = _notes(translated) if translated.left_out or translated.answer is not None else None
         if translated.answer is not None:
             return Whole(target, OwnAnswer(), 200, translated.answer, None)
-        if exchange.upload is not None:
-            exchange.upload.start(translated.skip)
-        origin = translated.origin or target.place.origin
-        trust = target.place.trust if target.credential is None else target.credential.trust or target.place.trust
+        if upload is not None:
+            upload.start(translated.skip)
         if trust is not None:
             origin = replace(origin, trust=trust)
-        headers = translated.headers
         if "user-agent" in target.handling.forward_headers and "user-agent" in exchange.headers:
             headers = headers.replace(USER_AGENT, b"", 1)
         if translated.signer is not None:
-            headers += translated.signer.sign(translated.method, origin, translated.target, headers, translated.body)
-        return UpstreamRequest(
-            origin=origin,
-            method=translated.method,
-            target=translated.target,
-            headers=headers,
-            body=translated.body,
-            deadlines=deadlines,
-            upload=exchange.upload,
-        )
+            headers += translated.signer.sign(method, origin, path, headers, body)
+        return UpstreamRequest(origin, method, path, headers, body, deadlines, upload)
 
     async def _reply(
         self,
@@ -469,12 +474,28 @@ class Unanswered(Failed):
     """It did not answer at all: there was no connection, or it was lost."""
 
 
-def _key(target: Target) -> ProviderKey | None:
+def _key(credential: Credential) -> ProviderKey | None:
     """Raises GatewayError."""
     try:
-        return target.credential.key() if target.credential is not None else None
+        return credential.key()
     except CredentialUnavailable as error:
         raise GatewayError(Code.CREDENTIAL_UNAVAILABLE, str(error)) from None
+
+
+def _shaped(call: Call, target: Target, exchange: Exchange, model: str) -> tuple[Call, Mapping[str, Any]]:
+    """The call as the target takes it, and what is put into its body; of an upload, that is held to both."""
+    caller, upload = exchange.caller, exchange.upload
+    overrides = target.overrides or _UNCHANGED
+    if target.handling is not AS_IT_COMES:
+        call, overrides = shaped(call, target, exchange.headers)
+    parts_max = _parts_max(call, overrides)
+    if model and (target.models is not None or (caller is not None and caller.models is not None)):
+        # Written anew: of two `model` keys in one body the provider might read the one that was not checked.
+        overrides = {**overrides, "model": model}
+        parts_max["model"] = 1
+    if call.form is not None and upload is not None and parts_max:
+        upload.inspect(FormGuard(call.form.boundary, parts_max))
+    return call, overrides
 
 
 def _parts_max(call: Call, overrides: Mapping[str, Any]) -> dict[str, int]:

@@ -17,12 +17,13 @@ _HEADERS = ("x-portkey-api-key", "x-gatehouse-api-key", *_PROVIDER_HEADERS)
 
 def authenticate(headers: Mapping[str, str], view: ConfigView, now_ms: int, known: Known | None = None) -> Caller:
     """The caller of the one key of ours in `headers`. Raises GatewayError 401, or 400 where two differ."""
-    if known is None or known.hashed_by is not view.keyed_hash:
-        api_key_hash = view.keyed_hash(_our_key(headers))
-        if known is not None:
-            known.hashed_by, known.api_key_hash = view.keyed_hash, api_key_hash
-    else:
+    keyed_hash = view.keyed_hash
+    if known is not None and known.hashed_by is keyed_hash:
         api_key_hash = known.api_key_hash
+    else:
+        api_key_hash = keyed_hash(_our_key(headers))
+        if known is not None:
+            known.hashed_by, known.api_key_hash = keyed_hash, api_key_hash
     caller = view.callers.get(api_key_hash)
     if caller is None or caller.revoked:
         message = "this Gatehouse API key is not valid here; check how it is written"

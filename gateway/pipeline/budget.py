@@ -10,10 +10,12 @@ WINDOW_S = 10
 class RetryBudget:
     """Counts by the second. Times are of a clock that only grows."""
 
-    __slots__ = ("_calls", "_calls_by_s", "_now", "_retries", "_retries_by_s")
+    __slots__ = ("_calls", "_calls_by_s", "_calls_now", "_now", "_retries", "_retries_by_s")
 
     def __init__(self) -> None:
         self._now = 0
+        self._calls_now = 0
+        """Of this second; the others stand in their places."""
         self._calls = 0
         self._retries = 0
         self._calls_by_s = [0] * WINDOW_S
@@ -21,24 +23,25 @@ class RetryBudget:
 
     def called(self, now_s: float) -> None:
         """A call begins."""
-        now = int(now_s)
-        if now != self._now:
-            self._forget(now)
-        self._calls += 1
-        self._calls_by_s[now % WINDOW_S] += 1
+        if now_s >= self._now + 1:
+            self._forget(int(now_s))
+        self._calls_now += 1
 
     def take(self, now_s: float) -> bool:
         """Whether a retry may be made; if so it is counted."""
         now = int(now_s)
         if now != self._now:
             self._forget(now)
-        if self._retries >= max(SHARE * self._calls, FLOOR_PER_S * WINDOW_S):
+        if self._retries >= max(SHARE * (self._calls + self._calls_now), FLOOR_PER_S * WINDOW_S):
             return False
         self._retries += 1
         self._retries_by_s[now % WINDOW_S] += 1
         return True
 
     def _forget(self, now: int) -> None:
+        self._calls_by_s[self._now % WINDOW_S] += self._calls_now
+        self._calls += self._calls_now
+        self._calls_now = 0
         for second in range(self._now + 1, min(now, self._now + WINDOW_S) + 1):
             slot = second % WINDOW_S
             self._calls -= self._calls_by_s[slot]

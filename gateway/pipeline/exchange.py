@@ -130,11 +130,16 @@ class Exchange:
 
     def told(self) -> Labels:
         labels = self.labels
+        if labels is not None:
+            return labels
+        known = self.known
+        if known is None:
+            labels = self.labels = read_labels(self.headers)
+            return labels
+        labels = known.labels
         if labels is None:
-            known = self.known
-            labels = self.labels = (known.labels if known is not None else None) or read_labels(self.headers)
-            if known is not None:
-                known.labels = labels
+            labels = known.labels = read_labels(self.headers)
+        self.labels = labels
         return labels
 
     def told_metadata(self) -> Metadata:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from gateway.pipeline.metadata import Labels
 from gateway.pipeline.resolved import Resolved
+from gateway.view.route import Target
 from gateway.view.view import Caller
 from shared.crypto.api_keys import KeyedHash
 
@@ -28,5 +29,9 @@ class Known:
     model: str | None = None
     resolved: Resolved | None = None
     """What the head leads to, for that caller and that model."""
-    is_allowed: bool = False
-    """It is one target, and may be used."""
+    target: Target | None = None
+    """The one target that this is, as soon as it may be used."""
+    plain: Target | None = None
+    """The same, if nothing of a call is changed, watched or measured on its way there."""
+    effective_model: str = ""
+    """The model that goes to `plain`."""

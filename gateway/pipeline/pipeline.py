@@ -17,7 +17,7 @@ from gateway.pipeline.passed import read_passed
 from gateway.pipeline.read import read_call
 from gateway.pipeline.relay import Relay
 from gateway.pipeline.replies import Reply
-from gateway.pipeline.resolve import resolve
+from gateway.pipeline.resolve import effective_model, resolve
 from gateway.pipeline.resolved import Resolved
 from gateway.providers.base import Call
 from gateway.view.holder import ViewHolder
@@ -57,21 +57,26 @@ class Pipeline:
         """Answer one call. Whatever happens, it is recorded exactly once; cancelling stops the provider too."""
         try:
             try:
-                view = exchange.view = self.view()  # Taken once: the call sees one configuration to its end.
-                caller = exchange.caller = authenticate(exchange.headers, view, self._clock.wall_ms(), exchange.known)
+                view = exchange.view = (
+                    self._views.current or self.view()
+                )  # Taken once: the call sees one configuration to its end.
+                headers, known, now_ms = exchange.headers, exchange.known, self._clock.wall_ms()
+                caller = exchange.caller = authenticate(headers, view, now_ms, known)
                 self._records.name(exchange)
                 require_scope(caller, "completions.write")
                 if exchange.passage is None:
-                    call = exchange.call = read_call(exchange.door, exchange.headers, exchange.body, exchange.known)
+                    call = exchange.call = read_call(exchange.door, headers, exchange.body, known)
                 else:
                     call = exchange.call = await read_passed(exchange.passage, exchange)
                     exchange.received_s = exchange.received_s or self._clock.monotonic_s()
-                call.id, call.created_s = exchange.id, self._clock.wall_ms() // 1_000
+                call.id, call.created_s = exchange.id, now_ms // 1_000
                 resolved = self._resolved(exchange, call, caller)
                 exchange.way, exchange.config = resolved.way, resolved.config
-                plan = self._plan(resolved, exchange, call, caller, view)
+                plan: Route | None = None if known is None else known.target
+                if plan is None:
+                    plan = self._plan(resolved, exchange, call, caller, view)
                 reply: Reply | Held
-                if (word := exchange.headers.get(HEADER)) is None:
+                if (word := headers.get(HEADER)) is None:
                     reply = await self._attempts.run(plan, call, exchange)
                 else:
                     run = partial(self._attempts.run, plan, call, exchange)
@@ -79,10 +84,7 @@ class Pipeline:
             except GatewayError as error:
                 await self._relay.refuse(error, exchange, answer)
             else:
-                if isinstance(reply, Held):
-                    await self._relay.replay(reply, exchange, answer)
-                else:
-                    await self._relay.reply(reply, exchange, answer)
+                await self._relay.reply(reply, exchange, answer)
         except ConnectionError:
             raise  # The caller has left, which is no fault.
         except Exception:
@@ -92,29 +94,31 @@ class Pipeline:
             exchange.ending = "broken" if exchange.first_byte_s else "refused"
             raise
         finally:
-            self._records.end(exchange)
+            if not exchange.recorded:
+                self._records.end(exchange)
 
     @staticmethod
     def _resolved(exchange: Exchange, call: Call, caller: Caller) -> Resolved:
         """Raises GatewayError. What a head, a model and a caller lead to is looked for once."""
-        known, model = exchange.known, call.body.get("model")
+        known = exchange.known
         if known is None:
             return resolve(exchange.headers, call, caller)
-        if known.resolved is None or known.model != model or known.caller() is not caller:
-            known.resolved, known.is_allowed = None, False
-            known.resolved = resolve(exchange.headers, call, caller)
+        resolved, model = known.resolved, call.body.get("model")
+        if resolved is None or known.model != model or known.caller() is not caller:
+            known.resolved = known.target = known.plain = None
+            resolved = known.resolved = resolve(exchange.headers, call, caller)
             known.model, known.caller = model, ref(caller)
-        return known.resolved
+        return resolved
 
     def _plan(self, resolved: Resolved, exchange: Exchange, call: Call, caller: Caller, view: ConfigView) -> Route:
         """What is tried, and in which order. Raises GatewayError for what may not be tried."""
-        route = resolved.route
+        route, known = resolved.route, exchange.known
         if isinstance(route, Target):
-            known = exchange.known
-            if known is None or not known.is_allowed:
-                allow(route, resolved, call, caller)
-                if known is not None:
-                    known.is_allowed = True
+            allow(route, resolved, call, caller)
+            if known is not None:
+                known.target = route
+                if route.is_plain and caller.models is None and call.dialect is None:
+                    known.plain, known.effective_model = route, effective_model(route, call)
             return route
         facts = Facts(call, exchange.headers, exchange.told_metadata)
         why = exchange.why = []

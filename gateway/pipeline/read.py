@@ -39,19 +39,13 @@ def read_call(door: Door, headers: Mapping[str, str], body: bytes, known: Known 
         raise GatewayError(Code.BODY_INVALID, "the body must be a JSON object", param="")
     stream = check_fields(parsed)
     streams, dialect = _SPEAKS[door]
-    lines = None if known is None else known.forwarded
-    if lines is None:
+    if known is None:
         lines = forwarded(headers)
-        if known is not None:
-            known.forwarded = lines
-    return Call(
-        door=door,
-        raw=body,
-        body=parsed,
-        stream=stream and streams,
-        forwarded=lines,
-        dialect=dialect,
-    )
+    elif (lines_before := known.forwarded) is not None:
+        lines = lines_before
+    else:
+        lines = known.forwarded = forwarded(headers)
+    return Call(door, body, parsed, stream and streams, lines, dialect)
 
 
 def check_fields(body: Mapping[str, Any]) -> bool:
@@ -63,9 +57,11 @@ def check_fields(body: Mapping[str, Any]) -> bool:
     if model is not None and not (isinstance(model, str) and model):
         raise GatewayError(Code.BODY_INVALID, "`model` must be a string that is not empty", param="/model")
     stream = body.get("stream")
-    if stream is not None and not isinstance(stream, bool):
+    if stream is None:
+        return False
+    if not isinstance(stream, bool):
         raise GatewayError(Code.BODY_INVALID, "`stream` must be true or false", param="/stream")
-    return stream is True
+    return stream
 
 
 def not_json(body: bytes, error: orjson.JSONDecodeError) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable
 from contextlib import suppress
 from functools import lru_cache
 
@@ -13,7 +13,7 @@ from gateway.dialects.registry import DIALECTS
 from gateway.errors import Code, GatewayError
 from gateway.pipeline.attempt import renamed
 from gateway.pipeline.exchange import Answer, Exchange, Headers, Records
-from gateway.pipeline.replies import WITHOUT_BODY, Pipe, Reply, Stream
+from gateway.pipeline.replies import WITHOUT_BODY, Pipe, Reply, Stream, Whole
 from gateway.providers.base import BrokenAnswer, Door
 from gateway.upstream.errors import UpstreamError
 from gateway.upstream.messages import UpstreamResponse
@@ -26,8 +26,17 @@ EVENT_STREAM = "text/event-stream; charset=utf-8"
 PROVIDER_ERROR = "provider_error"
 """In a record: the error that was passed on is the provider's own."""
 
-_RETRIES = {count: str(count) for count in range(-1, RETRIES_MAX + 1)}
-_CACHE = {"disabled": "DISABLED", "miss": "MISS", "hit": "HIT", "refresh": "REFRESH", "replayed": "DISABLED"}
+_RETRIES = {count: ("x-portkey-retry-attempt-count", str(count)) for count in range(-1, RETRIES_MAX + 1)}
+_CACHE = {
+    word: ("x-portkey-cache-status", told)
+    for word, told in (
+        ("disabled", "DISABLED"),
+        ("miss", "MISS"),
+        ("hit", "HIT"),
+        ("refresh", "REFRESH"),
+        ("replayed", "DISABLED"),
+    )
+}
 _PASSED = frozenset(
     ("retry-after", "retry-after-ms", "request-id", "x-request-id", "x-amzn-requestid", "cf-ray", "x-should-retry")
 )
@@ -43,36 +52,40 @@ class Relay:
         self._records = records
         self._clock = clock
 
-    async def reply(self, reply: Reply, exchange: Exchange, answer: Answer) -> None:
+    def reply(self, reply: Reply | Held, exchange: Exchange, answer: Answer) -> Awaitable[None]:
         """Write the reply to its end. A stream that breaks ends with an error event, then properly."""
+        # No coroutine of its own: one less that an open stream keeps.
+        if not isinstance(reply, Whole):
+            return self._other(reply, exchange, answer)
         exchange.status = status = reply.status
-        if isinstance(reply, Stream):
-            await self._stream(reply, exchange, answer)
-            return
-        if isinstance(reply, Pipe):
-            await self._pipe(reply, exchange, answer)
-            return
         headers = _headers(reply, exchange, reply.content_type)
         if not 200 <= status < 300:
             exchange.error = PROVIDER_ERROR
             headers.extend(_told_elsewhere(reply, exchange))
         exchange.usage = reply.usage
-        await self._whole(status, headers, reply.body, exchange, answer)
+        return self._whole(status, headers, reply.body, exchange, answer)
 
-    async def replay(self, held: Held, exchange: Exchange, answer: Answer) -> None:
+    def _other(self, reply: Stream | Pipe | Held, exchange: Exchange, answer: Answer) -> Awaitable[None]:
+        if isinstance(reply, Held):
+            return self._replay(reply, exchange, answer)
+        exchange.status = reply.status
+        if isinstance(reply, Stream):
+            return self._stream(reply, exchange, answer)
+        return self._pipe(reply, exchange, answer)
+
+    def _replay(self, held: Held, exchange: Exchange, answer: Answer) -> Awaitable[None]:
         """The answer to an earlier call, once more: the same status and bytes, under its own request's id."""
         entry = held.entry
         assert entry is not None, "a call that still runs has no answer"
         exchange.status = entry.status
         headers = [
-            *_ours(exchange.id, exchange.trace_id, exchange.retry_told, exchange.cache),
-            *_decided(exchange),
+            *_said(exchange),
             ("content-type", EVENT_STREAM if entry.is_stream else entry.content_type),
             *entry.notes,
             ("x-gatehouse-idempotent-replayed", "true"),
             ("x-gatehouse-original-request-id", held.request_id),
         ]
-        await self._whole(entry.status, headers, entry.body, exchange, answer)
+        return self._whole(entry.status, headers, entry.body, exchange, answer)
 
     async def refuse(self, error: GatewayError, exchange: Exchange, answer: Answer) -> None:
         """The gateway's own error as a whole answer."""
@@ -80,15 +93,15 @@ class Relay:
             error, exchange.id, exchange.trace_id, exchange.door, exchange.retry_told, exchange.cache
         )
         exchange.refused(error, len(body))
-        await self._whole(error.row.status, headers + _decided(exchange), body, exchange, answer)
+        await self._whole(error.row.status, [*headers, *_decided(exchange)], body, exchange, answer)
 
     async def _whole(self, status: int, headers: Headers, body: bytes, exchange: Exchange, answer: Answer) -> None:
         exchange.bytes_out = len(body)
         exchange.ending = exchange.ending or "complete"
         self._records.end(exchange)
         await answer.head(status, headers, len(body))
-        if body:
-            await answer.chunk(body)
+        if body and not answer.put(body):
+            await answer.drained()
         await answer.end()
 
     async def _pipe(self, reply: Pipe, exchange: Exchange, answer: Answer) -> None:
@@ -148,12 +161,18 @@ class Relay:
             if reader.complete:
                 last = events
                 return False
-            return self._put(events, exchange, answer) if events else True
+            if not events:
+                return True
+            if exchange.first_byte_s is None:
+                self._begun(exchange)
+            exchange.bytes_out += len(events)
+            return answer.put(events)
 
         try:
             if last and not (reader.complete or reply.ended):
                 first, last = last, b""
-                if not self._put(first, exchange, answer):
+                self._count(first, exchange)
+                if not answer.put(first):
                     await answer.drained()
             while not (reader.complete or reply.ended) and await response.pour(taken):
                 await answer.drained()
@@ -169,16 +188,16 @@ class Relay:
             exchange.error = PROVIDER_ERROR
         return last
 
-    def _put(self, events: bytes, exchange: Exchange, answer: Answer) -> bool:
-        self._count(events, exchange)
-        return answer.put(events)
-
-    def _count(self, events: bytes, exchange: Exchange) -> None:
+    def _count(self, data: bytes, exchange: Exchange) -> None:
         if exchange.first_byte_s is None:
-            exchange.first_byte_s = self._clock.monotonic_s()
-            if exchange.cached is None:
-                exchange.attempts[-1].ended_s = exchange.first_byte_s
-        exchange.bytes_out += len(events)
+            self._begun(exchange)
+        exchange.bytes_out += len(data)
+
+    def _begun(self, exchange: Exchange) -> None:
+        """The answer's first byte is there."""
+        exchange.first_byte_s = self._clock.monotonic_s()
+        if exchange.cached is None:
+            exchange.attempts[-1].ended_s = exchange.first_byte_s
 
 
 async def _read_out(response: UpstreamResponse) -> None:
@@ -205,7 +224,13 @@ def refusal(
     cache: str = "disabled",
 ) -> tuple[Headers, bytes]:
     """Headers and body of the gateway's own error, in the shape of the door, if it is known."""
-    headers = [*_ours(request_id, trace_id, retries, cache), ("content-type", "application/json")]
+    headers = [
+        ("x-portkey-request-id", request_id),
+        ("x-portkey-trace-id", trace_id),
+        _CACHE[cache],
+        _RETRIES[retries],
+        ("content-type", "application/json"),
+    ]
     if error.retry_after_s is not None:
         headers.append(("retry-after", str(error.retry_after_s)))
     if not error.row.retry_helps:
@@ -244,40 +269,56 @@ def _length(response: UpstreamResponse) -> int | None:
 
 def _headers(reply: Reply, exchange: Exchange, content_type: str | None) -> Headers:
     """`content_type` None: the provider's own."""
-    headers = _ours(exchange.id, exchange.trace_id, exchange.retry_told, exchange.cache)
-    headers.extend(_decided(exchange))
-    given = reply.response.headers
+    headers = _said(exchange)
     if content_type is not None:
         headers.append(("content-type", content_type))
+    given = reply.response.headers
     if exchange.passage is not None:
         names = ("content-disposition",) if content_type is not None else ("content-type", "content-disposition")
         headers.extend((name, _as_it_came(given[name])) for name in names if name in given)
-    headers.extend(_passed(given))
+    # The provider's headers that go on to the caller: a list of what may, not of what may not.
+    passing = _passing(tuple(given))
+    headers.extend(zip(passing, map(given.__getitem__, passing)))  # noqa: B905 - one is made of the other
     if exchange.notes:
         headers.extend(exchange.notes)
     return headers
 
 
-def _ours(request_id: str, trace_id: str, retries: int, cache: str) -> Headers:
+def _said(exchange: Exchange) -> Headers:
+    """What every answer's head says of its request, and of what was decided."""
+    id_, labels = exchange.id, exchange.labels or exchange.told()
     return [
-        ("x-portkey-request-id", request_id),
-        ("x-portkey-trace-id", trace_id),
-        ("x-portkey-cache-status", _CACHE[cache]),
-        ("x-portkey-retry-attempt-count", _RETRIES[retries]),
+        ("x-portkey-request-id", id_),
+        ("x-portkey-trace-id", labels.echo or id_),
+        _CACHE[exchange.cache],
+        _RETRIES[exchange.retry_told],
+        *_decided(exchange),
     ]
 
 
-def _decided(exchange: Exchange) -> Headers:
+def _decided(exchange: Exchange) -> tuple[tuple[str, str], ...]:
     """By which signed configuration, and the last target tried, if any was; on a hit the one whose answer it is."""
-    view = exchange.view
-    headers = [] if view is None else [("x-gatehouse-revision", view.revision)]
-    attempt = exchange.answered
-    if attempt is not None:
-        headers.append(("x-portkey-provider", attempt.target.place.provider))
-        headers.append(("x-portkey-last-used-option-index", attempt.target.path))
-    if exchange.idempotency is not None:
-        headers.append(("x-gatehouse-idempotency-status", exchange.idempotency))
-    return headers
+    view, attempts = exchange.view, exchange.attempts
+    revision = None if view is None else view.revision
+    attempt = exchange.cached or (attempts[-1] if attempts else None)
+    if attempt is None:
+        return _decision(revision, None, None, exchange.idempotency)
+    target = attempt.target
+    return _decision(revision, target.place.provider, target.path, exchange.idempotency)
+
+
+@lru_cache(maxsize=1_024)
+def _decision(
+    revision: str | None, provider: str | None, path: str | None, idempotency: str | None
+) -> tuple[tuple[str, str], ...]:
+    """The same few again and again."""
+    told = (
+        ("x-gatehouse-revision", revision),
+        ("x-portkey-provider", provider),
+        ("x-portkey-last-used-option-index", path),
+        ("x-gatehouse-idempotency-status", idempotency),
+    )
+    return tuple((name, value) for name, value in told if value is not None)
 
 
 def _told_elsewhere(reply: Reply, exchange: Exchange) -> Headers:
@@ -291,11 +332,6 @@ def _told_elsewhere(reply: Reply, exchange: Exchange) -> Headers:
 def _as_it_came(value: str) -> str:
     """Such that its bytes are written as they were read: file names come in more than ASCII."""
     return value.encode("latin-1").decode("utf-8", "surrogateescape")
-
-
-def _passed(headers: Mapping[str, str]) -> Headers:
-    """The provider's headers that go on to the caller: a list of what may, not of what may not."""
-    return [(name, headers[name]) for name in _passing(tuple(headers))]
 
 
 @lru_cache(maxsize=1_024)

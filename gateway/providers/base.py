@@ -282,7 +282,7 @@ class Provider(Protocol):
         return
 
     def exchange(self, key: ProviderKey) -> Exchange | None:  # noqa: ARG002 - most keys are sent as they are
-        """How a credential is made one that calls can carry; None: it is one."""
+        """How a credential is made one that calls can carry; None: it is one, as a bare Secret always is."""
         return None
 
     def request(
@@ -357,11 +357,11 @@ def request_headers(call: Call, place: Place, key: ProviderKey | None) -> bytes:
     for name, line in place.headers:
         if not _has(headers, name):
             headers += line
-    if isinstance(key, AddressedKeyForm):
+    if not isinstance(key, Secret):
+        if not isinstance(key, AddressedKeyForm):
+            return headers
         key = key.api_key
-    if isinstance(key, Secret):
-        headers += b"%b: %b%b\r\n" % (place.auth_header, place.auth_prefix, key.reveal())
-    return headers
+    return b"%b%b: %b%b\r\n" % (headers, place.auth_header, place.auth_prefix, key.reveal())
 
 
 def _has(headers: bytes, name: bytes) -> bool:

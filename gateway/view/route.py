@@ -16,21 +16,22 @@ from shared.query import Key, Query
 class Credential:
     """A provider credential that is opened at first use, and then kept in memory only."""
 
-    __slots__ = ("_is_open", "_key", "_open", "trust")
+    __slots__ = ("_is_open", "_open", "opened", "trust")
 
     def __init__(self, open_: Callable[[], tuple[ProviderKey | None, Trust | None]]) -> None:
         self._open = open_
         self._is_open = False
-        self._key: ProviderKey | None = None
+        self.opened: ProviderKey | None = None
+        """What `key` gives, once it has. A key does not print, whatever its form."""
         self.trust: Trust | None = None
         """What connections need that are made for it; known as soon as it is open."""
 
     def key(self) -> ProviderKey | None:
         """As adapters take it; None: the host wants none. Raises CredentialUnavailable if it does not open."""
         if not self._is_open:
-            self._key, self.trust = self._open()
+            self.opened, self.trust = self._open()
             self._is_open = True
-        return self._key
+        return self.opened
 
 
 class CredentialUnavailable(Exception):
@@ -110,6 +111,18 @@ class Target:
     """The caller, not the administrator, named the host."""
     own_key: bool = False
     """The credential is the caller's own, brought along in the request."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Nothing of a call is changed, watched or measured on its way there, as far as the target has a say."""
+        return (
+            self.handling is AS_IT_COMES
+            and not self.overrides
+            and self.models is None
+            and self.place.trust is None
+            and not self.breaker_key
+            and not self.speed_key
+        )
 
 
 @dataclass(frozen=True, slots=True)

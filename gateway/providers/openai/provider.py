@@ -34,26 +34,16 @@ class OpenAI(Provider):
     def request(
         self, call: Call, place: Place, key: ProviderKey | None, overrides: Mapping[str, Any], model: str
     ) -> Translated:
-        asks_usage = call.stream and place.stream_usage and not caller_wants_usage(call.body)
-        changes: dict[str, Any] = {**overrides} if overrides else {}
-        if call.body.get("model") != model:
-            changes["model"] = model
-        if asks_usage:
-            options = changes.get("stream_options", call.body.get("stream_options"))
-            changes["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
-
-        body: Mapping[str, Any] = {**call.body, **changes} if changes else call.body
-        left_out: frozenset[str] = frozenset()
-        if place.quirks is not None:
-            body, left_out = fitted(body, place.quirks)
-        origin, prefix = address(place, key)
-        return Translated(
-            target=prefix + _PATHS[call.door],
-            origin=origin,
-            headers=request_headers(call, place, key),
-            body=call.raw if body is call.body else dumped(body),
-            left_out=left_out,
-        )
+        origin, prefix = address(place, key) if place.template else (None, place.prefix)
+        # By place and not by name: it is made for each call, and names would cost half as much again.
+        asked = Translated(prefix + _PATHS[call.door], request_headers(call, place, key), call.raw, origin)
+        if overrides or call.stream or call.body.get("model") != model or place.quirks is not None:
+            body = _changed(call, place, overrides, model)
+            if place.quirks is not None:
+                body, asked.left_out = fitted(body, place.quirks)
+            if body is not call.body:
+                asked.body = dumped(body)
+        return asked
 
     def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage]:
         parsed = parsed_answer(body)
@@ -71,3 +61,14 @@ class OpenAI(Provider):
     def retry_after_s(self, body: bytes) -> float | None:
         """Hosts that are Google's say it in this dialect's bodies as in their own."""
         return retry_after_s(body)
+
+
+def _changed(call: Call, place: Place, overrides: Mapping[str, Any], model: str) -> Mapping[str, Any]:
+    """The call's body as it goes to the place; the very same where nothing is changed."""
+    changes = dict(overrides)
+    if call.body.get("model") != model:
+        changes["model"] = model
+    if call.stream and place.stream_usage and not caller_wants_usage(call.body):
+        options = changes.get("stream_options", call.body.get("stream_options"))
+        changes["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
+    return {**call.body, **changes} if changes else call.body
