@@ -47,7 +47,6 @@ from gateway.upstream.errors import (
 from gateway.upstream.messages import Deadlines, UpstreamClient, UpstreamRequest, UpstreamResponse
 from gateway.view.route import AS_IT_COMES, Credential, CredentialUnavailable, DeadEnd, Fallback, Retry, Route, Target
 from shared.clock import Clock
-from shared.crypto.secret import Secret
 
 ERROR_BODY_BYTES_MAX = 1024 * 1024
 HELD_BYTES_MAX = 64 * 1024
@@ -145,7 +144,10 @@ class Attempts:
         if key is not None and (wanted := target.adapter.exchange(key)) is not None:
             key = self._grants.kept(wanted) or key
         adapter = target.adapter if call.dialect is None else call.dialect.between(target.adapter, target.place)
-        made = self._request(adapter, target, masked(key), model, call, exchange, deadlines)
+        try:
+            made = self._request(adapter, target, masked(key), model, call, exchange, deadlines)
+        except Untranslatable as error:
+            raise _refused(error) from None
         request = None if isinstance(made, Whole) else made
         return Preview(request, deadlines, exchange.notes or [])
 
@@ -245,7 +247,7 @@ class Attempts:
 
     async def _try(self, target: Target, call: Call, exchange: Exchange, now_s: float, *, final: bool) -> Reply:
         known, adapter, credential, upload = exchange.known, target.adapter, target.credential, exchange.upload
-        if known is not None and known.plain is target:
+        if is_plain := known is not None and known.plain is target:
             deadlines = self._waits.stream if call.stream else self._waits.plain
             model = known.effective_model
         else:
@@ -258,11 +260,16 @@ class Attempts:
         response: UpstreamResponse | None = None
         try:
             key = None if credential is None else credential.opened or _key(credential)
-            if not (key is None or isinstance(key, Secret)) and (wanted := target.adapter.exchange(key)) is not None:
-                key = await self._grants.key(wanted, target, deadlines)
-            request = self._request(adapter, target, key, model, call, exchange, deadlines)
-            if isinstance(request, Whole):
-                return request
+            request: UpstreamRequest | None = None
+            if is_plain and (credential is None or credential.trust is None):
+                request = adapter.plain_request(call, target.place, key, model, deadlines)
+            if request is None:
+                if key is not None and (wanted := target.adapter.exchange(key)) is not None:
+                    key = await self._grants.key(wanted, target, deadlines)
+                made = self._request(adapter, target, key, model, call, exchange, deadlines)
+                if isinstance(made, Whole):
+                    return made
+                request = made
             attempt.sent = True
             response = await self._client.send(request)
             status = attempt.status = response.status
@@ -271,6 +278,8 @@ class Attempts:
             # What most calls come to.
             body, usage = adapter.answer(call, await response.read(self._answer_bytes_max))
             return Whole(target, response, status, body, usage)
+        except Untranslatable as error:
+            raise _failed(attempt, _refused(error)) from None
         except UpstreamError as error:
             attempt.sent = attempt.sent and not isinstance(error, _UNSENT)
             if upload is not None and upload.error is not None:
@@ -334,28 +343,19 @@ class Attempts:
         exchange: Exchange,
         deadlines: Deadlines,
     ) -> UpstreamRequest | Whole:
-        """What is sent; or the answer, where nobody has to be asked."""
-        place, credential, known = target.place, target.credential, exchange.known
-        trust = place.trust if credential is None else credential.trust or place.trust
-        is_plain = known is not None and known.plain is target and trust is None
-        overrides = _UNCHANGED
-        try:
-            if not is_plain:
-                call, overrides = _shaped(call, target, exchange, model)
-            translated = adapter.request(call, place, key, overrides, model)
-        except Untranslatable as error:
-            code = Code.PARAMETER_UNSUPPORTED if error.unsupported else Code.BODY_INVALID
-            raise GatewayError(code, str(error), param=error.pointer) from None
-        # Below by place and not by name, as whatever is made for each call.
-        origin, method, path = translated.origin or place.origin, translated.method, translated.target
-        headers, body, upload = translated.headers, translated.body, exchange.upload
-        if is_plain and translated.answer is None and translated.signer is None and not translated.left_out:
-            return UpstreamRequest(origin, method, path, headers, body, deadlines)
+        """What is sent; or the answer, where nobody has to be asked. Raises Untranslatable."""
+        place, credential, upload = target.place, target.credential, exchange.upload
+        call, overrides = _shaped(call, target, exchange, model)
+        translated = adapter.request(call, place, key, overrides, model)
         exchange.notes = _notes(translated) if translated.left_out or translated.answer is not None else None
         if translated.answer is not None:
             return Whole(target, OwnAnswer(), 200, translated.answer, None)
         if upload is not None:
             upload.start(translated.skip)
+        # Below by place and not by name, as whatever is made for each call.
+        origin, method, path = translated.origin or place.origin, translated.method, translated.target
+        headers, body = translated.headers, translated.body
+        trust = place.trust if credential is None else credential.trust or place.trust
         if trust is not None:
             origin = replace(origin, trust=trust)
         if "user-agent" in target.handling.forward_headers and "user-agent" in exchange.headers:
@@ -508,6 +508,11 @@ def _parts_max(call: Call, overrides: Mapping[str, Any]) -> dict[str, int]:
 def _notes(translated: Translated) -> Headers:
     notes = [("x-gatehouse-left-out", ", ".join(sorted(translated.left_out)))] if translated.left_out else []
     return notes if translated.answer is None else [*notes, ("x-gatehouse-estimated", "true")]
+
+
+def _refused(error: Untranslatable) -> GatewayError:
+    code = Code.PARAMETER_UNSUPPORTED if error.unsupported else Code.BODY_INVALID
+    return GatewayError(code, str(error), param=error.pointer)
 
 
 def _not_whole(error: Exception) -> GatewayError:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gateway.upstream.messages import Origin, parse_origin
+from gateway.upstream.messages import Deadlines, Origin, UpstreamRequest, parse_origin
 from gateway.upstream.tls import Trust, trust
 from shared.crypto.secret import Secret
 from shared.models.credential import AddressedKeyForm, ApiKeyForm, CredentialForm, Form, OptionalApiKeyForm
@@ -282,7 +282,7 @@ class Provider(Protocol):
         return
 
     def exchange(self, key: ProviderKey) -> Exchange | None:  # noqa: ARG002 - most keys are sent as they are
-        """How a credential is made one that calls can carry; None: it is one, as a bare Secret always is."""
+        """How a credential is made one that calls can carry; None: it is one."""
         return None
 
     def request(
@@ -290,6 +290,16 @@ class Provider(Protocol):
     ) -> Translated:
         """Raises Untranslatable."""
         ...
+
+    def plain_request(
+        self, call: Call, place: Place, key: ProviderKey | None, model: str, deadlines: Deadlines
+    ) -> UpstreamRequest | None:
+        """The shortest way to what `request` comes to, for a call that nothing but the adapter has a word in.
+
+        None: ask `request`. Raises Untranslatable.
+        """
+        del call, place, key, model, deadlines  # Most have no shorter way.
+        return None
 
     def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage]:
         """A whole 2xx body in our dialect, and what it used: as the provider counted it, else estimated from it.

@@ -22,8 +22,12 @@ from gateway.providers.openai.quirks import fitted
 from gateway.providers.openai.stream import OpenAIStream
 from gateway.providers.openai.usage import usage_of
 from gateway.providers.retry_info import retry_after_s
+from gateway.upstream.messages import Deadlines, UpstreamRequest
+from shared.crypto.secret import Secret
 
 _PATHS = {Door.CHAT: "/chat/completions", Door.COMPLETIONS: "/completions", Door.EMBEDDINGS: "/embeddings"}
+_NO_OVERRIDES: Mapping[str, Any] = {}
+_NOTHING: frozenset[str] = frozenset()
 
 
 class OpenAI(Provider):
@@ -34,16 +38,30 @@ class OpenAI(Provider):
     def request(
         self, call: Call, place: Place, key: ProviderKey | None, overrides: Mapping[str, Any], model: str
     ) -> Translated:
-        origin, prefix = address(place, key) if place.template else (None, place.prefix)
-        # By place and not by name: it is made for each call, and names would cost half as much again.
-        asked = Translated(prefix + _PATHS[call.door], request_headers(call, place, key), call.raw, origin)
-        if overrides or call.stream or call.body.get("model") != model or place.quirks is not None:
-            body = _changed(call, place, overrides, model)
-            if place.quirks is not None:
-                body, asked.left_out = fitted(body, place.quirks)
-            if body is not call.body:
-                asked.body = dumped(body)
-        return asked
+        body, left_out = _changed(call, place, overrides, model), _NOTHING
+        if place.quirks is not None:
+            body, left_out = fitted(body, place.quirks)
+        origin, prefix = address(place, key)
+        return Translated(
+            target=prefix + _PATHS[call.door],
+            origin=origin,
+            headers=request_headers(call, place, key),
+            body=call.raw if body is call.body else dumped(body),
+            left_out=left_out,
+        )
+
+    def plain_request(
+        self, call: Call, place: Place, key: ProviderKey | None, model: str, deadlines: Deadlines
+    ) -> UpstreamRequest | None:
+        if type(self) is not OpenAI or not isinstance(key, Secret) or place.template or place.quirks is not None:
+            return None  # Whoever speaks the dialect with an accent of its own has its own `request`.
+        body = call.raw
+        if call.stream or call.body.get("model") != model:
+            changed = _changed(call, place, _NO_OVERRIDES, model)
+            body = call.raw if changed is call.body else dumped(changed)
+        # By place and not by name, as whatever is made for each call.
+        path, headers = place.prefix + _PATHS[call.door], request_headers(call, place, key)
+        return UpstreamRequest(place.origin, "POST", path, headers, body, deadlines)
 
     def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage]:
         parsed = parsed_answer(body)

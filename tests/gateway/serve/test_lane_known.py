@@ -1,5 +1,6 @@
 """A connection on which the same head comes again and again: nothing that changes meanwhile is overlooked."""
 
+import re
 from typing import Any
 
 import orjson
@@ -107,6 +108,78 @@ async def test_a_config_in_the_header_is_drawn_from_anew_each_time() -> None:
     for _ in range(30):
         assert (await talk.say("both")).status == 200
     assert set(talk.hosts) == {"sim.test", "acme.test"}
+
+
+CONFIGURED: dict[str, dict[str, Any]] = {
+    "nothing more": {"virtual_key": "main"},
+    "overrides": {"virtual_key": "main", "override_params": {"temperature": 0.5, "model": "sim-chat"}},
+    "a timeout": {"virtual_key": "main", "request_timeout": 5_000},
+    "retries": {"virtual_key": "main", "retry": {"attempts": 2}},
+    "a breaker": {"virtual_key": "main", "cb_config": {"failure_threshold": 3, "cooldown_interval": 30_000}},
+    "headers": {"virtual_key": "main", "forward_headers": ["x-own", "user-agent"]},
+    "a fallback": {"strategy": {"mode": "fallback"}, "targets": [{"virtual_key": "second"}, {"virtual_key": "main"}]},
+    "a choice": {"strategy": {"mode": "loadbalance"}, "targets": [{"virtual_key": "main", "weight": 1}]},
+}
+
+
+@pytest.mark.parametrize("config", CONFIGURED.values(), ids=CONFIGURED)
+@pytest.mark.parametrize("more", [{}, {"stream": True}], ids=["whole", "stream"])
+async def test_what_is_known_of_a_head_changes_nothing_that_is_said(
+    config: dict[str, Any], more: dict[str, Any]
+) -> None:
+    headers = {"x-portkey-config": orjson.dumps(config).decode(), "x-own": "1", "user-agent": "me"}
+    talk = Talk(World(), calls=3, headers=headers)
+    answers_ = [await talk.say(**more) for _ in range(3)]
+    first, *rest = talk.behind.client.requests
+    for again in rest:
+        assert (again.origin, again.method, again.target) == (first.origin, first.method, first.target)
+        assert (again.headers, again.body, again.upload) == (first.headers, first.body, None)
+        assert again.deadlines == first.deadlines
+    heads = {re.sub(rb"lg_[0-9a-f]{32}", b"lg_", answer.head) for answer in answers_}
+    assert len(heads) == 1
+
+
+async def test_a_provider_s_key_that_was_replaced_meanwhile_is_sent_no_more() -> None:
+    world = World()
+    talk = Talk(world, calls=4)
+    for key in ("sk-1", "sk-2"):
+        world.virtual_key("main", "sim", key)
+        talk.changed()
+        for _ in range(2):
+            assert (await talk.say()).status == 200
+    said_ = [sent.headers for sent in talk.behind.client.requests]
+    assert [b"sk-1" in headers for headers in said_] == [True, True, False, False]
+    assert [b"sk-2" in headers for headers in said_] == [False, False, True, True]
+
+
+async def test_models_that_a_virtual_key_was_held_to_meanwhile_are_the_only_ones() -> None:
+    world = World()
+    talk = Talk(world, calls=3, headers={"x-portkey-virtual-key": "main"})
+    assert (await talk.say("sim-chat")).status == 200
+    world.virtual_key("main", "sim", "sk-1", models=["sim-chat"])
+    talk.changed()
+    assert [(await talk.say(model)).status for model in ("sim-chat", "both", "sim-chat")] == [200, 403, 200]
+
+
+async def test_where_models_are_held_the_body_is_written_anew_each_time() -> None:
+    world = World()
+    world.api_key("k1", world.key, models=["sim-*"])
+    talk = Talk(world, calls=2)
+    raw = b'{"model":"acme-chat", "model":"sim-chat"}'
+    head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {world.key}\r\ncontent-length: {len(raw)}\r\n\r\n"
+    for number in (1, 2):
+        talk.caller.feed(head.encode() + raw)
+        assert (await answered(talk.caller, number))[-1].status == 200
+        await quiet()
+    assert [sent.body for sent in talk.behind.client.requests] == [b'{"model":"sim-chat"}'] * 2
+
+
+async def test_a_body_that_nothing_changes_goes_out_byte_for_byte_each_time() -> None:
+    talk = Talk(World(), calls=2)
+    for n in (1, 2):
+        await talk.say(n=n)
+    bodies = [sent.body for sent in talk.behind.client.requests]
+    assert bodies == [b'{"model": "sim-chat", "n": 1}', b'{"model": "sim-chat", "n": 2}']
 
 
 async def test_what_one_body_overrides_is_not_in_the_next() -> None:
