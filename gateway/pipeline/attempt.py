@@ -278,8 +278,6 @@ class Attempts:
             # What most calls come to.
             body, usage = adapter.answer(call, await response.read(self._answer_bytes_max))
             return Whole(target, response, status, body, usage)
-        except Untranslatable as error:
-            raise _failed(attempt, _refused(error)) from None
         except UpstreamError as error:
             attempt.sent = attempt.sent and not isinstance(error, _UNSENT)
             if upload is not None and upload.error is not None:
@@ -293,6 +291,8 @@ class Attempts:
         except BaseException as error:
             if response is not None:
                 response.abort()
+            if isinstance(error, Untranslatable):
+                raise _failed(attempt, _refused(error)) from None
             if isinstance(error, GatewayError):
                 _failed(attempt, error)
             raise

@@ -57,9 +57,8 @@ class Pipeline:
         """Answer one call. Whatever happens, it is recorded exactly once; cancelling stops the provider too."""
         try:
             try:
-                view = exchange.view = (
-                    self._views.current or self.view()
-                )  # Taken once: the call sees one configuration to its end.
+                # Taken once: the call sees one configuration to its end.
+                view = exchange.view = self._views.current or self.view()
                 headers, known, now_ms = exchange.headers, exchange.known, self._clock.wall_ms()
                 caller = exchange.caller = authenticate(headers, view, now_ms, known)
                 self._records.name(exchange)

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 
@@ -58,7 +58,7 @@ class Relay:
         if not isinstance(reply, Whole):
             return self._other(reply, exchange, answer)
         exchange.status = status = reply.status
-        headers = _headers(reply, exchange, reply.content_type)
+        headers = _headers(exchange, reply.content_type, reply.response.headers, exchange.notes)
         if not 200 <= status < 300:
             exchange.error = PROVIDER_ERROR
             headers.extend(_told_elsewhere(reply, exchange))
@@ -78,13 +78,10 @@ class Relay:
         entry = held.entry
         assert entry is not None, "a call that still runs has no answer"
         exchange.status = entry.status
-        headers = [
-            *_said(exchange),
-            ("content-type", EVENT_STREAM if entry.is_stream else entry.content_type),
-            *entry.notes,
-            ("x-gatehouse-idempotent-replayed", "true"),
-            ("x-gatehouse-original-request-id", held.request_id),
-        ]
+        content_type = EVENT_STREAM if entry.is_stream else entry.content_type
+        headers = _headers(exchange, content_type, {}, entry.notes)
+        headers.append(("x-gatehouse-idempotent-replayed", "true"))
+        headers.append(("x-gatehouse-original-request-id", held.request_id))
         return self._whole(entry.status, headers, entry.body, exchange, answer)
 
     async def refuse(self, error: GatewayError, exchange: Exchange, answer: Answer) -> None:
@@ -109,7 +106,7 @@ class Relay:
         response = reply.response
         try:
             length = _length(response)
-            await answer.head(reply.status, _headers(reply, exchange, None), length)
+            await answer.head(reply.status, _headers(exchange, None, response.headers, exchange.notes), length)
             data = reply.first or await response.chunk()
             while data and (length is None or exchange.bytes_out + len(data) < length):
                 self._count(data, exchange)
@@ -134,7 +131,9 @@ class Relay:
     async def _stream(self, reply: Stream, exchange: Exchange, answer: Answer) -> None:
         try:
             # By no name of its own: what only the head needs does not stay as long as the stream takes.
-            await answer.head(reply.status, _headers(reply, exchange, EVENT_STREAM), None)
+            await answer.head(
+                reply.status, _headers(exchange, EVENT_STREAM, reply.response.headers, exchange.notes), None
+            )
             exchange.let_go()
             last = await self._events(reply, exchange, answer)
             exchange.usage = reply.reader.usage
@@ -267,33 +266,29 @@ def _length(response: UpstreamResponse) -> int | None:
     return None if length is None else int(length)  # The parser took nothing but digits.
 
 
-def _headers(reply: Reply, exchange: Exchange, content_type: str | None) -> Headers:
-    """`content_type` None: the provider's own."""
-    headers = _said(exchange)
-    if content_type is not None:
-        headers.append(("content-type", content_type))
-    given = reply.response.headers
-    if exchange.passage is not None:
-        names = ("content-disposition",) if content_type is not None else ("content-type", "content-disposition")
-        headers.extend((name, _as_it_came(given[name])) for name in names if name in given)
-    # The provider's headers that go on to the caller: a list of what may, not of what may not.
-    passing = _passing(tuple(given))
-    headers.extend(zip(passing, map(given.__getitem__, passing)))  # noqa: B905 - one is made of the other
-    if exchange.notes:
-        headers.extend(exchange.notes)
-    return headers
-
-
-def _said(exchange: Exchange) -> Headers:
-    """What every answer's head says of its request, and of what was decided."""
+def _headers(
+    exchange: Exchange, content_type: str | None, given: Mapping[str, str], notes: Iterable[tuple[str, str]] | None
+) -> Headers:
+    """`given` are the provider's. `content_type` None: its own."""
     id_, labels = exchange.id, exchange.labels or exchange.told()
-    return [
+    headers = [
         ("x-portkey-request-id", id_),
         ("x-portkey-trace-id", labels.echo or id_),
         _CACHE[exchange.cache],
         _RETRIES[exchange.retry_told],
         *_decided(exchange),
     ]
+    if content_type is not None:
+        headers.append(("content-type", content_type))
+    if exchange.passage is not None:
+        names = ("content-disposition",) if content_type is not None else ("content-type", "content-disposition")
+        headers.extend((name, _as_it_came(given[name])) for name in names if name in given)
+    # The provider's headers that go on to the caller: a list of what may, not of what may not.
+    passing = _passing(tuple(given))
+    headers.extend(zip(passing, map(given.__getitem__, passing)))  # noqa: B905 - one is made of the other
+    if notes:
+        headers.extend(notes)
+    return headers
 
 
 def _decided(exchange: Exchange) -> tuple[tuple[str, str], ...]:

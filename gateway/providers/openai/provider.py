@@ -53,8 +53,10 @@ class OpenAI(Provider):
     def plain_request(
         self, call: Call, place: Place, key: ProviderKey | None, model: str, deadlines: Deadlines
     ) -> UpstreamRequest | None:
-        if type(self) is not OpenAI or not isinstance(key, Secret) or place.template or place.quirks is not None:
+        if type(self) is not OpenAI or place.template or place.quirks is not None:
             return None  # Whoever speaks the dialect with an accent of its own has its own `request`.
+        if not (key is None or isinstance(key, Secret)):
+            return None
         body = call.raw
         if call.stream or call.body.get("model") != model:
             changed = _changed(call, place, _NO_OVERRIDES, model)

@@ -58,11 +58,14 @@ def plain(asked: Call, place: Place = PLACE, key: ProviderKey | None = KEY) -> U
     st.sampled_from([Door.CHAT, Door.COMPLETIONS, Door.EMBEDDINGS]),
     st.sampled_from([b"", b"openai-beta: x\r\n", b"x-v: 3\r\n"]),
     places,
+    st.sampled_from([KEY, None]),
 )
-def test_both_ways_say_the_same(body: dict[str, Any], door: Door, forwarded: bytes, place: Place) -> None:
+def test_both_ways_say_the_same(
+    body: dict[str, Any], door: Door, forwarded: bytes, place: Place, key: ProviderKey | None
+) -> None:
     asked = call(body, door, forwarded)
     before = orjson.dumps(body)
-    short, long = plain(asked, place), OpenAI().request(asked, place, KEY, {}, "m")
+    short, long = plain(asked, place, key), OpenAI().request(asked, place, key, {}, "m")
     assert short is not None
     assert (short.origin, short.deadlines, short.upload) == (place.origin, DEADLINES, None)
     assert (short.method, short.target, short.headers, short.body) == (
@@ -85,7 +88,6 @@ TEMPLATED = place_of(Provider(id="acme", name="Acme", base_url="https://{account
         (TEMPLATED, ACCOUNT),
         (TEMPLATED, KEY),
         (PLACE, ACCOUNT),
-        (PLACE, None),
         (replace(PLACE, quirks=Quirks(ignored=("seed",))), KEY),
     ],
 )
