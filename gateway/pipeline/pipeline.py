@@ -13,6 +13,7 @@ from gateway.pipeline.choose import Draw, Facts, decide
 from gateway.pipeline.exchange import Answer, Exchange, Records
 from gateway.pipeline.forecast import expected_picousd
 from gateway.pipeline.idempotent import HEADER, Idempotent
+from gateway.pipeline.known import Known
 from gateway.pipeline.passed import read_passed
 from gateway.pipeline.read import read_call
 from gateway.pipeline.relay import Relay
@@ -69,11 +70,7 @@ class Pipeline:
                     call = exchange.call = await read_passed(exchange.passage, exchange)
                     exchange.received_s = exchange.received_s or self._clock.monotonic_s()
                 call.id, call.created_s = exchange.id, now_ms // 1_000
-                resolved = self._resolved(exchange, call, caller)
-                exchange.way, exchange.config = resolved.way, resolved.config
-                plan: Route | None = None if known is None else known.target
-                if plan is None:
-                    plan = self._plan(resolved, exchange, call, caller, view)
+                plan = self._plan(exchange, call, caller, view)
                 reply: Reply | Held
                 if (word := headers.get(HEADER)) is None:
                     reply = await self._attempts.run(plan, call, exchange)
@@ -96,22 +93,16 @@ class Pipeline:
             if not exchange.recorded:
                 self._records.end(exchange)
 
-    @staticmethod
-    def _resolved(exchange: Exchange, call: Call, caller: Caller) -> Resolved:
-        """Raises GatewayError. What a head, a model and a caller lead to is looked for once."""
-        known = exchange.known
-        if known is None:
-            return resolve(exchange.headers, call, caller)
-        resolved, model = known.resolved, call.body.get("model")
-        if resolved is None or known.model != model or known.caller() is not caller:
-            known.resolved = known.target = known.plain = None
-            resolved = known.resolved = resolve(exchange.headers, call, caller)
-            known.model, known.caller = model, ref(caller)
-        return resolved
-
-    def _plan(self, resolved: Resolved, exchange: Exchange, call: Call, caller: Caller, view: ConfigView) -> Route:
+    def _plan(self, exchange: Exchange, call: Call, caller: Caller, view: ConfigView) -> Route:
         """What is tried, and in which order. Raises GatewayError for what may not be tried."""
-        route, known = resolved.route, exchange.known
+        known, model = exchange.known, call.body.get("model")
+        resolved = None if known is None else known.resolved
+        if known is None or resolved is None or known.model != model or known.caller() is not caller:
+            resolved = _resolved(exchange, known, call, caller)
+        exchange.way, exchange.config = resolved.way, resolved.config
+        if known is not None and known.target is not None:
+            return known.target
+        route = resolved.route
         if isinstance(route, Target):
             allow(route, resolved, call, caller)
             if known is not None:
@@ -136,3 +127,13 @@ class Pipeline:
             message = "this gateway has no verified configuration yet; it will take calls as soon as it has"
             raise GatewayError(Code.NOT_READY, message, retry_after_s=2)
         return view
+
+
+def _resolved(exchange: Exchange, known: Known | None, call: Call, caller: Caller) -> Resolved:
+    """What a head, a model and a caller lead to, to be looked for once. Raises GatewayError."""
+    if known is None:
+        return resolve(exchange.headers, call, caller)
+    known.resolved = known.target = known.plain = None
+    resolved = known.resolved = resolve(exchange.headers, call, caller)
+    known.model, known.caller = call.body.get("model"), ref(caller)
+    return resolved

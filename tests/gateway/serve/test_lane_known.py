@@ -5,12 +5,14 @@ from typing import Any
 
 import orjson
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from shared.clock import FakeClock
 from tests.fakes.front import CHAT, Front, front
 from tests.fakes.transport import MemoryTransport
 from tests.fakes.upstream import answers
-from tests.fakes.world import World
+from tests.fakes.world import SHUT, World
+from tests.fixtures.certificates import Authority
 from tests.fixtures.wire import request
 from tests.gateway.serve.test_lane import Said, answered, quiet, said
 
@@ -150,6 +152,35 @@ async def test_a_provider_s_key_that_was_replaced_meanwhile_is_sent_no_more() ->
     said_ = [sent.headers for sent in talk.behind.client.requests]
     assert [b"sk-1" in headers for headers in said_] == [True, True, False, False]
     assert [b"sk-2" in headers for headers in said_] == [False, False, True, True]
+
+
+async def test_certificates_of_a_credential_go_with_each_call() -> None:
+    world = World()
+    own = Authority.make().certificate.public_bytes(Encoding.PEM).decode()
+    world.virtual_key("main", "sim", "", credential=orjson.dumps({"api_key": "sk-1", "ca_certificates": own}).decode())
+    talk = Talk(world, calls=3)
+    for _ in range(3):
+        assert (await talk.say()).status == 200
+    trusts = [sent.origin.trust for sent in talk.behind.client.requests]
+    assert [trust.ca for trust in trusts] == [own.encode()] * 3
+
+
+async def test_a_key_that_does_not_open_is_told_each_time() -> None:
+    world = World()
+    world.virtual_key("main", "sim", "", credential=SHUT.decode())
+    talk = Talk(world, calls=0)
+    assert [(await talk.say()).code for _ in range(3)] == ["credential_unavailable"] * 3
+
+
+async def test_a_body_too_deep_to_be_changed_is_refused_each_time() -> None:
+    talk = Talk(World(), calls=0)
+    deep: Any = 1
+    for _ in range(300):
+        deep = [deep]
+    refused = [await talk.say(stream=True, x=deep) for _ in range(2)]
+    assert [(answer.status, answer.code) for answer in refused] == [(400, "body_invalid")] * 2
+    assert len(talk.behind.records.records) == 2
+    assert {record.attempt_count for record in talk.behind.records.records} == {1}
 
 
 async def test_models_that_a_virtual_key_was_held_to_meanwhile_are_the_only_ones() -> None:
