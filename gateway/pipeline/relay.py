@@ -93,10 +93,10 @@ class Relay:
         await self._whole(error.row.status, [*headers, *_decided(exchange)], body, exchange, answer)
 
     async def _whole(self, status: int, headers: Headers, body: bytes, exchange: Exchange, answer: Answer) -> None:
-        exchange.bytes_out = len(body)
+        length = exchange.bytes_out = len(body)
         exchange.ending = exchange.ending or "complete"
         self._records.end(exchange)
-        await answer.head(status, headers, len(body))
+        await answer.head(status, headers, length)
         if body and not answer.put(body):
             await answer.drained()
         await answer.end()
