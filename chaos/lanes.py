@@ -67,9 +67,10 @@ class _Echo:
     def admit(self, exchange: Exchange) -> None: ...
 
     async def run(self, exchange: Exchange, answer: LaneAnswer) -> None:
-        await answer.head(200, [("content-type", "text/plain")], len(exchange.body))
-        await answer.chunk(exchange.body)
-        await answer.end()
+        answer.head(200, [("content-type", "text/plain")], len(exchange.body))
+        answer.put(exchange.body)
+        if not answer.end():
+            await answer.drained()
 
 
 class _ColdEcho:

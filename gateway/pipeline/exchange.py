@@ -19,24 +19,26 @@ Headers = list[tuple[str, str]]
 
 
 class Answer(Protocol):
-    """Where an answer is written; each server lane has its own. Backpressure is the await."""
+    """Where an answer is written; each server lane has its own.
 
-    async def head(self, status: int, headers: Headers, length: int | None) -> None:
+    What is written goes out without waiting; False says that the caller takes no more for now: wait for `drained`
+    before the next. To write what ends an answer needs no wait.
+    """
+
+    def head(self, status: int, headers: Headers, length: int | None) -> bool:
         """Once, first. `length` None: as many chunks as come."""
         ...
 
-    async def chunk(self, data: bytes) -> None: ...
-
     def put(self, data: bytes) -> bool:
-        """A chunk that is written without waiting; False: wait for `drained` before the next."""
+        """A chunk."""
+        ...
+
+    def end(self) -> bool:
+        """The proper end, also after an error event."""
         ...
 
     async def drained(self) -> None:
         """Until the caller takes more."""
-        ...
-
-    async def end(self) -> None:
-        """The proper end, also after an error event."""
         ...
 
     def cut(self) -> None:

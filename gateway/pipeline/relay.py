@@ -96,21 +96,24 @@ class Relay:
         length = exchange.bytes_out = len(body)
         exchange.ending = exchange.ending or "complete"
         self._records.end(exchange)
-        await answer.head(status, headers, length)
-        if body and not answer.put(body):
+        answer.head(status, headers, length)
+        if body:
+            answer.put(body)
+        if not answer.end():
             await answer.drained()
-        await answer.end()
 
     async def _pipe(self, reply: Pipe, exchange: Exchange, answer: Answer) -> None:
         """As it comes, in the length it says. One that breaks is cut: there is no word for it in bytes of any kind."""
         response = reply.response
         try:
             length = _length(response)
-            await answer.head(reply.status, _headers(exchange, None, response.headers, exchange.notes), length)
+            if not answer.head(reply.status, _headers(exchange, None, response.headers, exchange.notes), length):
+                await answer.drained()
             data = reply.first or await response.chunk()
             while data and (length is None or exchange.bytes_out + len(data) < length):
                 self._count(data, exchange)
-                await answer.chunk(data)
+                if not answer.put(data):
+                    await answer.drained()
                 data = await response.chunk()
             exchange.ending = "complete"
         except UpstreamError as error:
@@ -123,25 +126,28 @@ class Relay:
                 self._count(data, exchange)
             self._records.end(exchange)
             if data:
-                await answer.chunk(data)
-            await answer.end()
+                answer.put(data)
+            if not answer.end():
+                await answer.drained()
         finally:
             response.abort()
 
     async def _stream(self, reply: Stream, exchange: Exchange, answer: Answer) -> None:
         try:
             # By no name of its own: what only the head needs does not stay as long as the stream takes.
-            await answer.head(
-                reply.status, _headers(exchange, EVENT_STREAM, reply.response.headers, exchange.notes), None
-            )
+            headers = reply.response.headers
+            if not answer.head(reply.status, _headers(exchange, EVENT_STREAM, headers, exchange.notes), None):
+                await answer.drained()
+            del headers
             exchange.let_go()
             last = await self._events(reply, exchange, answer)
             exchange.usage = reply.reader.usage
             self._count(last, exchange)
             self._records.end(exchange)
             if last:
-                await answer.chunk(last)
-            await answer.end()
+                answer.put(last)
+            if not answer.end():
+                await answer.drained()
             if reply.reader.complete:
                 await _read_out(reply.response)
         finally:

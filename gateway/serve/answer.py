@@ -47,22 +47,19 @@ class LaneAnswer:
         self.closes = closes
         """Whether the connection ends with this answer."""
 
-    async def head(self, status: int, headers: Headers, length: int | None) -> None:
-        self.closes = self._wire.answers() or self.closes
+    def head(self, status: int, headers: Headers, length: int | None) -> bool:
+        """Raises CallerLeft."""
+        closes = self.closes = self._wire.answers() or self.closes
         if length is not None:
             # It goes out with the first chunk, in one write.
             framing = f"content-length: {length}\r\n" if length or status not in WITHOUT_BODY else ""
-            self._head = answer_head(status, headers, framing, closes=self.closes)
-            return
+            self._head = answer_head(status, headers, framing, closes=closes)
+            return True
         self._chunked = self._http_1_1
         if not self._chunked:
             self.closes = True  # HTTP/1.0 knows no other end of a body whose length is not known.
         framing = "cache-control: no-cache\r\n" + ("transfer-encoding: chunked\r\n" if self._chunked else "")
-        await self._write(answer_head(status, headers, framing, closes=self.closes))
-
-    async def chunk(self, data: bytes) -> None:
-        if not self.put(data):
-            await self.drained()
+        return self._write(answer_head(status, headers, framing, closes=self.closes))
 
     def put(self, data: bytes) -> bool:
         """Raises CallerLeft."""
@@ -71,28 +68,28 @@ class LaneAnswer:
             data, self._head = head + data, None
         elif self._chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data)
-        self.begun = True
-        wire = self._wire
-        wire.write(data)
-        return not wire.write_paused
+        return self._write(data)
+
+    def end(self) -> bool:
+        """Raises CallerLeft."""
+        head = self._head
+        if head is not None:
+            self._head = None
+            return self._write(head)
+        if self._chunked:
+            return self._write(b"0\r\n\r\n")
+        return not self._wire.write_paused
 
     async def drained(self) -> None:
         if self._wire.write_paused:
             await self._wire.drained()
 
-    async def end(self) -> None:
-        if self._head is not None:
-            head, self._head = self._head, None
-            await self._write(head)
-        elif self._chunked:
-            await self._write(b"0\r\n\r\n")
-
     def cut(self) -> None:
         self.closes = True
         self._wire.cut()
 
-    async def _write(self, data: bytes) -> None:
-        """Raises CallerLeft."""
+    def _write(self, data: bytes) -> bool:
         self.begun = True
-        self._wire.write(data)
-        await self.drained()
+        wire = self._wire
+        wire.write(data)
+        return not wire.write_paused

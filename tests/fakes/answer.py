@@ -6,7 +6,7 @@ from tests.fakes.upstream import Hang
 
 class RecordedAnswer:
     def __init__(self, *, stall: str | None = None) -> None:
-        """`stall` is one of head, chunk and end: there the first call waits for `hang`."""
+        """`stall` is one of head, chunk and end: after it the caller takes no more, and waiting for him hangs."""
         self.hang = Hang()
         self._stall = stall
         self._full = False
@@ -21,45 +21,45 @@ class RecordedAnswer:
     def body(self) -> bytes:
         return b"".join(self.chunks)
 
-    async def head(self, status: int, headers: Headers, length: int | None) -> None:
+    def head(self, status: int, headers: Headers, length: int | None) -> bool:
         assert self.status is None, "one head"
         assert all(name == name.lower() for name, _ in headers)
         assert len(dict(headers)) == len(headers), "each header once"
-        await self._maybe_stall("head")
         self.status, self.headers, self.length = status, dict(headers), length
-
-    async def chunk(self, data: bytes) -> None:
-        await self._maybe_stall("chunk")
-        self._written(data)
+        if length is None:
+            return self._taken("head")
+        if self._stall == "head":
+            self._stall = "chunk"  # With which it goes out.
+        return True
 
     def put(self, data: bytes) -> bool:
-        assert not self._full, "somebody said to wait"
         self._written(data)
-        self._full = self._stall == "chunk"
-        return not self._full
-
-    async def drained(self) -> None:
-        await self._maybe_stall("chunk" if self._full else "")
-        self._full = False
+        return self._taken("chunk")
 
     def _written(self, data: bytes) -> None:
+        assert not self._full, "somebody said to wait"
         assert self.status is not None, "the head comes first"
         assert not self.ended
         assert data, "an empty chunk would end a chunked body"
         self.chunks.append(data)
 
-    async def end(self) -> None:
+    def end(self) -> bool:
         assert self.status is not None, "the head comes first"
         assert not self.ended, "one end"
-        await self._maybe_stall("end")
         self.ended = True
         assert self.length is None or self.length == len(self.body)
+        return self._taken("end")
+
+    async def drained(self) -> None:
+        if self._full:
+            await self.hang.wait()
+        self._full = False
 
     def cut(self) -> None:
         assert self.status is not None, "the head comes first"
         assert not self.ended, "one end"
         self.ended = self.was_cut = True
 
-    async def _maybe_stall(self, where: str) -> None:
-        if where == self._stall:
-            await self.hang.wait()
+    def _taken(self, what: str) -> bool:
+        self._full = self._full or what == self._stall
+        return not self._full
