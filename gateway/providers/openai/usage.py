@@ -7,47 +7,71 @@ from typing import Any
 
 from gateway.providers.base import Door, Usage
 
-_TOKENS_MAX = 2**40
+_TOKENS_BITS = 40
+"""A number without the last so many bits is 0, unless it is negative or too large."""
+_TOKENS_MAX = 2**_TOKENS_BITS
 _READS_ONLY = frozenset((Door.EMBEDDINGS, Door.RERANK, Door.MODERATIONS))
 _NOTHING: dict[str, int] = {}
 
 
 def usage_of(usage: Any, door: Door) -> Usage | None:
-    """`{"prompt_tokens", "completion_tokens", …_details}` as Usage; None when the provider said nothing."""
+    """`{"prompt_tokens", "completion_tokens", …_details}` as Usage; None when the provider said nothing.
+
+    Two counts are looked at together, since both are nearly always there and sane.
+    """
     if not isinstance(usage, dict):
         return None
-    said = counts(usage)
-    input_, output, total = said.get("prompt_tokens"), said.get("completion_tokens"), said.get("total_tokens")
+    input_, output = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if not (type(input_) is int and type(output) is int and not (input_ | output) >> _TOKENS_BITS):
+        input_, output = count(input_), count(output)
+    read = write = reasoning = audio_input = audio_output = None
+    were_read = usage.get("prompt_tokens_details")
+    if isinstance(were_read, dict):
+        read, audio_input = were_read.get("cached_tokens"), were_read.get("audio_tokens")
+        if not (
+            len(were_read) == 2  # Then it says nothing else.
+            and type(read) is int
+            and type(audio_input) is int
+            and not (read | audio_input) >> _TOKENS_BITS
+        ):
+            read, audio_input = count(read), count(audio_input)
+            write = _either(were_read, "cache_write_tokens", "cache_creation_tokens")
+    if read is None:
+        read = _either(usage, "prompt_cache_hit_tokens", "cached_tokens")
+    written = usage.get("completion_tokens_details")
+    if isinstance(written, dict):
+        reasoning, audio_output = written.get("reasoning_tokens"), written.get("audio_tokens")
+        if not (
+            type(reasoning) is int and type(audio_output) is int and not (reasoning | audio_output) >> _TOKENS_BITS
+        ):
+            reasoning, audio_output = count(reasoning), count(audio_output)
+    total = usage.get("total_tokens")
+    if input_ is None or output is None or input_ + output != total:
+        input_, output = _explained(input_, output, count(total), door, (read or 0) + (write or 0), reasoning)
+        if input_ is None and output is None:
+            return None
+    return Usage(input_, output, read, write, reasoning, audio_input, audio_output)
+
+
+def _explained(
+    input_: int | None, output: int | None, total: int | None, door: Door, cached: int, reasoning: int | None
+) -> tuple[int | None, int | None]:
+    """Input and output, where their total is not simply their sum."""
     if door in _READS_ONLY and output is None:
         output = 0
-    if total is not None:
-        if input_ is None and output is not None and output <= total:
-            input_ = total - output
-        elif output is None and input_ is not None and input_ <= total:
-            output = total - input_
-    if input_ is None and output is None:
-        return None
-    were_read = counts(usage.get("prompt_tokens_details"))
-    written = counts(usage.get("completion_tokens_details"))
-    read = were_read.get("cached_tokens", said.get("prompt_cache_hit_tokens", said.get("cached_tokens")))
-    write = were_read.get("cache_write_tokens", were_read.get("cache_creation_tokens"))
-    reasoning = written.get("reasoning_tokens")
-    if total is not None and input_ is not None and output is not None and total > input_ + output:
+    if total is None:
+        return input_, output
+    if input_ is None and output is not None and output <= total:
+        return total - output, output
+    if output is None and input_ is not None and input_ <= total:
+        return input_, total - input_
+    if input_ is not None and output is not None and total > input_ + output:
         # Some hosts count what was cached, more of them what was thought, in the total alone. Thoughts are output.
         more = total - input_ - output
-        if more == (read or 0) + (write or 0) and more != reasoning:
-            input_ += more
-        else:
-            output += more
-    return Usage(
-        input_tokens=input_,
-        output_tokens=output,
-        cache_read_tokens=read,
-        cache_write_tokens=write,
-        reasoning_tokens=reasoning,
-        audio_input_tokens=were_read.get("audio_tokens"),
-        audio_output_tokens=written.get("audio_tokens"),
-    )
+        if more == cached and more != reasoning:
+            return input_ + more, output
+        return input_, output + more
+    return input_, output
 
 
 def usage_said(answer: dict[str, Any], door: Door) -> Usage | None:
@@ -85,6 +109,11 @@ def counts(said: Any) -> dict[str, int]:
     if not isinstance(said, dict):
         return _NOTHING
     return {name: value for name, value in said.items() if type(value) is int and 0 <= value <= _TOKENS_MAX}
+
+
+def _either(said: dict[str, Any], name: str, other: str) -> int | None:
+    found = count(said.get(name))
+    return count(said.get(other)) if found is None else found
 
 
 def count(value: Any) -> int | None:

@@ -146,3 +146,79 @@ def test_whatever_is_told_each_count_is_a_count_or_unknown(told: dict[str, Any],
     )
     assert all(count is None or (type(count) is int and 0 <= count < 2**42) for count in counts)
     assert not usage.estimated
+
+
+def plainly(usage: dict[str, Any], door: Door) -> Usage | None:
+    """The same rules one by one, each value looked at by itself."""
+
+    def counts(said: Any) -> dict[str, int]:
+        given = said if isinstance(said, dict) else {}
+        return {name: value for name, value in given.items() if type(value) is int and 0 <= value <= 2**40}
+
+    said = counts(usage)
+    input_, output, total = said.get("prompt_tokens"), said.get("completion_tokens"), said.get("total_tokens")
+    if door in (Door.EMBEDDINGS, Door.RERANK, Door.MODERATIONS) and output is None:
+        output = 0
+    if total is not None:
+        if input_ is None and output is not None and output <= total:
+            input_ = total - output
+        elif output is None and input_ is not None and input_ <= total:
+            output = total - input_
+    if input_ is None and output is None:
+        return None
+    were_read = counts(usage.get("prompt_tokens_details"))
+    written = counts(usage.get("completion_tokens_details"))
+    read = were_read.get("cached_tokens", said.get("prompt_cache_hit_tokens", said.get("cached_tokens")))
+    write = were_read.get("cache_write_tokens", were_read.get("cache_creation_tokens"))
+    reasoning = written.get("reasoning_tokens")
+    if total is not None and input_ is not None and output is not None and total > input_ + output:
+        more = total - input_ - output
+        if more == (read or 0) + (write or 0) and more != reasoning:
+            input_ += more
+        else:
+            output += more
+    return Usage(input_, output, read, write, reasoning, were_read.get("audio_tokens"), written.get("audio_tokens"))
+
+
+SANE = st.integers(0, 9) | st.sampled_from((2**40 - 1, 2**40))
+VALUE = SANE | st.sampled_from((-1, 2**40 + 1, 2**64, True, False, 0.0, 7.0, "7", None))
+
+
+def said(*names: str, value: st.SearchStrategy[Any] = VALUE, **more: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.fixed_dictionaries({}, optional={**dict.fromkeys(names, value), **more})
+
+
+@st.composite
+def usages(draw: st.DrawFn) -> dict[str, Any]:
+    """Mostly as hosts say it, with a total that is the sum or explains something else."""
+    value = draw(st.sampled_from((SANE, VALUE)))
+    read = said("cached_tokens", "audio_tokens", "cache_write_tokens", "cache_creation_tokens", value=value)
+    written = said("reasoning_tokens", "audio_tokens", "accepted_prediction_tokens", value=value)
+    junk = st.none() | st.lists(st.integers(), max_size=1)
+    told: dict[str, Any] = draw(
+        said(
+            "prompt_tokens",
+            "completion_tokens",
+            "total_tokens",
+            "prompt_cache_hit_tokens",
+            "cached_tokens",
+            value=value,
+            prompt_tokens_details=read | junk,
+            completion_tokens_details=written | junk,
+        )
+    )
+    parts: list[Any] = [told.get(name) for name in ("prompt_tokens", "completion_tokens")]
+    if draw(st.booleans()) and all(type(part) is int for part in parts):
+        told["total_tokens"] = sum(parts) + draw(st.integers(-1, 12))
+    return told
+
+
+@given(usages(), st.sampled_from((Door.CHAT, Door.EMBEDDINGS)))
+def test_counts_looked_at_together_are_what_they_are_one_by_one(told: dict[str, Any], door: Door) -> None:
+    usage = usage_of(told, door)
+    assert repr(usage) == repr(plainly(told, door))
+
+
+@pytest.mark.parametrize("total", [19.0, 19, "19", True, -1, 2**41])
+def test_a_total_that_is_no_count_explains_nothing(total: Any) -> None:
+    assert usage_of({**PLAIN, "total_tokens": total}, Door.CHAT) == Usage(12, 7)
