@@ -26,6 +26,8 @@ _PROVIDER_CHARS_MAX = 100
 _UNKNOWN = -1
 
 Row = TypeVar("Row", Price, OwnPrice)
+Charged = tuple[str, str | None, int, int, int, int, int, int, int]
+"""A `Cost` in the order in which records tell it: the total stands before its parts."""
 
 
 class Counts(Protocol):
@@ -49,7 +51,7 @@ class Counts(Protocol):
     def batch(self) -> bool: ...
 
 
-@dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
+@dataclass(slots=True)  # Frozen, it would cost four times as much to make.
 class Cost:
     """In picodollars. The parts do not overlap, and `total` is their sum."""
 
@@ -94,11 +96,23 @@ class _Rates(NamedTuple):
     audio_output: int
 
 
+class _Tariff(NamedTuple):
+    """What one row charges for one kind of calls."""
+
+    price: str
+    adjustment: str | None
+    input: int
+    output: int
+    simple: bool
+    """For input and output alone these two are all that counts: both are known, and their divisor is 1."""
+    rates: _Rates
+
+
 class _Period(NamedTuple):
     from_ms: int
+    plain: _Tariff | None
+    batch: _Tariff | None
     held: Held | None
-    plain: _Rates | None
-    batch: _Rates | None
 
 
 class PriceTable:
@@ -118,12 +132,18 @@ class PriceTable:
 
     def cost(self, provider: str, model: str, usage: Counts, at_ms: int) -> Cost | None:
         """What `usage` costs a call that began at `at_ms` (ms since 1970); None: unknown."""
-        for period in self._named.get((provider, model)) or self._periods(provider, model):
-            if period.from_ms <= at_ms:
-                rates = period.batch if usage.batch else period.plain
-                if rates is None or period.held is None:
-                    return None
-                return _charge(period.held, rates, usage)
+        charged = self.charged(provider, model, usage, at_ms)
+        if charged is None:
+            return None
+        price, adjustment, total, input_, output, read, write, reasoning, audio = charged
+        return Cost(price, adjustment, input_, output, read, write, reasoning, audio, total)
+
+    def charged(self, provider: str, model: str, usage: Counts, at_ms: int) -> Charged | None:
+        """The same as a tuple, for records: there is one for each call."""
+        for from_ms, plain, batch, _ in self._named.get((provider, model)) or self._periods(provider, model):
+            if from_ms <= at_ms:
+                tariff = batch if usage.batch else plain
+                return None if tariff is None else _charge(tariff, usage)
         return None
 
     def held(self, provider: str, model: str, at_ms: int) -> Held | None:
@@ -187,7 +207,7 @@ def _compile(
         held = _held(key, day, _newest(prices, day), _newest(of_model, day) or _newest(of_provider, day))
         if periods and _same(held, periods[-1].held):
             continue  # What begins here does not count.
-        periods.append(_Period(start_ms(day), held, held and _plain(held), held and _batch(held)))
+        periods.append(_Period(start_ms(day), held and _plain(held), held and _batch(held), held))
     return tuple(reversed(periods))
 
 
@@ -224,10 +244,10 @@ def _held(key: tuple[str, str], day: date, price: Price | None, own: OwnPrice | 
     return None if held.amounts == Amounts() else held
 
 
-def _plain(held: Held) -> _Rates | None:
+def _plain(held: Held) -> _Tariff | None:
     amounts = held.amounts
-    return _rates(
-        held.multiplier,
+    return _tariff(
+        held,
         amounts.input_usd_per_mtok,
         amounts.output_usd_per_mtok,
         amounts.cache_read_usd_per_mtok or amounts.input_usd_per_mtok,
@@ -238,15 +258,15 @@ def _plain(held: Held) -> _Rates | None:
     )
 
 
-def _batch(held: Held) -> _Rates | None:
+def _batch(held: Held) -> _Tariff | None:
     """No price list tells more of a batch than input and output."""
     input_, output = held.amounts.batch_input_usd_per_mtok, held.amounts.batch_output_usd_per_mtok
-    return _rates(held.multiplier, input_, output, input_, input_, output, None, None)
+    return _tariff(held, input_, output, input_, input_, output, None, None)
 
 
-def _rates(multiplier: str | None, *amounts: str | None) -> _Rates | None:
+def _tariff(held: Held, *amounts: str | None) -> _Tariff | None:
     """None: not one of these amounts is known, so nothing can be charged, not even no tokens."""
-    factor, places = _decimal(multiplier or "1")
+    factor, places = _decimal(held.multiplier or "1")
     exact = [None if amount is None else _decimal(amount) for amount in amounts]
     known = [decimals for decimals in exact if decimals is not None]
     if not known:
@@ -255,7 +275,11 @@ def _rates(multiplier: str | None, *amounts: str | None) -> _Rates | None:
     rates = [
         _UNKNOWN if number is None else number[0] * factor * 10 ** (shift - places - number[1]) for number in exact
     ]
-    return _Rates(10 ** (shift - _PICOUSD_DIGITS), _UNKNOWN not in rates[:5], *rates)
+    divisor, (input_, output, *_) = 10 ** (shift - _PICOUSD_DIGITS), rates
+    simple = divisor == 1 and _UNKNOWN not in (input_, output)
+    return _Tariff(
+        held.price, held.adjustment, input_, output, simple, _Rates(divisor, _UNKNOWN not in rates[:5], *rates)
+    )
 
 
 def _decimal(text: str) -> tuple[int, int]:
@@ -265,18 +289,29 @@ def _decimal(text: str) -> tuple[int, int]:
     return int(whole + decimals), len(decimals)
 
 
-def _charge(held: Held, rates: _Rates, usage: Counts) -> Cost | None:
+def _charge(tariff: _Tariff, usage: Counts) -> Charged | None:
     """Written out rather than looped over: this runs once for each call."""
     input_, output = usage.input_tokens, usage.output_tokens
     if input_ is None or output is None:
         return None
+    price, adjustment, of_input, of_output, simple, rates = tariff
+    if simple and not (
+        usage.cache_read_tokens
+        or usage.cache_write_tokens
+        or usage.reasoning_tokens
+        or usage.audio_input_tokens
+        or usage.audio_output_tokens
+    ):
+        input_, output = input_ * of_input, output * of_output
+        total = input_ + output
+        return None if total > COST_PICOUSD_MAX else (price, adjustment, total, input_, output, 0, 0, 0, 0)
     read, write, reasoning = usage.cache_read_tokens or 0, usage.cache_write_tokens or 0, usage.reasoning_tokens or 0
     audio_in, audio_out = usage.audio_input_tokens or 0, usage.audio_output_tokens or 0
     input_ -= read + write + audio_in
     output -= reasoning + audio_out
     if input_ < 0 or output < 0:  # More of a part than of the whole: nobody can say which count is wrong.
         return None
-    divisor, whole, of_input, of_output, of_read, of_write, of_reasoning, of_audio_in, of_audio_out = rates
+    divisor, whole, _, _, of_read, of_write, of_reasoning, of_audio_in, of_audio_out = rates
     if not whole and (
         (input_ and of_input < 0)
         or (output and of_output < 0)
@@ -299,7 +334,7 @@ def _charge(held: Held, rates: _Rates, usage: Counts) -> Cost | None:
     total = input_ + output + read + write + reasoning + audio
     if total > COST_PICOUSD_MAX:
         return None
-    return Cost(held.price, held.adjustment, input_, output, read, write, reasoning, audio, total)
+    return price, adjustment, total, input_, output, read, write, reasoning, audio
 
 
 def _rounded(numerator: int, divisor: int) -> int:

@@ -325,8 +325,9 @@ COUNT = st.integers(0, 10**7)
 
 @st.composite
 def usages(draw: st.DrawFn) -> Counted:
-    """Wholes that hold their parts; now and then one that lacks a token of them."""
-    read, write, reasoning, heard, spoken = (draw(st.none() | COUNT) for _ in range(5))
+    """Wholes that hold their parts, if they have any; now and then one that lacks a token of them."""
+    part = draw(st.sampled_from((st.sampled_from((None, 0)), st.none() | COUNT)))
+    read, write, reasoning, heard, spoken = (draw(part) for _ in range(5))
     rest = st.integers(-1, 10**7)
     return Counted(
         max(0, draw(rest) + (read or 0) + (write or 0) + (heard or 0)),
@@ -380,7 +381,8 @@ def test_a_cost_is_what_fractions_say_it_is(
     rows = [own("pr_1", amounts=amounts, multiplier=multiplier)] if in_own_row else []
     if multiplier is not None and not in_own_row:
         rows = [own("pr_1", multiplier=multiplier)]
-    cost = PriceTable(catalogue(*prices), rows).cost("openai", "gpt", usage, NOW)
+    table = PriceTable(catalogue(*prices), rows)
+    cost = table.cost("openai", "gpt", usage, NOW)
     expected = by_fractions(amounts, multiplier, usage)
     if expected is None or sum(expected.values()) > COST_PICOUSD_MAX:
         assert cost is None
@@ -388,6 +390,8 @@ def test_a_cost_is_what_fractions_say_it_is(
     parts = {part.name: getattr(cost, part.name) for part in fields(known(cost)) if part.name in expected}
     assert parts == expected
     assert known(cost).total == sum(parts.values())
+    told = [known(cost).price, known(cost).adjustment, known(cost).total, *parts.values()]
+    assert list(table.charged("openai", "gpt", usage, NOW) or ()) == told
 
 
 @given(AMOUNTS, MULTIPLIER, usages())
