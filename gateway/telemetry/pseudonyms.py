@@ -4,7 +4,8 @@ Before the key is there (`user_key_file.py`), nobody has one.
 """
 
 import hmac
-from collections import OrderedDict
+from collections.abc import Callable
+from functools import lru_cache, partial
 
 from gateway.telemetry.user_key_file import UserKeyFile
 from shared.crypto.secret import Secret
@@ -21,28 +22,22 @@ class Pseudonyms:
 
     __slots__ = ("_cached", "_file", "_key")
 
+    _cached: Callable[[str], str]
+    """Remembers what it made under this key."""
+
     def __init__(self, file: UserKeyFile) -> None:
         self._file = file
         self._key: Secret | None = None
-        self._cached: OrderedDict[str, str] = OrderedDict()
 
     def pseudonym(self, user: str) -> str | None:
         """32 hex digits; None as long as there is no key."""
         key = self._file.key()
-        if key is not self._key:
-            self._key = key
-            self._cached.clear()
         if key is None:
             return None
-        if (known := self._cached.get(user)) is not None:
-            self._cached.move_to_end(user)
-            return known
-        made = _pseudonym(key, user)
-        if len(user) <= CACHED_CHARS_MAX:
-            self._cached[user] = made
-            if len(self._cached) > CACHED_MAX:
-                self._cached.popitem(last=False)
-        return made
+        if key is not self._key:
+            self._key = key
+            self._cached = lru_cache(maxsize=CACHED_MAX)(partial(_pseudonym, key))
+        return self._cached(user) if len(user) <= CACHED_CHARS_MAX else _pseudonym(key, user)
 
 
 def _pseudonym(key: Secret, user: str) -> str:

@@ -34,10 +34,10 @@ class Recorder:
         exchange.slot = self._slots.take(exchange.id, exchange.door)
 
     def name(self, exchange: Exchange) -> None:
-        caller = exchange.caller
-        if exchange.slot is not None and caller is not None:
+        slot, caller = exchange.slot, exchange.caller
+        if slot is not None and caller is not None:
             workspace = caller.workspace
-            self._slots.name(exchange.slot, workspace.id, caller.id, is_anonymous=workspace.anonymous)
+            self._slots.name(slot, workspace.id, caller.id, is_anonymous=workspace.anonymous)
 
     def end(self, exchange: Exchange) -> None:
         if exchange.recorded:

@@ -27,10 +27,13 @@ _SLOT_BYTES = 256
 _ID_BYTES = 36
 _BEGIN = struct.Struct(f"<{_ID_BYTES}s28sIBBB")
 """From `_ID_AT` on: id, door, and nothing known of whose it is."""
+_BEGIN_AS_TWO = struct.Struct(f"<{_ID_BYTES}s{_BEGIN.size - _ID_BYTES}s")
+"""The same, of which all that follows the id stands ready."""
 _OWNER = struct.Struct("<BBBx72s72s")
 """From behind the check on: flags, both lengths, workspace, API key."""
 _ID_AT = 4
 _CHECK_AT = 68
+_OWNER_END = _CHECK_AT + 4 + _OWNER.size
 _NAME_BYTES_MAX = 72
 _OWNERS_MAX = 10_000
 _ANONYMOUS = 1
@@ -65,7 +68,8 @@ class SlotTable:
             os.close(descriptor)
         _HEAD.pack_into(self._map, 0, _MAGIC, count)
         fresh.replace(path)
-        self._free = list(range(count - 1, -1, -1))
+        self._free = list(range(size - _SLOT_BYTES, _HEAD_BYTES - 1, -_SLOT_BYTES))
+        """Where each slot begins that is not in use."""
         self._begins: dict[str, bytes] = {}
         """Door → ready bytes of what follows the id."""
         self._owners: dict[tuple[str, str, bool], bytes] = {}
@@ -74,17 +78,17 @@ class SlotTable:
         """Requests that found no slot; a kill would leave no trace of them."""
 
     def take(self, id_: str, door: str) -> int | None:
-        """Mark a request; `id_` as `gateway/ids.py` makes them. None if every slot is in use."""
-        if not self._free:
+        """Mark a request; `id_` as `gateway/ids.py` makes them. Where its slot begins; None if every one is in use."""
+        try:
+            slot = self._free.pop()
+        except IndexError:
             self.full_count += 1
             return None
         begin = self._begins.get(door)
         if begin is None:
             begin = self._begins[door] = _BEGIN.pack(b"", door.encode(), 0, 0, 0, 0)[_ID_BYTES:]
-        slot = self._free.pop()
-        at = _HEAD_BYTES + slot * _SLOT_BYTES
-        self._map[at + _ID_AT : at + _ID_AT + _BEGIN.size] = id_.encode().ljust(_ID_BYTES, b"\0") + begin
-        self._map[at] = 1
+        _BEGIN_AS_TWO.pack_into(self._map, slot + _ID_AT, id_.encode(), begin)
+        self._map[slot] = 1
         return slot
 
     def name(self, slot: int, workspace: str, api_key: str, *, is_anonymous: bool) -> None:
@@ -95,11 +99,10 @@ class SlotTable:
             if len(self._owners) >= _OWNERS_MAX:
                 self._owners.clear()
             owner = self._owners[key] = _owner(workspace, api_key, is_anonymous=is_anonymous)
-        at = _HEAD_BYTES + slot * _SLOT_BYTES + _CHECK_AT
-        self._map[at : at + len(owner)] = owner
+        self._map[slot + _CHECK_AT : slot + _OWNER_END] = owner
 
     def give_back(self, slot: int) -> None:
-        self._map[_HEAD_BYTES + slot * _SLOT_BYTES] = 0
+        self._map[slot] = 0
         self._free.append(slot)
 
     def close(self) -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.telemetry import user_key_file
-from gateway.telemetry.pseudonyms import CACHED_MAX, Pseudonyms
+from gateway.telemetry import pseudonyms, user_key_file
+from gateway.telemetry.pseudonyms import CACHED_CHARS_MAX, CACHED_MAX, Pseudonyms
 from gateway.telemetry.user_key_file import CHANGED_LOOK_S, MISSING_LOOK_S, UserKeyFile
 from shared.clock import FakeClock
 
@@ -87,13 +87,19 @@ def test_a_damaged_file_is_no_key(tmp_path: Path) -> None:
     assert names.pseudonym("ada") == by_hand(KEY, "ada")
 
 
-def test_what_is_remembered_is_bounded_and_forgets_the_longest_unused(tmp_path: Path) -> None:
+def test_what_is_remembered_is_bounded_and_forgets_the_longest_unused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     names = with_key(tmp_path)
+    made = []
+    monkeypatch.setattr(pseudonyms, "_pseudonym", lambda _, user: made.append(user) or user)
     for number in range(CACHED_MAX):
         names.pseudonym(f"user-{number}")
-    names.pseudonym("user-0")
-    names.pseudonym("one more")
-    names.pseudonym("x" * 1_000_000)
-    assert len(names._cached) == CACHED_MAX
-    assert "user-0" in names._cached
-    assert "user-1" not in names._cached
+    long = "x" * (CACHED_CHARS_MAX + 1)
+    for user in ("user-0", long, "one more", long):
+        names.pseudonym(user)
+    assert made[CACHED_MAX:] == [long, "one more", long]
+    del made[:]
+    for user in ("user-0", "one more", "user-1"):
+        names.pseudonym(user)
+    assert made == ["user-1"]
