@@ -3,6 +3,7 @@
 Hosts that speak the dialect count in ways of their own. What their total says is trusted where it explains the rest.
 """
 
+from operator import itemgetter
 from typing import Any
 
 from gateway.providers.base import Door, Usage
@@ -13,50 +14,62 @@ _TOKENS_MAX = 2**_TOKENS_BITS
 _READS_ONLY = frozenset((Door.EMBEDDINGS, Door.RERANK, Door.MODERATIONS))
 _NOTHING: dict[str, int] = {}
 
+_TOLD = itemgetter(
+    "prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"
+)
+_READ = itemgetter("cached_tokens", "audio_tokens")
+_WRITTEN = itemgetter("reasoning_tokens", "audio_tokens")
+
 
 def usage_of(usage: Any, door: Door) -> Usage | None:
-    """`{"prompt_tokens", "completion_tokens", …_details}` as Usage; None when the provider said nothing.
+    """`{"prompt_tokens", "completion_tokens", …_details}` as Usage; None when the provider said nothing."""
+    try:
+        input_, output, total, were_read, written = _TOLD(usage)
+        read, audio_input = _READ(were_read)
+        reasoning, audio_output = _WRITTEN(written)
+    except (KeyError, TypeError):
+        return _usage_of(usage, door)
+    if (
+        type(input_) is int
+        and type(output) is int
+        and type(read) is int
+        and type(audio_input) is int
+        and type(reasoning) is int
+        and type(audio_output) is int
+        and not (input_ | output | read | audio_input | reasoning | audio_output) >> _TOKENS_BITS
+        and total == input_ + output
+        and len(were_read) == 2
+    ):
+        return Usage(input_, output, read, None, reasoning, audio_input, audio_output)
+    return _usage_of(usage, door)
 
-    Two counts are looked at together, since both are nearly always there and sane.
-    """
+
+def _usage_of(usage: Any, door: Door) -> Usage | None:
+    """The same of whatever is not in just the shape that OpenAI itself gives a chat's usage."""
     if not isinstance(usage, dict):
         return None
-    input_, output = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if not (type(input_) is int and type(output) is int and not (input_ | output) >> _TOKENS_BITS):
-        input_, output = count(input_), count(output)
+    input_, output = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
     read = write = reasoning = audio_input = audio_output = None
     were_read = usage.get("prompt_tokens_details")
     if isinstance(were_read, dict):
-        read, audio_input = were_read.get("cached_tokens"), were_read.get("audio_tokens")
-        if not (
-            len(were_read) == 2  # Then it says nothing else.
-            and type(read) is int
-            and type(audio_input) is int
-            and not (read | audio_input) >> _TOKENS_BITS
-        ):
-            read, audio_input = count(read), count(audio_input)
-            write = _either(were_read, "cache_write_tokens", "cache_creation_tokens")
+        read, audio_input = count(were_read.get("cached_tokens")), count(were_read.get("audio_tokens"))
+        write = _either(were_read, "cache_write_tokens", "cache_creation_tokens")
     if read is None:
         read = _either(usage, "prompt_cache_hit_tokens", "cached_tokens")
     written = usage.get("completion_tokens_details")
     if isinstance(written, dict):
-        reasoning, audio_output = written.get("reasoning_tokens"), written.get("audio_tokens")
-        if not (
-            type(reasoning) is int and type(audio_output) is int and not (reasoning | audio_output) >> _TOKENS_BITS
-        ):
-            reasoning, audio_output = count(reasoning), count(audio_output)
-    total = usage.get("total_tokens")
-    if input_ is None or output is None or input_ + output != total:
-        input_, output = _explained(input_, output, count(total), door, (read or 0) + (write or 0), reasoning)
-        if input_ is None and output is None:
-            return None
+        reasoning, audio_output = count(written.get("reasoning_tokens")), count(written.get("audio_tokens"))
+    total = count(usage.get("total_tokens"))
+    input_, output = _explained(input_, output, total, door, (read or 0) + (write or 0), reasoning)
+    if input_ is None and output is None:
+        return None
     return Usage(input_, output, read, write, reasoning, audio_input, audio_output)
 
 
 def _explained(
     input_: int | None, output: int | None, total: int | None, door: Door, cached: int, reasoning: int | None
 ) -> tuple[int | None, int | None]:
-    """Input and output, where their total is not simply their sum."""
+    """Input and output, with what their total says of them."""
     if door in _READS_ONLY and output is None:
         output = 0
     if total is None:
