@@ -10,6 +10,9 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import islice
+from typing import cast
+
+import orjson
 
 from gateway.pipeline.exchange import Attempt, Exchange
 from gateway.pipeline.metadata import NO_METADATA, Metadata
@@ -25,6 +28,9 @@ from shared.models.record import (
 )
 
 Row = list[object]
+Kept = tuple[orjson.Fragment, orjson.Fragment, orjson.Fragment]
+"""Of a record with one attempt: what stands before the attempts, all of the attempt but its times, and what stands
+between the attempts and the counts."""
 Pseudonym = Callable[[str], str | None]
 """What an end user is called in records; None: there is no key for it yet."""
 
@@ -35,6 +41,129 @@ _NOT_KNOWN = Usage()
 _FREE = (None, None, 0, 0, 0, 0, 0, 0, 0)
 _UNPRICED = (None,) * len(_FREE)
 _MINUTE_MS = 60_000
+_UNNAMED: dict[str, str] = {}
+_KEPT_MAX = 2_048
+_MODE_AT, _ATTEMPTS_AT, _TOKENS_AT = map(Record._fields.index, ("mode", "attempts", "input_tokens"))
+
+
+class Writer:
+    """Records as JSON. Most of a caller's differ in counts, times and money alone: the rest is made once, and kept.
+
+    What is kept is found by all that stands in it, so it rests on nothing else.
+    """
+
+    __slots__ = ("_kept",)
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[object, ...], Kept] = {}
+
+    def record(self, exchange: Exchange, now_s: float, pseudonym: Pseudonym) -> bytes:
+        """The JSON of `row_of`. Here stands the short way to it, for one attempt that told what it used."""
+        attempts, caller, call, view = exchange.attempts, exchange.caller, exchange.call, exchange.view
+        usage, labels, received_s = exchange.usage, exchange.labels, exchange.received_s
+        if (
+            len(attempts) != 1
+            or caller is None
+            or caller.workspace.anonymous
+            or call is None
+            or view is None
+            or usage is None
+            or (usage.input_tokens is None and usage.output_tokens is None)
+            or labels is None
+            or labels.metadata is not NO_METADATA
+            or received_s is None
+            or exchange.ending is None
+            or exchange.why
+            or exchange.passage is not None
+            or exchange.upload is not None
+            or exchange.cached is not None
+            or exchange.paused_s
+        ):
+            return orjson.dumps(row_of(exchange, now_s, pseudonym))
+        last, config = attempts[0], exchange.config
+        target = last.target
+        provider = target.place.provider
+        key = (
+            caller.workspace.id,
+            caller.id,
+            exchange.door,
+            call.stream,
+            view.sequence,
+            exchange.way,
+            None if config is None else config.id,
+            None if config is None else config.revision,
+            target.virtual_key_id,
+            provider,
+            _model(last.model),
+            target.path,
+            exchange.status,
+            last.status,
+            exchange.ending,
+            exchange.error,
+            exchange.retries,
+            exchange.fallbacks,
+            last.error,
+            exchange.cache,
+            usage.estimated,
+        )
+        kept = self._kept.get(key)
+        if kept is None:
+            kept = self._keep(key, row_of(exchange, now_s, pseudonym))
+        ahead, attempt, between = kept
+        id_, started_s, ended_s = exchange.id, exchange.started_s, last.ended_s
+        started_ms = int(id_[3:15], 16)
+        money = None if usage.unpriced else view.prices.charged(provider, last.model, usage, started_ms)
+        began_us = int((last.began_s - started_s) * 1_000_000 + 0.5)
+        provider_us = 0 if ended_s is None else int((ended_s - last.began_s) * 1_000_000 + 0.5)
+        receive_us = int((received_s - started_s) * 1_000_000 + 0.5)
+        first_byte_us = duration_us = int((now_s - started_s) * 1_000_000 + 0.5)
+        if exchange.first_byte_s is not None:
+            first_byte_us = int((exchange.first_byte_s - started_s) * 1_000_000 + 0.5)
+        overhead_us = first_byte_us - receive_us - provider_us
+        user = call.body.get("user") if call.dialect is None else call.dialect.user(call.body)
+        return orjson.dumps(
+            [
+                id_,
+                started_ms,
+                ahead,
+                [[attempt, began_us, provider_us]],
+                between,
+                usage.input_tokens,
+                usage.output_tokens,
+                usage.cache_read_tokens,
+                usage.cache_write_tokens,
+                usage.reasoning_tokens,
+                usage.audio_input_tokens,
+                usage.audio_output_tokens,
+                *(money or _UNPRICED),
+                duration_us,
+                receive_us,
+                provider_us,
+                first_byte_us,
+                overhead_us if overhead_us > 0 else 0,
+                len(exchange.body) + exchange.let_go_bytes,
+                exchange.bytes_out,
+                None if last.retry_after_s is None else math.ceil(last.retry_after_s),
+                pseudonym(user) if isinstance(user, str) and user else None,
+                _UNNAMED,
+                labels.trace_id,
+                labels.span_id,
+            ]
+        )
+
+    def _keep(self, key: tuple[object, ...], row: Row) -> Kept:
+        """Cut out of a whole record."""
+        if len(self._kept) >= _KEPT_MAX:
+            self._kept.clear()
+        ((*attempt, _, _),) = cast(list[tuple[object, ...]], row[_ATTEMPTS_AT])
+        ahead, between = row[_MODE_AT:_ATTEMPTS_AT], row[_ATTEMPTS_AT + 1 : _TOKENS_AT]
+        kept = self._kept[key] = (_part(ahead), _part(attempt), _part(between))
+        return kept
+
+
+def _part(values: list[object]) -> orjson.Fragment:
+    """These values among those of a longer array."""
+    return orjson.Fragment(orjson.dumps(values)[1:-1])
 
 
 def row_of(exchange: Exchange, now_s: float, pseudonym: Pseudonym) -> Row:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import orjson
 
 from gateway.pipeline.exchange import Exchange
-from gateway.pipeline.record import Pseudonym, Row, row_of
+from gateway.pipeline.record import Pseudonym, Row, Writer
 from gateway.telemetry.slots import SlotTable
 from gateway.telemetry.spool import Spool
 from shared.clock import Clock
@@ -14,7 +14,7 @@ from shared.clock import Clock
 class Recorder:
     """The `Records` of the corridor. `told` hears of each record too; it must be quick."""
 
-    __slots__ = ("_clock", "_pseudonym", "_slots", "_spool", "_told")
+    __slots__ = ("_clock", "_pseudonym", "_slots", "_spool", "_told", "_writer")
 
     def __init__(
         self,
@@ -29,6 +29,7 @@ class Recorder:
         self._clock = clock
         self._pseudonym = pseudonym
         self._told = told
+        self._writer = Writer()
 
     def begin(self, exchange: Exchange) -> None:
         exchange.slot = self._slots.take(exchange.id, exchange.door)
@@ -43,13 +44,13 @@ class Recorder:
         if exchange.recorded:
             return
         exchange.recorded = True
-        row = row_of(exchange, self._clock.monotonic_s(), self._pseudonym)
-        self._spool.write(orjson.dumps(row))
+        record = self._writer.record(exchange, self._clock.monotonic_s(), self._pseudonym)
+        self._spool.write(record)
         # Nothing may come between the two: `recover.py` rests on it.
         if exchange.slot is not None:
             self._slots.give_back(exchange.slot)
         if self._told is not None:
-            self._told(row)
+            self._told(orjson.loads(record))
 
     def flush(self) -> None:
         """Write what the disk did not take before. Called about once a second."""

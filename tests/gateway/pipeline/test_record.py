@@ -1,18 +1,28 @@
 """From an exchange to its record: each value in its place, unknown never 0, and nothing of what the caller said."""
 
+from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import orjson
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.errors import Code, GatewayError
+from gateway.ids import RequestIds
+from gateway.pipeline import record as record_module
+from gateway.pipeline.choose import Reason
 from gateway.pipeline.exchange import Attempt, Exchange
-from gateway.pipeline.record import aborted_row, anonymous, row_of
-from gateway.providers.base import Call, Door, Usage
+from gateway.pipeline.record import Writer, aborted_row, anonymous, row_of
+from gateway.providers.base import Call, Door, Passage, Usage
 from gateway.view.route import Target
-from gateway.view.view import ConfigView
+from gateway.view.view import ConfigEntry, ConfigView
+from shared.clock import FakeClock
+from shared.models.config import ConfigBody
+from shared.models.price import Amounts, OwnPrice, Price
 from shared.models.record import RECORD, Record
+from shared.pricing import PriceTable
 from tests.fakes.world import World
 from tests.fixtures.records import a_record, records
 
@@ -210,3 +220,161 @@ def test_anonymous_amounts_have_two_digits_and_their_parts_add_up(record: Record
 
 def test_no_field_of_the_plain_record_is_left_out() -> None:
     assert set(Record._fields) == set(a_record()._asdict())
+
+
+# The short way ------------------------------------------------------------------------------------------------------
+
+
+class Spelled:
+    """A dialect as far as a record asks it."""
+
+    def user(self, body: dict[str, Any]) -> Any:
+        return body.get("spelled")
+
+
+def a_view(*, is_anonymous: bool = False) -> ConfigView:
+    world = World()
+    world.workspace(metadata_keys=["team"], record_mode="anonymous" if is_anonymous else "standard")
+    amounts = Amounts(input_usd_per_mtok="0.15", output_usd_per_mtok="0.6")
+    catalogue = {("sim", "sim-chat"): (Price(valid_from=date(2020, 1, 1), amounts=amounts),)}
+    halved = OwnPrice.model_validate(
+        {"id": "pr_1", "provider": "acme", "valid_from": "2020-01-01", "multiplier": "0.5"}
+    )
+    catalogue["acme", "acme/ü%s"] = catalogue["sim", "sim-chat"]
+    return replace(world.view(), prices=PriceTable(catalogue, [halved]))
+
+
+VIEWS = (a_view(), a_view(is_anonymous=True))
+CONFIGS = (None, *(ConfigEntry(id_, 7, "c", ConfigBody(), None) for id_ in ('cf_1"\\', "cf_é")))
+COUNT = st.none() | st.integers(0, 300)
+SECONDS = st.sampled_from((10.0, 10.0000004, 10.0000005, 10.25)) | st.floats(10, 11)
+USAGE = st.builds(
+    Usage,
+    input_tokens=COUNT,
+    output_tokens=COUNT,
+    cache_read_tokens=COUNT,
+    cache_write_tokens=st.none() | COUNT,
+    reasoning_tokens=COUNT,
+    audio_input_tokens=st.none() | st.just(0),
+    audio_output_tokens=st.none() | st.just(0),
+    estimated=st.booleans(),
+    batch=st.sampled_from((False, False, True)),
+    unpriced=st.sampled_from((False, False, True)),
+)
+LABELS = {"x-portkey-trace-id": "t-1", "x-portkey-span-id": "s.1", "x-portkey-metadata": '{"team": "a", "_user": "b"}'}
+
+
+def mostly(*values: Any) -> st.SearchStrategy[Any]:
+    """The first of them, and each other now and then."""
+    return st.sampled_from((*[values[0]] * 8, *values[1:]))
+
+
+@st.composite
+def exchanges(draw: st.DrawFn) -> Exchange:
+    """As the corridor leaves them at their end; nearly all as most are."""
+    view = draw(mostly(*VIEWS))
+    raw = b"{}" * draw(st.integers(0, 99))
+    headers = {name: LABELS[name] for name in draw(st.lists(mostly(*LABELS), max_size=2, unique=True))}
+    made = Exchange(f"lg_{draw(st.integers(0, 2**128 - 1)):032x}", draw(mostly(*Door)), headers, raw, 10.0)
+    made.view, made.received_s = draw(mostly(view, None)), draw(mostly(10.01, None, 10.0))
+    made.caller = draw(mostly(*view.callers.values(), None))
+    user = draw(mostly(None, "", "ada", 'ü"%', 7, ["x"]))
+    dialect: Any = draw(mostly(None, Spelled()))
+    call = Call(made.door, raw, {"user": user, "spelled": "grace"}, draw(st.booleans()), dialect=dialect)
+    made.call = draw(mostly(call, None))
+    made.way, made.config = draw(mostly("default_config", "alias", None)), draw(st.sampled_from(CONFIGS))
+    for slug in draw(mostly(["main"], [], ["second", "second"], ["second"], ["main", "second"])):
+        came = draw(SECONDS)
+        made.attempts.append(
+            Attempt(
+                target(view, slug, draw(mostly("config", 'config.ü"'))),
+                draw(mostly("sim-chat", "acme/ü%s", "say this", "other")),
+                came,
+                draw(mostly(came, None, came + draw(SECONDS))),
+                draw(mostly(200, None, 201, 503)),
+                draw(mostly(None, "upstream_broken")),
+                draw(mostly(True, False)),
+                draw(mostly(None, 0.0, 1.5)),
+            )
+        )
+    made.why = draw(mostly(None, [], [Reason("config", "weight", 1)]))
+    made.cache, made.fallbacks, made.retries = draw(mostly("disabled", "miss")), draw(mostly(0, 1)), draw(mostly(0, 1))
+    made.cached = draw(mostly(None, *made.attempts))
+    made.passage = draw(mostly(None, Passage(Door.FILES, "GET", "files")))
+    made.paused_s, made.let_go_bytes = draw(mostly(0.0, 0.5)), draw(mostly(0, 999))
+    made.status, made.error = draw(mostly(200, None, 500)), draw(mostly(None, "provider_error"))
+    made.usage, made.first_byte_s = draw(USAGE | USAGE | st.none()), draw(mostly(None, 10.2))
+    made.bytes_out, made.ending = draw(st.integers(0, 2**33)), draw(mostly("complete", "broken", None))
+    if draw(mostly(True, False)):
+        made.told()
+    return made
+
+
+def named(user: str) -> str | None:
+    return None if user == 'ü"%' else user[::-1]
+
+
+@given(st.lists(st.tuples(exchanges(), st.floats(9, 20)), max_size=6))
+def test_the_short_way_writes_what_the_long_way_does(ended: list[tuple[Exchange, float]]) -> None:
+    writer = Writer()
+    for made, now_s in ended:
+        expected = orjson.dumps(row_of(made, now_s, named))
+        assert writer.record(made, now_s, named) == expected
+        assert writer.record(made, now_s, named) == expected  # From what is kept.
+
+
+def plain() -> Exchange:
+    made = exchange()
+    attempted(made, status=200)
+    made.usage, made.ending, made.status = Usage(3, 5, 0), "complete", 200
+    made.told()
+    return made
+
+
+def changes() -> list[tuple[str, Any]]:
+    """Each field that what is kept may rest on, and another value of it."""
+    return [
+        ("door", Door.RESPONSES),
+        ("way", "alias"),
+        ("config", CONFIGS[1]),
+        ("status", 201),
+        ("ending", "broken"),
+        ("error", "provider_error"),
+        ("retries", 1),
+        ("fallbacks", 1),
+        ("cache", "miss"),
+        ("usage", Usage(3, 5, estimated=True)),
+    ]
+
+
+@pytest.mark.parametrize(("name", "value"), changes())
+def test_what_is_kept_is_not_taken_for_what_differs(name: str, value: Any) -> None:
+    writer, made = Writer(), plain()
+    before = writer.record(made, 11.0, named)
+    setattr(made, name, value)
+    after = writer.record(made, 11.0, named)
+    assert after == orjson.dumps(row_of(made, 11.0, named)) != before
+    assert len(writer._kept) == 2
+
+
+def test_what_is_kept_of_records_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record_module, "_KEPT_MAX", 3)
+    writer = Writer()
+    for number in range(10):
+        made = plain()
+        made.attempts[0].model = f"model-{number}"
+        assert orjson.loads(writer.record(made, 11.0, named)) == orjson.loads(orjson.dumps(row_of(made, 11.0, named)))
+        assert len(writer._kept) <= 3
+
+
+def test_what_is_kept_holds_names_and_numbers_and_no_configuration() -> None:
+    writer = Writer()
+    writer.record(plain(), 11.0, named)
+    ((key, parts),) = writer._kept.items()
+    assert {type(value) for value in key} <= {str, Door, int, bool, type(None)}
+    assert {type(part) for part in parts} == {orjson.Fragment}
+
+
+@given(st.integers(0, 2**48 - 1), st.integers(0, 2**80 - 1))
+def test_an_id_is_its_time_and_its_chance_in_hexadecimal(wall_ms: int, chance: int) -> None:
+    assert RequestIds(FakeClock(wall_ms), lambda _: chance)() == f"lg_{wall_ms:012x}{chance:020x}"
