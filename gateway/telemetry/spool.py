@@ -16,7 +16,7 @@ import orjson
 import structlog
 
 from gateway.telemetry import segments
-from gateway.telemetry.segments import Kind, Segment
+from gateway.telemetry.segments import Kind, Segment, frame
 from shared.clock import Clock
 from shared.protocol.batch import Drop
 
@@ -71,13 +71,12 @@ class Spool:
 
     def write(self, payload: bytes) -> None:
         """Keep a record: on the disk, else in memory, else in the count of those that were lost."""
-        data = segments.frame(_RECORD, payload)
-        if not (self._why or self._held or self._dropped):
-            if not self._append(data):
+        data = frame(_RECORD, payload)
+        if self._why or self._held or self._dropped:
+            waits = bool(self._why) and self._clock.monotonic_s() < self._retry_due_s
+            if waits or not self._flushed() or not self._append(data):
                 self._hold(data)
-            return
-        waits = bool(self._why) and self._clock.monotonic_s() < self._retry_due_s
-        if waits or not self._flushed() or not self._append(data):
+        elif not self._append(data):
             self._hold(data)
 
     def flush(self, frames_max: int = FLUSH_FRAMES_MAX) -> bool:
@@ -87,7 +86,7 @@ class Spool:
                 return False
             self._held_bytes -= len(self._held.popleft())
         for reason, drop in list(self._dropped.items()):
-            if not self._append(segments.frame(Kind.DROP, orjson.dumps(drop.model_dump(mode="json")))):
+            if not self._append(frame(Kind.DROP, orjson.dumps(drop.model_dump(mode="json")))):
                 return False
             del self._dropped[reason]
         return not self._held
@@ -108,12 +107,14 @@ class Spool:
         return not self.holds or self.flush()
 
     def _append(self, data: bytes) -> bool:
-        if self._size >= self._segment_bytes_max or self._file is None:
+        file = self._file
+        if file is None or self._size >= self._segment_bytes_max:
             self._open()
-        if self._file is None:
-            return False
+            file = self._file
+            if file is None:
+                return False
         try:
-            written = os.write(self._file, data)
+            written = os.write(file, data)
         except OSError as error:
             self._failed("disk_full" if error.errno in _FULL else "disk_error", error.strerror or "")
             return False
@@ -121,7 +122,7 @@ class Spool:
             # The rest did not fit. What stands there is no frame and goes, so that nobody takes it for a lost record;
             # the record is written anew, whole, elsewhere.
             with suppress(OSError):
-                os.ftruncate(self._file, os.fstat(self._file).st_size - written)
+                os.ftruncate(file, os.fstat(file).st_size - written)
             self._close_segment()
             self._failed("disk_full", "only a part of it could be written")
             return False

@@ -266,7 +266,7 @@ LABELS = {"x-portkey-trace-id": "t-1", "x-portkey-span-id": "s.1", "x-portkey-me
 
 def mostly(*values: Any) -> st.SearchStrategy[Any]:
     """The first of them, and each other now and then."""
-    return st.sampled_from((*[values[0]] * 8, *values[1:]))
+    return st.sampled_from((*[values[0]] * 24, *values[1:]))
 
 
 @st.composite
@@ -303,7 +303,10 @@ def exchanges(draw: st.DrawFn) -> Exchange:
     made.passage = draw(mostly(None, Passage(Door.FILES, "GET", "files")))
     made.paused_s, made.let_go_bytes = draw(mostly(0.0, 0.5)), draw(mostly(0, 999))
     made.status, made.error = draw(mostly(200, None, 500)), draw(mostly(None, "provider_error"))
-    made.usage, made.first_byte_s = draw(USAGE | USAGE | st.none()), draw(mostly(None, 10.2))
+    made.usage, made.first_byte_s = (
+        draw(mostly(USAGE, st.none()).flatmap(lambda usage: usage)),
+        draw(mostly(None, 10.2)),
+    )
     made.bytes_out, made.ending = draw(st.integers(0, 2**33)), draw(mostly("complete", "broken", None))
     if draw(mostly(True, False)):
         made.told()
