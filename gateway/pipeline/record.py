@@ -333,20 +333,7 @@ def _money(
         return _FREE
     if usage_from == "unknown" or usage.unpriced or last is None or view is None:
         return _UNPRICED
-    cost = view.prices.cost(last.target.place.provider, last.model, usage, at_ms)
-    if cost is None:
-        return _UNPRICED
-    return (
-        cost.price,
-        cost.adjustment,
-        cost.total,
-        cost.input,
-        cost.output,
-        cost.cache_read,
-        cost.cache_write,
-        cost.reasoning,
-        cost.audio,
-    )
+    return view.prices.charged(last.target.place.provider, last.model, usage, at_ms) or _UNPRICED
 
 
 @lru_cache(maxsize=4_096)
