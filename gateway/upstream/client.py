@@ -58,8 +58,9 @@ class Client:
     async def send(self, request: UpstreamRequest) -> Exchange:
         head = request_head(request)
         now_s = self._clock.monotonic_s()
-        total_due_s = now_s + request.deadlines.total_s
-        head_due_s = now_s + request.deadlines.head_s
+        deadlines = request.deadlines
+        total_due_s = now_s + deadlines.total_s
+        head_due_s = now_s + deadlines.head_s
         connection = self._pool.take(request.origin)
         if connection is not None:
             exchange = connection.send(request, head, now_s, total_due_s, head_due_s)

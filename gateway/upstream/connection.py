@@ -28,10 +28,13 @@ WRITE_BYTES_MAX = 64 * 1024
 CHUNK_FRAME_BYTES_MAX = 16
 """What the framing of one chunk may take: size, two line ends, some leading zeros; no room to hide a flood in."""
 
-_TARGET = re.compile(r"/[\x21-\x7e]*")
+_REQUEST_LINE = re.compile(r"[A-Za-z]+ /[\x21-\x7e]* HTTP/1\.1\r\n")
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _HEADER_LINES = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*+")
 _ONCE = frozenset({"transfer-encoding", "content-encoding"})
+_VERSIONS = (b"HTTP/1.1 ", b"HTTP/1.0 ")
+_NAME = re.compile(r"\r\n([^:]*):[ \t]*+")
+"""Splits a head that the parser has found to be sound: its first line, then names and values by turns."""
 
 
 @lru_cache(maxsize=1_024)
@@ -53,7 +56,6 @@ class Connection(asyncio.Protocol):
         "_free",
         "_has_body",
         "_head",
-        "_head_came",
         "_headers_seen",
         "_heads_end",
         "_host_line",
@@ -97,19 +99,17 @@ class Connection(asyncio.Protocol):
         self._upload: Upload | None = None
         """What is still to come of the request's body, and then to go."""
         self._in_chunks = False
-        self._begin_answer(has_body=True)
-
-    def _begin_answer(self, *, has_body: bool) -> None:
-        self._head = b""
-        """What has come and may be of the head; none of it, once the head is there."""
+        self._head: bytes | None = b""
+        """What has come and may be of the head; None once the head is there."""
         self._heads_end = 0
         self._headers_seen = 0
+        """Of the interim answers before the head."""
         self._received_bytes = 0
         self._body_bytes = 0
-        self._has_body = has_body
-        self._head_came = False
+        self._has_body = True
         self._message_ended = False
         self._until_eof = False
+        """Never taken back: such an answer is a connection's last."""
         self._keep = False
 
     # What the client and the pool call
@@ -128,25 +128,30 @@ class Connection(asyncio.Protocol):
     ) -> Exchange:
         """Begin a call; `head` is `request_head(request)`."""
         exchange = Exchange(self, self._loop, request.deadlines, now_s, total_due_s, head_due_s)
-        if self._transport is None:
+        transport = self._transport
+        if transport is None:
             exchange.failed(self._cut())
             return exchange
         self._exchange = exchange
-        self._begin_answer(has_body=request.method != "HEAD")
+        self._head = b""
+        self._received_bytes = self._body_bytes = 0
+        self._has_body = request.method != "HEAD"
+        self._message_ended = False
         line, headers = head
+        body = request.body
         if request.upload is not None:
             exchange.sending()
             self._in_chunks = request.upload.left is None
-            self._transport.write(b"%b%b%b%b" % (line, self._host_line, headers, self._framed(request.body)))
+            transport.write(b"%b%b%b%b" % (line, self._host_line, headers, self._framed(body)))
             self._upload = request.upload
             self._upload.attach(self._pass_on)
             self._pass_on()
-        elif len(request.body) <= WRITE_BYTES_MAX:
-            self._transport.write(b"%b%b%b%b" % (line, self._host_line, headers, request.body))
+        elif len(body) <= WRITE_BYTES_MAX:
+            transport.write(b"%b%b%b%b" % (line, self._host_line, headers, body))
         else:
             exchange.sending()
-            self._transport.write(b"%b%b%b" % (line, self._host_line, headers))
-            self._unsent = memoryview(request.body)
+            transport.write(b"%b%b%b" % (line, self._host_line, headers))
+            self._unsent = memoryview(body)
             self._send_more()
         return exchange
 
@@ -177,12 +182,14 @@ class Connection(asyncio.Protocol):
             self.fail(late(f"{self.origin.authority}: {words}", answered=self._received_bytes > 0))
 
     def pause_reading(self) -> None:
-        if self.is_usable:
-            cast(asyncio.Transport, self._transport).pause_reading()
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            transport.pause_reading()
 
     def resume_reading(self) -> None:
-        if self.is_usable:
-            cast(asyncio.Transport, self._transport).resume_reading()
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            transport.resume_reading()
 
     # What the event loop calls
 
@@ -197,8 +204,9 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         self._received_bytes += len(data)
-        if not self._head_came:
-            self._head = self._head + data if self._head else data
+        head = self._head
+        if head is not None:
+            self._head = head + data if head else data
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -211,7 +219,7 @@ class Connection(asyncio.Protocol):
             self._end_exchange(exchange)
         elif self._received_bytes - (1 + CHUNK_FRAME_BYTES_MAX) * self._body_bytes > HEAD_BYTES_MAX:
             self.fail(self._too_large("head, chunk extensions or trailers"))
-        elif self._head_came:
+        elif self._head is None:
             exchange.fed()
 
     def eof_received(self) -> None:
@@ -247,40 +255,41 @@ class Connection(asyncio.Protocol):
             raise self._fault("bytes after the end of the answer")
 
     def on_headers_complete(self) -> None:
-        parser = self._parser
+        parser, exchange = self._parser, self._exchange
         status = parser.get_status_code()
-        version = parser.get_http_version()
         headers = self._read_headers()
-        if version not in ("1.1", "1.0"):
-            raise self._fault(f"HTTP version {version}")
         if status == 101 or not 100 <= status <= 599:
             raise self._fault(f"status {status}")
         if self._received_bytes > HEAD_BYTES_MAX and _weight(headers) > HEAD_BYTES_MAX:
             raise self._too_large("head")
         if status < 200:
             return  # Interim: the answer's own head is still to come, within the same bounds.
-        if headers.get("content-encoding", "identity").lower() != "identity":
+        if "content-encoding" in headers and headers["content-encoding"].lower() != "identity":
             raise self._fault("a content coding, though none was asked for")
         coding = headers.get("transfer-encoding")
-        if coding is not None and (coding.lower() != "chunked" or version == "1.0"):
+        if coding is not None and (coding.lower() != "chunked" or parser.get_http_version() == "1.0"):
             raise self._fault("a transfer coding other than `chunked`, or one on HTTP/1.0")
-        self._head, self._head_came = b"", True
+        self._head = None
+        self._heads_end = self._headers_seen = 0
         if self._has_body:
             self._keep = parser.should_keep_alive()
-            self._until_eof = coding is None and "content-length" not in headers
+            self._until_eof = not self._keep and coding is None and "content-length" not in headers
         else:
             # The parser cannot be told that an answer to HEAD has no body, so the connection ends with it.
+            self._keep = False
             self._message_ended = True
-        cast(Exchange, self._exchange).head_came(status, headers)
+        assert exchange is not None
+        exchange.head_came(status, headers)
 
     def on_body(self, body: bytes) -> None:
-        if self._message_ended:
+        exchange = self._exchange
+        if self._message_ended or exchange is None:
             return
         self._body_bytes += len(body)
-        cast(Exchange, self._exchange).body_came(body)
+        exchange.body_came(body)
 
     def on_message_complete(self) -> None:
-        self._message_ended = self._head_came
+        self._message_ended = self._head is None  # Else it was an interim answer.
 
     # The rest
 
@@ -290,22 +299,30 @@ class Connection(asyncio.Protocol):
         The parser has found the head to be sound, and says so at its end; to be told of each line costs more than
         to take the lines apart here. A trailer is not seen: its bytes are bounded with the framing.
         """
-        start = self._head.find(b"HTTP/", self._heads_end)
-        end = self._head.find(b"\r\n\r\n", start)
+        head, start = self._head, self._heads_end
+        if head is None:
+            raise self._fault("a second head")
+        if not head.startswith(_VERSIONS, start):
+            start += len(head[start:]) - len(head[start:].lstrip(b"\r\n"))  # Empty lines may stand before a head.
+            if not head.startswith(_VERSIONS, start):
+                raise self._fault(f"HTTP version {self._parser.get_http_version()}, or no HTTP")
+        end = head.find(b"\r\n\r\n", start)
         self._heads_end = end + len(b"\r\n\r\n")  # Behind an interim answer stands another head.
-        lines = self._head[start:end].decode("latin-1").split("\r\n")[1:]
-        self._headers_seen += len(lines)
+        text = head[start:end].decode("latin-1")
+        parts = _NAME.split(text)
+        names, values = parts[1::2], parts[2::2]
+        self._headers_seen += len(names)
         if self._headers_seen > HEADERS_MAX:
             raise self._too_large("head")
-        pairs = [line.partition(":") for line in lines]
-        headers = {_key(name): value.strip(" \t") for name, _, value in pairs}
-        if len(headers) != len(pairs):
+        if " \r\n" in text or "\t\r\n" in text or text.endswith((" ", "\t")):
+            values = [value.rstrip(" \t") for value in values]
+        headers = dict(zip(map(_key, names), values, strict=True))
+        if len(headers) != len(names):
             headers = {}
-            for name, _, value in pairs:
-                key = _key(name)
+            for key, value in zip(map(_key, names), values, strict=True):
                 if key in _ONCE and key in headers:
                     raise self._fault(f"`{key}` twice")
-                headers.setdefault(key, value.strip(" \t"))
+                headers.setdefault(key, value)
         return headers
 
     def _send_more(self) -> None:
@@ -350,7 +367,14 @@ class Connection(asyncio.Protocol):
 
     def _end_exchange(self, exchange: Exchange) -> None:
         self._exchange = None
-        if self._keep and self._unsent is None and self._upload is None and self.is_usable:
+        transport = self._transport
+        if (
+            self._keep
+            and self._unsent is None
+            and self._upload is None
+            and transport is not None
+            and not transport.is_closing()
+        ):
             self._used = True
             self._free(self)
         else:
@@ -387,18 +411,19 @@ def request_head(request: UpstreamRequest) -> tuple[bytes, bytes]:
 
     Raises ValueError for anything that would make another request of it.
     """
-    if not request.method.isalpha() or not _TARGET.fullmatch(request.target):
+    method, headers, length, upload = request.method, request.headers, len(request.body), request.upload
+    line = f"{method} {request.target} HTTP/1.1\r\n"
+    if not _REQUEST_LINE.fullmatch(line):
         raise ValueError("a request has a method of letters and a target of visible ASCII that begins with `/`")
-    if not _HEADER_LINES.fullmatch(request.headers):
+    if not _HEADER_LINES.fullmatch(headers):
         raise ValueError("the header block is not whole lines of `name: value`")
-    line = f"{request.method} {request.target} HTTP/1.1\r\n".encode("ascii")
-    if request.upload is not None:
-        left = request.upload.left
-        framing = b"transfer-encoding: chunked" if left is None else b"content-length: %d" % (left + len(request.body))
-        return line, b"%baccept-encoding: identity\r\n%b\r\n\r\n" % (request.headers, framing)
-    if request.body or request.method in _METHODS_WITH_BODY:
-        return line, b"%baccept-encoding: identity\r\ncontent-length: %d\r\n\r\n" % (request.headers, len(request.body))
-    return line, b"%baccept-encoding: identity\r\n\r\n" % request.headers
+    if upload is not None:
+        left = upload.left
+        framing = b"transfer-encoding: chunked" if left is None else b"content-length: %d" % (left + length)
+        return line.encode(), b"%baccept-encoding: identity\r\n%b\r\n\r\n" % (headers, framing)
+    if length or method in _METHODS_WITH_BODY:
+        return line.encode(), b"%baccept-encoding: identity\r\ncontent-length: %d\r\n\r\n" % (headers, length)
+    return line.encode(), b"%baccept-encoding: identity\r\n\r\n" % headers
 
 
 def _weight(headers: dict[str, str]) -> int:

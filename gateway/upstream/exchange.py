@@ -36,19 +36,17 @@ class Exchange:
 
     __slots__ = (
         "_deadlines",
-        "_due_s",
         "_error",
-        "_fault",
         "_head_due_s",
-        "_late",
         "_loop",
         "_moved",
         "_paused",
         "_pieces",
+        "_sending",
+        "_since_s",
         "_taken",
         "_total_due_s",
         "_unread_bytes",
-        "_wait_s",
         "_waiter",
         "_wake_bytes",
         "_wire",
@@ -79,17 +77,15 @@ class Exchange:
         self._waiter: asyncio.Future[None] | None = None
         self._taken: Callable[[bytes], bool] | None = None
         """Who gets each piece at once, while somebody pours."""
-        self._fault: Exception | None = None
-        """What `_taken` raised, for whoever waits."""
-        self._wake_bytes = 1
-        """The waiter wakes when so many bytes are unread, or at the end."""
+        self._wake_bytes = 0
+        """The waiter wakes when so many bytes are unread, or at the end; 0: as soon as the head is there."""
         self._paused = False
         self._deadlines = deadlines
         self._total_due_s = total_due_s
         self._head_due_s = head_due_s
-        self._wait_s = deadlines.first_byte_s
-        self._late: type[UpstreamError] = FirstByteTimeout
-        self._due_s = now_s + deadlines.first_byte_s
+        self._sending = False
+        self._since_s = now_s
+        """Since when nothing has moved, as far as the last sweep saw."""
         self._moved = False
         """Bytes moved since the last sweep: the wait begins anew. A flag costs less than a look at the clock."""
 
@@ -100,7 +96,14 @@ class Exchange:
         while not self.status:
             if self._error is not None:
                 raise self._error
-            await self._wait()
+            # Not by `_wait`: that is a coroutine less for each call.
+            waiter = self._waiter = self._loop.create_future()
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                self._waiter = None
+                self.abort()
+                raise
 
     async def read(self, bytes_max: int) -> bytes:
         self._wake_bytes = bytes_max + 1
@@ -145,8 +148,6 @@ class Exchange:
                 raise
             finally:
                 self._taken = None
-            if self._fault is not None:
-                raise self._fault
             if stopped:
                 return True
 
@@ -169,10 +170,11 @@ class Exchange:
 
     def _take(self) -> bytes:
         pieces = self._pieces
-        data = bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
+        data = b"".join(pieces)  # Of one piece this is the piece itself.
         pieces.clear()
         self._unread_bytes = 0
-        self._resume()
+        if self._paused:
+            self._resume()
         return data
 
     def _resume(self) -> None:
@@ -184,20 +186,21 @@ class Exchange:
 
     def sending(self) -> None:
         """The request goes out in pieces: each is given its time, and the answer's time begins after the last."""
-        self._expect(self._deadlines.between_bytes_s, StallTimeout)
+        self._sending = self._moved = True
 
     def sent_some(self) -> None:
         self._moved = True
 
     def sent(self) -> None:
         if not self.status:
-            self._expect(self._deadlines.first_byte_s, FirstByteTimeout)
+            self._sending = False
+            self._moved = True
 
     def head_came(self, status: int, headers: Mapping[str, str]) -> None:
+        """The waiter hears of it by the `fed`, `ended` or `failed` that follows."""
         self.status = status
         self.headers = headers
-        self._expect(self._deadlines.between_bytes_s, StallTimeout)
-        self._wake()
+        self._moved = True
 
     def body_came(self, piece: bytes) -> None:
         pieces = self._pieces
@@ -212,15 +215,28 @@ class Exchange:
     def fed(self) -> None:
         """Everything that one read from the socket held has been handed over, and more is to come."""
         self._moved = True
-        if self._taken is not None:
-            if self._pieces:
-                self._pour_out(self._taken)
+        taken, pieces = self._taken, self._pieces
+        if taken is None:
+            if self._unread_bytes >= self._wake_bytes:
+                self._wake()
+            if self._unread_bytes > UNREAD_BYTES_MAX and self._waiter is None and not self._paused and self._wire:
+                self._paused = True
+                self._wire.pause_reading()
             return
-        if self._unread_bytes >= self._wake_bytes:
-            self._wake()
-        if self._unread_bytes > UNREAD_BYTES_MAX and self._waiter is None and not self._paused and self._wire:
-            self._paused = True
-            self._wire.pause_reading()
+        if not pieces:
+            return
+        data = b"".join(pieces)  # Not by `_take`: while somebody pours, reading is not paused.
+        pieces.clear()
+        self._unread_bytes = 0
+        try:
+            if taken(data):
+                return
+        except Exception as error:  # noqa: BLE001 - no fault of the connection's: it is raised where it is awaited
+            self._taken = None
+            self._wake(error)
+            return
+        self._taken = None
+        self._wake()
 
     def ended(self) -> None:
         self._wire = None
@@ -240,26 +256,22 @@ class Exchange:
         if self._moved or self._paused or self.starved:
             # While paused it is our own reader who takes the time.
             self._moved = False
-            self._due_s = now_s + self._wait_s
-        elif now_s >= self._due_s:
-            return self._late, f"nothing moved, or no head came, within {self._wait_s:g} s"
-        return None
+            self._since_s = now_s
+            return None
+        is_moving = self._sending or self.status != 0
+        wait_s = self._deadlines.between_bytes_s if is_moving else self._deadlines.first_byte_s
+        if now_s < self._since_s + wait_s:
+            return None
+        return StallTimeout if is_moving else FirstByteTimeout, f"nothing moved, or no head came, within {wait_s:g} s"
 
-    def _pour_out(self, taken: Callable[[bytes], bool]) -> None:
-        try:
-            if taken(self._take()):
-                return
-        except Exception as error:  # noqa: BLE001 - no fault of the connection's: it is raised where it is awaited
-            self._fault = error
-        self._taken = None
-        self._wake()
-
-    def _expect(self, wait_s: float, late: type[UpstreamError]) -> None:
-        self._wait_s = wait_s
-        self._late = late
-        self._moved = True
-
-    def _wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
+    def _wake(self, error: Exception | None = None) -> None:
+        waiter = self._waiter
+        if waiter is None:
+            return
+        self._waiter = None
+        if waiter.done():
+            return
+        if error is None:
             waiter.set_result(None)
+        else:
+            waiter.set_exception(error)

@@ -29,6 +29,14 @@ class Origin:
     port: int
     trust: Trust | None = None
     """What a connection needs besides what all have: connections that trust or show otherwise are not shared."""
+    _hash: int = field(init=False, repr=False, compare=False)
+    """Asked for twice a call, so it is worked out once."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.scheme, self.host, self.port, self.trust)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @property
     def authority(self) -> str:

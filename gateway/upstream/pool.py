@@ -39,9 +39,10 @@ class Pool:
             self._open.add(connection)
 
     def free(self, connection: Connection) -> None:
-        idle = self._idle.get(connection.origin)
+        origin = connection.origin
+        idle = self._idle.get(origin)
         if idle is None:
-            idle = self._idle[connection.origin] = []
+            idle = self._idle[origin] = []
         if self._emptied is not None or len(idle) >= self._idle_per_origin_max:
             connection.abort()
             return
