@@ -57,26 +57,23 @@ class Client:
 
     async def send(self, request: UpstreamRequest) -> Exchange:
         head = request_head(request)
-        now_s = self._clock.monotonic_s()
-        deadlines = request.deadlines
-        total_due_s = now_s + deadlines.total_s
-        head_due_s = now_s + deadlines.head_s
+        began_s = self._clock.monotonic_s()
         connection = self._pool.take(request.origin)
         if connection is not None:
-            exchange = connection.send(request, head, now_s, total_due_s, head_due_s)
+            exchange = connection.send(request, head, began_s, began_s)
             try:
                 await exchange.head()
             except Stale:
                 # The server closed a connection that had idled too long for it, and our request crossed with that on
                 # the way: nobody looked at it, so sending it once more is safe. After a longer wait somebody may have.
-                if self._clock.monotonic_s() - now_s > STALE_S:
+                if self._clock.monotonic_s() - began_s > STALE_S:
                     raise
                 if request.upload is not None and not request.upload.restart():
                     raise
             else:
                 return exchange
-        connection = await self._connect(request, min(total_due_s, head_due_s))
-        exchange = connection.send(request, head, self._clock.monotonic_s(), total_due_s, head_due_s)
+        connection = await self._connect(request, began_s + min(request.deadlines.total_s, request.deadlines.head_s))
+        exchange = connection.send(request, head, self._clock.monotonic_s(), began_s)
         await exchange.head()
         return exchange
 

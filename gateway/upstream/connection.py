@@ -11,7 +11,6 @@ import socket
 import ssl
 from collections.abc import Callable
 from functools import lru_cache
-from math import inf
 from typing import cast
 
 import httptools
@@ -103,7 +102,6 @@ class Connection(asyncio.Protocol):
         """What has come and may be of the head; None once the head is there."""
         self._heads_end = 0
         self._headers_seen = 0
-        """Of the interim answers before the head."""
         self._received_bytes = 0
         self._body_bytes = 0
         self._has_body = True
@@ -123,18 +121,17 @@ class Connection(asyncio.Protocol):
         request: UpstreamRequest,
         head: tuple[bytes, bytes],
         now_s: float,
-        total_due_s: float,
-        head_due_s: float = inf,
+        began_s: float,
     ) -> Exchange:
-        """Begin a call; `head` is `request_head(request)`."""
-        exchange = Exchange(self, self._loop, request.deadlines, now_s, total_due_s, head_due_s)
+        """Send a call's request, `head` is `request_head(request)`; `began_s`: when the call began."""
+        exchange = Exchange(self, self._loop, request.deadlines, now_s, began_s)
         transport = self._transport
         if transport is None:
             exchange.failed(self._cut())
             return exchange
         self._exchange = exchange
         self._head = b""
-        self._received_bytes = self._body_bytes = 0
+        self._heads_end = self._headers_seen = self._received_bytes = self._body_bytes = 0
         self._has_body = request.method != "HEAD"
         self._message_ended = False
         line, headers = head
@@ -255,30 +252,40 @@ class Connection(asyncio.Protocol):
             raise self._fault("bytes after the end of the answer")
 
     def on_headers_complete(self) -> None:
-        parser, exchange = self._parser, self._exchange
+        """The parser has found the head to be sound, and says so at its end; to be told of each line costs more than
+        to take the lines apart here. A trailer is not seen: its bytes are bounded with the framing.
+        """
+        parser, exchange, head, start = self._parser, self._exchange, self._head, self._heads_end
+        assert exchange is not None
+        assert head is not None
+        if not head.startswith(_VERSIONS, start):
+            start = self._first_line(head, start)
+        end = head.find(b"\r\n\r\n", start)
+        headers = self._read_headers(head[start:end].decode("latin-1"))
         status = parser.get_status_code()
-        headers = self._read_headers()
         if status == 101 or not 100 <= status <= 599:
             raise self._fault(f"status {status}")
         if self._received_bytes > HEAD_BYTES_MAX and _weight(headers) > HEAD_BYTES_MAX:
             raise self._too_large("head")
         if status < 200:
-            return  # Interim: the answer's own head is still to come, within the same bounds.
+            # Interim: the answer's own head is still to come, behind this one and within the same bounds.
+            self._heads_end = end + len(b"\r\n\r\n")
+            return
         if "content-encoding" in headers and headers["content-encoding"].lower() != "identity":
             raise self._fault("a content coding, though none was asked for")
         coding = headers.get("transfer-encoding")
         if coding is not None and (coding.lower() != "chunked" or parser.get_http_version() == "1.0"):
             raise self._fault("a transfer coding other than `chunked`, or one on HTTP/1.0")
         self._head = None
-        self._heads_end = self._headers_seen = 0
-        if self._has_body:
-            self._keep = parser.should_keep_alive()
-            self._until_eof = not self._keep and coding is None and "content-length" not in headers
-        else:
+        if not self._has_body:
             # The parser cannot be told that an answer to HEAD has no body, so the connection ends with it.
             self._keep = False
             self._message_ended = True
-        assert exchange is not None
+        elif parser.should_keep_alive():
+            self._keep = True
+        else:
+            self._keep = False
+            self._until_eof = coding is None and "content-length" not in headers
         exchange.head_came(status, headers)
 
     def on_body(self, body: bytes) -> None:
@@ -293,36 +300,31 @@ class Connection(asyncio.Protocol):
 
     # The rest
 
-    def _read_headers(self) -> dict[str, str]:
-        """By name in lower case; of one that repeats the first. Raises ProtocolFault, TooLarge.
-
-        The parser has found the head to be sound, and says so at its end; to be told of each line costs more than
-        to take the lines apart here. A trailer is not seen: its bytes are bounded with the framing.
-        """
-        head, start = self._head, self._heads_end
-        if head is None:
-            raise self._fault("a second head")
+    def _first_line(self, head: bytes, start: int) -> int:
+        """Where the head begins: empty lines may stand before it. Raises ProtocolFault."""
+        start = len(head) - len(head[start:].lstrip(b"\r\n"))
         if not head.startswith(_VERSIONS, start):
-            start += len(head[start:]) - len(head[start:].lstrip(b"\r\n"))  # Empty lines may stand before a head.
-            if not head.startswith(_VERSIONS, start):
-                raise self._fault(f"HTTP version {self._parser.get_http_version()}, or no HTTP")
-        end = head.find(b"\r\n\r\n", start)
-        self._heads_end = end + len(b"\r\n\r\n")  # Behind an interim answer stands another head.
-        text = head[start:end].decode("latin-1")
-        parts = _NAME.split(text)
+            raise self._fault(f"HTTP version {self._parser.get_http_version()}, or no HTTP")
+        return start
+
+    def _read_headers(self, head: str) -> dict[str, str]:
+        """By name in lower case; of one that repeats the first. Raises ProtocolFault, TooLarge."""
+        parts = _NAME.split(head)
         names, values = parts[1::2], parts[2::2]
-        self._headers_seen += len(names)
+        count = len(names)
+        self._headers_seen += count
         if self._headers_seen > HEADERS_MAX:
             raise self._too_large("head")
-        if " \r\n" in text or "\t\r\n" in text or text.endswith((" ", "\t")):
+        if " \r\n" in head or "\t\r\n" in head or head.endswith((" ", "\t")):
             values = [value.rstrip(" \t") for value in values]
         headers = dict(zip(map(_key, names), values, strict=True))
-        if len(headers) != len(names):
-            headers = {}
-            for key, value in zip(map(_key, names), values, strict=True):
-                if key in _ONCE and key in headers:
-                    raise self._fault(f"`{key}` twice")
-                headers.setdefault(key, value)
+        if len(headers) == count:
+            return headers
+        headers = {}
+        for key, value in zip(map(_key, names), values, strict=True):
+            if key in _ONCE and key in headers:
+                raise self._fault(f"`{key}` twice")
+            headers.setdefault(key, value)
         return headers
 
     def _send_more(self) -> None:
@@ -367,14 +369,7 @@ class Connection(asyncio.Protocol):
 
     def _end_exchange(self, exchange: Exchange) -> None:
         self._exchange = None
-        transport = self._transport
-        if (
-            self._keep
-            and self._unsent is None
-            and self._upload is None
-            and transport is not None
-            and not transport.is_closing()
-        ):
+        if self._keep and self._unsent is None and self._upload is None:
             self._used = True
             self._free(self)
         else:

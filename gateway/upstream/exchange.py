@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from math import inf
 from types import MappingProxyType
 from typing import Protocol
 
@@ -35,9 +34,9 @@ class Exchange:
     """
 
     __slots__ = (
+        "_began_s",
         "_deadlines",
         "_error",
-        "_head_due_s",
         "_loop",
         "_moved",
         "_paused",
@@ -45,7 +44,6 @@ class Exchange:
         "_sending",
         "_since_s",
         "_taken",
-        "_total_due_s",
         "_unread_bytes",
         "_waiter",
         "_wake_bytes",
@@ -61,8 +59,7 @@ class Exchange:
         loop: asyncio.AbstractEventLoop,
         deadlines: Deadlines,
         now_s: float,
-        total_due_s: float,
-        head_due_s: float = inf,
+        began_s: float,
     ) -> None:
         self.status = 0
         self.headers: Mapping[str, str] = _LET_GO
@@ -81,8 +78,8 @@ class Exchange:
         """The waiter wakes when so many bytes are unread, or at the end; 0: as soon as the head is there."""
         self._paused = False
         self._deadlines = deadlines
-        self._total_due_s = total_due_s
-        self._head_due_s = head_due_s
+        self._began_s = began_s
+        """When the call began: it may be a second try on another connection."""
         self._sending = False
         self._since_s = now_s
         """Since when nothing has moved, as far as the last sweep saw."""
@@ -106,8 +103,8 @@ class Exchange:
                 raise
 
     async def read(self, bytes_max: int) -> bytes:
-        self._wake_bytes = bytes_max + 1
         while self._wire is not None and self._unread_bytes <= bytes_max:
+            self._wake_bytes = bytes_max + 1
             self._resume()
             await self._wait()
         if self._error is not None:
@@ -232,9 +229,9 @@ class Exchange:
             if taken(data):
                 return
         except Exception as error:  # noqa: BLE001 - no fault of the connection's: it is raised where it is awaited
-            self._taken = None
-            self._wake(error)
-            return
+            waiter, self._waiter = self._waiter, None
+            if waiter is not None and not waiter.done():
+                waiter.set_exception(error)
         self._taken = None
         self._wake()
 
@@ -249,29 +246,24 @@ class Exchange:
 
     def overdue(self, now_s: float) -> tuple[type[UpstreamError], str] | None:
         """Which deadline has passed, and in words; None if none has. Called about ten times a second."""
-        if now_s >= self._total_due_s:
-            return TotalTimeout, f"has not ended within {self._deadlines.total_s:g} s"
-        if not self.status and now_s >= self._head_due_s:
-            return FirstByteTimeout, f"no head came within {self._deadlines.head_s:g} s of the call"
+        deadlines = self._deadlines
+        if now_s >= self._began_s + deadlines.total_s:
+            return TotalTimeout, f"has not ended within {deadlines.total_s:g} s"
+        if not self.status and now_s >= self._began_s + deadlines.head_s:
+            return FirstByteTimeout, f"no head came within {deadlines.head_s:g} s of the call"
         if self._moved or self._paused or self.starved:
             # While paused it is our own reader who takes the time.
             self._moved = False
             self._since_s = now_s
             return None
         is_moving = self._sending or self.status != 0
-        wait_s = self._deadlines.between_bytes_s if is_moving else self._deadlines.first_byte_s
+        wait_s = deadlines.between_bytes_s if is_moving else deadlines.first_byte_s
         if now_s < self._since_s + wait_s:
             return None
         return StallTimeout if is_moving else FirstByteTimeout, f"nothing moved, or no head came, within {wait_s:g} s"
 
-    def _wake(self, error: Exception | None = None) -> None:
+    def _wake(self) -> None:
         waiter = self._waiter
-        if waiter is None:
-            return
-        self._waiter = None
-        if waiter.done():
-            return
-        if error is None:
+        if waiter is not None and not waiter.done():
+            self._waiter = None
             waiter.set_result(None)
-        else:
-            waiter.set_exception(error)

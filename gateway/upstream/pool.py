@@ -39,10 +39,9 @@ class Pool:
             self._open.add(connection)
 
     def free(self, connection: Connection) -> None:
-        origin = connection.origin
-        idle = self._idle.get(origin)
+        idle = self._idle.get(connection.origin)
         if idle is None:
-            idle = self._idle[origin] = []
+            idle = self._idle[connection.origin] = []
         if self._emptied is not None or len(idle) >= self._idle_per_origin_max:
             connection.abort()
             return

@@ -61,7 +61,7 @@ class Call:
 
     def send(self, method: str = "POST") -> Exchange:
         request = UpstreamRequest(ORIGIN, method, "/", b"", b"", Deadlines())
-        return self.connection.send(request, request_head(request), 0.0, 900.0)
+        return self.connection.send(request, request_head(request), 0.0, 0.0)
 
     def feed(self, *pieces: bytes) -> None:
         for piece in pieces:
