@@ -22,6 +22,8 @@ from gateway.upstream.upload import Upload
 
 HEAD_BYTES_MAX = 64 * 1024
 HEADERS_MAX = 256
+SHORT_HEAD_BYTES = 4 * 1024
+"""The names of a head up to this are remembered, and if they are plain not looked at again."""
 WRITE_BYTES_MAX = 64 * 1024
 """A body up to this goes out in one write with the head; a longer one in pieces of it, as fast as they are taken."""
 CHUNK_FRAME_BYTES_MAX = 16
@@ -36,10 +38,15 @@ _NAME = re.compile(r"\r\n([^:]*):[ \t]*+")
 """Splits a head that the parser has found to be sound: its first line, then names and values by turns."""
 
 
-@lru_cache(maxsize=1_024)
-def _key(name: str) -> str:
-    """A header's name as we look it up. Providers send the same few names again and again."""
-    return name.lower()
+@lru_cache(maxsize=64)
+def _keys(names: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
+    """A head's names as we look them up, and whether they are plain: none twice, the body framed by its length alone
+    and not coded. A provider sends the same names again and again.
+    """
+    keys = tuple(name.lower() for name in names)
+    different = frozenset(keys)
+    are_once = len(different) == len(keys) <= HEADERS_MAX
+    return keys, are_once and "content-length" in different and different.isdisjoint(_ONCE)
 
 
 class Stale(Cut):
@@ -131,7 +138,7 @@ class Connection(asyncio.Protocol):
             return exchange
         self._exchange = exchange
         self._head = b""
-        self._heads_end = self._headers_seen = self._received_bytes = self._body_bytes = 0
+        self._received_bytes = self._body_bytes = 0
         self._has_body = request.method != "HEAD"
         self._message_ended = False
         line, headers = head
@@ -261,21 +268,19 @@ class Connection(asyncio.Protocol):
         if not head.startswith(_VERSIONS, start):
             start = self._first_line(head, start)
         end = head.find(b"\r\n\r\n", start)
-        headers = self._read_headers(head[start:end].decode("latin-1"))
+        text = head[start:end].decode("latin-1")
+        parts = _NAME.split(text)
+        names, values = tuple(parts[1::2]), parts[2::2]
+        if start == 0 and end <= SHORT_HEAD_BYTES:
+            keys, is_plain = _keys(names)
+        else:
+            keys, is_plain = _keys.__wrapped__(names)[0], False
+        if " \r\n" in text or "\t\r\n" in text or text.endswith((" ", "\t")):
+            values = [value.rstrip(" \t") for value in values]
+        headers = dict(zip(keys, values, strict=True))
         status = parser.get_status_code()
-        if status == 101 or not 100 <= status <= 599:
-            raise self._fault(f"status {status}")
-        if self._received_bytes > HEAD_BYTES_MAX and _weight(headers) > HEAD_BYTES_MAX:
-            raise self._too_large("head")
-        if status < 200:
-            # Interim: the answer's own head is still to come, behind this one and within the same bounds.
-            self._heads_end = end + len(b"\r\n\r\n")
+        if not (is_plain and 200 <= status <= 599) and not self._is_final(status, keys, values, headers, end):
             return
-        if "content-encoding" in headers and headers["content-encoding"].lower() != "identity":
-            raise self._fault("a content coding, though none was asked for")
-        coding = headers.get("transfer-encoding")
-        if coding is not None and (coding.lower() != "chunked" or parser.get_http_version() == "1.0"):
-            raise self._fault("a transfer coding other than `chunked`, or one on HTTP/1.0")
         self._head = None
         if not self._has_body:
             # The parser cannot be told that an answer to HEAD has no body, so the connection ends with it.
@@ -285,7 +290,7 @@ class Connection(asyncio.Protocol):
             self._keep = True
         else:
             self._keep = False
-            self._until_eof = coding is None and "content-length" not in headers
+            self._until_eof = "transfer-encoding" not in headers and "content-length" not in headers
         exchange.head_came(status, headers)
 
     def on_body(self, body: bytes) -> None:
@@ -307,25 +312,37 @@ class Connection(asyncio.Protocol):
             raise self._fault(f"HTTP version {self._parser.get_http_version()}, or no HTTP")
         return start
 
-    def _read_headers(self, head: str) -> dict[str, str]:
-        """By name in lower case; of one that repeats the first. Raises ProtocolFault, TooLarge."""
-        parts = _NAME.split(head)
-        names, values = parts[1::2], parts[2::2]
-        count = len(names)
-        self._headers_seen += count
+    def _is_final(
+        self, status: int, keys: tuple[str, ...], values: list[str], headers: dict[str, str], end: int
+    ) -> bool:
+        """Whether it is the answer's own head and no interim one. Raises ProtocolFault, TooLarge.
+
+        `headers` become those that count: of a name that repeats the first.
+        """
+        self._headers_seen += len(keys)
         if self._headers_seen > HEADERS_MAX:
             raise self._too_large("head")
-        if " \r\n" in head or "\t\r\n" in head or head.endswith((" ", "\t")):
-            values = [value.rstrip(" \t") for value in values]
-        headers = dict(zip(map(_key, names), values, strict=True))
-        if len(headers) == count:
-            return headers
-        headers = {}
-        for key, value in zip(map(_key, names), values, strict=True):
-            if key in _ONCE and key in headers:
-                raise self._fault(f"`{key}` twice")
-            headers.setdefault(key, value)
-        return headers
+        if len(headers) != len(keys):
+            headers.clear()
+            for key, value in zip(keys, values, strict=True):
+                if key in _ONCE and key in headers:
+                    raise self._fault(f"`{key}` twice")
+                headers.setdefault(key, value)
+        if status == 101 or not 100 <= status <= 599:
+            raise self._fault(f"status {status}")
+        if self._received_bytes > HEAD_BYTES_MAX and _weight(headers) > HEAD_BYTES_MAX:
+            raise self._too_large("head")
+        if status < 200:
+            # The answer's own head is still to come, behind this one and within the same bounds.
+            self._heads_end = end + len(b"\r\n\r\n")
+            return False
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            raise self._fault("a content coding, though none was asked for")
+        coding = headers.get("transfer-encoding")
+        if coding is not None and (coding.lower() != "chunked" or self._parser.get_http_version() == "1.0"):
+            raise self._fault("a transfer coding other than `chunked`, or one on HTTP/1.0")
+        self._heads_end = self._headers_seen = 0
+        return True
 
     def _send_more(self) -> None:
         exchange = self._exchange

@@ -11,7 +11,15 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from gateway.upstream.connection import HEAD_BYTES_MAX, HEADERS_MAX, Connection, request_head
+from gateway.upstream.connection import (
+    HEAD_BYTES_MAX,
+    HEADERS_MAX,
+    SHORT_HEAD_BYTES,
+    Connection,
+    Stale,
+    _keys,
+    request_head,
+)
 from gateway.upstream.errors import Cut, ProtocolFault, TooLarge, UpstreamError
 from gateway.upstream.exchange import Exchange
 from gateway.upstream.messages import Deadlines, Origin, UpstreamRequest
@@ -183,6 +191,8 @@ async def test_chunked_bodies_are_decoded(pieces):
         b"HTTP/1.2 200 OK\r\ncontent-length: 0\r\n\r\n",
         b"http/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
         b"ICY 200 OK\r\ncontent-length: 0\r\n\r\n",
+        b"ICE/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+        b"RTSP/1.0 200 OK\r\na:HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
         b"HTTP/1.1 200 OK\ncontent-length: 0\n\n",
         b"<html>not HTTP</html>\r\n\r\n",
         b"\x16\x03\x01\x00\x05hello",
@@ -321,6 +331,28 @@ async def test_the_lines_of_a_head_are_those_that_the_parser_sees(interim, befor
     with suppress(httptools.HttpParserError):
         httptools.HttpResponseParser(heard).feed_data(answer)
     assert result[0] != 200 or call.answer.headers == heard.headers
+
+
+@pytest.mark.parametrize("long", [False, True])
+async def test_the_names_of_short_heads_alone_are_remembered(long):
+    padding = [b"y: " + b"z" * SHORT_HEAD_BYTES] if long else []
+    _keys.cache_clear()
+    for _ in range(2):
+        call = Call()
+        call.feed(ok(b"X-Once: a", b"x-once: b", b"Content-Length: 2 ", *padding, body=b"{}"))
+        _, headers, body, kept = await outcome(call)
+        assert (headers["x-once"], headers["content-length"], body, kept) == ("a", "2", b"{}", True)
+    assert _keys.cache_info().currsize == (0 if long else 1)
+
+
+@pytest.mark.parametrize("first", [b"HTTP/1.1 204 No Content\r\n\r\n", ok(b"content-length: 0")])
+async def test_an_end_that_ends_no_answer_is_a_cut(first):
+    call = Call()
+    call.feed(first)
+    assert (await outcome(call))[3]
+    call.answer = call.send()
+    call.end()
+    assert await outcome(call) == (Stale, False)
 
 
 # Anything

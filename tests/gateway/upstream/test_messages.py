@@ -1,10 +1,13 @@
 """Origins and base URLs."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.upstream.messages import Deadlines, Origin, UpstreamRequest, parse_origin
+from gateway.upstream.tls import trust
 
 
 @pytest.mark.parametrize(
@@ -139,3 +142,12 @@ def test_a_request_does_not_print_what_it_carries():
     request = UpstreamRequest(Origin("http", "a", 80), "POST", "/", b"authorization: sk-1\r\n", b"prompt", Deadlines())
     assert "sk-1" not in repr(request)
     assert "prompt" not in repr(request)
+
+
+def test_an_origin_is_found_by_what_it_says() -> None:
+    origin = Origin("https", "api.test", 443)
+    other = replace(origin, trust=trust(b"authority", None))
+    assert {origin: 1}[Origin("https", "api.test", 443)] == 1
+    assert other not in {origin: 1}
+    assert hash(replace(other, trust=None)) == hash(origin)
+    assert "hash" not in repr(origin)

@@ -145,6 +145,24 @@ async def test_what_the_taker_raises_is_raised_where_it_is_awaited(*, early: boo
         await pouring
 
 
+async def test_whoever_could_not_take_leaves_the_rest_to_the_next() -> None:
+    def fails(_: bytes) -> bool:
+        raise OwnFault
+
+    wire = FakeWire()
+    exchange, taker = begun(wire), Taker()
+    pouring = asyncio.create_task(exchange.pour(fails))
+    await waiting(pouring)
+    came(exchange, b"a")
+    came(exchange, b"b" * (UNREAD_BYTES_MAX + 1))
+    assert wire.paused, "what nobody takes is not read without end"
+    with pytest.raises(OwnFault):
+        await pouring
+    exchange.ended()
+    assert await exchange.pour(taker) is False
+    assert [len(piece) for piece in taker.pieces] == [UNREAD_BYTES_MAX + 1]
+
+
 async def test_whoever_leaves_aborts_the_connection() -> None:
     wire = FakeWire()
     exchange, taker = begun(wire), Taker()
