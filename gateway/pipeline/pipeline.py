@@ -95,7 +95,8 @@ class Pipeline:
 
     def _plan(self, exchange: Exchange, call: Call, caller: Caller, view: ConfigView) -> Route:
         """What is tried, and in which order. Raises GatewayError for what may not be tried."""
-        known, model = exchange.known, call.body.get("model")
+        known, few = exchange.known, call.few
+        model = call.body.get("model") if few is None else few.model
         resolved = None if known is None else known.resolved
         if known is None or resolved is None or known.model != model or known.caller() is not caller:
             resolved = _resolved(exchange, known, call, caller)

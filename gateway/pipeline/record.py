@@ -16,7 +16,7 @@ import orjson
 
 from gateway.pipeline.exchange import Attempt, Exchange
 from gateway.pipeline.metadata import NO_METADATA, Metadata
-from gateway.providers.base import Usage
+from gateway.providers.base import Call, Usage
 from gateway.view.view import Caller, ConfigView
 from shared.models.record import (
     ATTEMPTS_MAX,
@@ -120,7 +120,7 @@ class Writer:
         if exchange.first_byte_s is not None:
             first_byte_us = int((exchange.first_byte_s - started_s) * 1_000_000 + 0.5)
         overhead_us = first_byte_us - receive_us - provider_us
-        user = call.body.get("user") if call.dialect is None else call.dialect.user(call.body)
+        user = _user(call)
         return orjson.dumps(
             [
                 id_,
@@ -209,7 +209,7 @@ def row_of(exchange: Exchange, now_s: float, pseudonym: Pseudonym) -> Row:
     metadata: dict[str, str] = {}
     user: object = None
     if call is not None:
-        user = call.body.get("user") if call.dialect is None else call.dialect.user(call.body)
+        user = _user(call)
     labels = exchange.told()
     if labels.metadata is not NO_METADATA:
         user, metadata = _user_and_metadata(labels.metadata, user, caller)
@@ -314,6 +314,13 @@ def anonymous(row: Row) -> Row:
         "metadata": {},
     }
     return list({**told, **amounts, **unnamed, **hidden}.values())
+
+
+def _user(call: Call) -> object:
+    """The end user whom the body names."""
+    if call.few is not None:
+        return call.few.user
+    return call.body.get("user") if call.dialect is None else call.dialect.user(call.body)
 
 
 def _settled(exchange: Exchange, last: Attempt | None) -> tuple[str, Usage]:

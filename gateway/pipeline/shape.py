@@ -26,7 +26,7 @@ def shaped(call: Call, target: Target, headers: Mapping[str, str]) -> tuple[Call
         body: Any = {**call.body, **overrides}
         for path in handling.drops:
             body = dropped(body, path)
-        call, overrides = replace(call, body=body, raw=_dumped(body)), {}
+        call, overrides = replace(call, body=body, raw=_dumped(body), few=None), {}
     if handling.forward_headers:
         block = b"".join(_line(name, headers, target) for name in handling.forward_headers)
         call = replace(call, forwarded=call.forwarded + block)

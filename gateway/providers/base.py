@@ -87,6 +87,28 @@ class Call:
     """How its body begins, if that is a form which passes through while it comes. `body` then has its first fields."""
     asked_tokens: int | None = None
     """Estimated of its texts, where these were let go; `body` is then without them, and `raw` empty."""
+    few: "Few | None" = None
+    """What is known of a body that nobody has needed whole; None: `body` is there."""
+
+    if not TYPE_CHECKING:  # To the types, `body` is always there.
+
+        def __getattr__(self, name: str) -> Any:
+            """Python asks here for what is not there: the body, when somebody needs it whole after all."""
+            if name != "body":
+                raise AttributeError(name)
+            self.body = self.few.whole(self.raw)
+            return self.body
+
+
+class Few(Protocol):
+    """The fields of a body that a call needs which is passed on as it came."""
+
+    model: Any
+    user: Any
+
+    def whole(self, raw: bytes) -> Mapping[str, Any]:
+        """Raises GatewayError."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

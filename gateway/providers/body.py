@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import orjson
 
 from gateway.providers.base import (
@@ -47,6 +48,23 @@ def parsed_answer(body: bytes) -> dict[str, Any]:
     if not isinstance(parsed, dict):
         raise BrokenAnswer("the answer is not a JSON object")
     return parsed
+
+
+class _Answer(msgspec.Struct, gc=False):
+    usage: Any = None
+
+
+_ANSWER = msgspec.json.Decoder(_Answer)
+
+
+def usage_in(body: bytes) -> Any:
+    """An answer's `usage`; the rest of it is checked to be JSON, and not built. Raises BrokenAnswer."""
+    try:
+        if not body.isascii():
+            body.decode()  # Of what it skips, the decoder does not look whether it is text.
+        return _ANSWER.decode(body).usage
+    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
+        return parsed_answer(body).get("usage")
 
 
 def caller_wants_usage(body: Mapping[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from gateway.providers.base import (
     address,
     request_headers,
 )
-from gateway.providers.body import caller_wants_usage, dumped, parsed_answer
+from gateway.providers.body import caller_wants_usage, dumped, parsed_answer, usage_in
 from gateway.providers.estimate import settled
 from gateway.providers.openai.content import content_bytes
 from gateway.providers.openai.errors import client_error
@@ -57,8 +57,8 @@ class OpenAI(Provider):
             return None  # Whoever speaks the dialect with an accent of its own has its own `request`.
         if not (key is None or isinstance(key, Secret)):
             return None
-        body = call.raw
-        if call.stream or call.body.get("model") != model:
+        body, few = call.raw, call.few
+        if call.stream or (call.body.get("model") if few is None else few.model) != model:
             changed = _changed(call, place, _NO_OVERRIDES, model)
             body = call.raw if changed is call.body else dumped(changed)
         # By place and not by name, as whatever is made for each call.
@@ -66,10 +66,9 @@ class OpenAI(Provider):
         return UpstreamRequest(place.origin, "POST", path, headers, body, deadlines)
 
     def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage]:
-        parsed = parsed_answer(body)
-        said = usage_of(parsed.get("usage"), call.door)
+        said = usage_of(usage_in(body), call.door)
         if said is None or said.input_tokens is None or said.output_tokens is None:
-            said = settled(said, call, content_bytes(parsed))
+            said = settled(said, call, content_bytes(parsed_answer(body)))
         return body, said
 
     def stream(self, call: Call) -> OpenAIStream:

@@ -2,15 +2,18 @@
 
 import json
 import re
+from typing import cast
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gateway.errors import Code, GatewayError
+from gateway.pipeline.known import Known
 from gateway.pipeline.read import read_call
 from gateway.providers.base import Call, Door
+from gateway.view.route import Target
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
@@ -148,3 +151,58 @@ def test_a_forwarded_header_with_a_control_character_is_refused(value: str) -> N
     with pytest.raises(GatewayError) as caught:
         read(b"{}", headers={"idempotency-key": value})
     assert (caught.value.code, caught.value.param) == (Code.HEADER_INVALID, "idempotency-key")
+
+
+HUGE = re.compile(rb"[0-9][eE]\+?[0-9]{3}")
+"""A number that no reader holds: skipped, it is not looked at."""
+
+
+def known(model: object) -> Known:
+    """Of a connection whose call before this one was passed on as it came."""
+    before = Known()
+    before.plain, before.forwarded, before.model = cast(Target, object()), b"", cast(str, model)
+    return before
+
+
+BODIES = st.one_of(
+    st.fixed_dictionaries({"model": st.sampled_from(["m", "other", 1, None])}, optional={
+        "stream": st.sampled_from([True, False, None, 0, "yes"]), "user": JSON, "messages": JSON,
+    }).map(lambda body: json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")),
+    st.binary(max_size=20),
+)  # fmt: skip
+
+
+def verdict(body: bytes, before: Known | None) -> object:
+    try:
+        call = read_call(Door.CHAT, {}, body, before)
+    except GatewayError as error:
+        return error.code, error.message, error.param
+    user = call.body.get("user") if call.few is None else call.few.user
+    model = call.body.get("model") if call.few is None else call.few.model
+    return call.raw, call.stream, model, user, call.body
+
+
+@given(BODIES, st.integers(0, 200), st.binary(max_size=2), st.booleans())
+def test_read_only_as_far_as_needed_a_body_says_the_same(body: bytes, at: int, odd: bytes, is_cut: bool) -> None:
+    at = min(at, len(body))
+    body = body[:at] + odd + body[at + is_cut :]
+    assume(not HUGE.search(body))
+    assert verdict(body, known("m")) == verdict(body, None)
+
+
+def test_a_body_is_built_when_somebody_needs_it_whole() -> None:
+    body = b'{"model":"m","messages":[{"role":"user","content":"hi"}],"user":"u"}'
+    call = read_call(Door.CHAT, {}, body, known("m"))
+    assert call.few is not None
+    assert (call.few.model, call.few.user) == ("m", "u")
+    assert call.body == orjson.loads(body)
+    assert call.body is call.body
+    with pytest.raises(AttributeError):
+        _ = call.nothing  # type: ignore[attr-defined]
+
+
+def test_a_number_that_no_reader_holds_goes_on_and_is_refused_where_it_has_to_be_read() -> None:
+    call = read_call(Door.CHAT, {}, b'{"model":"m","seed":1e999}', known("m"))
+    with pytest.raises(GatewayError) as caught:
+        _ = call.body
+    assert caught.value.code is Code.JSON_MALFORMED
