@@ -5,6 +5,8 @@ from asyncio.tasks import _enter_task, _leave_task
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
+from gateway.upstream.waiter import Waiter
+
 
 class _Idle:
     """Awaited, it says that there is nothing to do until `Run.begin`."""
@@ -33,7 +35,7 @@ class Run:
         self._coroutine = _always(work)
         self._rested = rested
         self._loop = loop
-        self._waits_for: asyncio.Future[Any] | None = None
+        self._waits_for: asyncio.Future[Any] | Waiter | None = None
         self._must_cancel = False
         """At what it waits for next: it was cancelled by itself, while it ran."""
         self._cancels = 0
@@ -88,7 +90,10 @@ class Run:
             loop.call_soon(self._step)
         else:
             waits_for._asyncio_future_blocking = False  # noqa: SLF001 - that it was awaited has been heard
-            waits_for.add_done_callback(self._step)
+            if isinstance(waits_for, Waiter):
+                waits_for.heard_by = self._step
+            else:
+                waits_for.add_done_callback(self._step)
             self._waits_for = waits_for
             if self._must_cancel and waits_for.cancel():
                 self._must_cancel = False

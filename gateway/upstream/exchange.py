@@ -7,6 +7,7 @@ from typing import Protocol
 
 from gateway.upstream.errors import Cut, FirstByteTimeout, StallTimeout, TooLarge, TotalTimeout, UpstreamError
 from gateway.upstream.messages import Deadlines
+from gateway.upstream.waiter import Waiter
 
 UNREAD_BYTES_MAX = 256 * 1024
 """Beyond this the connection is read no further until the reader has caught up."""
@@ -71,7 +72,7 @@ class Exchange:
         self._error: UpstreamError | None = None
         self._pieces: list[bytes | bytearray] = []
         self._unread_bytes = 0
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: Waiter | None = None
         self._taken: Callable[[bytes], bool] | None = None
         """Who gets each piece at once, while somebody pours."""
         self._wake_bytes = 0
@@ -94,7 +95,7 @@ class Exchange:
             if self._error is not None:
                 raise self._error
             # Not by `_wait`: that is a coroutine less for each call.
-            waiter = self._waiter = self._loop.create_future()
+            waiter = self._waiter = Waiter(self._loop)
             try:
                 await waiter
             except asyncio.CancelledError:
@@ -135,7 +136,7 @@ class Exchange:
                 return False
             self._taken, self._wake_bytes = taken, 1
             # Not by `_wait`: that is a frame less for each stream that is open.
-            waiter = self._waiter = self._loop.create_future()
+            waiter = self._waiter = Waiter(self._loop)
             try:
                 await waiter
                 stopped = self._taken is None
@@ -157,7 +158,7 @@ class Exchange:
         wire.abort()
 
     async def _wait(self) -> None:
-        waiter = self._waiter = self._loop.create_future()
+        waiter = self._waiter = Waiter(self._loop)
         try:
             await waiter
         except asyncio.CancelledError:
@@ -225,15 +226,14 @@ class Exchange:
         data = b"".join(pieces)  # Not by `_take`: while somebody pours, reading is not paused.
         pieces.clear()
         self._unread_bytes = 0
+        fault: Exception | None = None
         try:
             if taken(data):
                 return
         except Exception as error:  # noqa: BLE001 - no fault of the connection's: it is raised where it is awaited
-            waiter, self._waiter = self._waiter, None
-            if waiter is not None and not waiter.done():
-                waiter.set_exception(error)
+            fault = error
         self._taken = None
-        self._wake()
+        self._wake(fault)
 
     def ended(self) -> None:
         self._wire = None
@@ -262,8 +262,8 @@ class Exchange:
             return None
         return StallTimeout if is_moving else FirstByteTimeout, f"nothing moved, or no head came, within {wait_s:g} s"
 
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            self._waiter = None
-            waiter.set_result(None)
+    def _wake(self, fault: Exception | None = None) -> None:
+        """Last of all: who waits goes on at once."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            waiter.wake(fault)
