@@ -17,7 +17,7 @@ import orjson
 
 from gateway.app import COLLECTOR_THRESHOLDS
 from gateway.pipeline.exchange import Attempt, Exchange
-from gateway.pipeline.record import row_of
+from gateway.pipeline.record import Writer
 from gateway.providers.base import Call, Door, Place, Usage
 from gateway.providers.registry import adapters
 from gateway.telemetry import segments, slots
@@ -78,7 +78,7 @@ class Calls:
 
     def one(self) -> Exchange:
         self._number += 1
-        exchange = Exchange(f"lg_0199c7d7a0e0{self._number:020x}", Door.CHAT, self._headers, BODY, 10.0)
+        exchange = Exchange(f"lg_019f9a4a7a00{self._number:020x}", Door.CHAT, self._headers, BODY, 10.0)
         exchange.received_s, exchange.view, exchange.caller, exchange.call = (
             10.0001,
             self._view,
@@ -86,6 +86,7 @@ class Calls:
             self._call,
         )
         exchange.way = "default_config"
+        exchange.told()
         attempt = Attempt(self._target, "acme-large", 10.0002, 10.2, status=200)
         exchange.attempts.append(attempt)
         exchange.usage = Usage(input_tokens=240, output_tokens=80, cache_read_tokens=0)
@@ -116,8 +117,8 @@ def main() -> int:
         table = SlotTable(slots.path_of(folder, "worker-0"), SLOTS)
         spool = Spool(folder / segments.FOLDER, "worker-0", FIELDS, clock)
         recorder = Recorder(table, spool, clock, lambda _: None)
-        row = row_of(calls.one(), 10.3, lambda _: None)
-        payload = orjson.dumps(row)
+        writer = Writer()
+        payload = writer.record(calls.one(), 10.3, lambda _: None)
 
         def nothing(_: Exchange) -> None: ...
 
@@ -133,8 +134,7 @@ def main() -> int:
 
         parts: dict[str, Callable[[Exchange], object]] = {
             "slot: taken, named, given back": slot,
-            "record: made": lambda exchange: row_of(exchange, clock.monotonic_s(), lambda _: None),
-            "record: as JSON": lambda _: orjson.dumps(row),
+            "record: made": lambda exchange: writer.record(exchange, clock.monotonic_s(), lambda _: None),
             f"record: written ({len(payload)} bytes)": lambda _: spool.write(payload),
             "all of it": whole,
         }
