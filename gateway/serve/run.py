@@ -27,7 +27,7 @@ class Run:
     `asyncio.timeout` does, by the rules for a task of one's own (docs.python.org, "Extending asyncio").
     """
 
-    __slots__ = ("_cancels", "_coroutine", "_loop", "_must_cancel", "_rested", "_waits_for", "busy")
+    __slots__ = ("_cancels", "_coroutine", "_loop", "_must_cancel", "_rested", "_throws", "_waits_for", "busy")
 
     def __init__(
         self, work: Callable[[], Awaitable[None]], rested: Callable[[], None], loop: asyncio.AbstractEventLoop
@@ -37,7 +37,9 @@ class Run:
         self._loop = loop
         self._waits_for: asyncio.Future[Any] | Waiter | None = None
         self._must_cancel = False
-        """At what it waits for next: it was cancelled by itself, while it ran."""
+        """At what it waits for next: it was cancelled while it ran, or before its first step."""
+        self._throws = False
+        """Where it stands: it was cancelled when what it waited for was there already."""
         self._cancels = 0
         self.busy = False
 
@@ -57,8 +59,10 @@ class Run:
 
     def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - a task's own signature
         self._cancels += 1
-        if self._waits_for is None or not self._waits_for.cancel():
+        if self._waits_for is None:
             self._must_cancel = True
+        elif not self._waits_for.cancel():
+            self._throws = True
         return True
 
     def done(self) -> bool:
@@ -77,26 +81,32 @@ class Run:
         loop = self._loop
         _enter_task(loop, self)  # type: ignore[arg-type] # typeshed knows tasks alone
         try:
-            waits_for = self._coroutine.send(None)
+            if self._throws:
+                self._throws = False
+                waits_for = self._coroutine.throw(asyncio.CancelledError())
+            else:
+                waits_for = self._coroutine.send(None)
         except asyncio.CancelledError:
             self.busy = False
             return
         finally:
             _leave_task(loop, self)  # type: ignore[arg-type]
         if waits_for is _IDLE:
-            self.busy = False
+            self.busy = self._must_cancel = False
             self._rested()
-        elif waits_for is None:
-            loop.call_soon(self._step)
+            return
+        if waits_for is None:  # It only lets others go first.
+            waits_for = loop.create_future()
+            waits_for.set_result(None)
+        waits_for._asyncio_future_blocking = False  # noqa: SLF001 - that it was awaited has been heard
+        if isinstance(waits_for, Waiter):
+            waits_for.heard_by = self._step
         else:
-            waits_for._asyncio_future_blocking = False  # noqa: SLF001 - that it was awaited has been heard
-            if isinstance(waits_for, Waiter):
-                waits_for.heard_by = self._step
-            else:
-                waits_for.add_done_callback(self._step)
-            self._waits_for = waits_for
-            if self._must_cancel and waits_for.cancel():
-                self._must_cancel = False
+            waits_for.add_done_callback(self._step)
+        self._waits_for = waits_for
+        if self._must_cancel:
+            self._must_cancel = False
+            self._throws = not waits_for.cancel()
 
 
 async def _always(work: Callable[[], Awaitable[None]]) -> None:

@@ -182,3 +182,35 @@ async def test_closed_while_it_rests_nothing_of_it_is_left() -> None:
     run.close()
     run.close()
     assert not run.busy
+
+
+@pytest.mark.parametrize("yields", [False, True], ids=["a result", "its turn"])
+async def test_cancelled_when_what_it_waits_for_has_just_come_it_is_cancelled_there_and_not_later(yields: bool) -> None:
+    """As `asyncio.timeout` may do in the very turn of the loop: the wait within it ends, and no other."""
+    loop, rested = asyncio.get_running_loop(), asyncio.Event()
+    came = loop.create_future()
+    said: list[object] = []
+
+    async def work() -> None:
+        try:
+            await (asyncio.sleep(0) if yields else came)
+        except asyncio.CancelledError:
+            said.append("cancelled")
+            run.uncancel()
+        said.append(await asyncio.sleep(0, "goes on"))
+
+    run = run_of(work, rested.set)
+
+    def both() -> None:
+        if yields:
+            run.begin()
+        else:
+            came.set_result(None)
+        run.cancel()
+
+    if not yields:
+        await from_loop(run.begin)
+    await from_loop(both)
+    await rested.wait()
+    assert said == ["cancelled", "goes on"]
+    run.close()
