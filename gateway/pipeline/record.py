@@ -35,6 +35,8 @@ Pseudonym = Callable[[str], str | None]
 """What an end user is called in records; None: there is no key for it yet."""
 
 _MODEL = re.compile(MODEL_PATTERN)
+_MODEL_CHARS_MAX = 200
+"""As the pattern says."""
 _UNDECIDED: Row = []
 _NOTHING = Usage(input_tokens=0, output_tokens=0)
 _NOT_KNOWN = Usage()
@@ -343,8 +345,13 @@ def _money(
     return view.prices.charged(last.target.place.provider, last.model, usage, at_ms) or _UNPRICED
 
 
-@lru_cache(maxsize=4_096)
 def _model(name: str) -> str | None:
+    """What is longer than any name is not remembered either: callers say it."""
+    return _name_of_model(name) if len(name) <= _MODEL_CHARS_MAX else None
+
+
+@lru_cache(maxsize=4_096)
+def _name_of_model(name: str) -> str | None:
     return name if _MODEL.fullmatch(name) else None
 
 

@@ -381,3 +381,10 @@ def test_what_is_kept_holds_names_and_numbers_and_no_configuration() -> None:
 @given(st.integers(0, 2**48 - 1), st.integers(0, 2**80 - 1))
 def test_an_id_is_its_time_and_its_chance_in_hexadecimal(wall_ms: int, chance: int) -> None:
     assert RequestIds(FakeClock(wall_ms), lambda _: chance)() == f"lg_{wall_ms:012x}{chance:020x}"
+
+
+@pytest.mark.parametrize(("name", "told"), [("m" * 200, True), ("m" * 201, False), ("m" * 1_000_000, False)])
+def test_a_model_s_name_is_told_and_remembered_up_to_what_a_name_may_have(name: str, told: bool) -> None:
+    remembered = record_module._name_of_model.cache_info().currsize
+    assert record_module._model(name) == (name if told else None)
+    assert record_module._name_of_model.cache_info().currsize <= remembered + told
