@@ -67,7 +67,7 @@ class _Echo:
     def admit(self, exchange: Exchange) -> None: ...
 
     async def run(self, exchange: Exchange, answer: LaneAnswer) -> None:
-        answer.head(200, [("content-type", "text/plain")], len(exchange.body))
+        answer.head(200, b"content-type: text/plain\r\n", len(exchange.body))
         answer.put(exchange.body)
         if not answer.end():
             await answer.drained()

@@ -1,6 +1,6 @@
 """One request's life: what came, what was decided, what was spent. And where its answer goes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,6 +18,16 @@ Headers = list[tuple[str, str]]
 """Names in lower case."""
 
 
+def lines(headers: Iterable[tuple[str, str]]) -> bytes:
+    """As they are written, each with its break. Raises ValueError for a header that would make two of itself."""
+    told = [*map(": ".join, headers)]
+    run_on = "".join(told)
+    if "\n" in run_on or "\r" in run_on:
+        raise ValueError("a header's name or value holds a line break")
+    told.append("")
+    return "\r\n".join(told).encode("utf-8", "surrogateescape")
+
+
 class Answer(Protocol):
     """Where an answer is written; each server lane has its own.
 
@@ -25,8 +35,8 @@ class Answer(Protocol):
     before the next. To write what ends an answer needs no wait.
     """
 
-    def head(self, status: int, headers: Headers, length: int | None) -> bool:
-        """Once, first. `length` None: as many chunks as come."""
+    def head(self, status: int, headers: bytes, length: int | None) -> bool:
+        """Once, first. `headers`: whole lines. `length` None: as many chunks as come."""
         ...
 
     def put(self, data: bytes) -> bool:

@@ -12,10 +12,11 @@ from gateway.cache.claims import Held
 from gateway.dialects.registry import DIALECTS
 from gateway.errors import Code, GatewayError
 from gateway.pipeline.attempt import renamed
-from gateway.pipeline.exchange import Answer, Exchange, Headers, Records
+from gateway.pipeline.exchange import Answer, Exchange, Headers, Records, lines
 from gateway.pipeline.replies import WITHOUT_BODY, Pipe, Reply, Stream, Whole
 from gateway.providers.base import BrokenAnswer, Door
 from gateway.upstream.errors import UpstreamError
+from gateway.upstream.head import Fields, Form
 from gateway.upstream.messages import UpstreamResponse
 from shared.clock import Clock
 from shared.models.config import pointer
@@ -58,10 +59,10 @@ class Relay:
         if not isinstance(reply, Whole):
             return self._other(reply, exchange, answer)
         exchange.status = status = reply.status
-        headers = _headers(exchange, reply.content_type, reply.response.headers, exchange.notes)
+        headers = _head(exchange, reply.content_type, reply.response.headers, exchange.notes)
         if not 200 <= status < 300:
             exchange.error = PROVIDER_ERROR
-            headers.extend(_told_elsewhere(reply, exchange))
+            headers += _told_elsewhere(reply, exchange)
         exchange.usage = reply.usage
         return self._whole(status, headers, reply.body, exchange, answer)
 
@@ -79,9 +80,8 @@ class Relay:
         assert entry is not None, "a call that still runs has no answer"
         exchange.status = entry.status
         content_type = EVENT_STREAM if entry.is_stream else entry.content_type
-        headers = _headers(exchange, content_type, {}, entry.notes)
-        headers.append(("x-gatehouse-idempotent-replayed", "true"))
-        headers.append(("x-gatehouse-original-request-id", held.request_id))
+        replayed = ("x-gatehouse-idempotent-replayed", "true"), ("x-gatehouse-original-request-id", held.request_id)
+        headers = _head(exchange, content_type, {}, [*entry.notes, *replayed])
         return self._whole(entry.status, headers, entry.body, exchange, answer)
 
     async def refuse(self, error: GatewayError, exchange: Exchange, answer: Answer) -> None:
@@ -90,9 +90,10 @@ class Relay:
             error, exchange.id, exchange.trace_id, exchange.door, exchange.retry_told, exchange.cache
         )
         exchange.refused(error, len(body))
-        await self._whole(error.row.status, [*headers, *_decided(exchange)], body, exchange, answer)
+        decided = _decision(*_decided(exchange))
+        await self._whole(error.row.status, lines([*headers, *decided]), body, exchange, answer)
 
-    async def _whole(self, status: int, headers: Headers, body: bytes, exchange: Exchange, answer: Answer) -> None:
+    async def _whole(self, status: int, headers: bytes, body: bytes, exchange: Exchange, answer: Answer) -> None:
         length = exchange.bytes_out = len(body)
         exchange.ending = exchange.ending or "complete"
         self._records.end(exchange)
@@ -107,7 +108,7 @@ class Relay:
         response = reply.response
         try:
             length = _length(response)
-            if not answer.head(reply.status, _headers(exchange, None, response.headers, exchange.notes), length):
+            if not answer.head(reply.status, _head(exchange, None, response.headers, exchange.notes), length):
                 await answer.drained()
             data = reply.first or await response.chunk()
             while data and (length is None or exchange.bytes_out + len(data) < length):
@@ -136,7 +137,7 @@ class Relay:
         try:
             # By no name of its own: what only the head needs does not stay as long as the stream takes.
             headers = reply.response.headers
-            if not answer.head(reply.status, _headers(exchange, EVENT_STREAM, headers, exchange.notes), None):
+            if not answer.head(reply.status, _head(exchange, EVENT_STREAM, headers, exchange.notes), None):
                 await answer.drained()
             del headers
             exchange.let_go()
@@ -272,62 +273,58 @@ def _length(response: UpstreamResponse) -> int | None:
     return None if length is None else int(length)  # The parser took nothing but digits.
 
 
-def _headers(
+def _head(
     exchange: Exchange, content_type: str | None, given: Mapping[str, str], notes: Iterable[tuple[str, str]] | None
-) -> Headers:
-    """`given` are the provider's. `content_type` None: its own."""
+) -> bytes:
+    """The lines of an answer's head. `given` are the provider's. `content_type` None: its own."""
     id_, labels = exchange.id, exchange.labels or exchange.told()
-    headers = [
-        ("x-portkey-request-id", id_),
-        ("x-portkey-trace-id", labels.echo or id_),
-        _CACHE[exchange.cache],
-        _RETRIES[exchange.retry_told],
-        *_decided(exchange),
-    ]
-    if content_type is not None:
-        headers.append(("content-type", content_type))
+    head = f"x-portkey-request-id: {id_}\r\nx-portkey-trace-id: {labels.echo or id_}\r\n".encode()
+    head += _same(exchange.cache, exchange.retry_told, content_type, *_decided(exchange))
     if exchange.passage is not None:
         names = ("content-disposition",) if content_type is not None else ("content-type", "content-disposition")
-        headers.extend((name, _as_it_came(given[name])) for name in names if name in given)
+        head += lines([(name, _as_it_came(given[name])) for name in names if name in given])
     # The provider's headers that go on to the caller: a list of what may, not of what may not.
-    passing = _passing(tuple(given))
-    headers.extend(zip(passing, map(given.__getitem__, passing)))  # noqa: B905 - one is made of the other
-    if notes:
-        headers.extend(notes)
-    return headers
+    if isinstance(given, Fields):
+        head += given.lines(_passing_runs(given.form))
+    else:
+        head += lines([(name, value) for name, value in given.items() if _passes(name)])
+    return head + lines(notes) if notes else head
 
 
-def _decided(exchange: Exchange) -> tuple[tuple[str, str], ...]:
+@lru_cache(maxsize=1_024)
+def _same(cache: str, retries: int, content_type: str | None, *decided: str | None) -> bytes:
+    """What is the same for many answers, as lines."""
+    headers = [_CACHE[cache], _RETRIES[retries], *_decision(*decided)]
+    return lines(headers if content_type is None else [*headers, ("content-type", content_type)])
+
+
+def _decided(exchange: Exchange) -> tuple[str | None, str | None, str | None, str | None]:
     """By which signed configuration, and the last target tried, if any was; on a hit the one whose answer it is."""
     view, attempts = exchange.view, exchange.attempts
     revision = None if view is None else view.revision
     attempt = exchange.cached or (attempts[-1] if attempts else None)
     if attempt is None:
-        return _decision(revision, None, None, exchange.idempotency)
+        return revision, None, None, exchange.idempotency
     target = attempt.target
-    return _decision(revision, target.place.provider, target.path, exchange.idempotency)
+    return revision, target.place.provider, target.path, exchange.idempotency
 
 
-@lru_cache(maxsize=1_024)
-def _decision(
-    revision: str | None, provider: str | None, path: str | None, idempotency: str | None
-) -> tuple[tuple[str, str], ...]:
-    """The same few again and again."""
+def _decision(revision: str | None, provider: str | None, path: str | None, idempotency: str | None) -> Headers:
     told = (
         ("x-gatehouse-revision", revision),
         ("x-portkey-provider", provider),
         ("x-portkey-last-used-option-index", path),
         ("x-gatehouse-idempotency-status", idempotency),
     )
-    return tuple((name, value) for name, value in told if value is not None)
+    return [(name, value) for name, value in told if value is not None]
 
 
-def _told_elsewhere(reply: Reply, exchange: Exchange) -> Headers:
+def _told_elsewhere(reply: Reply, exchange: Exchange) -> bytes:
     """When to come back, where the provider said it but not in the header that clients read."""
     told_s = None if exchange.answered is None else exchange.answered.retry_after_s
     if told_s is None or "retry-after" in reply.response.headers:
-        return []
-    return [("retry-after", str(math.ceil(told_s)))]
+        return b""
+    return b"retry-after: %d\r\n" % math.ceil(told_s)
 
 
 def _as_it_came(value: str) -> str:
@@ -335,7 +332,19 @@ def _as_it_came(value: str) -> str:
     return value.encode("latin-1").decode("utf-8", "surrogateescape")
 
 
-@lru_cache(maxsize=1_024)
-def _passing(names: tuple[str, ...]) -> tuple[str, ...]:
-    """A provider sends the same names again and again."""
-    return tuple(name for name in names if name in _PASSED or name.startswith(_PASSED_PREFIXES))
+@lru_cache(maxsize=256)
+def _passing_runs(form: Form) -> tuple[tuple[int, int], ...]:
+    """Which lines of such a head pass, as runs of neighbours."""
+    runs: list[tuple[int, int]] = []
+    for name, place in form.places.items():
+        if not _passes(name):
+            continue
+        if runs and runs[-1][1] == place - 1:
+            runs[-1] = runs[-1][0], place
+        else:
+            runs.append((place, place))
+    return tuple(runs)
+
+
+def _passes(name: str) -> bool:
+    return name in _PASSED or name.startswith(_PASSED_PREFIXES)

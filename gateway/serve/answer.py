@@ -2,7 +2,6 @@
 
 from typing import Protocol
 
-from gateway.pipeline.exchange import Headers
 from gateway.pipeline.replies import WITHOUT_BODY
 from gateway.serve.head import answer_head
 
@@ -47,18 +46,18 @@ class LaneAnswer:
         self.closes = closes
         """Whether the connection ends with this answer."""
 
-    def head(self, status: int, headers: Headers, length: int | None) -> bool:
+    def head(self, status: int, headers: bytes, length: int | None) -> bool:
         """Raises CallerLeft."""
         closes = self.closes = self._wire.answers() or self.closes
         if length is not None:
             # It goes out with the first chunk, in one write.
-            framing = f"content-length: {length}\r\n" if length or status not in WITHOUT_BODY else ""
+            framing = f"content-length: {length}\r\n".encode() if length or status not in WITHOUT_BODY else b""
             self._head = answer_head(status, headers, framing, closes=closes)
             return True
         self._chunked = self._http_1_1
         if not self._chunked:
             self.closes = True  # HTTP/1.0 knows no other end of a body whose length is not known.
-        framing = "cache-control: no-cache\r\n" + ("transfer-encoding: chunked\r\n" if self._chunked else "")
+        framing = b"cache-control: no-cache\r\n" + (b"transfer-encoding: chunked\r\n" if self._chunked else b"")
         return self._write(answer_head(status, headers, framing, closes=self.closes))
 
     def put(self, data: bytes) -> bool:

@@ -19,7 +19,7 @@ import httptools
 import structlog
 
 from gateway.errors import Code, GatewayError
-from gateway.pipeline.exchange import Exchange, Records
+from gateway.pipeline.exchange import Exchange, Records, lines
 from gateway.pipeline.pipeline import Pipeline
 from gateway.pipeline.relay import refusal
 from gateway.serve.answer import CallerLeft, LaneAnswer
@@ -645,7 +645,8 @@ class Lane(asyncio.Protocol):
         if exchange is not None:
             exchange.refused(error, len(body))
             self._shared.records.end(exchange)
-        head = answer_head(error.row.status, headers, f"content-length: {len(body)}\r\n", closes=closes)
+        framing = b"content-length: %d\r\n" % len(body)
+        head = answer_head(error.row.status, lines(headers), framing, closes=closes)
         with suppress(CallerLeft):
             self.write(head + body)
 

@@ -9,21 +9,19 @@ import asyncio
 import re
 import socket
 import ssl
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Mapping
 from typing import cast
 
 import httptools
 
 from gateway.upstream.errors import Cut, ProtocolFault, TooLarge, UpstreamError
 from gateway.upstream.exchange import Exchange
+from gateway.upstream.head import Fields, Forms
 from gateway.upstream.messages import Origin, UpstreamRequest
 from gateway.upstream.upload import Upload
 
 HEAD_BYTES_MAX = 64 * 1024
 HEADERS_MAX = 256
-SHORT_HEAD_BYTES = 4 * 1024
-"""The names of a head up to this are remembered, and if they are plain not looked at again."""
 WRITE_BYTES_MAX = 64 * 1024
 """A body up to this goes out in one write with the head; a longer one in pieces of it, as fast as they are taken."""
 CHUNK_FRAME_BYTES_MAX = 16
@@ -38,17 +36,6 @@ _NAME = re.compile(r"\r\n([^:]*):[ \t]*+")
 """Splits a head that the parser has found to be sound: its first line, then names and values by turns."""
 
 
-@lru_cache(maxsize=64)
-def _keys(names: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
-    """A head's names as we look them up, and whether they are plain: none twice, the body framed by its length alone
-    and not coded. A provider sends the same names again and again.
-    """
-    keys = tuple(name.lower() for name in names)
-    different = frozenset(keys)
-    are_once = len(different) == len(keys) <= HEADERS_MAX
-    return keys, are_once and "content-length" in different and different.isdisjoint(_ONCE)
-
-
 class Stale(Cut):
     """A kept connection ended before a byte of the answer came."""
 
@@ -59,6 +46,8 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_body_bytes",
         "_exchange",
+        "_fields",
+        "_forms",
         "_free",
         "_has_body",
         "_head",
@@ -109,6 +98,9 @@ class Connection(asyncio.Protocol):
         """What has come and may be of the head; None once the head is there."""
         self._heads_end = 0
         self._headers_seen = 0
+        self._forms = Forms()
+        self._fields: Fields | None = None
+        """The head, if it came at once and in a known form."""
         self._received_bytes = 0
         self._body_bytes = 0
         self._has_body = True
@@ -211,6 +203,8 @@ class Connection(asyncio.Protocol):
         head = self._head
         if head is not None:
             self._head = head + data if head else data
+            if not head and self._has_come(data, exchange):
+                return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -262,26 +256,14 @@ class Connection(asyncio.Protocol):
         """The parser has found the head to be sound, and says so at its end; to be told of each line costs more than
         to take the lines apart here. A trailer is not seen: its bytes are bounded with the framing.
         """
-        parser, exchange, head, start = self._parser, self._exchange, self._head, self._heads_end
+        parser, exchange = self._parser, self._exchange
         assert exchange is not None
-        assert head is not None
-        if not head.startswith(_VERSIONS, start):
-            start = self._first_line(head, start)
-        end = head.find(b"\r\n\r\n", start)
-        text = head[start:end].decode("latin-1")
-        parts = _NAME.split(text)
-        names, values = tuple(parts[1::2]), parts[2::2]
-        if start == 0 and end <= SHORT_HEAD_BYTES:
-            keys, is_plain = _keys(names)
-        else:
-            keys, is_plain = _keys.__wrapped__(names)[0], False
-        if " \r\n" in text or "\t\r\n" in text or text.endswith((" ", "\t")):
-            values = [value.rstrip(" \t") for value in values]
-        headers = dict(zip(keys, values, strict=True))
-        status = parser.get_status_code()
-        if not (is_plain and 200 <= status <= 599) and not self._is_final(status, keys, values, headers, end):
-            return
-        self._head = None
+        headers: Mapping[str, str] | None = self._fields
+        if headers is None:
+            headers = self._read_head()
+            if headers is None:
+                return
+        self._head = self._fields = None
         if not self._has_body:
             # The parser cannot be told that an answer to HEAD has no body, so the connection ends with it.
             self._keep = False
@@ -291,7 +273,7 @@ class Connection(asyncio.Protocol):
         else:
             self._keep = False
             self._until_eof = "transfer-encoding" not in headers and "content-length" not in headers
-        exchange.head_came(status, headers)
+        exchange.head_came(parser.get_status_code(), headers)
 
     def on_body(self, body: bytes) -> None:
         exchange = self._exchange
@@ -305,29 +287,43 @@ class Connection(asyncio.Protocol):
 
     # The rest
 
-    def _first_line(self, head: bytes, start: int) -> int:
-        """Where the head begins: empty lines may stand before it. Raises ProtocolFault."""
-        start = len(head) - len(head[start:].lstrip(b"\r\n"))
-        if not head.startswith(_VERSIONS, start):
-            raise self._fault(f"HTTP version {self._parser.get_http_version()}, or no HTTP")
-        return start
+    def _has_come(self, data: bytes, exchange: Exchange) -> bool:
+        """Whether `data` is the whole answer, with a head of a known form: then nothing is left for the parser."""
+        fields = self._forms.fields(data)
+        if fields is None:
+            return False
+        body = fields.body() if self._has_body and self._unsent is None and self._upload is None else None
+        if body is None:
+            self._fields = fields
+            return False
+        self._head = None
+        self._keep = True
+        exchange.head_came(200, fields)
+        if body:
+            exchange.body_came(body)
+        self._end_exchange(exchange)
+        return True
 
-    def _is_final(
-        self, status: int, keys: tuple[str, ...], values: list[str], headers: dict[str, str], end: int
-    ) -> bool:
-        """Whether it is the answer's own head and no interim one. Raises ProtocolFault, TooLarge.
-
-        `headers` become those that count: of a name that repeats the first.
+    def _read_head(self) -> dict[str, str] | None:
+        """The headers that count, of a name that repeats the first; None: it was an interim answer. Raises
+        ProtocolFault, TooLarge.
         """
+        head, start = self._head, self._heads_end
+        assert head is not None
+        if not head.startswith(_VERSIONS, start):
+            start = self._first_line(head, start)
+        end = head.find(b"\r\n\r\n", start)
+        parts = _NAME.split(head[start:end].decode("latin-1"))
+        keys = [name.lower() for name in parts[1::2]]
         self._headers_seen += len(keys)
         if self._headers_seen > HEADERS_MAX:
             raise self._too_large("head")
-        if len(headers) != len(keys):
-            headers.clear()
-            for key, value in zip(keys, values, strict=True):
-                if key in _ONCE and key in headers:
-                    raise self._fault(f"`{key}` twice")
-                headers.setdefault(key, value)
+        headers: dict[str, str] = {}
+        for key, value in zip(keys, parts[2::2], strict=True):
+            if key in _ONCE and key in headers:
+                raise self._fault(f"`{key}` twice")
+            headers.setdefault(key, value.rstrip(" \t"))
+        status = self._parser.get_status_code()
         if status == 101 or not 100 <= status <= 599:
             raise self._fault(f"status {status}")
         if self._received_bytes > HEAD_BYTES_MAX and _weight(headers) > HEAD_BYTES_MAX:
@@ -335,14 +331,23 @@ class Connection(asyncio.Protocol):
         if status < 200:
             # The answer's own head is still to come, behind this one and within the same bounds.
             self._heads_end = end + len(b"\r\n\r\n")
-            return False
+            return None
         if headers.get("content-encoding", "identity").lower() != "identity":
             raise self._fault("a content coding, though none was asked for")
         coding = headers.get("transfer-encoding")
         if coding is not None and (coding.lower() != "chunked" or self._parser.get_http_version() == "1.0"):
             raise self._fault("a transfer coding other than `chunked`, or one on HTTP/1.0")
         self._heads_end = self._headers_seen = 0
-        return True
+        if status == 200:
+            self._forms.learn(tuple(parts[1::2]), head[start : end + len(b"\r\n\r\n")])
+        return headers
+
+    def _first_line(self, head: bytes, start: int) -> int:
+        """Where the head begins: empty lines may stand before it. Raises ProtocolFault."""
+        start = len(head) - len(head[start:].lstrip(b"\r\n"))
+        if not head.startswith(_VERSIONS, start):
+            raise self._fault(f"HTTP version {self._parser.get_http_version()}, or no HTTP")
+        return start
 
     def _send_more(self) -> None:
         exchange = self._exchange

@@ -14,10 +14,8 @@ from hypothesis import strategies as st
 from gateway.upstream.connection import (
     HEAD_BYTES_MAX,
     HEADERS_MAX,
-    SHORT_HEAD_BYTES,
     Connection,
     Stale,
-    _keys,
     request_head,
 )
 from gateway.upstream.errors import Cut, ProtocolFault, TooLarge, UpstreamError
@@ -331,18 +329,6 @@ async def test_the_lines_of_a_head_are_those_that_the_parser_sees(interim, befor
     with suppress(httptools.HttpParserError):
         httptools.HttpResponseParser(heard).feed_data(answer)
     assert result[0] != 200 or call.answer.headers == heard.headers
-
-
-@pytest.mark.parametrize("long", [False, True])
-async def test_the_names_of_short_heads_alone_are_remembered(long):
-    padding = [b"y: " + b"z" * SHORT_HEAD_BYTES] if long else []
-    _keys.cache_clear()
-    for _ in range(2):
-        call = Call()
-        call.feed(ok(b"X-Once: a", b"x-once: b", b"Content-Length: 2 ", *padding, body=b"{}"))
-        _, headers, body, kept = await outcome(call)
-        assert (headers["x-once"], headers["content-length"], body, kept) == ("a", "2", b"{}", True)
-    assert _keys.cache_info().currsize == (0 if long else 1)
 
 
 @pytest.mark.parametrize("first", [b"HTTP/1.1 204 No Content\r\n\r\n", ok(b"content-length: 0")])
