@@ -4,10 +4,10 @@ One of these is made for each attempt: what was asked is needed again when the a
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import orjson
+from msgspec.structs import replace
 
 from gateway.dialects.base import Translation
 from gateway.dialects.native_stream import NativeStream
@@ -67,7 +67,7 @@ class InChat(Provider):
         asked = {**call.body, **{name: value for name, value in overrides.items() if name in fields}, "model": model}
         chat = self._dialect.to_chat(asked, place)
         # Without `raw`: it is written anew, with the model at the least.
-        self._chat = replace(call, door=Door.CHAT, raw=b"", body=chat.body, few=None)
+        self._chat = replace(call, door=Door.CHAT, raw=b"", parsed=chat.body, few=None)
         own = self._dialect.own_answer(self._chat)
         if own is not None:
             return Translated(target="", headers=b"", body=b"", answer=orjson.dumps(own))

@@ -5,10 +5,10 @@ that would be asked.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import orjson
+from msgspec.structs import replace
 
 from gateway.cache.answers import Answers, CacheAway
 from gateway.cache.entry import Entry

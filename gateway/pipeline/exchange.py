@@ -1,8 +1,9 @@
 """One request's life: what came, what was decided, what was spent. And where its answer goes."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 from gateway.errors import GatewayError
 from gateway.pipeline.choose import Why
@@ -56,8 +57,7 @@ class Answer(Protocol):
         ...
 
 
-@dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
-class Attempt:
+class Attempt(msgspec.Struct):
     """One call to a provider."""
 
     target: Target
@@ -74,8 +74,7 @@ class Attempt:
     """The provider's own word on when to come back, from its answer's head or body."""
 
 
-@dataclass(slots=True)
-class Exchange:
+class Exchange(msgspec.Struct):
     """`headers` looks names up without regard to case."""
 
     id: str
@@ -104,7 +103,7 @@ class Exchange:
     """The saved config that applied."""
     why: Why | None = None
     """What led on in its config; None: nothing had to be decided."""
-    attempts: list[Attempt] = field(default_factory=list)
+    attempts: list[Attempt] = []
     cache: str = "disabled"
     """What the cache said, for the last target tried; the word in records."""
     cached: Attempt | None = None

@@ -35,7 +35,7 @@ async def read_passed(passage: Passage, exchange: Exchange) -> Call:
     return Call(
         door=passage.door,
         raw=body,
-        body=fields or {},
+        parsed=fields or {},
         stream=fields is not None and fields.get("stream") is True,
         forwarded=block,
         dialect=PASSED,
@@ -51,7 +51,7 @@ async def _uploaded(passage: Passage, upload: Upload, content_type: str, block: 
     return Call(
         door=passage.door,
         raw=b"",
-        body=fields,
+        parsed=fields,
         stream=fields.get("stream") == "true",
         forwarded=block,
         dialect=PASSED,

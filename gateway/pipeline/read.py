@@ -35,9 +35,7 @@ def read_call(door: Door, headers: Mapping[str, str], body: bytes, known: Known 
     if known is not None and known.plain is not None and known.forwarded is not None:
         few = _few(body)
         if few is not None and few.model == known.model:
-            call = Call(door, body, _UNREAD, False, known.forwarded, few=few)
-            del call.body
-            return call
+            return Call(door, body, None, False, known.forwarded, few=few)
     parsed = _whole(body)
     stream = check_fields(parsed)
     streams, dialect = _SPEAKS[door]
@@ -61,7 +59,6 @@ class _Few(msgspec.Struct, gc=False):
         return _whole(raw)
 
 
-_UNREAD: Mapping[str, Any] = {}
 _FEW = msgspec.json.Decoder(_Few)
 
 

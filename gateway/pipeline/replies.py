@@ -1,7 +1,8 @@
 """What trying targets comes to: an answer of one piece, events that still come, or bytes of any kind."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from gateway.providers.base import StreamReader, Usage
 from gateway.upstream.messages import UpstreamResponse
@@ -11,8 +12,7 @@ WITHOUT_BODY = frozenset({204, 205, 304})
 """Statuses that HTTP gives no body: one of them with an error in it would be read as the start of the next answer."""
 
 
-@dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
-class Whole:
+class Whole(msgspec.Struct):
     """An answer that came in one piece: a 2xx, or a provider's error in our shape."""
 
     target: Target
@@ -24,8 +24,7 @@ class Whole:
     content_type: str = "application/json"
 
 
-@dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
-class Stream:
+class Stream(msgspec.Struct):
     """An answer whose events are still coming. Whoever holds it reads it to its end or aborts it."""
 
     target: Target
@@ -38,8 +37,7 @@ class Stream:
     """They are all."""
 
 
-@dataclass(slots=True)
-class Pipe:
+class Pipe(msgspec.Struct):
     """An answer that passes on byte by byte, whatever it is. Whoever holds it reads it to its end or aborts it."""
 
     target: Target

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import orjson
+from msgspec.structs import replace
 
 from gateway.pipeline.authenticate import is_ours
 from gateway.pipeline.read import FORWARDED, header_line
@@ -26,7 +26,7 @@ def shaped(call: Call, target: Target, headers: Mapping[str, str]) -> tuple[Call
         body: Any = {**call.body, **overrides}
         for path in handling.drops:
             body = dropped(body, path)
-        call, overrides = replace(call, body=body, raw=_dumped(body), few=None), {}
+        call, overrides = replace(call, parsed=body, raw=_dumped(body), few=None), {}
     if handling.forward_headers:
         block = b"".join(_line(name, headers, target) for name in handling.forward_headers)
         call = replace(call, forwarded=call.forwarded + block)

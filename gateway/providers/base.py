@@ -6,6 +6,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
 from gateway.upstream.messages import Deadlines, Origin, UpstreamRequest, parse_origin
 from gateway.upstream.tls import Trust, trust
 from shared.crypto.secret import Secret
@@ -64,13 +66,13 @@ class Passage:
         )
 
 
-@dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
-class Call:
-    """What the caller asks for, parsed once. `body` belongs to every target: nobody changes it."""
+class Call(msgspec.Struct):  # Made for each call: a class of Python's own takes several times as long to make.
+    """What the caller asks for, parsed once."""
 
     door: Door
     raw: bytes
-    body: Mapping[str, Any]
+    parsed: Mapping[str, Any] | None
+    """Its body. None: nobody has needed it whole."""
     stream: bool
     forwarded: bytes = b""
     """Allowed request headers, as a ready block."""
@@ -88,16 +90,16 @@ class Call:
     asked_tokens: int | None = None
     """Estimated of its texts, where these were let go; `body` is then without them, and `raw` empty."""
     few: "Few | None" = None
-    """What is known of a body that nobody has needed whole; None: `body` is there."""
+    """What was read of a body that is not parsed. None: it is."""
 
-    if not TYPE_CHECKING:  # To the types, `body` is always there.
-
-        def __getattr__(self, name: str) -> Any:
-            """Python asks here for what is not there: the body, when somebody needs it whole after all."""
-            if name != "body":
-                raise AttributeError(name)
-            self.body = self.few.whole(self.raw)
-            return self.body
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """It belongs to every target: nobody changes it."""
+        parsed = self.parsed
+        if parsed is None:
+            assert self.few is not None, "what is not parsed was read in part"
+            parsed = self.parsed = self.few.whole(self.raw)
+        return parsed
 
 
 class Few(Protocol):
@@ -148,8 +150,7 @@ class Place:
     """What its row says of certificates."""
 
 
-@dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
-class Usage:
+class Usage(msgspec.Struct):
     """Tokens as the provider counted them; None is unknown, never 0. Of one with neither nothing is known.
 
     Input includes cached and audio ones, output includes reasoning and audio ones, whatever the provider's own way is.
@@ -169,8 +170,7 @@ class Usage:
     """Tokens of a kind that no price list tells apart, a picture's, are among them: counted, not charged."""
 
 
-@dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
-class Translated:
+class Translated(msgspec.Struct):
     """A request in the provider's dialect."""
 
     target: str

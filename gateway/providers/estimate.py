@@ -5,8 +5,9 @@ A rough measure, and marked as one. Pictures, sound and files count for nothing 
 
 import re
 from collections.abc import Container, Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from gateway.providers.base import Call, Usage
 
@@ -52,7 +53,7 @@ def input_tokens(call: Call) -> int:
 def let_texts_go(call: Call) -> None:
     """Keep of a call that was sent what it may be charged for, and not its texts: they may be megabytes."""
     call.asked_tokens = input_tokens(call)
-    call.body = {name: value for name, value in call.body.items() if name not in _TEXTS}
+    call.parsed = {name: value for name, value in call.body.items() if name not in _TEXTS}
     call.raw = b""
 
 

@@ -1,8 +1,7 @@
 """What every adapter builds on: addresses with places for a credential's words, headers that every request has."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gateway.dialects.passed import AsItCame
 from gateway.providers.base import Call, Door, Passage, Untranslatable, address, key_of, request_headers

@@ -12,7 +12,7 @@ from gateway.providers.estimate import NODES_MAX, input_tokens, let_texts_go, se
 
 
 def call(body: dict[str, Any], door: Door = Door.CHAT) -> Call:
-    return Call(door=door, raw=orjson.dumps(body), body=body, stream=False)
+    return Call(door=door, raw=orjson.dumps(body), parsed=body, stream=False)
 
 
 def user(content: Any) -> dict[str, Any]:

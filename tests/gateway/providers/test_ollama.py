@@ -1,10 +1,10 @@
 """What is Ollama's alone; what it has in common with others, the corpus tries."""
 
-from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from gateway.providers.base import Call, Door, Untranslatable
 from gateway.providers.ollama.provider import Ollama
