@@ -51,20 +51,22 @@ def parsed_answer(body: bytes) -> dict[str, Any]:
 
 
 class _Answer(msgspec.Struct, gc=False):
-    usage: Any = None
+    usage: msgspec.Raw = msgspec.Raw(b"null")
 
 
 _ANSWER = msgspec.json.Decoder(_Answer)
 
 
-def usage_in(body: bytes) -> Any:
-    """An answer's `usage`; the rest of it is checked to be JSON, and not built. Raises BrokenAnswer."""
+def usage_in(body: bytes) -> msgspec.Raw | None:
+    """The JSON of an answer's `usage`; the rest of it is checked to be JSON, and not built. None: it has to be parsed
+    whole, to say what is wrong with it.
+    """
     try:
         if not body.isascii():
             body.decode()  # Of what it skips, the decoder does not look whether it is text.
         return _ANSWER.decode(body).usage
     except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
-        return parsed_answer(body).get("usage")
+        return None
 
 
 def caller_wants_usage(body: Mapping[str, Any]) -> bool:

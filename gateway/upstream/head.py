@@ -20,9 +20,6 @@ _FIXED = frozenset((b"connection", b"transfer-encoding"))
 """What they say decides how the body is read and whether the connection stays, so in one form it is the same."""
 _FORMLESS = frozenset((b"content-encoding", b"upgrade", b"proxy-connection", b"trailer"))
 _FIXED_VALUES = frozenset((b"connection: keep-alive", b"transfer-encoding: chunked"))
-_VALUE = rb"[ -~]*+"
-"""Rarely a value holds more than visible ASCII and spaces. Its head has no form."""
-_LENGTH = rb" ?[0-9]{1,12}"
 _BLANKS = b" \t"
 
 
@@ -31,11 +28,12 @@ class Form:
     """Of answers with status 200 on HTTP/1.1."""
 
     places: Mapping[str, int]
-    """Name in lower case → which line of those below the first it is, from 1 on; of a name that repeats the first."""
+    """Name in lower case → the group of `lines` that is its line, with the break that ends it; of a name that repeats
+    the first. Neighbours have neighbouring numbers.
+    """
     length_at: int | None
-    """The place of the content length; None: the body comes in chunks."""
+    """The group that is the digits of the content length; None: the body comes in chunks."""
     lines: "re.Pattern[bytes]"
-    """Each line, with the break that ends it, is a group."""
 
 
 class Fields(Mapping[str, str]):
@@ -59,12 +57,11 @@ class Fields(Mapping[str, str]):
 
     def body(self) -> bytes | None:
         """The body, if it stands whole behind the head, and nothing behind it."""
-        form, match = self.form, self._match
-        if form.length_at is None:
+        length_at, match = self.form.length_at, self._match
+        if length_at is None:
             return None
         data, end = match.string, match.end()
-        _, _, length = match[form.length_at].partition(b":")
-        return data[end:] if len(data) == end + int(length) else None
+        return data[end:] if len(data) == end + int(match[length_at]) else None
 
     def lines(self, runs: Sequence[tuple[int, int]]) -> bytes:
         """Lines as they came, each with its break. `runs`: from which place to which."""
@@ -120,7 +117,10 @@ def form_of(head: bytes) -> Form | None:
 
 @lru_cache(maxsize=64)
 def _form(first: bytes, names: tuple[bytes, ...], fixed: tuple[bytes, ...]) -> Form | None:
-    """`fixed`: the lines that are the same in every head of the form, in the order of their names."""
+    """`fixed`: the lines that are the same in every head of the form, in the order of their names.
+
+    Rarely a value holds more than visible ASCII and spaces: such a head is of no form.
+    """
     keys = [name.lower() for name in names]
     is_sized = keys.count(b"content-length") == 1 and b"transfer-encoding" not in keys
     is_chunked = keys.count(b"transfer-encoding") == 1 and b"content-length" not in keys
@@ -131,10 +131,16 @@ def _form(first: bytes, names: tuple[bytes, ...], fixed: tuple[bytes, ...]) -> F
     rest = iter(fixed)
     pattern = re.escape(first) + rb"\r\n"
     places: dict[str, int] = {}
-    for place, (name, key) in enumerate(zip(names, keys, strict=True), start=1):
+    place = 0
+    length_at: int | None = None
+    for name, key in zip(names, keys, strict=True):
+        place += 1
         places.setdefault(key.decode("latin-1"), place)
         if key in _FIXED:
             pattern += rb"(%b\r\n)" % re.escape(next(rest))
+        elif key == b"content-length":
+            place = length_at = place + 1
+            pattern += rb"(%b: ?([0-9]{1,12})\r\n)" % re.escape(name)
         else:
-            pattern += rb"(%b:%b\r\n)" % (re.escape(name), _LENGTH if key == b"content-length" else _VALUE)
-    return Form(places, places.get("content-length"), re.compile(pattern + rb"\r\n"))
+            pattern += rb"(%b:[ -~]*+\r\n)" % re.escape(name)
+    return Form(places, length_at, re.compile(pattern + rb"\r\n"))

@@ -14,13 +14,13 @@ from gateway.providers.base import (
     address,
     request_headers,
 )
-from gateway.providers.body import caller_wants_usage, dumped, parsed_answer, usage_in
+from gateway.providers.body import caller_wants_usage, dumped, parsed_answer
 from gateway.providers.estimate import settled
 from gateway.providers.openai.content import content_bytes
 from gateway.providers.openai.errors import client_error
 from gateway.providers.openai.quirks import fitted
 from gateway.providers.openai.stream import OpenAIStream
-from gateway.providers.openai.usage import usage_of
+from gateway.providers.openai.usage import usage_read
 from gateway.providers.retry_info import retry_after_s
 from gateway.upstream.messages import Deadlines, UpstreamRequest
 from shared.crypto.secret import Secret
@@ -66,7 +66,7 @@ class OpenAI(Provider):
         return UpstreamRequest(place.origin, "POST", path, headers, body, deadlines)
 
     def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage]:
-        said = usage_of(usage_in(body), call.door)
+        said = usage_read(body, call.door)
         if said is None or said.input_tokens is None or said.output_tokens is None:
             said = settled(said, call, content_bytes(parsed_answer(body)))
         return body, said

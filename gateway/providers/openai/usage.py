@@ -3,49 +3,71 @@
 Hosts that speak the dialect count in ways of their own. What their total says is trusted where it explains the rest.
 """
 
-from operator import itemgetter
-from typing import Any
+from typing import Annotated, Any
 
-from gateway.providers.base import Door, Usage
+import msgspec
+import orjson
 
-_TOKENS_BITS = 40
-"""A number without the last so many bits is 0, unless it is negative or too large."""
-_TOKENS_MAX = 2**_TOKENS_BITS
+from gateway.providers.base import BrokenAnswer, Door, Usage
+from gateway.providers.body import parsed_answer, usage_in
+
+_TOKENS_MAX = 2**40
 _READS_ONLY = frozenset((Door.EMBEDDINGS, Door.RERANK, Door.MODERATIONS))
 _NOTHING: dict[str, int] = {}
 
-_TOLD = itemgetter(
-    "prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"
-)
-_READ = itemgetter("cached_tokens", "audio_tokens")
-_WRITTEN = itemgetter("reasoning_tokens", "audio_tokens")
+_Tokens = Annotated[int, msgspec.Meta(ge=0, lt=_TOKENS_MAX)]
+
+
+class _Read(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    cached_tokens: _Tokens
+    audio_tokens: _Tokens
+
+
+class _Written(msgspec.Struct, gc=False):
+    reasoning_tokens: _Tokens
+    audio_tokens: _Tokens
+
+
+class _Usual(msgspec.Struct, gc=False):
+    """The shape that OpenAI itself gives a chat's usage."""
+
+    prompt_tokens: _Tokens
+    completion_tokens: _Tokens
+    total_tokens: int
+    prompt_tokens_details: _Read
+    completion_tokens_details: _Written
+
+
+_USUAL = msgspec.json.Decoder(_Usual)
+
+
+def usage_read(body: bytes, door: Door) -> Usage | None:
+    """Of a whole answer. The usual shape is read into place, without a dictionary between. Raises BrokenAnswer."""
+    raw = usage_in(body)
+    if raw is None:
+        return usage_of(parsed_answer(body).get("usage"), door)
+    try:
+        said = _USUAL.decode(raw)
+    except msgspec.DecodeError:
+        return usage_of(_parsed(raw), door)
+    input_, output = said.prompt_tokens, said.completion_tokens
+    if said.total_tokens != input_ + output:
+        return usage_of(_parsed(raw), door)
+    read, written = said.prompt_tokens_details, said.completion_tokens_details
+    return Usage(
+        input_, output, read.cached_tokens, None, written.reasoning_tokens, read.audio_tokens, written.audio_tokens
+    )
+
+
+def _parsed(raw: msgspec.Raw) -> Any:
+    try:
+        return orjson.loads(memoryview(raw))
+    except orjson.JSONDecodeError:  # What was skipped was not looked at as closely.
+        raise BrokenAnswer("the answer is not JSON") from None
 
 
 def usage_of(usage: Any, door: Door) -> Usage | None:
     """`{"prompt_tokens", "completion_tokens", …_details}` as Usage; None when the provider said nothing."""
-    try:
-        input_, output, total, were_read, written = _TOLD(usage)
-        read, audio_input = _READ(were_read)
-        reasoning, audio_output = _WRITTEN(written)
-    except (KeyError, TypeError):
-        return _usage_of(usage, door)
-    if (
-        type(input_) is int
-        and type(output) is int
-        and type(read) is int
-        and type(audio_input) is int
-        and type(reasoning) is int
-        and type(audio_output) is int
-        and not (input_ | output | read | audio_input | reasoning | audio_output) >> _TOKENS_BITS
-        and total == input_ + output
-        and len(were_read) == 2
-    ):
-        return Usage(input_, output, read, None, reasoning, audio_input, audio_output)
-    return _usage_of(usage, door)
-
-
-def _usage_of(usage: Any, door: Door) -> Usage | None:
-    """The same of whatever is not in just the shape that OpenAI itself gives a chat's usage."""
     if not isinstance(usage, dict):
         return None
     input_, output = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))

@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -35,10 +36,11 @@ def test_usage_is_that_of_the_whole_answer(answer: Any, at: int, odd: bytes, is_
     at = min(at, len(body))
     body = body[:at] + odd + body[at + is_cut :]
     assume(not HUGE.search(body))
-    assert seen(usage_in, body) == seen(lambda whole: parsed_answer(whole).get("usage"), body)
+    raw = usage_in(body)
+    assert raw is None or orjson.loads(memoryview(raw)) == parsed_answer(body).get("usage")
+    assert raw is not None or isinstance(seen(parsed_answer, body), str)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b'{"usage":{}', b'{"a":"\xff"}', b"[" * 3_000, b'{"a":' * 3_000])
-def test_a_broken_answer_is_broken(body: bytes) -> None:
-    with pytest.raises(BrokenAnswer):
-        usage_in(body)
+def test_what_is_no_answer_is_to_be_parsed_whole(body: bytes) -> None:
+    assert usage_in(body) is None

@@ -1,13 +1,14 @@
 """Usage as hosts of OpenAI's dialect tell it: each way of counting becomes ours, and junk becomes unknown."""
 
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.providers.base import Door, Usage
-from gateway.providers.openai.usage import usage_of
+from gateway.providers.base import BrokenAnswer, Door, Usage
+from gateway.providers.openai.usage import usage_of, usage_read
 
 PLAIN = {"prompt_tokens": 12, "completion_tokens": 7, "total_tokens": 19}
 HOSTS: dict[str, tuple[dict[str, Any], Usage]] = {
@@ -215,8 +216,25 @@ def usages(draw: st.DrawFn) -> dict[str, Any]:
 
 @given(usages(), st.sampled_from((Door.CHAT, Door.EMBEDDINGS)))
 def test_counts_looked_at_together_are_what_they_are_one_by_one(told: dict[str, Any], door: Door) -> None:
-    usage = usage_of(told, door)
-    assert repr(usage) == repr(plainly(told, door))
+    body = json.dumps({"id": "c", "usage": told}).encode()
+    assert repr(usage_of(told, door)) == repr(usage_read(body, door)) == repr(plainly(told, door))
+
+
+@given(usages())
+def test_of_two_counts_by_one_name_the_last_counts(told: dict[str, Any]) -> None:
+    one = json.dumps(told).encode()
+    twice = one[:-1] + b"," + one[1:] if told else one
+    body = b'{"usage":{"prompt_tokens":1},"usage":%b}' % twice
+    assert repr(usage_read(body, Door.CHAT)) == repr(plainly(told, Door.CHAT))
+
+
+BROKEN = [b"", b"[]", b"null", b'{"usage":{}', b'{"a":"\xff"}', b'{"usage":{"x":"\\ud800"}}', b'{"a":' * 3_000]
+
+
+@pytest.mark.parametrize("body", BROKEN)
+def test_a_broken_answer_is_broken(body: bytes) -> None:
+    with pytest.raises(BrokenAnswer):
+        usage_read(body, Door.CHAT)
 
 
 @pytest.mark.parametrize("total", [19.0, 19, "19", True, -1, 2**41])
