@@ -25,6 +25,7 @@ from gateway.providers.base import (
     USER_AGENT,
     BrokenAnswer,
     Call,
+    Heads,
     Provider,
     ProviderKey,
     Translated,
@@ -44,7 +45,7 @@ from gateway.upstream.errors import (
     TotalTimeout,
     UpstreamError,
 )
-from gateway.upstream.messages import Deadlines, UpstreamClient, UpstreamRequest, UpstreamResponse
+from gateway.upstream.messages import Deadlines, RequestHead, UpstreamClient, UpstreamRequest, UpstreamResponse
 from gateway.view.route import AS_IT_COMES, Credential, CredentialUnavailable, DeadEnd, Fallback, Retry, Route, Target
 from shared.clock import Clock
 
@@ -90,6 +91,7 @@ class Attempts:
         "_client",
         "_clock",
         "_grants",
+        "_keyless",
         "_sleep",
         "_speeds",
         "_waits",
@@ -110,6 +112,8 @@ class Attempts:
         """`chance` and `sleep` are for the pauses between retries."""
         self._client = client
         self._grants = Grants(client, clock)
+        self._keyless = Heads()
+        """Of requests that carry no credential."""
         self._waits = waits
         self._answer_bytes_max = answer_bytes_max
         self._clock = clock
@@ -262,7 +266,8 @@ class Attempts:
             key = None if credential is None else credential.opened or _key(credential)
             request: UpstreamRequest | None = None
             if is_plain and (credential is None or credential.trust is None):
-                request = adapter.plain_request(call, target.place, key, model, deadlines)
+                heads = self._keyless if credential is None else credential.heads
+                request = adapter.plain_request(call, target.place, key, model, deadlines, heads)
             if request is None:
                 if key is not None and (wanted := target.adapter.exchange(key)) is not None:
                     key = await self._grants.key(wanted, target, deadlines)
@@ -362,7 +367,7 @@ class Attempts:
             headers = headers.replace(USER_AGENT, b"", 1)
         if translated.signer is not None:
             headers += translated.signer.sign(method, origin, path, headers, body)
-        return UpstreamRequest(origin, method, path, headers, body, deadlines, upload)
+        return UpstreamRequest(origin, RequestHead(method, path, headers), body, deadlines, upload)
 
     async def _reply(
         self,

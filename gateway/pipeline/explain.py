@@ -240,7 +240,8 @@ def _waits(preview: Preview) -> Told:
 
 
 def _request(request: UpstreamRequest, target: Target) -> Told:
-    lines = [line.partition(": ") for line in request.headers.decode("utf-8", "replace").split("\r\n") if line]
+    head = request.head
+    lines = [line.partition(": ") for line in head.headers.decode("utf-8", "replace").split("\r\n") if line]
     secret = target.place.auth_header.decode("ascii")
     headers = {name: _masked(value) if name == secret else _shown(name, value) for name, _, value in lines}
     try:
@@ -248,8 +249,8 @@ def _request(request: UpstreamRequest, target: Target) -> Told:
     except orjson.JSONDecodeError:
         body = request.body.decode("utf-8", "replace")
     return {
-        "method": request.method,
-        "url": f"{request.origin.scheme}://{request.origin.authority}{request.target}",
+        "method": head.method,
+        "url": f"{request.origin.scheme}://{request.origin.authority}{head.target}",
         "headers": headers,
         "body": body,
         "bytes": len(request.body),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from gateway.errors import Code, GatewayError
 from gateway.providers.base import Exchange, Grant, GrantRefused, ProviderKey
-from gateway.upstream.messages import Deadlines, UpstreamClient, UpstreamRequest
+from gateway.upstream.messages import Deadlines, RequestHead, UpstreamClient, UpstreamRequest
 from gateway.view.route import Target
 from shared.clock import Clock
 
@@ -95,9 +95,8 @@ class Grants:
         if asked.signer is not None:
             headers += asked.signer.sign("POST", origin, asked.target, headers, asked.body)
         deadlines = replace(Deadlines(), head_s=WAIT_S, total_s=WAIT_S)
-        response = await self._client.send(
-            UpstreamRequest(origin, "POST", asked.target, headers, asked.body, deadlines)
-        )
+        head = RequestHead("POST", asked.target, headers)
+        response = await self._client.send(UpstreamRequest(origin, head, asked.body, deadlines))
         body = await response.read(GRANT_BYTES_MAX)
         return exchange.grant(response.status, body, self._clock.wall_ms())
 

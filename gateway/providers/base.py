@@ -1,14 +1,14 @@
 """What a provider's room offers: pure translation between our dialect and the provider's. No I/O, no await."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from gateway.upstream.messages import Deadlines, Origin, UpstreamRequest, parse_origin
+from gateway.upstream.messages import Deadlines, Origin, RequestHead, UpstreamRequest, parse_origin
 from gateway.upstream.tls import Trust, trust
 from shared.crypto.secret import Secret
 from shared.models.credential import AddressedKeyForm, ApiKeyForm, CredentialForm, Form, OptionalApiKeyForm
@@ -148,6 +148,12 @@ class Place:
     """A base URL with places for words of the credential; `origin` and `prefix` are then no address yet."""
     trust: Trust | None = None
     """What its row says of certificates."""
+    plain_words: "PlaceWords | None" = field(init=False, repr=False, compare=False)
+    """What it puts into the head of a request, if that is all that it has to say; None: there is more to ask it."""
+
+    def __post_init__(self) -> None:
+        words = (self.prefix, self.auth_header, self.auth_prefix, self.headers)
+        object.__setattr__(self, "plain_words", None if self.template or self.quirks is not None else words)
 
 
 class Usage(msgspec.Struct):
@@ -314,13 +320,13 @@ class Provider(Protocol):
         ...
 
     def plain_request(
-        self, call: Call, place: Place, key: ProviderKey | None, model: str, deadlines: Deadlines
+        self, call: Call, place: Place, key: ProviderKey | None, model: str, deadlines: Deadlines, heads: "Heads"
     ) -> UpstreamRequest | None:
         """The shortest way to what `request` comes to, for a call that nothing but the adapter has a word in.
 
-        None: ask `request`. Raises Untranslatable.
+        `heads`: those of `key`, and of no other. None: ask `request`. Raises Untranslatable.
         """
-        del call, place, key, model, deadlines  # Most have no shorter way.
+        del call, place, key, model, deadlines, heads  # Most have no shorter way.
         return None
 
     def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage]:
@@ -359,6 +365,43 @@ class Dialect(Protocol):
     def user(self, body: Mapping[str, Any]) -> Any:
         """The end user whom a request names, if it does."""
         ...
+
+
+HEADS_MAX = 16
+HEAD_LINES_BYTES_MAX = 1024
+
+PlaceWords = tuple[str, bytes, bytes, tuple[tuple[bytes, bytes], ...]]
+"""Prefix, both parts of the line for the key, own lines."""
+HeadWords = tuple[Door, bool, bytes, PlaceWords]
+"""All that a plain head is made of but the key: door, stream or not, the caller's lines, the place's words. Whatever
+`request_headers` reads of a call or a place has to be among it."""
+
+
+class Heads:
+    """Heads made for one key and checked, to be sent again. The key stands in them: they are kept where it is kept,
+    and go when it goes.
+
+    Callers have lines of their own in them, and some have others with each call. So a head is kept when it comes a
+    second time, and what came once is forgotten without a kept one being lost for it.
+    """
+
+    __slots__ = ("_once", "kept")
+
+    def __init__(self) -> None:
+        self.kept: dict[HeadWords, RequestHead] = {}
+        self._once: dict[HeadWords, None] = {}
+
+    def made(self, words: HeadWords, head: RequestHead) -> None:
+        """Keep it, if it will be wanted again."""
+        if words in self._once:
+            del self._once[words]
+            if len(self.kept) >= HEADS_MAX:
+                self.kept.clear()
+            self.kept[words] = head
+        elif len(words[2]) <= HEAD_LINES_BYTES_MAX:
+            if len(self._once) >= HEADS_MAX:
+                self._once.clear()
+            self._once[words] = None
 
 
 _MASK = Secret("****")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from gateway.errors import Code, GatewayError
 from gateway.pipeline.exchange import Headers
 from gateway.upstream.errors import UpstreamError
-from gateway.upstream.messages import Deadlines, UpstreamClient, UpstreamRequest, parse_origin
+from gateway.upstream.messages import Deadlines, RequestHead, UpstreamClient, UpstreamRequest, parse_origin
 from shared.paths import is_plain
 
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
@@ -45,8 +45,8 @@ class AdminApi:
         origin, _ = parse_origin(address)
         asked = "".join(f"{name}: {headers[name]}\r\n" for name in _ASKED if name in headers)
         block = asked.encode("utf-8", "surrogateescape")
-        request = UpstreamRequest(origin, method, target, block, body, DEADLINES)
         try:
+            request = UpstreamRequest(origin, RequestHead(method, target, block), body, DEADLINES)
             response = await self._client.send(request)
             told = [(name, response.headers[name]) for name in _TOLD if name in response.headers]
             return Forwarded(response.status, told, await response.read(ANSWER_BYTES_MAX))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gateway.upstream.address import Network
 from gateway.upstream.connect import Connector
-from gateway.upstream.connection import Connection, Stale, request_head
+from gateway.upstream.connection import Connection, Stale
 from gateway.upstream.egress import Egress
 from gateway.upstream.errors import ConnectFailed, TotalTimeout
 from gateway.upstream.exchange import Exchange
@@ -56,11 +56,10 @@ class Client:
         self._closed = False
 
     async def send(self, request: UpstreamRequest) -> Exchange:
-        head = request_head(request)
         began_s = self._clock.monotonic_s()
         connection = self._pool.take(request.origin)
         if connection is not None:
-            exchange = connection.send(request, head, began_s, began_s)
+            exchange = connection.send(request, began_s, began_s)
             try:
                 await exchange.head()
             except Stale:
@@ -73,7 +72,7 @@ class Client:
             else:
                 return exchange
         connection = await self._connect(request, began_s + min(request.deadlines.total_s, request.deadlines.head_s))
-        exchange = connection.send(request, head, self._clock.monotonic_s(), began_s)
+        exchange = connection.send(request, self._clock.monotonic_s(), began_s)
         await exchange.head()
         return exchange
 

@@ -17,7 +17,7 @@ import httptools
 from gateway.upstream.errors import Cut, ProtocolFault, TooLarge, UpstreamError
 from gateway.upstream.exchange import Exchange
 from gateway.upstream.head import Fields, Forms
-from gateway.upstream.messages import Origin, UpstreamRequest
+from gateway.upstream.messages import Origin, RequestHead, UpstreamRequest
 from gateway.upstream.upload import Upload
 
 HEAD_BYTES_MAX = 64 * 1024
@@ -27,9 +27,7 @@ WRITE_BYTES_MAX = 64 * 1024
 CHUNK_FRAME_BYTES_MAX = 16
 """What the framing of one chunk may take: size, two line ends, some leading zeros; no room to hide a flood in."""
 
-_REQUEST_LINE = re.compile(r"[A-Za-z]+ /[\x21-\x7e]* HTTP/1\.1\r\n")
-_METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
-_HEADER_LINES = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*+")
+_HEAD = b"%b%b%b%b\r\n"
 _ONCE = frozenset({"transfer-encoding", "content-encoding"})
 _VERSIONS = (b"HTTP/1.1 ", b"HTTP/1.0 ")
 _NAME = re.compile(r"\r\n([^:]*):[ \t]*+")
@@ -115,14 +113,8 @@ class Connection(asyncio.Protocol):
     def is_usable(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 
-    def send(
-        self,
-        request: UpstreamRequest,
-        head: tuple[bytes, bytes],
-        now_s: float,
-        began_s: float,
-    ) -> Exchange:
-        """Send a call's request, `head` is `request_head(request)`; `began_s`: when the call began."""
+    def send(self, request: UpstreamRequest, now_s: float, began_s: float) -> Exchange:
+        """Send a call's request; `began_s`: when the call began."""
         exchange = Exchange(self, self._loop, request.deadlines, now_s, began_s)
         transport = self._transport
         if transport is None:
@@ -131,24 +123,30 @@ class Connection(asyncio.Protocol):
         self._exchange = exchange
         self._head = b""
         self._received_bytes = self._body_bytes = 0
-        self._has_body = request.method != "HEAD"
         self._message_ended = False
-        line, headers = head
-        body = request.body
-        if request.upload is not None:
+        head, body, upload = request.head, request.body, request.upload
+        self._has_body = head.has_answer_body
+        length = len(body)
+        if upload is None and 0 < length <= WRITE_BYTES_MAX:
+            # What most requests are.
+            framing = b"content-length: %d\r\n\r\n" % length
+            transport.write(b"".join((head.line, self._host_line, head.lines, framing, body)))
+            return exchange
+        start = _HEAD % (head.line, self._host_line, head.lines, _framing(head, length, upload))
+        if upload is not None:
             exchange.sending()
-            self._in_chunks = request.upload.left is None
-            transport.write(b"%b%b%b%b" % (line, self._host_line, headers, self._framed(body)))
-            self._upload = request.upload
-            self._upload.attach(self._pass_on)
+            self._in_chunks = upload.left is None
+            transport.write(start + self._framed(body))
+            self._upload = upload
+            upload.attach(self._pass_on)
             self._pass_on()
-        elif len(body) <= WRITE_BYTES_MAX:
-            transport.write(b"%b%b%b%b" % (line, self._host_line, headers, body))
-        else:
+        elif body:
             exchange.sending()
-            transport.write(b"%b%b%b" % (line, self._host_line, headers))
+            transport.write(start)
             self._unsent = memoryview(body)
             self._send_more()
+        else:
+            transport.write(start)
         return exchange
 
     def abort(self) -> None:
@@ -423,24 +421,12 @@ class Connection(asyncio.Protocol):
         return TooLarge(f"{self.origin.authority}: {what} of more than {HEAD_BYTES_MAX} bytes", answered=True)
 
 
-def request_head(request: UpstreamRequest) -> tuple[bytes, bytes]:
-    """The request line, and what follows the host's line up to the body.
-
-    Raises ValueError for anything that would make another request of it.
-    """
-    method, headers, length, upload = request.method, request.headers, len(request.body), request.upload
-    line = f"{method} {request.target} HTTP/1.1\r\n"
-    if not _REQUEST_LINE.fullmatch(line):
-        raise ValueError("a request has a method of letters and a target of visible ASCII that begins with `/`")
-    if not _HEADER_LINES.fullmatch(headers):
-        raise ValueError("the header block is not whole lines of `name: value`")
+def _framing(head: RequestHead, length: int, upload: Upload | None) -> bytes:
+    """The line that says where the body ends; nothing for a request that has none."""
     if upload is not None:
         left = upload.left
-        framing = b"transfer-encoding: chunked" if left is None else b"content-length: %d" % (left + length)
-        return line.encode(), b"%baccept-encoding: identity\r\n%b\r\n\r\n" % (headers, framing)
-    if length or method in _METHODS_WITH_BODY:
-        return line.encode(), b"%baccept-encoding: identity\r\ncontent-length: %d\r\n\r\n" % (headers, length)
-    return line.encode(), b"%baccept-encoding: identity\r\n\r\n" % headers
+        return b"transfer-encoding: chunked\r\n" if left is None else b"content-length: %d\r\n" % (left + length)
+    return b"content-length: %d\r\n" % length if length or head.has_body else b""
 
 
 def _weight(headers: dict[str, str]) -> int:

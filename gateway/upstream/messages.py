@@ -16,6 +16,10 @@ _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
 _PORT = re.compile(r"[0-9]{1,5}")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_REQUEST_LINE = re.compile(r"[A-Za-z]+ /[\x21-\x7e]* HTTP/1\.1\r\n")
+_HEADER_LINES = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*+")
+_METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_OURS = b"accept-encoding: identity\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +33,11 @@ class Origin:
     port: int
     trust: Trust | None = None
     """What a connection needs besides what all have: connections that trust or show otherwise are not shared."""
-    _hash: int = field(init=False, repr=False, compare=False)
-    """Asked for twice a call, so it is worked out once."""
+    key: tuple[str, str, int, Trust | None] = field(init=False, repr=False, compare=False)
+    """What it is found by where that is asked for with each call: a dictionary hashes a tuple without a call."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_hash", hash((self.scheme, self.host, self.port, self.trust)))
-
-    def __hash__(self) -> int:
-        return self._hash
+        object.__setattr__(self, "key", (self.scheme, self.host, self.port, self.trust))
 
     @property
     def authority(self) -> str:
@@ -58,14 +59,53 @@ class Deadlines:
     """From the call's beginning to the answer's head, the connection and all."""
 
 
+class RequestHead:
+    """A request but for its host and body. Checked when it is made, so whatever has one may be sent, again and again.
+
+    It does not print its headers: a key stands among them.
+    """
+
+    __slots__ = ("has_answer_body", "has_body", "line", "lines")
+
+    def __init__(self, method: str, target: str, headers: bytes) -> None:
+        """`target`: path and query, ASCII, begins with `/`. `headers`: a ready block of `name: value\\r\\n` lines,
+        without host, content-length, connection and accept-encoding.
+
+        Raises ValueError for anything that would make another request of it.
+        """
+        line = f"{method} {target} HTTP/1.1\r\n"
+        if not _REQUEST_LINE.fullmatch(line):
+            raise ValueError("a request has a method of letters and a target of visible ASCII that begins with `/`")
+        if not _HEADER_LINES.fullmatch(headers):
+            raise ValueError("the header block is not whole lines of `name: value`")
+        self.line = line.encode()
+        """What stands before the host's line."""
+        self.lines = headers + _OURS
+        """What stands between the host's line and that of the body's length."""
+        self.has_body = method in _METHODS_WITH_BODY
+        """Its length is told even if it is 0."""
+        self.has_answer_body = method != "HEAD"
+
+    def __repr__(self) -> str:
+        return f"RequestHead({self.method} {self.target})"
+
+    @property
+    def method(self) -> str:
+        return self.line[: self.line.index(b" ")].decode()
+
+    @property
+    def target(self) -> str:
+        return self.line.split(b" ")[1].decode()
+
+    @property
+    def headers(self) -> bytes:
+        return self.lines.removesuffix(_OURS)
+
+
 @dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
 class UpstreamRequest:
     origin: Origin
-    method: str
-    target: str
-    """Path and query, ASCII, begins with `/`."""
-    headers: bytes = field(repr=False)
-    """A ready block of `name: value\\r\\n` lines, without host, content-length, connection and accept-encoding."""
+    head: RequestHead
     body: bytes = field(repr=False)
     deadlines: Deadlines
     upload: Upload | None = field(default=None, repr=False)
@@ -108,8 +148,7 @@ class UpstreamClient(Protocol):
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
         """Send, and wait for the answer's head. Redirects are answers like any other.
 
-        Raises an UpstreamError; ValueError, before a byte is sent, for a request that would not be exactly one
-        HTTP request (a line break in the target or a header). Cancelling aborts the connection.
+        Raises an UpstreamError. Cancelling aborts the connection.
         """
         ...
 

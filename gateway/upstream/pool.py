@@ -17,7 +17,8 @@ class Pool:
         self._clock = clock
         self._idle_s = idle_s
         self._idle_per_origin_max = idle_per_origin_max
-        self._idle: dict[Origin, list[Connection]] = {}
+        self._idle: dict[tuple[object, ...], list[Connection]] = {}
+        """By the key of their origin."""
         self._open: set[Connection] = set()
         self._emptied: asyncio.Future[None] | None = None
 
@@ -26,7 +27,7 @@ class Pool:
 
     def take(self, origin: Origin) -> Connection | None:
         """The idle connection used last, None if there is none."""
-        idle = self._idle.get(origin)
+        idle = self._idle.get(origin.key)
         while idle:
             connection = idle.pop()
             if connection.is_usable:
@@ -39,9 +40,10 @@ class Pool:
             self._open.add(connection)
 
     def free(self, connection: Connection) -> None:
-        idle = self._idle.get(connection.origin)
+        key = connection.origin.key
+        idle = self._idle.get(key)
         if idle is None:
-            idle = self._idle[connection.origin] = []
+            idle = self._idle[key] = []
         if self._emptied is not None or len(idle) >= self._idle_per_origin_max:
             connection.abort()
             return
@@ -50,12 +52,13 @@ class Pool:
 
     def lost(self, connection: Connection) -> None:
         self._open.discard(connection)
-        idle = self._idle.get(connection.origin)
+        key = connection.origin.key
+        idle = self._idle.get(key)
         if idle is not None:
             if connection in idle:
                 idle.remove(connection)
             if not idle:
-                del self._idle[connection.origin]
+                del self._idle[key]
         if self._emptied is not None and not self._open and not self._emptied.done():
             self._emptied.set_result(None)
 

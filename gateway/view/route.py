@@ -6,7 +6,7 @@ from itertools import accumulate
 from typing import Any
 
 from gateway.errors import GatewayError
-from gateway.providers.base import Place, Provider, ProviderKey
+from gateway.providers.base import Heads, Place, Provider, ProviderKey
 from gateway.upstream.tls import Trust
 from shared.field_path import FieldPath
 from shared.models.strategy import Objective
@@ -16,7 +16,7 @@ from shared.query import Key, Query
 class Credential:
     """A provider credential that is opened at first use, and then kept in memory only."""
 
-    __slots__ = ("_is_open", "_open", "opened", "trust")
+    __slots__ = ("_is_open", "_open", "heads", "opened", "trust")
 
     def __init__(self, open_: Callable[[], tuple[ProviderKey | None, Trust | None]]) -> None:
         self._open = open_
@@ -25,6 +25,8 @@ class Credential:
         """What `key` gives, once it has. A key does not print, whatever its form."""
         self.trust: Trust | None = None
         """What connections need that are made for it; known as soon as it is open."""
+        self.heads = Heads()
+        """It stands in them, so they go when it goes."""
 
     def key(self) -> ProviderKey | None:
         """As adapters take it; None: the host wants none. Raises CredentialUnavailable if it does not open."""

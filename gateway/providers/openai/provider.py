@@ -6,6 +6,7 @@ from typing import Any
 from gateway.providers.base import (
     Call,
     Door,
+    Heads,
     Place,
     Provider,
     ProviderKey,
@@ -22,7 +23,7 @@ from gateway.providers.openai.quirks import fitted
 from gateway.providers.openai.stream import OpenAIStream
 from gateway.providers.openai.usage import usage_read
 from gateway.providers.retry_info import retry_after_s
-from gateway.upstream.messages import Deadlines, UpstreamRequest
+from gateway.upstream.messages import Deadlines, RequestHead, UpstreamRequest
 from shared.crypto.secret import Secret
 
 _PATHS = {Door.CHAT: "/chat/completions", Door.COMPLETIONS: "/completions", Door.EMBEDDINGS: "/embeddings"}
@@ -51,19 +52,24 @@ class OpenAI(Provider):
         )
 
     def plain_request(
-        self, call: Call, place: Place, key: ProviderKey | None, model: str, deadlines: Deadlines
+        self, call: Call, place: Place, key: ProviderKey | None, model: str, deadlines: Deadlines, heads: Heads
     ) -> UpstreamRequest | None:
-        if type(self) is not OpenAI or place.template or place.quirks is not None:
+        place_words = place.plain_words
+        if place_words is None or type(self) is not OpenAI:
             return None  # Whoever speaks the dialect with an accent of its own has its own `request`.
-        if not (key is None or isinstance(key, Secret)):
+        door, stream = call.door, call.stream
+        words = (door, stream, call.forwarded, place_words)
+        head = heads.kept.get(words)
+        if head is None and not (key is None or isinstance(key, Secret)):
             return None
         body, few = call.raw, call.few
-        if call.stream or (call.body.get("model") if few is None else few.model) != model:
+        if stream or (call.body.get("model") if few is None else few.model) != model:
             changed = _changed(call, place, _NO_OVERRIDES, model)
             body = call.raw if changed is call.body else dumped(changed)
-        # By place and not by name, as whatever is made for each call.
-        path, headers = place.prefix + _PATHS[call.door], request_headers(call, place, key)
-        return UpstreamRequest(place.origin, "POST", path, headers, body, deadlines)
+        if head is None:
+            head = RequestHead("POST", place.prefix + _PATHS[door], request_headers(call, place, key))
+            heads.made(words, head)
+        return UpstreamRequest(place.origin, head, body, deadlines)
 
     def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage]:
         said = usage_read(body, call.door)

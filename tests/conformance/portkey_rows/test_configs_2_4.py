@@ -65,8 +65,8 @@ async def test_2_4_defaults_then_overrides_then_what_is_dropped() -> None:
 async def test_2_4_forward_headers_go_on_as_they_are() -> None:
     config = {**MAIN, "forward_headers": ["X-Team"]}
     done = await Run(ok(), config=config, headers={"x-team": "search", "x-other": "no"})()
-    assert b"x-team: search\r\n" in done.requests[0].headers
-    assert b"x-other" not in done.requests[0].headers
+    assert b"x-team: search\r\n" in done.requests[0].head.headers
+    assert b"x-other" not in done.requests[0].head.headers
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ async def test_2_4_a_header_wins_over_the_config() -> None:
 async def test_2_4_a_target_is_named_with_its_key_and_host(target: dict[str, Any], host: str, key: str) -> None:
     done = await Run(ok(), config=target)()
     assert done.hosts == [host]
-    assert f"authorization: Bearer {key}\r\n".encode() in done.requests[0].headers
+    assert f"authorization: Bearer {key}\r\n".encode() in done.requests[0].head.headers
 
 
 async def test_2_4_passthrough_takes_the_target_that_the_request_names() -> None:
@@ -291,7 +291,7 @@ async def test_2_4_forward_headers_are_inherited_unless_a_target_has_its_own() -
     headers = {"x-team": "search", "x-own": "mine"}
     for own, seen, unseen in (({}, b"x-team", b"x-own"), ({"forward_headers": ["x-own"]}, b"x-own", b"x-team")):
         config = {"strategy": {"mode": "single"}, "forward_headers": ["x-team"], "targets": [{**MAIN, **own}]}
-        sent_on = (await Run(ok(), config=config, headers=headers)()).requests[0].headers
+        sent_on = (await Run(ok(), config=config, headers=headers)()).requests[0].head.headers
         assert seen in sent_on
         assert unseen not in sent_on
 

@@ -43,7 +43,7 @@ def run(*script: Any, door: Door, world: World | None = None, body: Any = None, 
 async def test_a_call_is_a_chat_to_a_provider_that_knows_nothing_else(door: Door) -> None:
     done = await run(answers(200, SAID), door=door)()
     (asked,) = done.requests
-    assert asked.target == "/v1/chat/completions"
+    assert asked.head.target == "/v1/chat/completions"
     assert orjson.loads(asked.body)["messages"] == [{"role": "user", "content": "Hello"}]
     assert done.answer.status == 200
     said = orjson.loads(done.answer.body)
@@ -77,7 +77,7 @@ async def test_a_provider_that_speaks_the_dialect_gets_and_gives_bytes_as_they_a
     body = b'{"usage":  {"input_tokens": 3, "output_tokens": 5}}'
     done = await run(answers(200, body), door=door, world=native(door.value), some_new_field=1)()
     (asked,) = done.requests
-    assert asked.target == f"/v1/{door.value}"
+    assert asked.head.target == f"/v1/{door.value}"
     assert asked.body == done.exchange.body
     assert done.answer.body == body
     assert (done.record.usage, done.record.input_tokens, done.record.output_tokens) == ("provider", 3, 5)
@@ -118,7 +118,7 @@ async def test_what_one_target_cannot_be_told_the_next_one_may_be() -> None:
     done = await run(
         answers(200, b"{}"), door=Door.RESPONSES, world=world, config=FALLBACK, previous_response_id="resp_1"
     )()
-    assert [request.target for request in done.requests] == ["/responses"]
+    assert [request.head.target for request in done.requests] == ["/responses"]
     assert orjson.loads(done.requests[0].body)["previous_response_id"] == "resp_1"
     assert done.record.fallback_count == 1
 
@@ -203,7 +203,7 @@ async def test_tokens_are_counted_here_where_nobody_else_counts_them() -> None:
 async def test_tokens_are_counted_by_a_provider_that_counts_them() -> None:
     raw = orjson.dumps({"model": "sim-chat", "messages": [], "stream": True})
     done = await Run(answers(200, b'{"input_tokens": 3}'), raw=raw, door=Door.COUNT_TOKENS, world=native("messages"))()
-    assert done.requests[0].target == "/v1/messages/count_tokens"
+    assert done.requests[0].head.target == "/v1/messages/count_tokens"
     assert done.answer.body == b'{"input_tokens": 3}'
     assert "x-gatehouse-estimated" not in done.answer.headers
     assert (done.record.usage, done.record.input_tokens, done.record.stream) == ("provider", 0, False)

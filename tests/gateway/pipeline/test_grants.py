@@ -62,7 +62,7 @@ async def test_many_calls_share_one_exchange_and_each_credential_has_its_own() -
     assert await asyncio.gather(*waiting) == [b"a"] * 5
     assert await desk.key() == b"a"
     assert await desk.key("two") == b"b"
-    assert [(request.origin, request.target, request.body) for request in desk.client.requests] == [
+    assert [(request.origin, request.head.target, request.body) for request in desk.client.requests] == [
         (ORIGIN, "/token", b"one"),
         (ORIGIN, "/token", b"two"),
     ]

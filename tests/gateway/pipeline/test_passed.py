@@ -64,7 +64,7 @@ def limited(*models: str) -> World:
 async def test_method_path_and_query_go_on_behind_the_providers_address(line: str, door: Door, target: str) -> None:
     done = await run(answers(200, b"{}"), line=line)()
     (sent,) = done.requests
-    assert (sent.method, sent.target, sent.body) == (line.split(maxsplit=1)[0], target, b"")
+    assert (sent.head.method, sent.head.target, sent.body) == (line.split(maxsplit=1)[0], target, b"")
     assert (sent.origin.host, sent.origin.port) == ("sim.test", 8000)
     assert (done.record.door, done.record.way, done.record.status) == (door, "virtual_key", 200)
     assert (done.record.provider, done.record.model, done.record.ending) == ("sim", None, "complete")
@@ -82,7 +82,7 @@ async def test_headers_go_on_by_the_list_and_the_callers_credentials_never() -> 
         "user-agent": "someone",
     }
     done = await run(answers(200, b"{}"), line="POST /v1/audio/speech", body=IMAGE, headers=given)()
-    lines = done.requests[0].headers.decode().split("\r\n")[:-1]
+    lines = done.requests[0].head.headers.decode().split("\r\n")[:-1]
     assert sorted(lines) == sorted(
         [
             'content-type: application/json; x="ü"',
@@ -316,7 +316,7 @@ async def test_retries_2_5(script: Any, status: int, told: str, line: str) -> No
     body = IMAGE if line.startswith(("POST", "PUT")) else None
     done = await run(*script, line=line, body=body, config=RETRIED)()
     assert (done.answer.status, done.answer.headers["x-portkey-retry-attempt-count"]) == (status, told)
-    assert len({request.target for request in done.requests}) == 1
+    assert len({request.head.target for request in done.requests}) == 1
 
 
 @cases("codes", [None, [429]])
@@ -341,9 +341,9 @@ async def test_forwarded_headers_and_a_custom_host_2_4() -> None:
         answers(200, b"{}"), line="GET /v1/files?a=1", config=config, headers={"x-mine": "1", "x-not": "2"}
     )()
     (sent,) = done.requests
-    assert (sent.origin.host, sent.target) == ("other.test", "/base/files?a=1")
-    assert b"x-mine: 1\r\n" in sent.headers
-    assert b"x-not" not in sent.headers
+    assert (sent.origin.host, sent.head.target) == ("other.test", "/base/files?a=1")
+    assert b"x-mine: 1\r\n" in sent.head.headers
+    assert b"x-not" not in sent.head.headers
 
 
 @cases("end", [b"\n\n", b"\r\n\r\n", b"\r\r"])

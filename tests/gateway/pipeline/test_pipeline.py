@@ -127,7 +127,7 @@ class Run:
         """What holds after every ending."""
         assert len(self.records.records) == 1
         assert all(response.freed for response in self.client.responses), "a connection was left behind"
-        assert self.world.key.encode() not in b"".join(r.headers + r.body for r in self.requests)
+        assert self.world.key.encode() not in b"".join(r.head.headers + r.body for r in self.requests)
 
     @property
     def requests(self) -> list[UpstreamRequest]:
@@ -161,9 +161,9 @@ async def test_bytes_pass_through_both_ways_when_nothing_has_to_change() -> None
     run = await Run(answers(200, OK[:10], OK[10:], headers={"x-request-id": "p-1"}))()
     (request,) = run.requests
     assert request.body == RAW
-    assert (request.origin.host, request.origin.port, request.target) == ("sim.test", 8000, "/v1/chat/completions")
+    assert (request.origin.host, request.origin.port, request.head.target) == ("sim.test", 8000, "/v1/chat/completions")
     assert request.deadlines is WAITS.plain
-    assert f"authorization: Bearer {STORED_KEY}\r\n".encode() in request.headers
+    assert f"authorization: Bearer {STORED_KEY}\r\n".encode() in request.head.headers
     assert (run.answer.status, run.answer.body, run.answer.length) == (200, OK, len(OK))
     assert run.answer.headers == {
         "content-type": "application/json",
@@ -280,8 +280,8 @@ async def test_only_allowed_headers_pass_and_only_listed_ones_leave() -> None:
     assert run.answer.headers["x-portkey-trace-id"] == "t-1"
     assert "access-control-allow-origin" not in run.answer.headers
     assert "content-encoding" not in run.answer.headers
-    assert b"marker" not in run.requests[0].headers
-    assert b"openai-organization: org-1\r\n" in run.requests[0].headers
+    assert b"marker" not in run.requests[0].head.headers
+    assert b"openai-organization: org-1\r\n" in run.requests[0].head.headers
 
 
 @pytest.mark.parametrize("trace", ["x" * 129, "a\x7f", "schön", "a\tb"])
@@ -400,7 +400,7 @@ async def test_a_call_keeps_the_view_it_began_with() -> None:
     run.pipeline._views.swap(world.view())
     hang.released.set()
     await task
-    assert OTHER_STORED_KEY.encode() in run.requests[1].headers
+    assert OTHER_STORED_KEY.encode() in run.requests[1].head.headers
 
 
 def test_the_table_of_errors_is_whole_and_has_one_500() -> None:
@@ -494,8 +494,8 @@ async def test_nothing_of_one_target_s_changes_reaches_the_next() -> None:
     assert orjson.loads(first.body) == {"model": "other", "messages": [], "temperature": 0}
     assert second.body == RAW
     assert orjson.loads(third.body) == {"model": "sim-chat", "messages": [], "top_p": 1}
-    assert STORED_KEY.encode() not in second.headers
-    assert OTHER_STORED_KEY.encode() not in first.headers + third.headers
+    assert STORED_KEY.encode() not in second.head.headers
+    assert OTHER_STORED_KEY.encode() not in first.head.headers + third.head.headers
 
 
 async def test_an_unusable_credential_goes_on_too() -> None:

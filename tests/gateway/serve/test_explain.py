@@ -43,9 +43,9 @@ def told(reply: Reply) -> dict[str, Any]:
 
 def sent(request: UpstreamRequest) -> tuple[str, str, dict[str, str], Any]:
     """Method, URL, headers and body as an explanation shows them, but for the secrets."""
-    lines = (line.partition(": ") for line in request.headers.decode().split("\r\n") if line)
-    url = f"{request.origin.scheme}://{request.origin.authority}{request.target}"
-    return request.method, url, {name: value for name, _, value in lines}, json.loads(request.body)
+    lines = (line.partition(": ") for line in request.head.headers.decode().split("\r\n") if line)
+    url = f"{request.origin.scheme}://{request.origin.authority}{request.head.target}"
+    return request.head.method, url, {name: value for name, _, value in lines}, json.loads(request.body)
 
 
 def shown(target: dict[str, Any]) -> tuple[str, str, dict[str, str], Any]:

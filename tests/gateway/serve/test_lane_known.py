@@ -134,8 +134,12 @@ async def test_what_is_known_of_a_head_changes_nothing_that_is_said(
     answers_ = [await talk.say(**more) for _ in range(3)]
     first, *rest = talk.behind.client.requests
     for again in rest:
-        assert (again.origin, again.method, again.target) == (first.origin, first.method, first.target)
-        assert (again.headers, again.body, again.upload) == (first.headers, first.body, None)
+        assert (again.origin, again.head.method, again.head.target) == (
+            first.origin,
+            first.head.method,
+            first.head.target,
+        )
+        assert (again.head.headers, again.body, again.upload) == (first.head.headers, first.body, None)
         assert again.deadlines == first.deadlines
     heads = {re.sub(rb"lg_[0-9a-f]{32}", b"lg_", answer.head) for answer in answers_}
     assert len(heads) == 1
@@ -149,7 +153,7 @@ async def test_a_provider_s_key_that_was_replaced_meanwhile_is_sent_no_more() ->
         talk.changed()
         for _ in range(2):
             assert (await talk.say()).status == 200
-    said_ = [sent.headers for sent in talk.behind.client.requests]
+    said_ = [sent.head.headers for sent in talk.behind.client.requests]
     assert [b"sk-1" in headers for headers in said_] == [True, True, False, False]
     assert [b"sk-2" in headers for headers in said_] == [False, False, True, True]
 

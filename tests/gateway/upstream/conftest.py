@@ -13,7 +13,7 @@ import pytest
 import uvloop
 
 from gateway.upstream.client import Client, Limits
-from gateway.upstream.messages import Deadlines, Origin, UpstreamRequest
+from gateway.upstream.messages import Deadlines, Origin, RequestHead, UpstreamRequest
 from gateway.upstream.resolve import FakeResolver
 from gateway.upstream.tls import client_context
 from shared.clock import FakeClock
@@ -102,7 +102,7 @@ class Provider:
         headers: bytes = b"content-type: application/json\r\n",
         deadlines: Deadlines | None = None,
     ) -> UpstreamRequest:
-        return UpstreamRequest(self.origin, method, target, headers, body, deadlines or Deadlines())
+        return UpstreamRequest(self.origin, RequestHead(method, target, headers), body, deadlines or Deadlines())
 
     async def stop(self) -> None:
         assert self._server is not None

@@ -70,36 +70,6 @@ async def test_an_empty_body_has_a_length_only_where_the_method_expects_a_body(c
     assert (b"\r\ncontent-length: 0\r\n" in head) is has_length
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        {"target": "/a b"},
-        {"target": "/a\r\nx: y"},
-        {"target": "http://elsewhere/"},
-        {"target": "/é"},
-        {"target": ""},
-        {"headers": b"a: b"},
-        {"headers": b"a: b\n"},
-        {"headers": b"a: b\r\n\r\n"},
-        {"headers": b"\r\na: b\r\n"},
-        {"headers": b"a: b\rc: d\r\n"},
-        {"headers": b"a: key\nx: y\r\n"},
-        {"headers": b"a : b\r\n"},
-        {"headers": b"a: \x00\r\n"},
-        {"method": "GET /x HTTP/1.1\r\nhost: a\r\n\r\nGET"},
-    ],
-)
-async def test_what_would_be_another_request_is_not_sent(client, provider, fault):
-    caller = await kept(client, provider)
-    with pytest.raises(ValueError, match=r"^(a request has|the header block is)"):
-        await client.send(provider.ask(**fault))
-    call = asyncio.create_task(client.send(provider.ask()))
-    head, _ = await caller.request()
-    assert head.startswith(b"POST /v1/chat/completions HTTP/1.1\r\n")
-    await caller.say(OK)
-    await call
-
-
 # Answers
 
 

@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 
 from gateway.upstream.client import Client
 from gateway.upstream.errors import AddressForbidden, ConnectFailed, ConnectTimeout, Cut, UpstreamError
-from gateway.upstream.messages import Deadlines, Origin, UpstreamRequest
+from gateway.upstream.messages import Deadlines, Origin, RequestHead, UpstreamRequest
 from gateway.upstream.resolve import FakeResolver
 from gateway.upstream.tls import client_context
 
@@ -23,7 +23,7 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
 
 
 def request_to(origin: Origin, connect_s: float = 5.0) -> UpstreamRequest:
-    return UpstreamRequest(origin, "GET", "/", b"", b"", Deadlines(connect_s=connect_s))
+    return UpstreamRequest(origin, RequestHead("GET", "/", b""), b"", Deadlines(connect_s=connect_s))
 
 
 @pytest.fixture
@@ -305,7 +305,7 @@ async def test_speaks_tls_to_a_host_whose_name_and_authority_are_right(make_clie
 async def test_large_bodies_go_both_ways_over_tls(make_client, tls_provider, ca_file):
     client = make_client({"provider.test": ["127.0.0.1"]}, tls=client_context(ca_file))
     body = bytes(range(256)) * 16_384
-    request = UpstreamRequest(tls_provider.origin, "POST", "/", b"", body, Deadlines())
+    request = UpstreamRequest(tls_provider.origin, RequestHead("POST", "/", b""), body, Deadlines())
     call = asyncio.create_task(client.send(request))
     caller = await tls_provider.accepted()
     assert (await caller.request())[1] == body

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from gateway.upstream.connection import (
     HEAD_BYTES_MAX,
     HEADERS_MAX,
+    WRITE_BYTES_MAX,
     Connection,
     Stale,
-    request_head,
 )
 from gateway.upstream.errors import Cut, ProtocolFault, TooLarge, UpstreamError
 from gateway.upstream.exchange import Exchange
-from gateway.upstream.messages import Deadlines, Origin, UpstreamRequest
+from gateway.upstream.messages import Deadlines, Origin, RequestHead, UpstreamRequest
 
 ORIGIN = Origin("https", "provider.test", 443)
 fuzz = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -66,8 +66,8 @@ class Call:
         self.answer = self.send(method)
 
     def send(self, method: str = "POST") -> Exchange:
-        request = UpstreamRequest(ORIGIN, method, "/", b"", b"", Deadlines())
-        return self.connection.send(request, request_head(request), 0.0, 0.0)
+        request = UpstreamRequest(ORIGIN, RequestHead(method, "/", b""), b"", Deadlines())
+        return self.connection.send(request, 0.0, 0.0)
 
     def feed(self, *pieces: bytes) -> None:
         for piece in pieces:
@@ -107,12 +107,38 @@ def ok(*headers: bytes, body: bytes = b"") -> bytes:
 CHUNKED = b"transfer-encoding: chunked"
 
 bodies = st.binary(max_size=300)
+lines = st.lists(st.sampled_from([b"authorization: Bearer k\r\n", b"x-a:\r\n", b"x-b: 100% %b\r\n"])).map(b"".join)
 answers = st.one_of(
     bodies.map(lambda body: ok(b"content-length: %d" % len(body), body=body)),
     st.lists(st.binary(min_size=1, max_size=100), max_size=5).map(lambda pieces: ok(CHUNKED, body=chunked(*pieces))),
     bodies.map(lambda body: ok(body=body)),
     bodies.map(lambda body: b"HTTP/1.1 100 Continue\r\n\r\n" + ok(b"content-length: %d" % len(body), body=body)),
 )
+
+
+@given(
+    method=st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]),
+    target=st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E)).map(lambda text: "/" + text),
+    headers=lines,
+    sent=st.lists(st.one_of(bodies, st.sampled_from([0, 1, WRITE_BYTES_MAX, WRITE_BYTES_MAX + 1]).map(bytes))),
+)
+async def test_a_request_is_its_head_its_host_the_length_and_the_body_each_time(method, target, headers, sent):
+    head = RequestHead(method, target, headers)
+    call = Call()
+    for body in sent:
+        call.transport.written = b""
+        call.connection.send(UpstreamRequest(ORIGIN, head, body, Deadlines()), 0.0, 0.0)
+        length = b"content-length: %d\r\n" % len(body) if body or method in ("POST", "PUT", "PATCH") else b""
+        assert call.transport.written == b"".join(
+            (
+                f"{method} {target} HTTP/1.1\r\nhost: provider.test\r\n".encode(),
+                headers,
+                b"accept-encoding: identity\r\n",
+                length,
+                b"\r\n",
+                body,
+            )
+        )
 
 
 @fuzz

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gateway.upstream.client import Client
 from gateway.upstream.egress import ANSWER_BYTES_MAX, PORT, Egress, parse, private_name
 from gateway.upstream.errors import AddressForbidden, ConnectFailed, ConnectTimeout
-from gateway.upstream.messages import Deadlines, Origin, UpstreamRequest
+from gateway.upstream.messages import Deadlines, Origin, RequestHead, UpstreamRequest
 from gateway.upstream.resolve import FakeResolver
 from tests.fixtures.certificates import Authority
 from tests.fixtures.far_hosts import pump
@@ -109,10 +109,8 @@ def make_client(nothing_left, clock, limits, tls_provider):
 
 
 def ask(host="api.provider.test", port=443, connect_s=5.0) -> UpstreamRequest:
-    deadlines = Deadlines(connect_s=connect_s)
-    return UpstreamRequest(
-        Origin("https", host, port), "POST", "/v1", b"authorization: Bearer sk\r\n", b"{}", deadlines
-    )
+    head = RequestHead("POST", "/v1", b"authorization: Bearer sk\r\n")
+    return UpstreamRequest(Origin("https", host, port), head, b"{}", Deadlines(connect_s=connect_s))
 
 
 async def test_a_call_goes_through_the_proxy_which_alone_resolves_and_sees_nothing_but_the_host(

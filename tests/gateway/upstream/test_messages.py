@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.upstream.messages import Deadlines, Origin, UpstreamRequest, parse_origin
+from gateway.upstream.messages import Deadlines, Origin, RequestHead, UpstreamRequest, parse_origin
 from gateway.upstream.tls import trust
 
 
@@ -138,10 +138,47 @@ def test_whatever_is_read_can_be_written_again_and_reads_the_same(url):
     assert not set(origin.authority) & set("@/\\?# \r\n\t%")
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"target": "/a b"},
+        {"target": "/a\r\nx: y"},
+        {"target": "http://elsewhere/"},
+        {"target": "/é"},
+        {"target": ""},
+        {"headers": b"a: b"},
+        {"headers": b"a: b\n"},
+        {"headers": b"a: b\r\n\r\n"},
+        {"headers": b"\r\na: b\r\n"},
+        {"headers": b"a: b\rc: d\r\n"},
+        {"headers": b"a: key\nx: y\r\n"},
+        {"headers": b"a : b\r\n"},
+        {"headers": b"a: \x00\r\n"},
+        {"method": ""},
+        {"method": "GET /x HTTP/1.1\r\nhost: a\r\n\r\nGET"},
+    ],
+)
+def test_what_would_be_another_request_is_no_head(fault):
+    with pytest.raises(ValueError, match=r"^(a request has|the header block is)"):
+        RequestHead(**({"method": "POST", "target": "/v1", "headers": b"a: b\r\n"} | fault))
+
+
+@given(
+    st.sampled_from(["GET", "POST", "DELETE", "HEAD"]),
+    st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E)).map(lambda text: "/" + text),
+    st.lists(st.sampled_from([b"a: b\r\n", b"c:\r\n", b"accept-encoding: identity\r\n", b"d: \xff\r\n"])).map(b"".join),
+)
+def test_a_head_gives_back_what_it_was_made_of(method, target, headers):
+    head = RequestHead(method, target, headers)
+    assert (head.method, head.target, head.headers) == (method, target, headers)
+
+
 def test_a_request_does_not_print_what_it_carries():
-    request = UpstreamRequest(Origin("http", "a", 80), "POST", "/", b"authorization: sk-1\r\n", b"prompt", Deadlines())
+    head = RequestHead("POST", "/", b"authorization: sk-1\r\n")
+    request = UpstreamRequest(Origin("http", "a", 80), head, b"prompt", Deadlines())
     assert "sk-1" not in repr(request)
     assert "prompt" not in repr(request)
+    assert repr(head) == "RequestHead(POST /)"
 
 
 def test_an_origin_is_found_by_what_it_says() -> None:

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.upstream.client import Client
 from gateway.upstream.errors import ConnectFailed, UpstreamError
-from gateway.upstream.messages import Deadlines, Origin, UpstreamRequest
+from gateway.upstream.messages import Deadlines, Origin, RequestHead, UpstreamRequest
 from gateway.upstream.resolve import FakeResolver
 from gateway.upstream.tls import Contexts, client_context, trust
 from shared.crypto.secret import Secret
@@ -72,7 +72,7 @@ async def client(nothing_left, clock, limits):
 
 
 def ask(origin: Origin, trusted=None) -> UpstreamRequest:
-    return UpstreamRequest(replace(origin, trust=trusted), "GET", "/", b"", b"", Deadlines())
+    return UpstreamRequest(replace(origin, trust=trusted), RequestHead("GET", "/", b""), b"", Deadlines())
 
 
 async def call(client, strict, trusted, caller=None):
