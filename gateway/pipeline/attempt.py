@@ -91,7 +91,6 @@ class Attempts:
         "_client",
         "_clock",
         "_grants",
-        "_keyless",
         "_sleep",
         "_speeds",
         "_waits",
@@ -112,8 +111,6 @@ class Attempts:
         """`chance` and `sleep` are for the pauses between retries."""
         self._client = client
         self._grants = Grants(client, clock)
-        self._keyless = Heads()
-        """Of requests that carry no credential."""
         self._waits = waits
         self._answer_bytes_max = answer_bytes_max
         self._clock = clock
@@ -266,7 +263,7 @@ class Attempts:
             key = None if credential is None else credential.opened or _key(credential)
             request: UpstreamRequest | None = None
             if is_plain and (credential is None or credential.trust is None):
-                heads = self._keyless if credential is None else credential.heads
+                heads = Heads() if credential is None else credential.heads
                 request = adapter.plain_request(call, target.place, key, model, deadlines, heads)
             if request is None:
                 if key is not None and (wanted := target.adapter.exchange(key)) is not None:

@@ -8,6 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from shared.clock import FakeClock
+from shared.models.noun import Kind
 from tests.fakes.front import CHAT, Front, front
 from tests.fakes.transport import MemoryTransport
 from tests.fakes.upstream import answers
@@ -147,15 +148,90 @@ async def test_what_is_known_of_a_head_changes_nothing_that_is_said(
 
 async def test_a_provider_s_key_that_was_replaced_meanwhile_is_sent_no_more() -> None:
     world = World()
-    talk = Talk(world, calls=4)
-    for key in ("sk-1", "sk-2"):
+    talk = Talk(world, calls=9)
+    for key in ("sk-1", "sk-2", "sk-1"):
         world.virtual_key("main", "sim", key)
         talk.changed()
-        for _ in range(2):
+        for _ in range(3):
             assert (await talk.say()).status == 200
     said_ = [sent.head.headers for sent in talk.behind.client.requests]
-    assert [b"sk-1" in headers for headers in said_] == [True, True, False, False]
-    assert [b"sk-2" in headers for headers in said_] == [False, False, True, True]
+    assert [b"sk-1" in headers for headers in said_] == [True] * 3 + [False] * 3 + [True] * 3
+    assert [b"sk-2" in headers for headers in said_] == [False] * 3 + [True] * 3 + [False] * 3
+
+
+async def test_one_head_serves_all_calls_with_a_key_until_the_configuration_changes() -> None:
+    world = World()
+    talk, heads = Talk(world, calls=9), []
+    for _ in range(2):
+        for _ in range(4):
+            assert (await talk.say()).status == 200
+        heads.append([id(sent.head) for sent in talk.behind.client.requests[-4:]])
+        talk.changed()
+    for before, first, *others in heads:
+        assert before != first
+        assert others == [first] * 2
+    assert heads[0][1] != heads[1][1]
+
+
+SIM: dict[str, Any] = {"id": "sim", "name": "Sim", "base_url": "http://sim.test:8000/v1"}
+
+
+async def test_what_a_provider_s_row_says_meanwhile_is_in_the_next_head() -> None:
+    world = World()
+    talk = Talk(world, calls=15)
+    rows: list[dict[str, Any]] = [
+        {"headers": {"x-v": "1"}},
+        {"headers": {"x-v": "2"}},
+        {"base_url": "http://moved.test/v2"},
+        {"auth_header": "x-key", "auth_prefix": ""},
+        {},
+    ]
+    for row in rows:
+        world.put("global", Kind.PROVIDER, **{**SIM, **row})
+        talk.changed()
+        for _ in range(3):
+            assert (await talk.say()).status == 200
+    sent = talk.behind.client.requests
+    for same in (sent[at : at + 3] for at in range(0, 15, 3)):
+        assert {(one.origin, one.head.target, one.head.headers) for one in same} == {
+            (same[0].origin, same[0].head.target, same[0].head.headers)
+        }
+    v1, v2, moved, other, last = (one.head for one in sent[::3])
+    assert (b"x-v: 1\r\n" in v1.headers, b"x-v: 2\r\n" in v2.headers) == (True, True)
+    assert (moved.target, sent[6].origin.host) == ("/v2/chat/completions", "moved.test")
+    assert b"\r\nx-key: sk" in other.headers
+    assert b"\r\nauthorization: Bearer sk" in last.headers
+    assert b"x-v" not in last.headers
+
+
+async def test_a_config_s_own_host_for_a_key_gets_the_head_that_it_would_get_alone() -> None:
+    world = World()
+    world.config("own", {"virtual_key": "main", "custom_host": "https://own.test/base"})
+    usual = Talk(world, calls=6, headers={"x-portkey-virtual-key": "main"})
+    own = {"authorization": f"Bearer {world.key}", "x-portkey-config": "own"}
+    other = usual.behind.caller()
+    for number in range(1, 4):
+        assert (await usual.say()).status == 200
+        other.feed(request("POST", CHAT, own, {"model": "sim-chat"}))
+        assert (await answered(other, number))[-1].status == 200
+        await quiet()
+    sent = [(one.origin.host, one.head.target) for one in usual.behind.client.requests]
+    assert sent == [("sim.test", "/v1/chat/completions"), ("own.test", "/base/chat/completions")] * 3
+
+
+async def test_lines_of_one_connection_s_callers_go_with_no_other() -> None:
+    world = World()
+    talk = Talk(world, calls=8, headers={"openai-organization": "one"})
+    other = talk.behind.caller()
+    theirs = {"authorization": f"Bearer {world.key}", "openai-organization": "two"}
+    for number in range(1, 5):
+        assert (await talk.say()).status == 200
+        other.feed(request("POST", CHAT, theirs, {"model": "sim-chat"}))
+        assert (await answered(other, number))[-1].status == 200
+        await quiet()
+    lines = [sent.head.headers for sent in talk.behind.client.requests]
+    assert [b"openai-organization: one\r\n" in one for one in lines] == [True, False] * 4
+    assert [b"openai-organization: two\r\n" in one for one in lines] == [False, True] * 4
 
 
 async def test_certificates_of_a_credential_go_with_each_call() -> None:
