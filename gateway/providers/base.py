@@ -368,7 +368,9 @@ class Dialect(Protocol):
 
 
 HEADS_MAX = 16
+"""For one key: so many are kept, and so many that came once are known again."""
 HEAD_LINES_BYTES_MAX = 1024
+"""With longer lines of the caller's own, none is kept."""
 
 PlaceWords = tuple[str, bytes, bytes, tuple[tuple[bytes, bytes], ...]]
 """Prefix, both parts of the line for the key, own lines."""
