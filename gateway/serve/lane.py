@@ -416,7 +416,12 @@ class Lane(asyncio.Protocol):
 
     def _read_on(self, data: bytes) -> bytes:
         """What stands behind a head, up to the request's end. Returns what lies behind that."""
-        return self._read_upload(data) if self._phase is _UPLOAD else self._read_body(data)
+        if self._phase is not _UPLOAD:
+            return self._read_body(data)
+        behind = self._read_upload(data)
+        # Behind what is here of it: what begins may end at once, and with it the request.
+        self._start(cast(Exchange, self._exchange))
+        return behind
 
     def _head_of(self, raw: bytes) -> Head | None:
         """None: it was refused."""
@@ -466,16 +471,14 @@ class Lane(asyncio.Protocol):
             self._pass_on(length)
 
     def _pass_on(self, length: int | None) -> None:
-        """Let the pipeline begin while the body comes. Its time is counted from when somebody wants it."""
-        exchange, self._exchange = cast(Exchange, self._exchange), None
+        """The pipeline is to begin while the body comes. Its time is counted from when somebody wants it."""
         upload = Upload(length, wanted=self._upload_wanted, taken=self._upload_taken)
         bytes_max = self._shared.limits.upload_bytes_max
         self._body = ChunkedUpload(bytes_max, upload) if length is None else SizedUpload(length, upload)
-        self._upload = exchange.upload = upload
+        self._upload = cast(Exchange, self._exchange).upload = upload
         self._upload_bytes = 0
         self._phase = _UPLOAD
         self._due_s = inf
-        self._start(exchange)
 
     def _admit(self, headers: Mapping[str, str], length: int | None, bytes_max: int) -> None:
         """Raises GatewayError for a request that is refused before its body has come."""

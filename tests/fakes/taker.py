@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from gateway.upstream.errors import Cut, UpstreamError
 from gateway.upstream.messages import UpstreamRequest, UpstreamResponse
+from gateway.upstream.waiter import Waiter
 from tests.fakes.upstream import FakeResponse, answers
 
 
@@ -34,11 +35,11 @@ class Taker:
         self._script = list(script)
         self.taken: list[Taken] = []
         self.holds = False
-        self._moved = asyncio.Event()
+        self._waiting: set[Waiter] = set()
 
     def let_go(self) -> None:
         self.holds = False
-        self._moved.set()
+        self._moved()
 
     @property
     def requests(self) -> list[UpstreamRequest]:
@@ -63,7 +64,7 @@ class Taker:
         if upload is None:
             taken.whole = True
             return
-        upload.attach(self._moved.set)
+        upload.attach(self._moved)
         try:
             while True:
                 if upload.error is not None:
@@ -73,7 +74,14 @@ class Taker:
                     taken.whole = upload.is_sent
                 if taken.whole or (at_bytes is not None and len(taken.body) >= at_bytes):
                     return
-                self._moved.clear()
-                await self._moved.wait()
+                waiter = Waiter(asyncio.get_running_loop())
+                self._waiting.add(waiter)
+                await waiter
         finally:
             upload.detach()
+
+    def _moved(self) -> None:
+        """Whoever waits goes on at once, as those do who wait for a connection."""
+        waiting, self._waiting = self._waiting, set()
+        for waiter in waiting:
+            waiter.wake()

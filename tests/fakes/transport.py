@@ -2,7 +2,24 @@
 
 import asyncio
 import socket
+from asyncio.tasks import _enter_task, _leave_task
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+
+@contextmanager
+def in_no_task() -> Iterator[None]:
+    """As an event loop calls a protocol: whatever begins at once where no task runs, does so here too."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    if task is None:
+        yield
+        return
+    _leave_task(loop, task)
+    try:
+        yield
+    finally:
+        _enter_task(loop, task)
 
 
 class MemoryTransport(asyncio.Transport):
@@ -34,12 +51,14 @@ class MemoryTransport(asyncio.Transport):
     def feed(self, *pieces: bytes) -> None:
         for piece in pieces:
             if not self.closed:
-                self._protocol.data_received(piece)
+                with in_no_task():
+                    self._protocol.data_received(piece)
 
     def hang_up(self) -> None:
         """It shuts its sending end."""
-        if not self.closed and not self._protocol.eof_received():
-            self.close()
+        with in_no_task():
+            if not self.closed and not self._protocol.eof_received():
+                self.close()
 
     def lose(self) -> None:
         """It is gone without a word."""
@@ -56,7 +75,8 @@ class MemoryTransport(asyncio.Transport):
         self._held, self.unsent_bytes = False, 0
         if self._write_paused:
             self._write_paused = False
-            self._protocol.resume_writing()
+            with in_no_task():
+                self._protocol.resume_writing()
         if self.closed:
             self._lose()
 
