@@ -541,6 +541,8 @@ class Lane(asyncio.Protocol):
         except GatewayError as error:
             self._fail_upload(error)
             return b""
+        if self._phase is not _UPLOAD:
+            return b""  # For what came last it was refused, and that is said already.
         if behind is None:
             if upload.is_ahead and not self._reading_paused and self._transport is not None:
                 self._reading_paused = True
@@ -576,9 +578,11 @@ class Lane(asyncio.Protocol):
 
     def _fail_upload(self, error: GatewayError) -> None:
         """Where this request ends is in doubt, so nothing behind it is read as another."""
+        if self._upload is None:
+            return  # It has been answered meanwhile.
         self._body = None
         self._due_s = inf
-        cast(Upload, self._upload).failed(error)
+        self._upload.failed(error)
 
     # From requests to answers
 

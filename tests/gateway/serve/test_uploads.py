@@ -498,6 +498,28 @@ async def test_where_models_are_limited_a_form_names_one_and_no_other(
     await gone(behind, caller)
 
 
+@pytest.mark.parametrize("chunked", [False, True], ids=["sized", "chunked"])
+@pytest.mark.parametrize("behind_end", [b"", chat()], ids=["alone", "with more behind"])
+async def test_a_form_that_is_refused_for_its_last_piece_has_its_connection_closed_in_time(
+    chunked: bool, behind_end: bytes
+) -> None:
+    clock = FakeClock()
+    behind, taker, caller = taking(world=LIMITED, clock=clock, sweep_s=86_400.0)
+    whole = form(("model", b"whisper-1"), ("file", b"x" * 200_000), ("model", b"gpt"), **LIMITED_AUTH)
+    whole = in_chunks(whole) if chunked else whole
+    caller.feed(whole[:100_000])
+    await quiet()
+    assert len(taker.taken) == 1
+    caller.feed(whole[100_000:] + behind_end)
+    assert [(reply.status, reply.closes) for reply in await answered(caller)] == [(400, True)]
+    await quiet()
+    after(clock, behind, LIMITS.linger_s)
+    assert caller.closed
+    await quiet()
+    assert behind.is_empty
+    assert len(behind.records.records) == 1
+
+
 async def test_where_models_are_limited_what_is_no_form_sets_none_to_work() -> None:
     for path, status in (("/v1/audio/transcriptions", 403), ("/v1/files", 200)):
         behind, _, caller = taking(world=LIMITED)
