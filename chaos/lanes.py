@@ -108,6 +108,10 @@ class Caller(asyncio.Transport):
         lane.connection_made(self)
 
     def feed(self, piece: bytes) -> None:
+        """In the next turn of the loop, as sockets do: within a task, what begins at once elsewhere begins later."""
+        self._loop.call_soon(self._come, piece)
+
+    def _come(self, piece: bytes) -> None:
         if not self.closed:
             self._lane.data_received(piece)
 
