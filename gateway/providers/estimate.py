@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from gateway.errors import GatewayError
 from gateway.providers.base import Call, Usage
 
 BYTES_PER_TOKEN = 4
@@ -45,8 +46,12 @@ def input_tokens(call: Call) -> int:
     """Of everything the model is asked to read: the texts, and of tools their names and descriptions too."""
     if call.asked_tokens is not None:
         return call.asked_tokens
-    texts = _tokens_in([call.body[name] for name in _TEXTS if name in call.body], skip=_NO_TEXT, keys=False)
-    tools = _tokens_in([call.body[name] for name in _TOOLS if name in call.body], skip=frozenset(), keys=True)
+    try:
+        body = call.body
+    except GatewayError:  # It was passed on unread, and holds a number that only its provider can read.
+        return tokens_of(len(call.raw))
+    texts = _tokens_in([body[name] for name in _TEXTS if name in body], skip=_NO_TEXT, keys=False)
+    tools = _tokens_in([body[name] for name in _TOOLS if name in body], skip=frozenset(), keys=True)
     return tokens_of(len(call.raw)) if texts is None or tools is None else texts + tools
 
 

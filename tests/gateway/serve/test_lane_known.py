@@ -293,6 +293,19 @@ async def test_a_body_that_nothing_changes_goes_out_byte_for_byte_each_time() ->
     assert bodies == [b'{"model": "sim-chat", "n": 1}', b'{"model": "sim-chat", "n": 2}']
 
 
+async def test_an_answer_without_usage_to_a_body_that_only_its_provider_can_read_is_given() -> None:
+    """`1e999` is JSON, and no double: where nobody reads the body it is passed on, and so is the answer."""
+    talk = Talk(World(), calls=1)
+    talk.behind.client._script.append(answers(200, b'{"id": "1"}'))
+    assert (await talk.say()).status == 200
+    raw = b'{"model":"sim-chat","x":1e999}'
+    talk.caller.feed(request("POST", CHAT, {"authorization": f"Bearer {talk.world.key}"}, raw))
+    answer = (await answered(talk.caller, 2))[-1]
+    assert (answer.status, answer.body) == (200, b'{"id": "1"}')
+    record = talk.behind.records.last
+    assert (record.usage, record.input_tokens, record.unsettled_count) == ("estimated", -(-len(raw) // 4), 0)
+
+
 async def test_what_one_body_overrides_is_not_in_the_next() -> None:
     talk = Talk(World(), calls=2)
     await talk.say(temperature=0.5)
