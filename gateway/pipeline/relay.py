@@ -332,7 +332,7 @@ def _as_it_came(value: str) -> str:
     return value.encode("latin-1").decode("utf-8", "surrogateescape")
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _passing_runs(form: Form) -> tuple[tuple[int, int], ...]:
     """Which lines of such a head pass, as runs of neighbours."""
     runs: list[tuple[int, int]] = []

@@ -5,6 +5,8 @@ SHARE = 0.2
 FAILED_S = 30.0
 """What a call that failed counts for: a target that fails at once is not fast."""
 KEPT_MAX = 10_000
+MODEL_CHARS_MAX = 200
+"""What is longer is no model's name, and not remembered: callers say it."""
 
 Key = tuple[str, str, bool]
 """The target's, the model, and whether a stream was asked for: its first event, else the whole answer."""
@@ -23,6 +25,8 @@ class Speeds:
         return self._seconds.get(key)
 
     def took(self, key: Key, seconds: float) -> None:
+        if len(key[1]) > MODEL_CHARS_MAX:
+            return
         before = self._seconds.get(key)
         if before is None:
             if len(self._seconds) >= KEPT_MAX:

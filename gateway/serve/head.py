@@ -17,6 +17,8 @@ HEAD_BYTES_MAX = 16 * 1024
 SHORT_BYTES = 24
 """Up to this a header's value is kept as text. A key is longer, some providers' have 32: it stays nowhere but with its
 connection."""
+NAME_BYTES = 64
+"""A header's name up to this is kept as text: callers may make up longer ones, and each as long as a head."""
 NOT_HTTP = "this is not HTTP as this gateway accepts it"
 
 _REQUEST_LINE = re.compile(rb"([^ \r\n]+) (/[^ \r\n]*|\*) HTTP/1\.([01])\r\n")
@@ -140,7 +142,12 @@ def read_headers(raw: Sequence[tuple[bytes, bytes]], *, http_1_1: bool) -> dict[
     """The headers by name in lower case; of those that may repeat, the last. Raises GatewayError 400."""
     if len(raw) > HEADERS_MAX:
         raise GatewayError(Code.HEADER_INVALID, f"more than {HEADERS_MAX} headers came with this request")
-    headers = {_key(name): _short(value) if len(value) <= SHORT_BYTES else _text(value) for name, value in raw}
+    headers = {
+        _key(name) if len(name) <= NAME_BYTES else _lower(name): _short(value)
+        if len(value) <= SHORT_BYTES
+        else _text(value)
+        for name, value in raw
+    }
     if len(headers) != len(raw):
         _check_once(raw)
     if not http_1_1:
@@ -209,10 +216,13 @@ def answer_head(status: int, headers: bytes, framing: bytes, *, closes: bool) ->
     return b"".join((line, headers, framing, _SERVER_CLOSES if closes else _SERVER))
 
 
-@lru_cache(maxsize=1_024)
-def _key(name: bytes) -> str:
-    """A header's name as we look it up. Callers send the same few names again and again."""
+def _lower(name: bytes) -> str:
+    """A header's name as we look it up."""
     return name.decode("ascii").lower()
+
+
+_key = lru_cache(maxsize=1_024)(_lower)
+"""Callers send the same few names again and again."""
 
 
 def _text(value: bytes) -> str:
@@ -227,7 +237,7 @@ once, they are also in memory once, and not for each stream that is open."""
 def _check_once(raw: Sequence[tuple[bytes, bytes]]) -> None:
     seen: set[str] = set()
     for name, _ in raw:
-        key = _key(name)
+        key = _lower(name)
         if key in _ONCE and key in seen:
             raise GatewayError(Code.HEADER_INVALID, f"the header {key} came more than once", param=key)
         seen.add(key)

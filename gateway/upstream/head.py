@@ -12,6 +12,8 @@ from functools import lru_cache
 SHORT_HEAD_BYTES = 4 * 1024
 """A longer head has no form."""
 LINES_MAX = 64
+NAMES_BYTES_MAX = 1024
+"""With more, a form would take much memory: whoever answers chooses his names."""
 FORMS_MAX = 2
 """Of one connection."""
 
@@ -112,6 +114,8 @@ def form_of(head: bytes) -> Form | None:
     if len(lines) > LINES_MAX or not _FIRST_LINE.fullmatch(first):
         return None
     names = tuple([line.partition(b":")[0] for line in lines])
+    if sum(map(len, names)) > NAMES_BYTES_MAX:
+        return None
     return _form(first, names, tuple([line for name, line in zip(names, lines, strict=True) if name.lower() in _FIXED]))
 
 

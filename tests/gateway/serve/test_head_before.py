@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import GatewayError
 from gateway.providers.base import Door
+from gateway.serve import head as head_module
 from gateway.serve.head import Head, HeadBefore, body_length, read_headers, read_request_line
 
 LINES = (
@@ -146,3 +147,11 @@ def test_what_every_connection_says_is_in_memory_once_and_no_key_is() -> None:
     assert one == other == {"host": "gateway", "x-stainless-lang": "python", "authorization": key.decode()}
     assert one["x-stainless-lang"] is other["x-stainless-lang"]
     assert one["authorization"] is not other["authorization"]
+
+
+def test_names_that_a_caller_makes_up_fill_no_memory() -> None:
+    remembered = head_module._key.cache_info().currsize
+    for number in range(100):
+        name = b"x-%0200d" % number
+        assert read_headers([(b"host", b"x"), (name.upper(), b"1")], http_1_1=True)[name.decode()] == "1"
+    assert head_module._key.cache_info().currsize <= remembered + 1

@@ -3,7 +3,7 @@
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from gateway.upstream.head import FORMS_MAX, LINES_MAX, SHORT_HEAD_BYTES, Fields, Forms, _form, form_of
+from gateway.upstream.head import FORMS_MAX, LINES_MAX, NAMES_BYTES_MAX, SHORT_HEAD_BYTES, Fields, Forms, _form, form_of
 from tests.gateway.upstream.test_connection import CHUNKED, Call, chunked, cut, fuzz, ok, outcome
 
 NAMES = ("Date", "server", "x-ratelimit-limit", "x-request-id", "set-cookie", "Content-Type", "keep-alive", "via")
@@ -159,6 +159,7 @@ def test_what_has_no_form():
         ok(sized, b"connection: close"),
         ok(sized, b"connection: keep-alive", b"connection: keep-alive"),
         ok(sized, *(b"x: 1" for _ in range(LINES_MAX))),
+        ok(sized, b"x" * NAMES_BYTES_MAX + b": 1"),
         ok(sized).replace(b"200", b"201"),
         ok(sized).replace(b"/1.1", b"/1.0"),
     ):
