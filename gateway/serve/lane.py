@@ -340,11 +340,20 @@ class Lane(asyncio.Protocol):
         self._ahead = data
 
     def _read_ahead(self) -> None:
-        if self._reading_paused and self._transport is not None:
-            self._reading_paused = False
-            self._transport.resume_reading()
+        """Likewise out of what has waited. What waits on is as bounded as before, or it would grow with each."""
+        paused, self._reading_paused = self._reading_paused, False
         data, self._ahead = self._ahead, b""
         self._read(data)
+        transport = self._transport
+        if self._phase is _LINGER:
+            self._ahead = b""  # Nobody reads it any more.
+        if transport is None:
+            return
+        if len(self._ahead) > AHEAD_BYTES_MAX:
+            self._reading_paused = True
+            transport.pause_reading()
+        elif paused and not self._reading_paused:
+            transport.resume_reading()
 
     def _read_head(self, data: bytes) -> bytes:
         """Returns what lies behind the request, as far as it is here."""

@@ -285,6 +285,23 @@ async def test_what_follows_a_running_request_waits_and_is_bounded() -> None:
     await gone(behind, caller)
 
 
+async def test_what_follows_is_as_bounded_behind_each_request_as_behind_the_first() -> None:
+    hangs = [Hang() for _ in range(6)]
+    behind = front(*(step for hang in hangs for step in (hang, answers(200, OK))), world=WORLD)
+    caller = behind.caller()
+    lane = next(iter(behind.server._lanes))
+    caller.feed(chat())
+    piece = chat() * (AHEAD_BYTES_MAX // len(chat()))
+    for number, hang in enumerate(hangs):
+        await hang.reached.wait()
+        while caller.reading:
+            caller.feed(piece)
+        assert AHEAD_BYTES_MAX - len(chat()) * len(hangs) < len(lane._ahead) <= 2 * AHEAD_BYTES_MAX
+        hang.released.set()
+        await answered(caller, number + 1)
+    await gone(behind, caller)
+
+
 @pytest.mark.parametrize("behind_it", [b"\x00garbage\r\n\r\n", b"GET\r\n\r\n", b"POST /x HTTP/1.1\r\na b: c\r\n\r\n"])
 async def test_malformed_bytes_behind_a_running_stream_do_not_disturb_it(behind_it: bytes) -> None:
     hang = Hang()
