@@ -44,6 +44,8 @@ from shared.clock import Clock
 
 AHEAD_BYTES_MAX = 64 * 1024
 """Beyond this much behind a request that is not answered yet, the connection is read no further."""
+AT_ONCE_MAX = 16
+"""So many requests of one caller are answered in one turn of the loop."""
 UPLOAD_BYTES_PER_WAIT_MIN = 64 * 1024
 """So much of an upload has to come within each `body_wait_s`, unless it is we who do not read."""
 COLD_BODY_BYTES_FREE = 64 * 1024
@@ -270,7 +272,7 @@ class Lane(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._phase is _LINGER:
             return
-        if self._phase is not _ANSWER and not self.write_paused:
+        if self._phase is not _ANSWER and not self.write_paused and not self._ahead:
             self._read(data)
             return
         if self._phase is _UPLOAD:  # It goes on, whatever is ready for the caller.
@@ -327,9 +329,18 @@ class Lane(asyncio.Protocol):
     # From bytes to requests
 
     def _read(self, data: bytes) -> None:
-        """Take requests out of `data` until one runs or more is needed. What is left over waits."""
+        """Take requests out of `data` until one runs or more is needed. What is left over waits.
+
+        Of those that are answered at once some are the last in this turn of the loop, however many lie behind them:
+        others wait too.
+        """
+        begun = 0
         while data and not self.write_paused:
             if self._phase is _HEAD:
+                if begun == AT_ONCE_MAX:
+                    self._loop.call_soon(self._go_on)
+                    break
+                begun += 1
                 data = self._read_head(data)
             elif self._phase is _BODY:
                 data = self._read_body(data)
@@ -338,6 +349,11 @@ class Lane(asyncio.Protocol):
             else:
                 break
         self._ahead = data
+
+    def _go_on(self) -> None:
+        transport = self._transport
+        if self._phase is _HEAD and transport is not None and not transport.is_closing():
+            self._read_ahead()
 
     def _read_ahead(self) -> None:
         """Likewise out of what has waited. What waits on is as bounded as before, or it would grow with each."""

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from gateway.serve.body import FRAMING_BYTES_MAX
 from gateway.serve.head import HEAD_BYTES_MAX
-from gateway.serve.lane import AHEAD_BYTES_MAX
+from gateway.serve.lane import AHEAD_BYTES_MAX, AT_ONCE_MAX
 from gateway.upstream.messages import UpstreamRequest, UpstreamResponse
 from shared.clock import FakeClock
 from tests.fakes.front import CHAT, LIMITS, Front, front, opened
@@ -282,6 +282,23 @@ async def test_what_follows_a_running_request_waits_and_is_bounded() -> None:
     assert [reply.status for reply in replies] == [200, 200, 400]
     assert caller.reading
     assert caller.half_closed
+    await gone(behind, caller)
+
+
+@pytest.mark.parametrize("refused", [request("POST", CHAT, {}, b"{}"), request("POST", CHAT, {}, b"")], ids=len)
+async def test_of_requests_that_are_answered_at_once_few_are_in_one_turn_of_the_loop(refused: bytes) -> None:
+    behind = front(world=WORLD)
+    caller = behind.caller()
+    caller.feed(refused * 100)
+    for _ in range(2):
+        await asyncio.sleep(0)
+        before = len(said(caller.written))
+        caller.feed(refused)
+        assert len(said(caller.written)) == before, "what came later stands behind what waits"
+        await asyncio.sleep(0)
+        assert len(said(caller.written)) - before <= 2 * AT_ONCE_MAX
+    assert [reply.status for reply in await answered(caller, 102)] == [401] * 102
+    assert len(behind.records.records) == 102
     await gone(behind, caller)
 
 
