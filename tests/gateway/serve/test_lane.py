@@ -243,6 +243,7 @@ async def test_thousands_of_refused_requests_in_one_piece_are_answered_one_by_on
     behind = front(client=Echo(), world=WORLD, running_requests_max=0)
     caller = behind.caller()
     caller.feed(b"POST /v1/embeddings HTTP/1.1\r\nhost:a\r\n\r\n" * 5_000)
+    await until(caller, lambda: caller.written.count(b"HTTP/1.1 503") >= 5_000)
     assert [reply.code for reply in await answered(caller, 5_000)] == ["overloaded"] * 5_000
     await gone(behind, caller)
 
