@@ -6,12 +6,13 @@ was one at least.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any
 
 import orjson
 from pydantic import ValidationError
 
-from gateway.telemetry.segments import FRAME_BYTES, Kind
+from gateway.telemetry.segments import Kind, Stretch
 from gateway.telemetry.tails import Tail
 from shared.models.record import FIELDS
 from shared.protocol.batch import ROWS_BYTES_MAX, ROWS_MAX, Drop
@@ -21,9 +22,14 @@ WAIT_S = 1.0
 """How long a record waits for others to go with."""
 QUEUED_WAIT_S = 10.0
 """The same while batches wait to be sent: of a few large ones more go in a second than of many small ones."""
+READ_AT_ONCE = 64
+"""Records: few enough that their values are in the processor's cache until they are counted."""
 DAMAGED = "damaged"
 _TIME = "started_at_ms"
 _RECORD, _DROP = int(Kind.RECORD), int(Kind.DROP)
+
+Columns = Sequence[Sequence[Any]]
+"""Values of records, by their fields."""
 
 
 @dataclass(slots=True)
@@ -35,15 +41,17 @@ class Draft:
     drops: list[Drop] = field(default_factory=list)
     cursors: dict[str, int] = field(default_factory=dict)
     """Where each segment is when this is kept, by its file's name."""
-    taken: list[tuple[Tail, int]] = field(default_factory=list)
-    """How many frames of each."""
+    taken: list[tuple[Tail, int, int]] = field(default_factory=list)
+    """How many stretches of each, and how many frames of the next one."""
     first_ms: int = 0
     last_ms: int = 0
 
     def apply(self) -> None:
-        for tail, count in self.taken:
-            for _ in range(count):
-                tail.frame_bytes -= len(tail.frames.popleft().payload)
+        for tail, whole, frames in self.taken:
+            for _ in range(whole):
+                tail.stretches.popleft()
+            if frames:
+                tail.stretches[0].cut(frames)
             tail.at = self.cursors[tail.segment.name]
 
 
@@ -55,58 +63,103 @@ def due(tails: Sequence[Tail], now_s: float, *, last: bool, queued: bool = False
     pending = [tail for tail in tails if tail.pending]
     for first in sorted(pending, key=lambda tail: tail.since_s):
         group = [tail for tail in pending if tail.fields == first.fields]
-        many = sum(len(tail.frames) for tail in group) >= ROWS_MAX
-        large = sum(tail.frame_bytes for tail in group) >= ROWS_BYTES_MAX
+        many = sum(tail.frame_count for tail in group) >= ROWS_MAX
+        large = sum(tail.payload_bytes for tail in group) >= ROWS_BYTES_MAX
         if last or many or large or now_s - first.since_s >= (QUEUED_WAIT_S if queued else WAIT_S):
             return group
     return None
 
 
-def draft(group: Sequence[Tail], now_ms: int, seen: Callable[[Sequence[Any]], None]) -> Draft:
+def draft(group: Sequence[Tail], now_ms: int, seen: Callable[[Columns], None]) -> Draft:
     """A batch of what the tails hold, as far as one batch goes. They stay as they are.
 
-    `seen` is called with the values of each record. They are not kept: some thousands of lists at a time would cost the
-    agent more than all it does with them.
+    `seen` is called with the values of some records at a time, in columns: all first ones, all second ones, and so on.
+    They are not kept: some thousands of lists at a time would cost the agent more than all it does with them.
     """
     fields = group[0].fields or ()
-    made = Draft(fields=fields or FIELDS)
-    rows, width = made.rows, len(fields)
-    damaged = size = 0
-    time = fields.index(_TIME) if _TIME in fields else None
-    times: list[int] = []
+    made = Draft(fields or FIELDS)
+    filling = _Filling(made, fields, seen)
     for tail in group:
         at = tail.at
-        count = 0
-        for kind, payload, end in tail.frames:
-            if len(rows) >= ROWS_MAX or size >= ROWS_BYTES_MAX:
+        whole = frames = 0
+        for stretch in tail.stretches:
+            if filling.full:
                 break
-            length = len(payload)
-            if end - FRAME_BYTES - length > at:
-                damaged += 1
-            at = end
-            count += 1
-            if kind == _RECORD and (values := _values(payload, width)) is not None:
-                rows.append(payload)
-                size += length
-                seen(values)
-                if time is not None and _is_time(values[time]):
-                    times.append(values[time])
-            elif kind == _DROP and (drop := _drop(payload)) is not None:
-                made.drops.append(drop)
-            else:
-                damaged += 1
-        if count == len(tail.frames) and tail.damaged_end:
-            damaged += 1
+            filling.damaged += stretch.start > at
+            frames = filling.take(stretch)
+            at = stretch.end_of(frames)
+            if frames < len(stretch.payloads):
+                break
+            whole += 1
+            frames = 0
+        if whole == len(tail.stretches) and tail.damaged_end:
+            filling.damaged += 1
             at = tail.read_to
         if at > tail.at:
             made.cursors[tail.segment.name] = at
-            made.taken.append((tail, count))
-    made.first_ms = min(times, default=now_ms)
-    made.last_ms = max(times, default=now_ms)
-    if damaged:
-        made.drops.append(Drop(reason=DAMAGED, count=damaged, from_ms=made.first_ms, to_ms=made.last_ms))
+            made.taken.append((tail, whole, frames))
+    made.first_ms = min(filling.times, default=now_ms)
+    made.last_ms = max(filling.times, default=now_ms)
+    if filling.damaged:
+        made.drops.append(Drop(reason=DAMAGED, count=filling.damaged, from_ms=made.first_ms, to_ms=made.last_ms))
     made.drops = merged(made.drops)
     return made
+
+
+class _Filling:
+    """A draft while frames are put into it."""
+
+    __slots__ = ("_draft", "_seen", "_size", "_time", "_width", "damaged", "times")
+
+    def __init__(self, draft: Draft, fields: Sequence[str], seen: Callable[[Columns], None]) -> None:
+        self._draft = draft
+        self._width = len(fields)
+        self._time = fields.index(_TIME) if _TIME in fields else None
+        self._seen = seen
+        self._size = 0
+        """Of its rows, in bytes."""
+        self.damaged = 0
+        self.times: list[int] = []
+        """When the first and the last of the records that were read at once began."""
+
+    @property
+    def full(self) -> bool:
+        return len(self._draft.rows) >= ROWS_MAX or self._size >= ROWS_BYTES_MAX
+
+    def take(self, stretch: Stretch) -> int:
+        """Put in its frames until the draft is full; how many those are."""
+        payloads = stretch.payloads
+        if stretch.kind == _RECORD:
+            return self._take_records(payloads)
+        drops = [] if stretch.kind != _DROP else [drop for each in payloads if (drop := _drop(each)) is not None]
+        self._draft.drops += drops
+        self.damaged += len(payloads) - len(drops)
+        return len(payloads)
+
+    def _take_records(self, payloads: Sequence[bytes]) -> int:
+        taken = 0
+        while taken < len(payloads) and not self.full:
+            some = payloads[taken : taken + min(READ_AT_ONCE, ROWS_MAX - len(self._draft.rows))]
+            size = sum(map(len, some))
+            if self._size + size >= ROWS_BYTES_MAX:  # One of them fills it.
+                some = some[:1]
+                size = len(some[0])
+            self._add(some, size)
+            taken += len(some)
+        return taken
+
+    def _add(self, payloads: Sequence[bytes], size: int) -> None:
+        rows, columns = _records(payloads, self._width)
+        if len(rows) < len(payloads):
+            self.damaged += len(payloads) - len(rows)
+            size = sum(map(len, rows))
+        if not rows:
+            return
+        self._draft.rows += rows
+        self._size += size
+        self._seen(columns)
+        if self._time is not None:
+            self.times += _first_and_last(columns[self._time])
 
 
 def merged(drops: Sequence[Drop]) -> list[Drop]:
@@ -127,17 +180,30 @@ def _both(one: Drop, other: Drop) -> Drop:
     )
 
 
-def _values(payload: bytes, width: int) -> list[Any] | None:
-    """The record's values; None for what is whole and yet no record."""
+def _records(payloads: Sequence[bytes], width: int) -> tuple[Sequence[bytes], Columns]:
+    """Those that are records, and their values. What is left out is whole and yet no record."""
     try:
-        values = orjson.loads(payload)
+        values = list(map(orjson.loads, payloads))
+    except orjson.JSONDecodeError:
+        values = [_parsed(payload) for payload in payloads]
+    if set(map(type, values)) != {list} or set(map(len, values)) != {width} or not width:
+        good = [bool(width) and type(each) is list and len(each) == width for each in values]
+        payloads, values = list(compress(payloads, good)), list(compress(values, good))
+    return payloads, list(zip(*values, strict=True))
+
+
+def _parsed(payload: bytes) -> Any:
+    try:
+        return orjson.loads(payload)
     except orjson.JSONDecodeError:
         return None
-    return values if isinstance(values, list) and len(values) == width and width else None
 
 
-def _is_time(value: Any) -> bool:
-    return type(value) is int and 0 <= value <= INTEGER_MAX
+def _first_and_last(times: Sequence[Any]) -> Sequence[int]:
+    """Of those that are times; nothing, where none is."""
+    if set(map(type, times)) != {int} or min(times) < 0 or max(times) > INTEGER_MAX:
+        times = [time for time in times if type(time) is int and 0 <= time <= INTEGER_MAX]
+    return (min(times), max(times)) if times else ()
 
 
 def _drop(payload: bytes) -> Drop | None:

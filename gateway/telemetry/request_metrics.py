@@ -5,13 +5,16 @@ known by name and the others are `other`, and beyond so many series a new one go
 """
 
 import threading
-from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from gateway.telemetry.batches import Columns
 
 SERIES_MAX = 10_000
 """Of one metric."""
@@ -54,6 +57,8 @@ OVERHEAD_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 
 _BOUNDS = {"duration": SECONDS, "first_byte": SECONDS, "overhead": OVERHEAD_SECONDS}
 
 _Key = tuple[str, ...]
+_Values = tuple[Any, ...]
+"""What stands in a record where its labels are from."""
 
 
 class _Histogram:
@@ -62,6 +67,18 @@ class _Histogram:
     def __init__(self, buckets: int) -> None:
         self.counts = [0] * (buckets + 1)
         self.sum_us = 0
+
+    def add(self, values: Sequence[int], sum_us: int, bounds_us: Sequence[int]) -> None:
+        self.sum_us += sum_us
+        ordered = sorted(values)
+        below = 0
+        for place, bound in enumerate(bounds_us):
+            if below == len(ordered):
+                return
+            upto = bisect_right(ordered, bound, below)
+            self.counts[place] += upto - below
+            below = upto
+        self.counts[-1] += len(ordered) - below
 
 
 class _Series:
@@ -80,12 +97,32 @@ class _Series:
         self.count += len(columns[0])
         self.cost_unknown += columns[_COST].count(None)
         for index in range(_SUMS):
-            self.sums[index] += sum(filter(None, columns[index]))
+            self.sums[index] += _told(columns[index])[1]
         for histogram, bounds, column in zip(self.times, bounds_us, columns[_SUMS:], strict=True):
-            for value in column:
-                if value is not None:
-                    histogram.counts[bisect_left(bounds, value)] += 1
-            histogram.sum_us += sum(filter(None, column))
+            histogram.add(*_told(column), bounds)
+
+
+def _nothing_noted() -> defaultdict[_Values, list[list[int | None]]]:
+    return defaultdict(lambda: [[] for _ in _NUMBERS])
+
+
+def _grouped(labels: Columns, numbers: Columns) -> dict[_Values, Iterable[Sequence[int | None]]]:
+    """The columns of numbers of the records that have the same labels. Raises TypeError for what can be no label."""
+    if all(column.count(column[0]) == len(column) for column in labels):
+        return {tuple([column[0] for column in labels]): numbers}  # All have, as where a node has one use.
+    groups: defaultdict[_Values, list[tuple[int | None, ...]]] = defaultdict(list)
+    for values, counted in zip(zip(*labels, strict=True), zip(*numbers, strict=True), strict=True):
+        groups[values].append(counted)
+    return {values: zip(*group, strict=True) for values, group in groups.items()}
+
+
+def _told(column: Sequence[Any]) -> tuple[Sequence[int], int]:
+    """The numbers in it, and their sum."""
+    try:
+        return column, sum(column)
+    except TypeError:  # Some records have none.
+        known = [value for value in column if value is not None]
+        return known, sum(known)
 
 
 class RequestMetrics(Collector):
@@ -95,41 +132,45 @@ class RequestMetrics(Collector):
         self._series_max = series_max
         self._lock = threading.Lock()
         self._known: dict[str, set[str]] = {label: set() for label in _LABELS}
-        self._noted: list[tuple[tuple[Any, ...], tuple[int | None, ...]]] = []
-        """Labels and numbers of records that are not added up yet."""
+        self._noted = _nothing_noted()
+        """Of records that are not added up yet, by their labels: each of their numbers, in the order of _NUMBERS."""
+        self._noted_count = 0
         self._folded = dict.fromkeys((*_LABELS, "series"), 0)
         self._series: dict[_Key, _Series] = {}
-        self._by_values: dict[tuple[Any, ...], _Series] = {}
+        self._by_values: dict[_Values, _Series] = {}
         """By what stood in the records, so that most of them cost one look."""
         self._bounds_us = [[round(bound * 1_000_000) for bound in bounds] for bounds in _BOUNDS.values()]
 
-    def counter(self, fields: Sequence[str]) -> Callable[[Sequence[Any]], None]:
-        """Counts a record, given its values in the order of `fields`."""
+    def counter(self, fields: Sequence[str]) -> Callable[[Columns], None]:
+        """Counts records, given their values in columns, in the order of `fields`."""
         place = {name: index for index, name in enumerate(fields)}
         if not place.keys() >= {*_LABELS, *_NUMBERS}:
             return lambda _: None  # Of a build that wrote other things.
         labels, numbers = (itemgetter(*(place[name] for name in names)) for names in (_LABELS, _NUMBERS))
 
-        def count(row: Sequence[Any]) -> None:
-            noted = self._noted
-            noted.append((labels(row), numbers(row)))
-            if len(noted) >= NOTED_MAX:
-                with self._lock:
+        def count(columns: Columns) -> None:
+            try:
+                groups = _grouped(labels(columns), numbers(columns))
+            except TypeError:
+                return  # A list where a label should be. No build writes that, and no batch may wait for it.
+            with self._lock:
+                for values, group in groups.items():
+                    for noted, column in zip(self._noted[values], group, strict=True):
+                        noted.extend(column)
+                self._noted_count += len(columns[0])
+                if self._noted_count >= NOTED_MAX:
                     self._settle()
 
         return count
 
     def _settle(self) -> None:
         """Add up what was noted; by columns, which takes a third of the time of adding each record by itself."""
-        noted, self._noted = self._noted, []
-        groups: dict[tuple[Any, ...], list[tuple[int | None, ...]]] = {}
-        for values, numbers in noted:
-            groups.setdefault(values, []).append(numbers)
-        for values, group in groups.items():
-            series = self._by_values.get(values) or self._named(values, len(group))
-            series.add(list(zip(*group, strict=True)), self._bounds_us)
+        all_noted, self._noted, self._noted_count = self._noted, _nothing_noted(), 0
+        for values, noted in all_noted.items():
+            series = self._by_values.get(values) or self._named(values, len(noted[0]))
+            series.add(noted, self._bounds_us)
 
-    def _named(self, values: tuple[Any, ...], records: int) -> _Series:
+    def _named(self, values: _Values, records: int) -> _Series:
         """The series of so many records with these labels, as far as those are known by name."""
         key = tuple([self._value(label, value, records) for label, value in zip(_LABELS, values, strict=True)])
         if key not in self._series and len(self._series) >= self._series_max:

@@ -51,24 +51,43 @@ class Segment:
 
 
 class Frame(NamedTuple):
-    """A tuple, since there is one for each record."""
-
     kind: int
     payload: bytes
+
+
+@dataclass(slots=True)
+class Stretch:
+    """Frames of one kind, each right behind the one before. They are kept by the stretch, not one by one: there is one
+    for each request."""
+
+    kind: int
+    start: int
+    """Where in the file the first one begins."""
     end: int
-    """Where in the file it ends."""
+    """Where the last one ends."""
+    payloads: list[bytes]
 
     @property
-    def start(self) -> int:
-        """Where in the file it begins: behind the frame before, unless there is damage between."""
-        return self.end - FRAME_BYTES - len(self.payload)
+    def payload_bytes(self) -> int:
+        return self.end - self.start - FRAME_BYTES * len(self.payloads)
+
+    def end_of(self, count: int) -> int:
+        """Where in the file the first `count` of them end."""
+        if count == len(self.payloads):
+            return self.end
+        return self.start + FRAME_BYTES * count + sum(map(len, self.payloads[:count]))
+
+    def cut(self, count: int) -> None:
+        """Leave out the first `count` of them."""
+        self.start = self.end_of(count)
+        del self.payloads[:count]
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
     """What a part of a segment holds."""
 
-    frames: tuple[Frame, ...]
+    stretches: tuple[Stretch, ...]
     end: int
     """Up to here everything is read: reading goes on from it."""
     damaged_bytes: int
@@ -120,51 +139,65 @@ def read(data: bytes, start: int, *, sealed: bool) -> Read:
     At the end of a segment that is still written to, half a frame is one that is just coming: it is left for later. At
     the end of a `sealed` one it is damage.
     """
-    frames: list[Frame] = []
+    stretches: list[Stretch] = []
     at = damaged = 0
     size = len(data)
     while at < size:
-        found = _frame_at(data, at, start)
-        if isinstance(found, Frame):
+        found = _stretch_at(data, at, start)
+        if found is not None:
             at = found.end - start
-            frames.append(found)
+            stretches.append(found)
             continue
-        if found and not sealed:
+        if not sealed and _is_begun(data, at):
             break
         following = _next_frame(data, at + 1)
         if following is None and not sealed:
             # Whether what stands here is damage or a frame to come is not known yet.
             break
-        stop = len(data) if following is None else following
+        stop = size if following is None else following
         damaged += stop - at
         at = stop
-    return Read(tuple(frames), start + at, damaged)
+    return Read(tuple(stretches), start + at, damaged)
 
 
-def _frame_at(data: bytes, at: int, start: int = 0) -> Frame | bool:
-    """The whole frame that begins here; True: one may, and the rest is missing; False: none does.
+def _stretch_at(data: bytes, at: int, start: int) -> Stretch | None:
+    """The whole frames that follow one another from here on; None: no whole frame begins here.
 
     `start`: where in the file `data` begins.
     """
+    payloads: list[bytes] = []
+    begin, size, unpack, crc32 = at, len(data), _FRAME.unpack_from, zlib.crc32
+    kind_of_all = 0
+    while (body := at + FRAME_BYTES) <= size:
+        magic, length, check, kind = unpack(data, at)
+        end = body + length
+        if magic != _FRAME_MAGIC or length > PAYLOAD_BYTES_MAX or end > size:
+            break
+        payload = data[body:end]
+        if crc32(payload, kind) != check:
+            break
+        if kind != kind_of_all:
+            if payloads:
+                break
+            kind_of_all = kind
+        payloads.append(payload)
+        at = end
+    return Stretch(kind_of_all, start + begin, start + at, payloads) if payloads else None
+
+
+def _is_begun(data: bytes, at: int) -> bool:
+    """Whether a frame may begin here whose rest is missing."""
     have = len(data) - at
     if have < FRAME_BYTES:
-        return _FRAME_MAGIC.startswith(data[at : at + 4]) or data[at : at + 4] == _FRAME_MAGIC
-    magic, length, check, kind = _FRAME.unpack_from(data, at)
-    if magic != _FRAME_MAGIC or length > PAYLOAD_BYTES_MAX:
-        return False
-    if have < FRAME_BYTES + length:
-        return True
-    end = at + FRAME_BYTES + length
-    payload = data[at + FRAME_BYTES : end]
-    if zlib.crc32(payload, kind) != check:
-        return False
-    return Frame(kind, payload, start + end)
+        return _FRAME_MAGIC.startswith(data[at : at + 4])
+    magic, length, _, _ = _FRAME.unpack_from(data, at)
+    return bool(magic == _FRAME_MAGIC and length <= PAYLOAD_BYTES_MAX and have < FRAME_BYTES + length)
 
 
 def _next_frame(data: bytes, at: int) -> int | None:
     """Where the next whole frame begins."""
     while (at := data.find(_FRAME_MAGIC, at)) >= 0:
-        if isinstance(_frame_at(data, at), Frame):
+        if _stretch_at(data, at, 0) is not None:
             return at
         at += 1
     return None
@@ -175,4 +208,6 @@ def iterate(folder: Path, segment: Segment) -> Iterator[Frame]:
     data = (folder / segment.name).read_bytes()
     found = read_head(data)
     if found is not None:
-        yield from read(data[found[1] :], found[1], sealed=True).frames
+        for stretch in read(data[found[1] :], found[1], sealed=True).stretches:
+            for payload in stretch.payloads:
+                yield Frame(stretch.kind, payload)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.telemetry import segments
-from gateway.telemetry.segments import Frame, Segment
+from gateway.telemetry.segments import Segment, Stretch
 
 SLICE_BYTES = 1024 * 1024
 """Read at a time."""
@@ -27,20 +27,27 @@ class Tail:
     read_to: int = 0
     fields: tuple[str, ...] | None = None
     """Of its records; empty if its head is damaged, so that nobody knows; None: the head is not there yet."""
-    frames: deque[Frame] = field(default_factory=deque)
-    """Read, and in no batch yet."""
-    frame_bytes: int = 0
+    stretches: deque[Stretch] = field(default_factory=deque)
+    """Frames that are read, and in no batch yet."""
     since_s: float = 0.0
     """When the oldest of them was read, by the monotonic clock."""
 
     @property
     def pending(self) -> bool:
-        return bool(self.frames) or self.damaged_end
+        return bool(self.stretches) or self.damaged_end
+
+    @property
+    def frame_count(self) -> int:
+        return sum(len(stretch.payloads) for stretch in self.stretches)
+
+    @property
+    def payload_bytes(self) -> int:
+        return sum(stretch.payload_bytes for stretch in self.stretches)
 
     @property
     def damaged_end(self) -> bool:
         """Behind its last frame there is something that is none."""
-        return self.ended and (self.frames[-1].end if self.frames else self.at) < self.read_to
+        return self.ended and (self.stretches[-1].end if self.stretches else self.at) < self.read_to
 
     @property
     def finished(self) -> bool:
@@ -90,10 +97,9 @@ def _read_head(tail: Tail, descriptor: int) -> bool:
 
 
 def _take(tail: Tail, found: segments.Read, now_s: float) -> None:
-    if found.frames and not tail.frames:
+    if found.stretches and not tail.stretches:
         tail.since_s = now_s
         if tail.at == 0:  # No head: it is what is damaged, and no frame before the first one.
-            tail.at = found.frames[0].start
-    tail.frames.extend(found.frames)
-    tail.frame_bytes += sum(len(frame.payload) for frame in found.frames)
+            tail.at = found.stretches[0].start
+    tail.stretches.extend(found.stretches)
     tail.read_to = found.end

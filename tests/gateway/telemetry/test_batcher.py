@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from gateway.telemetry.ballast import Ballast
 from gateway.telemetry.batcher import AHEAD_MAX, OLD_MAX, Batcher, Room
-from gateway.telemetry.batches import QUEUED_WAIT_S, WAIT_S
+from gateway.telemetry.batches import QUEUED_WAIT_S, WAIT_S, Columns
 from gateway.telemetry.outbox import FULL, Outbox
 from shared.clock import Clock, FakeClock, SystemClock
 from shared.models.record import FIELDS
@@ -31,11 +31,11 @@ class Seen:
     def __init__(self) -> None:
         self.ids: list[str] = []
 
-    def __call__(self, fields: Sequence[str]) -> Callable[[Sequence[Any]], None]:
-        return lambda values: self.see(values[fields.index("id")])
+    def __call__(self, fields: Sequence[str]) -> Callable[[Columns], None]:
+        return lambda columns: self.see(columns[fields.index("id")])
 
-    def see(self, id_: str) -> None:
-        self.ids.append(id_)
+    def see(self, ids: Sequence[str]) -> None:
+        self.ids += ids
 
 
 class Bench:
@@ -344,8 +344,8 @@ class Failing(Seen):
         super().__init__()
         self.called = Queue[int]()
 
-    def see(self, id_: str) -> None:
-        super().see(id_)
+    def see(self, ids: Sequence[str]) -> None:
+        super().see(ids)
         self.called.put(len(self.ids))
         if len(self.ids) == 1:
             raise RuntimeError("a fault nobody foresaw")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.telemetry import batches, segments
 from gateway.telemetry.batches import WAIT_S, Draft
-from gateway.telemetry.segments import Frame, Kind, Segment
+from gateway.telemetry.segments import Kind, Segment
 from gateway.telemetry.tails import Tail
 from shared.models.record import FIELDS
 from shared.protocol.batch import ROWS_BYTES_MAX, ROWS_MAX, Drop
@@ -29,9 +29,12 @@ def tail(
         at=100,
         read_to=found.end,
         fields=fields,
-        frames=deque(found.frames),
-        frame_bytes=sum(map(len, payloads)),
+        stretches=deque(found.stretches),
     )
+
+
+def payloads_of(one: Tail) -> list[bytes]:
+    return [payload for stretch in one.stretches for payload in stretch.payloads]
 
 
 def drafted(group: list[Tail], now_ms: int) -> Draft:
@@ -61,7 +64,7 @@ def test_many_or_large_ones_do_not_wait() -> None:
 @given(st.lists(st.integers(1, 60_000), max_size=60))
 def test_a_batch_ends_with_the_row_that_fills_it(sizes: list[int]) -> None:
     one = tail([orjson.dumps(["x" * size, 1]) for size in sizes] or [row(1)])
-    lengths = [len(frame.payload) for frame in one.frames]
+    lengths = [len(payload) for payload in payloads_of(one)]
     made = drafted([one], NOW_MS)
     taken = [len(text) for text in made.rows]
     assert taken == lengths[: len(taken)]
@@ -74,9 +77,10 @@ def test_a_batch_has_at_most_so_many_rows_and_the_rest_stays() -> None:
     made = drafted([one], NOW_MS)
     assert len(made.rows) == ROWS_MAX
     made.apply()
-    assert [frame.payload for frame in one.frames] == [row(number) for number in range(ROWS_MAX, ROWS_MAX + 7)]
-    assert one.frame_bytes == sum(len(frame.payload) for frame in one.frames)
-    assert one.at == one.frames[0].start
+    assert payloads_of(one) == [row(number) for number in range(ROWS_MAX, ROWS_MAX + 7)]
+    assert one.frame_count == 7
+    assert one.payload_bytes == sum(map(len, payloads_of(one)))
+    assert one.at == one.stretches[0].start
 
 
 def test_rows_of_other_fields_are_another_batch_and_the_longest_wait_is_first() -> None:
@@ -100,7 +104,7 @@ def test_a_batch_says_when_its_records_began() -> None:
 def test_each_record_is_seen_once_and_nothing_that_is_none() -> None:
     seen: list[list[object]] = []
     one = tail([row(1), b"junk", row(2), b"[1]"])
-    batches.draft([one], NOW_MS, lambda values: seen.append(list(values)))
+    batches.draft([one], NOW_MS, lambda columns: seen.extend(map(list, zip(*columns, strict=True))))
     assert seen == [["lg_1", NOW_MS], ["lg_2", NOW_MS]]
 
 
@@ -129,8 +133,9 @@ def test_what_is_whole_and_yet_no_record_is_counted_as_damaged(payload: bytes) -
 
 
 def test_a_drop_that_is_none_and_a_kind_nobody_knows_are_counted_as_damaged() -> None:
-    for frame in (Frame(Kind.DROP, b"{}", 200), Frame(99, b"[]", 200)):
-        one = Tail(Segment("worker-0", 1), at=frame.start, fields=FEW, frames=deque([frame]), frame_bytes=2)
+    for frame in (segments.frame(Kind.DROP, b"{}"), segments.frame(99, b"[]")):
+        stretches = segments.read(frame, 200, sealed=False).stretches
+        one = Tail(Segment("worker-0", 1), at=200, fields=FEW, stretches=deque(stretches))
         assert [drop.count for drop in drafted([one], NOW_MS).drops] == [1]
 
 

@@ -37,11 +37,12 @@ def told(metrics: RequestMetrics) -> dict[Sample, float]:
     }
 
 
-def counted(made: Iterable[Record], metrics: RequestMetrics | None = None) -> RequestMetrics:
+def counted(made: Iterable[Record], metrics: RequestMetrics | None = None, at_once: int = 64) -> RequestMetrics:
     metrics = metrics or RequestMetrics()
     count = metrics.counter(FIELDS)
-    for record in made:
-        count(orjson.loads(orjson.dumps(list(record))))
+    rows = orjson.loads(orjson.dumps([list(record) for record in made]))
+    for some in (rows[at : at + at_once] for at in range(0, len(rows), at_once)):
+        count(list(zip(*some, strict=True)))
     return metrics
 
 
@@ -68,6 +69,11 @@ def test_sums_are_those_of_the_records(made: list[Record]) -> None:
     for bound in SECONDS:
         below = sum(value <= bound * 1e6 for value in known)
         assert total(samples, "gatehouse_request_duration_seconds_bucket", le=str(bound)) == below
+
+
+@given(st.lists(records(), max_size=30), st.integers(1, 30))
+def test_it_is_the_same_however_many_come_at_once(made: list[Record], at_once: int) -> None:
+    assert told(counted(made, at_once=at_once)) == told(counted(made, at_once=1))
 
 
 def test_labels_are_what_the_record_says() -> None:
@@ -117,5 +123,13 @@ def test_there_are_never_many_more_series_than_agreed(calls: Sequence[tuple[int,
 
 def test_records_of_other_fields_are_not_counted() -> None:
     metrics = RequestMetrics()
-    metrics.counter(("id", "status"))(["lg_1", 200])
+    metrics.counter(("id", "status"))([["lg_1"], [200]])
     assert total(told(metrics), "gatehouse_requests_total") == 0
+
+
+def test_what_can_be_no_label_is_not_counted_and_fails_nothing() -> None:
+    metrics = RequestMetrics()
+    rows = [list(a_record(model=model)) for model in ("one", ["a", "list"])]
+    for some in (rows, rows[1:], rows[:1]):
+        metrics.counter(FIELDS)(list(zip(*some, strict=True)))
+    assert total(told(metrics), "gatehouse_requests_total") == 1

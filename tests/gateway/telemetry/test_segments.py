@@ -1,12 +1,14 @@
 """Segments: every whole frame is read once, whatever was cut, damaged or is still being written."""
 
+from itertools import pairwise
+
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.telemetry import segments
-from gateway.telemetry.segments import Kind, Segment
+from gateway.telemetry.segments import FRAME_BYTES, Kind, Read, Segment
 
 payloads = st.lists(st.binary(max_size=60), max_size=8)
 
@@ -16,7 +18,11 @@ def written(parts: list[bytes]) -> bytes:
 
 
 def read_whole(data: bytes, *, sealed: bool = True) -> list[bytes]:
-    return [frame.payload for frame in segments.read(data, 0, sealed=sealed).frames]
+    return payloads_of(segments.read(data, 0, sealed=sealed))
+
+
+def payloads_of(found: Read) -> list[bytes]:
+    return [payload for stretch in found.stretches for payload in stretch.payloads]
 
 
 @given(payloads, st.data())
@@ -27,7 +33,7 @@ def test_reading_in_pieces_as_they_come_yields_each_frame_once(parts: list[bytes
     at = 0
     for stop in stops:
         found = segments.read(whole[at:stop], at, sealed=False)
-        got += [frame.payload for frame in found.frames]
+        got += payloads_of(found)
         at = found.end
         assert found.damaged_bytes == 0
     assert got == parts
@@ -56,7 +62,29 @@ def test_a_changed_byte_costs_one_frame_at_most(parts: list[bytes], data: st.Dat
 def test_what_is_no_segment_is_read_to_its_end_without_a_frame_of_its_own(data: bytes) -> None:
     found = segments.read(data, 0, sealed=True)
     assert found.end == len(data)
-    assert found.damaged_bytes + sum(len(written([frame.payload])) for frame in found.frames) == len(data)
+    assert found.damaged_bytes + sum(len(written([payload])) for payload in payloads_of(found)) == len(data)
+
+
+@given(st.lists(st.tuples(st.sampled_from([*Kind, 99]), st.binary(max_size=9)), min_size=1), st.integers(0, 500))
+def test_frames_of_one_kind_are_one_stretch_with_the_places_of_all_of_them(
+    frames: list[tuple[int, bytes]], start: int
+) -> None:
+    data = b"".join(segments.frame(kind, payload) for kind, payload in frames)
+    stretches = segments.read(data, start, sealed=False).stretches
+    assert [(each.kind, payload) for each in stretches for payload in each.payloads] == frames
+    assert all(one.kind != other.kind and one.end == other.start for one, other in pairwise(stretches))
+    assert (stretches[0].start, stretches[-1].end) == (start, start + len(data))
+    for stretch in stretches:
+        assert stretch.payload_bytes == sum(map(len, stretch.payloads))
+        ends = [stretch.end_of(count) for count in range(len(stretch.payloads) + 1)]
+        assert (ends[0], ends[-1]) == (stretch.start, stretch.end)
+        lengths = [FRAME_BYTES + len(payload) for payload in stretch.payloads]
+        assert [end - before for before, end in pairwise(ends)] == lengths
+        while stretch.payloads:
+            payloads = stretch.payloads[1:]
+            stretch.cut(1)
+            assert stretch.payloads == payloads
+            assert stretch.start == ends[-1 - len(payloads)]
 
 
 def test_the_head_names_the_fields() -> None:
@@ -78,5 +106,5 @@ def test_names_are_read_back_and_nothing_else_is_a_name() -> None:
 
 def test_a_record_survives_byte_for_byte() -> None:
     row = orjson.dumps(["lg_1", None, {"a": "ü"}])
-    (frame,) = segments.read(segments.frame(Kind.RECORD, row), 0, sealed=False).frames
-    assert (frame.kind, frame.payload) == (Kind.RECORD, row)
+    (stretch,) = segments.read(segments.frame(Kind.RECORD, row), 0, sealed=False).stretches
+    assert (stretch.kind, stretch.payloads) == (Kind.RECORD, [row])
