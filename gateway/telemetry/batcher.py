@@ -210,7 +210,7 @@ class Batcher:
             return
         if not draft.rows:
             first_ms, last_ms = min(drop.from_ms for drop in drops), max(drop.to_ms for drop in drops)
-        payload = batch.payload(draft.fields, draft.rows, drops)
+        payload = batch.payload(draft.fields, draft.rows, drops) if self._outbox.keeps else b""
         self._outbox.add(Made(payload, len(draft.rows), tuple(drops), first_ms, last_ms), draft.cursors, told)
         self._draft = None
         self._kept += 1

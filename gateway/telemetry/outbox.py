@@ -135,7 +135,8 @@ class Outbox:
         self._ballast = ballast
         self._clock = clock
         self._new_stream = new_stream
-        self._keep = keep
+        self.keeps = keep
+        """Whether it keeps payloads."""
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._closed = False
@@ -173,7 +174,7 @@ class Outbox:
             fresh.remove(entry.drop)
 
         def act(db: sqlite3.Connection) -> None:
-            if self._keep:
+            if self.keeps:
                 if self._live is None:
                     self._live = _last(db)
                     _name(db, self._live, self._new_stream())

@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from queue import Queue
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from structlog.testing import capture_logs
@@ -16,6 +17,7 @@ from gateway.telemetry.batches import QUEUED_WAIT_S, WAIT_S, Columns
 from gateway.telemetry.outbox import FULL, Outbox
 from shared.clock import Clock, FakeClock, SystemClock
 from shared.models.record import FIELDS
+from shared.protocol import batch
 from shared.protocol.batch import ROWS_MAX, Drop
 from tests.fixtures.disk import no_writes, small_disk
 from tests.fixtures.records import a_record
@@ -41,12 +43,20 @@ class Seen:
 class Bench:
     """A batcher on a folder, with a clock turned by hand."""
 
-    def __init__(self, folder: Path, room: Room = ROOM, clock: Clock | None = None, seen: Seen | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        room: Room = ROOM,
+        clock: Clock | None = None,
+        seen: Seen | None = None,
+        *,
+        keeps: bool = True,
+    ) -> None:
         self.folder = folder
         self.clock = FakeClock()
         self.seen = seen or Seen()
         ballast = Ballast(folder, 64 * 1024)
-        self.outbox = Outbox(folder, ballast, self.clock, lambda: next(NAMES), keep=True)
+        self.outbox = Outbox(folder, ballast, self.clock, lambda: next(NAMES), keep=keeps)
         self.batcher = Batcher(folder, self.outbox, ballast, room, clock or self.clock, self.seen)
 
     def look(self) -> None:
@@ -335,6 +345,20 @@ def test_what_nobody_put_in_a_batch_is_told_in_bytes(bench: Bench) -> None:
     writer.record(a_record(1))
     bench.look()
     assert bench.batcher.unread_bytes() == 0
+
+
+def test_where_there_is_nobody_to_send_to_records_are_counted_and_cursors_move_on(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, keeps=False)
+    writer = SpoolWriter(tmp_path)
+    writer.record(*some_records(3))
+    writer.drop(Drop(reason="disk_full", count=4, from_ms=5, to_ms=9))
+    with patch.object(batch, "payload", side_effect=AssertionError("nobody reads it")):
+        bench.look()
+    assert bench.seen.ids == ids(some_records(3))
+    assert bench.outbox.cursors() == {writer.path.name: writer.path.stat().st_size}
+    assert bench.outbox.dropped() == {"disk_full": 4}
+    assert bench.outbox.streams() == []
+    bench.outbox.close()
 
 
 class Failing(Seen):
