@@ -40,8 +40,8 @@ class Answer(Protocol):
         """Once, first. `headers`: whole lines. `length` None: as many chunks as come."""
         ...
 
-    def put(self, data: bytes) -> bool:
-        """A chunk."""
+    def put(self, data: bytes, chunk: bytes | None = None) -> bool:
+        """A chunk. `chunk`: the same in its frame, if somebody has it, and as we would frame it."""
         ...
 
     def end(self) -> bool:

@@ -161,7 +161,7 @@ class Relay:
         response, reader = reply.response, reply.reader
         last = reply.first
 
-        def taken(data: bytes) -> bool:
+        def taken(data: bytes, chunk: bytes | None) -> bool:
             nonlocal last
             events = reader.feed(data)
             if reader.complete:
@@ -172,7 +172,7 @@ class Relay:
             if exchange.first_byte_s is None:
                 self._begun(exchange)
             exchange.bytes_out += len(events)
-            return answer.put(events)
+            return answer.put(events, chunk if events is data else None)
 
         try:
             if last and not (reader.complete or reply.ended):

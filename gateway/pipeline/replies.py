@@ -1,11 +1,11 @@
 """What trying targets comes to: an answer of one piece, events that still come, or bytes of any kind."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
 from gateway.providers.base import StreamReader, Usage
-from gateway.upstream.messages import UpstreamResponse
+from gateway.upstream.messages import Taken, UpstreamResponse
 from gateway.view.route import Target
 
 WITHOUT_BODY = frozenset({204, 205, 304})
@@ -62,7 +62,7 @@ class OwnAnswer:
     async def chunk(self) -> bytes:
         return b""
 
-    async def pour(self, taken: Callable[[bytes], bool]) -> bool:  # noqa: ARG002
+    async def pour(self, taken: Taken) -> bool:  # noqa: ARG002
         return False
 
     def abort(self) -> None: ...

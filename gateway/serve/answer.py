@@ -60,13 +60,13 @@ class LaneAnswer:
         framing = b"cache-control: no-cache\r\n" + (b"transfer-encoding: chunked\r\n" if self._chunked else b"")
         return self._write(answer_head(status, headers, framing, closes=self.closes))
 
-    def put(self, data: bytes) -> bool:
+    def put(self, data: bytes, chunk: bytes | None = None) -> bool:
         """Raises CallerLeft."""
+        if self._chunked:
+            data = chunk or b"%x\r\n%b\r\n" % (len(data), data)
         head = self._head
         if head is not None:
             data, self._head = head + data, None
-        elif self._chunked:
-            data = b"%x\r\n%b\r\n" % (len(data), data)
         return self._write(data)
 
     def end(self) -> bool:

@@ -14,6 +14,7 @@ from typing import cast
 
 import httptools
 
+from gateway.upstream.chunks import size_line, whole_chunks
 from gateway.upstream.errors import Cut, ProtocolFault, TooLarge, UpstreamError
 from gateway.upstream.exchange import Exchange
 from gateway.upstream.head import Fields, Forms
@@ -43,6 +44,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_body_bytes",
+        "_chunk_left",
         "_exchange",
         "_fields",
         "_forms",
@@ -101,6 +103,8 @@ class Connection(asyncio.Protocol):
         """The head, if it came at once and in a known form."""
         self._received_bytes = 0
         self._body_bytes = 0
+        self._chunk_left = -1
+        """How far it is to where the next chunk begins; -1: nobody but the parser knows."""
         self._has_body = True
         self._message_ended = False
         self._until_eof = False
@@ -197,6 +201,11 @@ class Connection(asyncio.Protocol):
             # Nothing was asked, so this answers nothing: whoever took the connection next would be misled.
             self.abort()
             return
+        chunk_left = self._chunk_left
+        if chunk_left == 0 and data.startswith(line := size_line(len(data))) and data.endswith(b"\r\n"):
+            # One whole chunk: an event, most often. It brings no bound nearer, so it is not even counted.
+            exchange.fed_alone(data[len(line) : -2], data)
+            return
         self._received_bytes += len(data)
         head = self._head
         if head is not None:
@@ -204,7 +213,10 @@ class Connection(asyncio.Protocol):
             if not head and self._has_come(data, exchange):
                 return
         try:
-            self._parser.feed_data(data)
+            if chunk_left < 0:
+                self._parser.feed_data(data)
+            else:
+                self._feed_chunks(data)
         except httptools.HttpParserError as error:
             self._keep = False
             if not self._message_ended:
@@ -256,11 +268,10 @@ class Connection(asyncio.Protocol):
         """
         parser, exchange = self._parser, self._exchange
         assert exchange is not None
-        headers: Mapping[str, str] | None = self._fields
+        fields = self._fields
+        headers: Mapping[str, str] | None = self._read_head() if fields is None else fields
         if headers is None:
-            headers = self._read_head()
-            if headers is None:
-                return
+            return
         self._head = self._fields = None
         if not self._has_body:
             # The parser cannot be told that an answer to HEAD has no body, so the connection ends with it.
@@ -293,6 +304,8 @@ class Connection(asyncio.Protocol):
         body = fields.body() if self._has_body and self._unsent is None and self._upload is None else None
         if body is None:
             self._fields = fields
+            if fields.form.length_at is None:
+                _, _, self._chunk_left = whole_chunks(data, fields.end)
             return False
         self._head = None
         self._keep = True
@@ -336,6 +349,8 @@ class Connection(asyncio.Protocol):
         if coding is not None and (coding.lower() != "chunked" or self._parser.get_http_version() == "1.0"):
             raise self._fault("a transfer coding other than `chunked`, or one on HTTP/1.0")
         self._heads_end = self._headers_seen = 0
+        if coding is not None:
+            _, _, self._chunk_left = whole_chunks(head, end + len(b"\r\n\r\n"))
         if status == 200:
             self._forms.learn(tuple(parts[1::2]), head[start : end + len(b"\r\n\r\n")])
         return headers
@@ -346,6 +361,22 @@ class Connection(asyncio.Protocol):
         if not head.startswith(_VERSIONS, start):
             raise self._fault(f"HTTP version {self._parser.get_http_version()}, or no HTTP")
         return start
+
+    def _feed_chunks(self, data: bytes) -> None:
+        """Take whole chunks as they stand there; the parser would call for each of them. It is given all the rest, so
+        it stands where it would stand had it seen all.
+        """
+        start = min(self._chunk_left, len(data))
+        if start:
+            self._parser.feed_data(data[:start])
+        if start < self._chunk_left:
+            self._chunk_left -= start
+            return
+        body, end, self._chunk_left = whole_chunks(data, start)
+        if body:
+            self.on_body(body)
+        if end < len(data):
+            self._parser.feed_data(data[end:])
 
     def _send_more(self) -> None:
         exchange = self._exchange

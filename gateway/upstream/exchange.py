@@ -1,12 +1,12 @@
 """One call under way: what has come of its answer, who waits for it, and how long it may still take."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Protocol
 
 from gateway.upstream.errors import Cut, FirstByteTimeout, StallTimeout, TooLarge, TotalTimeout, UpstreamError
-from gateway.upstream.messages import Deadlines
+from gateway.upstream.messages import Deadlines, Taken
 from gateway.upstream.waiter import Waiter
 
 UNREAD_BYTES_MAX = 256 * 1024
@@ -30,8 +30,8 @@ class Wire(Protocol):
 class Exchange:
     """The answer as its reader sees it (an UpstreamResponse), and as the connection fills it.
 
-    The connection calls `sending`, `sent`, `head_came`, `body_came`, `fed`, and last `ended` or `failed`, all from
-    callbacks of the event loop; one task waits for the head and then reads.
+    The connection calls `sending`, `sent`, `head_came`, `body_came`, `fed` or `fed_alone`, and last `ended` or
+    `failed`, all from callbacks of the event loop; one task waits for the head and then reads.
     """
 
     __slots__ = (
@@ -73,7 +73,7 @@ class Exchange:
         self._pieces: list[bytes | bytearray] = []
         self._unread_bytes = 0
         self._waiter: Waiter | None = None
-        self._taken: Callable[[bytes], bool] | None = None
+        self._taken: Taken | None = None
         """Who gets each piece at once, while somebody pours."""
         self._wake_bytes = 0
         """The waiter wakes when so many bytes are unread, or at the end; 0: as soon as the head is there."""
@@ -125,10 +125,10 @@ class Exchange:
             await self._wait()
         return self._take()
 
-    async def pour(self, taken: Callable[[bytes], bool]) -> bool:
+    async def pour(self, taken: Taken) -> bool:
         self.headers = _LET_GO
         while True:
-            if self._pieces and not taken(self._take()):
+            if self._pieces and not taken(self._take(), None):
                 return True
             if self._error is not None:
                 raise self._error
@@ -213,22 +213,31 @@ class Exchange:
     def fed(self) -> None:
         """Everything that one read from the socket held has been handed over, and more is to come."""
         self._moved = True
-        taken, pieces = self._taken, self._pieces
+        pieces = self._pieces
+        if self._taken is not None:
+            if pieces:
+                data = b"".join(pieces)  # Not by `_take`: while somebody pours, reading is not paused.
+                pieces.clear()
+                self._unread_bytes = 0
+                self.fed_alone(data, None)
+            return
+        if self._unread_bytes >= self._wake_bytes:
+            self._wake()
+        if self._unread_bytes > UNREAD_BYTES_MAX and self._waiter is None and not self._paused and self._wire:
+            self._paused = True
+            self._wire.pause_reading()
+
+    def fed_alone(self, piece: bytes, chunk: bytes | None) -> None:
+        """As `body_came` and `fed`, for a read that held just one piece; `chunk` is as for `Taken`."""
+        taken = self._taken
         if taken is None:
-            if self._unread_bytes >= self._wake_bytes:
-                self._wake()
-            if self._unread_bytes > UNREAD_BYTES_MAX and self._waiter is None and not self._paused and self._wire:
-                self._paused = True
-                self._wire.pause_reading()
+            self.body_came(piece)
+            self.fed()
             return
-        if not pieces:
-            return
-        data = b"".join(pieces)  # Not by `_take`: while somebody pours, reading is not paused.
-        pieces.clear()
-        self._unread_bytes = 0
+        self._moved = True
         fault: Exception | None = None
         try:
-            if taken(data):
+            if taken(piece, chunk):
                 return
         except Exception as error:  # noqa: BLE001 - no fault of the connection's: it is raised where it is awaited
             fault = error

@@ -57,6 +57,11 @@ class Fields(Mapping[str, str]):
     def __len__(self) -> int:
         return len(self.form.places)
 
+    @property
+    def end(self) -> int:
+        """Where the body begins."""
+        return self._match.end()
+
     def body(self) -> bytes | None:
         """The body, if it stands whole behind the head, and nothing behind it."""
         length_at, match = self.form.length_at, self._match

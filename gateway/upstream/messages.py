@@ -112,6 +112,10 @@ class UpstreamRequest:
     """What follows the body's first bytes, as it comes; it is at its start (`Upload.start`)."""
 
 
+Taken = Callable[[bytes, bytes | None], bool]
+"""A piece of a body, and the chunk that it came as, if that is to be seen."""
+
+
 class UpstreamResponse(Protocol):
     """An answer whose head has come. Exactly one of reading to the end and `abort()` frees the connection."""
 
@@ -131,9 +135,10 @@ class UpstreamResponse(Protocol):
         """What came since the last call, at least one byte, or `b""` at the proper end. Raises an UpstreamError."""
         ...
 
-    async def pour(self, taken: Callable[[bytes], bool]) -> bool:
+    async def pour(self, taken: Taken) -> bool:
         """Give what comes to `taken`, at once and in the event loop's own callback, as long as it says to go on.
 
+        It gets with each piece the chunk that it came as, framed as we frame our own, or None if it came otherwise.
         Returns whether more may come; False is the body's proper end. Raises an UpstreamError, and what `taken` raised.
         `headers` are let go: whoever pours has read them, and a stream may take long.
         """

@@ -34,7 +34,8 @@ class RecordedAnswer:
             self._stall = "chunk"  # With which it goes out.
         return True
 
-    def put(self, data: bytes) -> bool:
+    def put(self, data: bytes, chunk: bytes | None = None) -> bool:
+        assert chunk is None or chunk == b"%x\r\n%b\r\n" % (len(data), data)
         self._written(data)
         return self._taken("chunk")
 

@@ -1,11 +1,11 @@
 """An UpstreamClient that answers from a script: what is asked of the network is seen, what comes back is said."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from gateway.upstream.errors import TooLarge, UpstreamError
-from gateway.upstream.messages import UpstreamRequest, UpstreamResponse
+from gateway.upstream.messages import Taken, UpstreamRequest, UpstreamResponse
 from shared.clock import FakeClock
 
 
@@ -65,9 +65,9 @@ class FakeResponse:
         self.ended = True
         return b""
 
-    async def pour(self, taken: Callable[[bytes], bool]) -> bool:
+    async def pour(self, taken: Taken) -> bool:
         while piece := await self.chunk():
-            if not taken(piece):
+            if not taken(piece, None):
                 return True
         return False
 

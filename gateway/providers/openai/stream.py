@@ -41,10 +41,17 @@ class OpenAIStream:
         return settled(self._said, self._call, self._meter.bytes)
 
     def feed(self, data: bytes) -> bytes:
-        if self.begun and self._events.is_whole(data) and not _stands_out(data):
-            for event in data.split(b"\n\n"):
-                self._meter.see(event)
+        meter = self._meter
+        if meter.sees_again(data):
             return data
+        if self.begun and self._events.is_whole(data) and not _stands_out(data):
+            events = data[:-2].split(b"\n\n")
+            for event in events:
+                meter.see(event)
+            if len(events) == 1:
+                meter.learn(data)
+            return data
+        meter.forget()  # What comes next may be the rest of an event.
         try:
             events = self._events.feed(data)
         except EventTooLarge:
@@ -90,11 +97,12 @@ class OpenAIStream:
 
 def _stands_out(events: bytes) -> bool:
     """Whether there may be more in them than the next bit of content; of nearly all there is not."""
+    # Not by `in`: on bytes that takes its left side for a number first, and throws away an error each time.
     return (
-        b"[DONE]" in events
-        or b'"finish_reason":"' in events
-        or b'"finish_reason": "' in events
-        or b'"error"' in events
-        or b'"usage":{' in events
-        or b'"usage": {' in events
+        events.find(b"[DONE]") >= 0
+        or events.find(b'"finish_reason":"') >= 0
+        or events.find(b'"finish_reason": "') >= 0
+        or events.find(b'"error"') >= 0
+        or events.find(b'"usage":{') >= 0
+        or events.find(b'"usage": {') >= 0
     )

@@ -1,13 +1,17 @@
 """OpenAI's event stream: the same events however it is cut, usage read in passing, and no ending that lies."""
 
+import json
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.providers.base import BrokenAnswer, Call, Door, Usage
+from gateway.providers.openai.content import ContentMeter
 from gateway.providers.openai.stream import OpenAIStream
 
 DONE = b"data: [DONE]\n\n"
@@ -184,3 +188,135 @@ def test_usage_counts_where_one_host_puts_it() -> None:
     )
     assert reader.feed(frame) == frame
     assert (reader.usage.input_tokens, reader.usage.output_tokens, reader.usage.estimated) == (5, 3, False)
+
+
+TEXTS = [
+    "a",
+    " the",
+    "é",
+    "日本",
+    "😀",
+    "",
+    "error",
+    "finish_reason",
+    "usage",
+    "[DONE]",
+    'q"',
+    "back\\slash",
+    "\n",
+    "}",
+    ",",
+]
+
+
+def worded(text: str, word: str = "Xb1", **more: Any) -> bytes:
+    return content(text, **more, obfuscation=word)
+
+
+def spaced(text: str) -> bytes:
+    return b"data: %b\n\n" % json.dumps({"choices": [{"delta": {"content": text}, "finish_reason": None}]}).encode()
+
+
+def thought(text: str) -> bytes:
+    return event(choices=[{"index": 0, "delta": {"reasoning_content": text}, "finish_reason": None}])
+
+
+def argued(text: str) -> bytes:
+    called = [{"index": 0, "function": {"arguments": text}}]
+    return event(choices=[{"index": 0, "delta": {"tool_calls": called}, "finish_reason": None}])
+
+
+def raw(text: str) -> bytes:
+    """What no JSON is, but like the others."""
+    return content("~").replace(b"~", text.encode())
+
+
+said = st.sampled_from(TEXTS)
+likely = st.one_of(
+    said.map(content),
+    said.map(content),
+    st.builds(worded, said, st.sampled_from(["Xb1", "tQ7xW2mK9pLr4", "", "a-b", "error"])),
+    said.map(spaced),
+    said.map(thought),
+    said.map(argued),
+    said.map(raw),
+    st.sampled_from(
+        [
+            raw('","x":"'),
+            raw("\r\n\r\ndata: [DONE]\r\n\r\n"),
+            raw("\n\ndata: [DONE]\n\nx"),
+            raw('"},"finish_reason":"stop","y":{"z":"'),
+            content("a") + content("b"),
+            content("a", usage=USAGE),
+            worded("a", "b", usage=None),
+            event(error={"message": "overloaded"}),
+            last(),
+            last(usage=USAGE),
+            USAGE_ONLY,
+            DONE,
+            b"\0" + content("a"),
+            b": ping\n\n",
+        ]
+    ),
+)
+
+
+def seen_of(stream: OpenAIStream, pieces: list[bytes]) -> tuple[Any, ...]:
+    passed = []
+    for piece in pieces:
+        passed.append(stream.feed(piece))
+        if stream.complete:
+            break
+    try:
+        ending = stream.end()
+    except BrokenAnswer as error:
+        ending = str(error).encode()
+    return passed, ending, stream.usage, stream.complete, stream.failed, stream.begun
+
+
+@settings(max_examples=500, deadline=None)
+@given(data=st.data())
+def test_an_event_like_the_one_before_is_seen_as_if_it_were_the_first(data: st.DataObject) -> None:
+    events = data.draw(st.lists(likely, max_size=12))
+    same = data.draw(st.lists(st.sampled_from([content("a"), *events]), max_size=6))
+    whole = [*events, *same]
+    edges = [sum(map(len, whole[:count])) for count in range(len(whole) + 1)]
+    size = edges[-1]
+    cuts = {edge for edge in edges if data.draw(st.integers(0, 4))}
+    cuts |= data.draw(st.sets(st.integers(0, size), max_size=3))
+    marks = [0, *sorted(cuts - {0, size}), size]
+    pieces = [b"".join(whole)[a:b] for a, b in pairwise(marks) if a < b]
+    drops = data.draw(st.booleans())
+    fast = seen_of(new_stream(drops_usage=drops), pieces)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ContentMeter, "sees_again", lambda meter, event: False)
+        assert fast == seen_of(new_stream(drops_usage=drops), pieces)
+
+
+@pytest.mark.parametrize("form", [content, worded, spaced, thought, argued])
+def test_an_event_like_the_one_before_goes_on_as_the_very_same_bytes(form: Callable[[str], bytes]) -> None:
+    stream, meter = new_stream(drops_usage=True), []
+    for text in ("one", "two", "three", "fourth"):
+        piece = form(text)
+        meter.append(stream.feed(piece) is piece)
+    assert meter == [False, True, True, True]
+    assert stream._meter.sees_again(form("five"))
+    assert not stream._meter.sees_again(form('fi"ve'))
+
+
+def test_the_last_word_may_be_another_each_time() -> None:
+    stream = new_stream(drops_usage=True)
+    stream.feed(worded("a"))
+    stream.feed(worded("a"))
+    assert stream._meter.sees_again(worded("b", "another"))
+    for word in ("", "an other", "a\\nb"):
+        assert not stream._meter.sees_again(worded("b", word))
+
+
+def test_behind_half_an_event_nothing_is_like_another() -> None:
+    stream = new_stream(drops_usage=True)
+    for _ in range(3):
+        stream.feed(content("a"))
+    half = content("b")[:-1]
+    assert stream.feed(half) == b""
+    assert stream.feed(content("c")) != content("c")

@@ -3,7 +3,8 @@
 import asyncio
 import socket
 import tracemalloc
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 
 import httptools
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from gateway.upstream import connection
 from gateway.upstream.connection import (
     HEAD_BYTES_MAX,
     HEADERS_MAX,
@@ -458,3 +460,159 @@ async def test_an_answer_in_small_chunks_takes_the_room_of_its_bytes():
         tracemalloc.stop()
     # Each kept for itself, the pieces would take more than twenty times their bytes.
     assert peak < 4 * size
+
+
+# Chunks that are taken without the parser: the same bytes, and the same verdict, as if the parser had seen all.
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+chunks = st.binary(min_size=1, max_size=40).map(chunk)
+odd_chunks = st.sampled_from(
+    [
+        b"0A\r\n0123456789\r\n",
+        b"A\r\n0123456789\r\n",
+        b"0003\r\nabc\r\n",
+        b"3;a=b\r\nabc\r\n",
+        b"3 \r\nabc\r\n",
+        b"3\nabc\r\n",
+        b"3\r\nabc",
+        b"3\r\nabcd\r\n",
+        b"3\r\nabc\n",
+        b"-3\r\nabc\r\n",
+        b"1_0\r\n0123456789abcdef\r\n",
+        b"0x3\r\nabc\r\n",
+        b"fffffffff\r\nabc\r\n",
+        b"\r\n",
+        b"0\r\n\r\n",
+        b"0\r\nx-trailer: 1\r\n\r\n",
+        b"0\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+    ]
+)
+chunked_bodies = st.lists(st.one_of(chunks, chunks, chunks, odd_chunks), max_size=8)
+
+
+@contextmanager
+def by_the_parser_alone() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(connection, "whole_chunks", lambda data, start: (b"", start, -1))
+        yield
+
+
+def edges(head: bytes, body: list[bytes]) -> list[int]:
+    """Where each of its parts ends."""
+    found, at = [], len(head)
+    for part in (b"", *body):
+        at += len(part)
+        found.append(at)
+    return found
+
+
+@st.composite
+def cut_answers(draw: st.DrawFn) -> list[bytes]:
+    """Most often cut where chunks end, as it comes; else anywhere."""
+    head, body = ok(CHUNKED), draw(chunked_bodies)
+    if draw(st.booleans()):
+        body = [*body, b"0\r\n\r\n"]
+    at = [edge for edge in edges(head, body) if draw(st.integers(0, 3))]
+    at += draw(st.lists(st.integers(0, 400), max_size=3))
+    return cut(head + b"".join(body), at)
+
+
+@fuzz
+@given(pieces=cut_answers())
+@example([ok(CHUNKED), chunk(b"a" * 300), chunk(b"b")[:-1], b"\n" + chunk(b"c"), b"0\r\n\r\n"])
+@example([ok(CHUNKED) + chunk(b"a")[:4], b"\r\n", chunk(b"bc"), b"0\r\n", b"\r\n"])
+@example([ok(CHUNKED), chunk(b"a"), b"1\r\na\r", chunk(b"b"), b"0\r\n\r\n"])
+async def test_an_answer_in_chunks_is_the_same_as_by_the_parser_alone(pieces: list[bytes]) -> None:
+    call = Call()
+    call.feed(*pieces)
+    call.end()
+    with by_the_parser_alone():
+        slow = Call()
+        slow.feed(*pieces)
+        slow.end()
+    assert await outcome(call) == await outcome(slow)
+
+
+@fuzz
+@given(pieces=cut_answers())
+async def test_whoever_pours_gets_the_same_from_either_and_each_chunk_as_it_came(pieces: list[bytes]) -> None:
+    async def poured() -> tuple[object, ...]:
+        call, taken = Call(), []
+
+        def take(piece: bytes, framed: bytes | None) -> bool:
+            assert framed is None or framed == chunk(piece)
+            assert framed is None or framed in pieces
+            taken.append(piece)
+            return True
+
+        async def reader() -> type | bool:
+            try:
+                await call.answer.head()
+                return await call.answer.pour(take)
+            except UpstreamError as error:
+                return type(error)
+
+        reading = asyncio.create_task(reader())
+        for piece in pieces:
+            await asyncio.sleep(0)
+            call.feed(piece)
+        await asyncio.sleep(0)
+        call.end()
+        how = await reading
+        return how, b"".join(taken), bool(call.freed)
+
+    fast = await poured()
+    with by_the_parser_alone():
+        assert await poured() == fast
+
+
+async def test_a_chunk_that_comes_alone_is_given_as_it_came() -> None:
+    call, taken = Call(), []
+
+    def take(piece: bytes, framed: bytes | None) -> bool:
+        taken.append((piece, framed))
+        return True
+
+    async def reader() -> None:
+        await call.answer.head()
+        await call.answer.pour(take)
+
+    reading = asyncio.create_task(reader())
+    await asyncio.sleep(0)
+    call.feed(ok(CHUNKED) + chunk(b"first"))
+    await asyncio.sleep(0)
+    came = chunk(b"a" * 300)
+    call.feed(came, chunk(b"b") + chunk(b"c"), b"2\r\nde\r", b"\n", chunk(b"f"), b"0\r\n\r\n")
+    await reading
+    assert taken == [
+        (b"first", None),
+        (b"a" * 300, came),
+        (b"bc", None),
+        (b"de", None),
+        (b"f", chunk(b"f")),
+    ]
+    assert taken[1][1] is came
+    assert call.freed
+
+
+async def test_the_next_answer_on_the_connection_is_read_from_its_head() -> None:
+    call = Call()
+    call.feed(ok(CHUNKED), chunk(b"abc"), b"0\r\n\r\n")
+    assert (await outcome(call))[2] == b"abc"
+    call.answer = call.send()
+    call.feed(chunk(b"abc"))
+    with pytest.raises(UpstreamError):
+        await call.answer.head()
+
+
+async def test_trailers_behind_chunks_that_came_alone_are_bounded() -> None:
+    call = Call()
+    call.feed(ok(CHUNKED), *[chunk(b"a" * 1_000) for _ in range(100)], b"0\r\n")
+    with suppress(UpstreamError):
+        for _ in range(200):
+            call.feed(b"x-trailer: %b\r\n" % (b"a" * 1_000))
+    assert call.transport.closed

@@ -34,7 +34,8 @@ class Taker:
         self.pieces: list[bytes] = []
         self._goes_on = goes_on
 
-    def __call__(self, piece: bytes) -> bool:
+    def __call__(self, piece: bytes, chunk: bytes | None) -> bool:
+        assert chunk is None
         self.pieces.append(piece)
         return self._goes_on(piece)
 
@@ -131,7 +132,7 @@ class OwnFault(Exception):
 
 @pytest.mark.parametrize("early", [True, False])
 async def test_what_the_taker_raises_is_raised_where_it_is_awaited(*, early: bool) -> None:
-    def fails(_: bytes) -> bool:
+    def fails(_: bytes, chunk: bytes | None) -> bool:
         raise OwnFault
 
     exchange = begun()
@@ -146,7 +147,7 @@ async def test_what_the_taker_raises_is_raised_where_it_is_awaited(*, early: boo
 
 
 async def test_whoever_could_not_take_leaves_the_rest_to_the_next() -> None:
-    def fails(_: bytes) -> bool:
+    def fails(_: bytes, chunk: bytes | None) -> bool:
         raise OwnFault
 
     wire = FakeWire()
@@ -201,7 +202,7 @@ async def test_however_it_stops_and_goes_on_nothing_is_lost_or_turned(
     exchange = begun()
     taken: list[bytes] = []
 
-    def take(piece: bytes) -> bool:
+    def take(piece: bytes, chunk: bytes | None) -> bool:
         taken.append(piece)
         return len(taken) not in stops
 
