@@ -37,15 +37,17 @@ class Answer(Protocol):
     """
 
     def head(self, status: int, headers: bytes, length: int | None) -> bool:
-        """Once, first. `headers`: whole lines. `length` None: as many chunks as come."""
+        """Once, first. `headers`: whole lines. `length` None: as many chunks as come; it goes out with the first one, or
+        with `drained`.
+        """
         ...
 
     def put(self, data: bytes, chunk: bytes | None = None) -> bool:
         """A chunk. `chunk`: the same in its frame, if somebody has it, and as we would frame it."""
         ...
 
-    def end(self) -> bool:
-        """The proper end, also after an error event."""
+    def end(self, last: bytes = b"") -> bool:
+        """The proper end, also after an error event, and the chunk before it, if there is one."""
         ...
 
     async def drained(self) -> None:

@@ -137,17 +137,15 @@ class Relay:
         try:
             # By no name of its own: what only the head needs does not stay as long as the stream takes.
             headers = reply.response.headers
-            if not answer.head(reply.status, _head(exchange, EVENT_STREAM, headers, exchange.notes), None):
-                await answer.drained()
+            answer.head(reply.status, _head(exchange, EVENT_STREAM, headers, exchange.notes), None)
             del headers
-            exchange.let_go()
+            if not (reply.reader.complete or reply.ended or self._first(reply, exchange, answer)):
+                await answer.drained()
             last = await self._events(reply, exchange, answer)
             exchange.usage = reply.reader.usage
             self._count(last, exchange)
             self._records.end(exchange)
-            if last:
-                answer.put(last)
-            if not answer.end():
+            if not answer.end(last):
                 await answer.drained()
             if reply.reader.complete:
                 await _read_out(reply.response)
@@ -156,10 +154,22 @@ class Relay:
                 exchange.usage = reply.reader.usage
             reply.response.abort()
 
+    def _first(self, reply: Stream, exchange: Exchange, answer: Answer) -> bool:
+        """Pass on the events that are there already, in one write with the head; what can be done later is. Returns
+        whether all is out, and more is taken.
+        """
+        first, reply.first = reply.first, b""
+        taken = False
+        if first:
+            self._count(first, exchange)
+            taken = answer.put(first)
+        exchange.let_go()
+        return taken
+
     async def _events(self, reply: Stream, exchange: Exchange, answer: Answer) -> bytes:
         """Pass the events on as they come, but for the last ones, which are returned: the record comes before them."""
         response, reader = reply.response, reply.reader
-        last = reply.first
+        last, reply.first = reply.first, b""
 
         def taken(data: bytes, chunk: bytes | None) -> bool:
             nonlocal last
@@ -175,11 +185,6 @@ class Relay:
             return answer.put(events, chunk if events is data else None)
 
         try:
-            if last and not (reader.complete or reply.ended):
-                first, last = last, b""
-                self._count(first, exchange)
-                if not answer.put(first):
-                    await answer.drained()
             while not (reader.complete or reply.ended) and await response.pour(taken):
                 await answer.drained()
             if not reply.ended:

@@ -58,7 +58,8 @@ class LaneAnswer:
         if not self._chunked:
             self.closes = True  # HTTP/1.0 knows no other end of a body whose length is not known.
         framing = b"cache-control: no-cache\r\n" + (b"transfer-encoding: chunked\r\n" if self._chunked else b"")
-        return self._write(answer_head(status, headers, framing, closes=self.closes))
+        self._head = answer_head(status, headers, framing, closes=self.closes)
+        return False
 
     def put(self, data: bytes, chunk: bytes | None = None) -> bool:
         """Raises CallerLeft."""
@@ -69,17 +70,21 @@ class LaneAnswer:
             data, self._head = head + data, None
         return self._write(data)
 
-    def end(self) -> bool:
+    def end(self, last: bytes = b"") -> bool:
+        """Raises CallerLeft."""
+        if self._chunked:
+            last = b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last) if last else b"0\r\n\r\n"
+        head = self._head
+        if head is not None:
+            last, self._head = head + last, None
+        return self._write(last) if last else not self._wire.write_paused
+
+    async def drained(self) -> None:
         """Raises CallerLeft."""
         head = self._head
         if head is not None:
             self._head = None
-            return self._write(head)
-        if self._chunked:
-            return self._write(b"0\r\n\r\n")
-        return not self._wire.write_paused
-
-    async def drained(self) -> None:
+            self._write(head)
         if self._wire.write_paused:
             await self._wire.drained()
 

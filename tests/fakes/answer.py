@@ -28,11 +28,9 @@ class RecordedAnswer:
         assert all(name == name.lower() for name, _ in pairs)
         assert len(dict(pairs)) == len(pairs), "each header once"
         self.status, self.headers, self.length = status, dict(pairs), length
-        if length is None:
-            return self._taken("head")
         if self._stall == "head":
             self._stall = "chunk"  # With which it goes out.
-        return True
+        return length is not None
 
     def put(self, data: bytes, chunk: bytes | None = None) -> bool:
         assert chunk is None or chunk == b"%x\r\n%b\r\n" % (len(data), data)
@@ -46,9 +44,11 @@ class RecordedAnswer:
         assert data, "an empty chunk would end a chunked body"
         self.chunks.append(data)
 
-    def end(self) -> bool:
+    def end(self, last: bytes = b"") -> bool:
         assert self.status is not None, "the head comes first"
         assert not self.ended, "one end"
+        if last:
+            self._written(last)
         self.ended = True
         assert self.length is None or self.length == len(self.body)
         return self._taken("end")
