@@ -63,9 +63,13 @@ class LaneAnswer:
 
     def put(self, data: bytes, chunk: bytes | None = None) -> bool:
         """Raises CallerLeft."""
-        if self._chunked:
-            data = chunk or b"%x\r\n%b\r\n" % (len(data), data)
         head = self._head
+        if chunk is not None and head is None and self._chunked:
+            wire = self._wire
+            wire.write(chunk)
+            return not wire.write_paused
+        if self._chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
         if head is not None:
             data, self._head = head + data, None
         return self._write(data)

@@ -79,9 +79,9 @@ class EventSplitter:
             self._begun
             and not self._pending
             and data.endswith(_BLANK)
-            and b"\r" not in data
+            and _CR not in data
             and data[0] != _LF
-            and b"\n\n\n" not in data
+            and data.find(b"\n\n\n") < 0
             and len(data) <= self._event_bytes_max
         )
 

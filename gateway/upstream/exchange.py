@@ -235,14 +235,15 @@ class Exchange:
             self.fed()
             return
         self._moved = True
-        fault: Exception | None = None
         try:
             if taken(piece, chunk):
                 return
         except Exception as error:  # noqa: BLE001 - no fault of the connection's: it is raised where it is awaited
-            fault = error
-        self._taken = None
-        self._wake(fault)
+            self._taken = None
+            self._wake(error)
+        else:
+            self._taken = None
+            self._wake()
 
     def ended(self) -> None:
         self._wire = None

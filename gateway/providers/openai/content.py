@@ -49,10 +49,10 @@ class ContentMeter:
         said, _, behind = event[len(before) :].partition(b'"')
         if behind != self._behind and not self._differs_in_word(behind):
             return False
-        if not said or _BACKSLASH in said or _LF in said or _CR in said or len(event) > EVENT_BYTES_MAX:
+        if _BACKSLASH in said or _LF in said or _CR in said or len(event) > EVENT_BYTES_MAX:
             return False
         self.bytes += len(said)
-        return True
+        return bool(said)  # Where it says nothing, it may say it in another place.
 
     def learn(self, event: bytes) -> None:
         """The next one may be the same again. `event` was seen, is one and whole, and nothing else of note is in it."""

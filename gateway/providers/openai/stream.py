@@ -72,6 +72,11 @@ class OpenAIStream:
 
     def _passes(self, event: bytes) -> bool:
         """Whether the event goes to the caller. The substrings spare most events their parse."""
+        if not _stands_out(event):
+            if not self.begun:
+                self.begun = says_something(parsed(event))
+            self._meter.see(event)
+            return True
         if b"[DONE]" in event and data_of(event) == b"[DONE]":
             self.complete = True
             return True
@@ -97,7 +102,7 @@ class OpenAIStream:
 
 def _stands_out(events: bytes) -> bool:
     """Whether there may be more in them than the next bit of content; of nearly all there is not."""
-    # Not by `in`: on bytes that takes its left side for a number first, and throws away an error each time.
+    # Not by `in`: that takes its left side for a number first, and throws an error away each time.
     return (
         events.find(b"[DONE]") >= 0
         or events.find(b'"finish_reason":"') >= 0
