@@ -37,8 +37,8 @@ class Answer(Protocol):
     """
 
     def head(self, status: int, headers: bytes, length: int | None) -> bool:
-        """Once, first. `headers`: whole lines. `length` None: as many chunks as come; it goes out with the first one, or
-        with `drained`.
+        """Once, first. `headers`: whole lines. `length` None: as many chunks as come. It goes out with the first of
+        them, or with `drained`.
         """
         ...
 
