@@ -27,7 +27,7 @@ class Wire:
 def begun(*, http_1_1: bool = True, length: int | None = None) -> tuple[Wire, LaneAnswer]:
     wire = Wire()
     answer = LaneAnswer(wire, http_1_1=http_1_1, closes=False)
-    answer.head(200, [("a", "b")], length)
+    answer.head(200, b"a: b\r\n", length)
     assert not wire.writes
     assert not answer.begun
     return wire, answer
