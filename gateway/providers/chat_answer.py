@@ -1,5 +1,6 @@
 """What adapters of other dialects answer with: a chat, whole or in chunks (pure)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -41,6 +42,14 @@ def whole(call: Call, id_: str, model: str, message: dict[str, Any], finish: str
             "usage": usage_body(usage),
         }
     )
+
+
+def listed(said: Mapping[str, Any], name: str) -> list[Any]:
+    """A list in a provider's answer; what is not there is empty. Raises BrokenAnswer."""
+    found = said.get(name) or []
+    if not isinstance(found, list):
+        raise BrokenAnswer(f"the answer's `{name}` is no list")
+    return found
 
 
 class Chunks:

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from gateway.providers.base import BrokenAnswer, Call, Usage
-from gateway.providers.chat_answer import whole
+from gateway.providers.chat_answer import listed, whole
 from gateway.providers.estimate import settled, text_bytes
 from gateway.providers.openai.usage import count
 
@@ -24,7 +24,7 @@ def to_chat(call: Call, answer: Mapping[str, Any]) -> tuple[bytes, Usage]:
         raise BrokenAnswer("the answer holds no message")
     texts: list[str] = []
     thoughts: list[str] = [plan] if isinstance(plan := message.get("tool_plan"), str) else []
-    for part in _listed(message, "content"):
+    for part in listed(message, "content"):
         if not isinstance(part, dict):
             raise BrokenAnswer("the answer holds a part that is none")
         if isinstance(text := part.get("text"), str):
@@ -35,7 +35,7 @@ def to_chat(call: Call, answer: Mapping[str, Any]) -> tuple[bytes, Usage]:
     if thought := "".join(thoughts):
         said["reasoning_content"] = thought
         said["content_blocks"] = [{"type": "thinking", "thinking": thought}]
-    if calls := _listed(message, "tool_calls"):
+    if calls := listed(message, "tool_calls"):
         said["tool_calls"] = [_whole_call(one) for one in calls]
     if citations := message.get("citations"):
         said["citations"] = citations
@@ -45,13 +45,6 @@ def to_chat(call: Call, answer: Mapping[str, Any]) -> tuple[bytes, Usage]:
         return whole(call, str(answer.get("id") or ""), str(call.body.get("model")), said, finish, usage), usage
     except orjson.JSONEncodeError:  # orjson reads deeper than it writes.
         raise BrokenAnswer("the answer is nested too deep to be translated") from None
-
-
-def _listed(message: Mapping[str, Any], name: str) -> list[Any]:
-    listed = message.get(name) or []
-    if not isinstance(listed, list):
-        raise BrokenAnswer(f"the answer's {name} are no list")
-    return listed
 
 
 def _whole_call(call: Any) -> dict[str, Any]:

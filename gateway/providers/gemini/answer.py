@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from gateway.providers.base import BrokenAnswer, Call, Usage
-from gateway.providers.chat_answer import whole
+from gateway.providers.chat_answer import listed, whole
 from gateway.providers.estimate import settled, text_bytes
 from gateway.providers.gemini.usage import counted
 
@@ -92,7 +92,7 @@ def read(content: Mapping[str, Any]) -> Bit:
         raise BrokenAnswer("the answer holds a candidate that is none")
     candidate = candidates[0]
     said = candidate.get("content")
-    for part in (said.get("parts") if isinstance(said, dict) else None) or ():
+    for part in listed(said, "parts") if isinstance(said, dict) else ():
         if not isinstance(part, dict):
             raise BrokenAnswer("the answer holds a part that is none")
         _take(part, bit)

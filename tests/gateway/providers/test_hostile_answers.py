@@ -52,6 +52,15 @@ def test_a_whole_answer_of_anything(wire: Wire, data: st.DataObject) -> None:
     assert usage.input_tokens is not None
 
 
+@pytest.mark.parametrize("said", [True, 1, "word", {"a": 1}])
+@pytest.mark.parametrize(("name", "place"), [("cohere", "content"), ("cohere", "tool_calls"), ("gemini", "parts")])
+def test_what_should_be_a_list_and_is_none_is_broken(name: str, place: str, said: Any) -> None:
+    wire = next(wire for wire in NATIVE if wire.name == name)
+    body = {"message": {place: said}, "candidates": [{"content": {place: said}}]}
+    with pytest.raises(BrokenAnswer):
+        wire.adapter.answer(ASKED, orjson.dumps(body))
+
+
 @every_wire
 @given(data=st.data())
 @settings(deadline=None, max_examples=150)
