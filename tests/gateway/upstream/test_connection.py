@@ -23,6 +23,8 @@ from gateway.upstream.connection import (
 from gateway.upstream.errors import Cut, ProtocolFault, TooLarge, UpstreamError
 from gateway.upstream.exchange import Exchange
 from gateway.upstream.messages import Deadlines, Origin, RequestHead, UpstreamRequest
+from tests.gateway.upstream.test_chunks import bodies as chunked_bodies
+from tests.gateway.upstream.test_chunks import chunk
 
 ORIGIN = Origin("https", "provider.test", 443)
 fuzz = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -463,35 +465,6 @@ async def test_an_answer_in_small_chunks_takes_the_room_of_its_bytes():
 
 
 # Chunks that are taken without the parser: the same bytes, and the same verdict, as if the parser had seen all.
-
-
-def chunk(data: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(data), data)
-
-
-chunks = st.binary(min_size=1, max_size=40).map(chunk)
-odd_chunks = st.sampled_from(
-    [
-        b"0A\r\n0123456789\r\n",
-        b"A\r\n0123456789\r\n",
-        b"0003\r\nabc\r\n",
-        b"3;a=b\r\nabc\r\n",
-        b"3 \r\nabc\r\n",
-        b"3\nabc\r\n",
-        b"3\r\nabc",
-        b"3\r\nabcd\r\n",
-        b"3\r\nabc\n",
-        b"-3\r\nabc\r\n",
-        b"1_0\r\n0123456789abcdef\r\n",
-        b"0x3\r\nabc\r\n",
-        b"fffffffff\r\nabc\r\n",
-        b"\r\n",
-        b"0\r\n\r\n",
-        b"0\r\nx-trailer: 1\r\n\r\n",
-        b"0\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
-    ]
-)
-chunked_bodies = st.lists(st.one_of(chunks, chunks, chunks, odd_chunks), max_size=8)
 
 
 @contextmanager
