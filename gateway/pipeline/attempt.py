@@ -317,11 +317,13 @@ class Attempts:
         """What the attempt may take: as the config or the caller says, within what the call may take as a whole."""
         waits = self._waits.stream if call.stream else self._waits.plain
         timeout_ms = target.handling.timeout_ms
+        left_s = waits.total_s
         if exchange.due_s is None:
-            exchange.due_s = now_s + waits.total_s
+            exchange.due_s = now_s + left_s
             if timeout_ms is None:
                 return waits
-        left_s = exchange.due_s - now_s
+        else:
+            left_s = exchange.due_s - now_s
         if left_s <= 0:
             message = f"the call as a whole has taken the {waits.total_s:g} s it may take; nothing more is tried"
             raise GatewayError(Code.UPSTREAM_TIMEOUT, message)
