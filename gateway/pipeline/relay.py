@@ -43,6 +43,15 @@ _PASSED = frozenset(
 )
 _PASSED_PREFIXES = ("x-ratelimit-", "openai-", "anthropic-", "azureml-")
 
+_DECIDED = (
+    "x-gatehouse-revision",
+    "x-portkey-provider",
+    "x-portkey-last-used-option-index",
+    "x-gatehouse-idempotency-status",
+)
+Decided = tuple[str | None, str | None, str | None, str | None]
+"""By which signed configuration, the last target tried, if any was, and what came of an idempotency key."""
+
 
 class Relay:
     """Writes answers; a request's record comes before its answer's last byte, so whoever has an answer is counted."""
@@ -90,7 +99,7 @@ class Relay:
             error, exchange.id, exchange.trace_id, exchange.door, exchange.retry_told, exchange.cache
         )
         exchange.refused(error, len(body))
-        decided = _decision(*_decided(exchange))
+        decided = _decision(_decided(exchange))
         await self._whole(error.row.status, lines([*headers, *decided]), body, exchange, answer)
 
     async def _whole(self, status: int, headers: bytes, body: bytes, exchange: Exchange, answer: Answer) -> None:
@@ -98,9 +107,7 @@ class Relay:
         exchange.ending = exchange.ending or "complete"
         self._records.end(exchange)
         answer.head(status, headers, length)
-        if body:
-            answer.put(body)
-        if not answer.end():
+        if not answer.end(body):
             await answer.drained()
 
     async def _pipe(self, reply: Pipe, exchange: Exchange, answer: Answer) -> None:
@@ -126,9 +133,7 @@ class Relay:
             if data:
                 self._count(data, exchange)
             self._records.end(exchange)
-            if data:
-                answer.put(data)
-            if not answer.end():
+            if not answer.end(data):
                 await answer.drained()
         finally:
             response.abort()
@@ -284,7 +289,7 @@ def _head(
     """The lines of an answer's head. `given` are the provider's. `content_type` None: its own."""
     id_, labels = exchange.id, exchange.labels or exchange.told()
     head = f"x-portkey-request-id: {id_}\r\nx-portkey-trace-id: {labels.echo or id_}\r\n".encode()
-    head += _same(exchange.cache, exchange.retry_told, content_type, *_decided(exchange))
+    head += _same(exchange.cache, exchange.retry_told, content_type, _decided(exchange))
     if exchange.passage is not None:
         names = ("content-disposition",) if content_type is not None else ("content-type", "content-disposition")
         head += lines([(name, _as_it_came(given[name])) for name in names if name in given])
@@ -297,14 +302,14 @@ def _head(
 
 
 @lru_cache(maxsize=1_024)
-def _same(cache: str, retries: int, content_type: str | None, *decided: str | None) -> bytes:
+def _same(cache: str, retries: int, content_type: str | None, decided: Decided) -> bytes:
     """What is the same for many answers, as lines."""
-    headers = [_CACHE[cache], _RETRIES[retries], *_decision(*decided)]
+    headers = [_CACHE[cache], _RETRIES[retries], *_decision(decided)]
     return lines(headers if content_type is None else [*headers, ("content-type", content_type)])
 
 
-def _decided(exchange: Exchange) -> tuple[str | None, str | None, str | None, str | None]:
-    """By which signed configuration, and the last target tried, if any was; on a hit the one whose answer it is."""
+def _decided(exchange: Exchange) -> Decided:
+    """On a hit the target whose answer it is."""
     view, attempts = exchange.view, exchange.attempts
     revision = None if view is None else view.revision
     attempt = exchange.cached or (attempts[-1] if attempts else None)
@@ -314,14 +319,8 @@ def _decided(exchange: Exchange) -> tuple[str | None, str | None, str | None, st
     return revision, target.place.provider, target.path, exchange.idempotency
 
 
-def _decision(revision: str | None, provider: str | None, path: str | None, idempotency: str | None) -> Headers:
-    told = (
-        ("x-gatehouse-revision", revision),
-        ("x-portkey-provider", provider),
-        ("x-portkey-last-used-option-index", path),
-        ("x-gatehouse-idempotency-status", idempotency),
-    )
-    return [(name, value) for name, value in told if value is not None]
+def _decision(decided: Decided) -> Headers:
+    return [(name, value) for name, value in zip(_DECIDED, decided, strict=True) if value is not None]
 
 
 def _told_elsewhere(reply: Reply, exchange: Exchange) -> bytes:

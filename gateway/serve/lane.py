@@ -622,7 +622,7 @@ class Lane(asyncio.Protocol):
         """All that is done for a request that has come. It gets to where it first waits before anybody can leave."""
         exchange, self._exchange = self._exchange, None
         assert exchange is not None
-        answer = LaneAnswer(self, http_1_1=self._http_1_1, closes=self._closes)
+        answer = LaneAnswer(self, self._http_1_1, self._closes)
         whole = False
         try:
             await self._shared.pipeline.run(exchange, answer)

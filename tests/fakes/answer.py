@@ -49,6 +49,7 @@ class RecordedAnswer:
         assert not self.ended, "one end"
         if last:
             self._written(last)
+            self._taken("chunk")
         self.ended = True
         assert self.length is None or self.length == len(self.body)
         return self._taken("end")

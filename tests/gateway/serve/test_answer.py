@@ -26,7 +26,7 @@ class Wire:
 
 def begun(*, http_1_1: bool = True, length: int | None = None) -> tuple[Wire, LaneAnswer]:
     wire = Wire()
-    answer = LaneAnswer(wire, http_1_1=http_1_1, closes=False)
+    answer = LaneAnswer(wire, http_1_1, False)
     answer.head(200, b"a: b\r\n", length)
     assert not wire.writes
     assert not answer.begun
