@@ -39,6 +39,7 @@ from gateway.serve.head import (
     sized,
 )
 from gateway.serve.run import Run
+from gateway.upstream.turn import Turn
 from gateway.upstream.upload import Upload
 from shared.clock import Clock
 
@@ -102,6 +103,7 @@ class Shared(Protocol):
     records: Records
     clock: Clock
     limits: Limits
+    turn: Turn
     draining: bool
     running: int
     """Requests whose head has come and whose answer has not ended, but for small ones that carry no LLM call."""
@@ -219,14 +221,13 @@ class Lane(asyncio.Protocol):
         elif self._phase is _UPLOAD:
             self._look_at_upload(now_s)
         else:
-            transport.close()
+            self._close()
 
     def drain(self) -> None:
         """No more requests: end now if none has begun, else with its answer."""
         idle = self._phase is _HEAD and not self._head
-        transport = self._transport
-        if transport is not None and not transport.is_closing() and (idle or self._phase is _LINGER):
-            transport.close()
+        if idle or self._phase is _LINGER:
+            self._close()
 
     def abort(self) -> None:
         """Close the socket at once; what runs is cancelled."""
@@ -246,16 +247,14 @@ class Lane(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             raise CallerLeft("the caller has left")
-        transport.write(data)
+        self._shared.turn.write(transport, data)
 
     def cut(self) -> None:
-        transport = self._transport
-        if transport is None:
-            return
         if self._http_1_1:
-            transport.close()
+            self._close()
         else:
-            transport.abort()  # There the end of the connection is the answer's own.
+            self._shared.turn.end()
+            self.abort()  # There the end of the connection is the answer's own.
 
     async def drained(self) -> None:
         waiter = self._drain_waiter = self._loop.create_future()
@@ -287,6 +286,8 @@ class Lane(asyncio.Protocol):
         if self._phase in (_ANSWER, _UPLOAD):
             # At once: closing in peace would wait until an answer that nobody reads had been written.
             self.abort()
+        else:
+            self._shared.turn.end()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -536,7 +537,8 @@ class Lane(asyncio.Protocol):
                 self._refuse(self._refused)
             elif self._expects_continue:
                 self._expects_continue = False
-                cast(asyncio.Transport, self._transport).write(_CONTINUE)
+                with suppress(CallerLeft):
+                    self.write(_CONTINUE)
             return b""
         exchange, self._exchange = self._exchange, None
         self._body = None  # The lane outlives the request; a large body should not.
@@ -649,6 +651,7 @@ class Lane(asyncio.Protocol):
             self._read_ahead()
 
     def _lend(self, request: bytes) -> None:
+        self._shared.turn.end()
         transport = cast(asyncio.Transport, self._transport)
         lent = self._lent = self._shared.lend(self._taken_back)
         lent.connection_made(transport)
@@ -695,6 +698,7 @@ class Lane(asyncio.Protocol):
         self._phase = _LINGER
         self._due_s = self._shared.clock.monotonic_s() + self._shared.limits.linger_s
         self._forget()
+        self._shared.turn.end()
         transport = self._transport
         if transport is None or transport.is_closing():
             return
@@ -706,6 +710,13 @@ class Lane(asyncio.Protocol):
         elif transport.can_write_eof():
             transport.write_eof()
         # Else it is TLS, which knows no half-closed connection: the answer says where it ends and that none follows.
+
+    def _close(self) -> None:
+        """In peace: what waits is sent before."""
+        self._shared.turn.end()
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            transport.close()
 
     def _release(self) -> None:
         """Give back the request's place among those that run, if it has one."""

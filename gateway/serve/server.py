@@ -7,6 +7,7 @@ from gateway.pipeline.exchange import Records
 from gateway.pipeline.pipeline import Pipeline
 from gateway.serve.http import ColdServer
 from gateway.serve.lane import Lane, Limits
+from gateway.upstream.turn import Turn
 from shared.clock import Clock
 
 
@@ -31,6 +32,7 @@ class Server:
         self.new_id = new_id
         self.lend = cold.lend
         self._loop = asyncio.get_running_loop()
+        self.turn = Turn(self._loop)
         self._lanes: set[Lane] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Future[None] | None = None

@@ -18,6 +18,7 @@ from gateway.upstream.exchange import Exchange
 from gateway.upstream.messages import Origin, UpstreamRequest
 from gateway.upstream.pool import Pool
 from gateway.upstream.resolve import Resolver
+from gateway.upstream.turn import Turn
 from shared.clock import Clock
 
 STALE_S = 2.0
@@ -34,7 +35,7 @@ class Limits:
 class Client:
     """An UpstreamClient. Made inside the event loop that it is used in, and ended by `close()`."""
 
-    __slots__ = ("_clock", "_closed", "_connector", "_free", "_loop", "_lost", "_pool", "_sweep_s", "_timer")
+    __slots__ = ("_clock", "_closed", "_connector", "_free", "_loop", "_lost", "_pool", "_sweep_s", "_timer", "_turn")
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class Client:
     ) -> None:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
+        self._turn = Turn(self._loop)
         self._connector = Connector(resolver, allow_cidrs, tls, egress)
         self._pool = Pool(clock, idle_s=limits.idle_s, idle_per_origin_max=limits.idle_per_origin_max)
         self._free, self._lost = self._pool.free, self._pool.lost  # Bound once, not for each connection.
@@ -105,7 +107,7 @@ class Client:
         return connection
 
     def _new_connection(self, origin: Origin) -> Connection:
-        return Connection(origin, self._loop, free=self._free, lost=self._lost)
+        return Connection(origin, self._loop, self._turn, free=self._free, lost=self._lost)
 
     def _tick_later(self) -> None:
         self._timer = self._loop.call_later(self._sweep_s, self._tick)

@@ -19,6 +19,7 @@ from gateway.upstream.errors import Cut, ProtocolFault, TooLarge, UpstreamError
 from gateway.upstream.exchange import Exchange
 from gateway.upstream.head import Fields, Forms
 from gateway.upstream.messages import Origin, RequestHead, UpstreamRequest
+from gateway.upstream.turn import Turn
 from gateway.upstream.upload import Upload
 
 HEAD_BYTES_MAX = 64 * 1024
@@ -62,6 +63,7 @@ class Connection(asyncio.Protocol):
         "_parser",
         "_received_bytes",
         "_transport",
+        "_turn",
         "_unsent",
         "_until_eof",
         "_upload",
@@ -75,12 +77,14 @@ class Connection(asyncio.Protocol):
         self,
         origin: Origin,
         loop: asyncio.AbstractEventLoop,
+        turn: Turn,
         *,
         free: Callable[["Connection"], None],
         lost: Callable[["Connection"], None],
     ) -> None:
         self.origin = origin
         self._loop = loop  # Asking which one runs takes a system call.
+        self._turn = turn
         self.idle_since_s = 0.0
         self._free = free
         self._lost = lost
@@ -134,7 +138,7 @@ class Connection(asyncio.Protocol):
         if upload is None and 0 < length <= WRITE_BYTES_MAX:
             # What most requests are.
             framing = b"content-length: %d\r\n\r\n" % length
-            transport.write(b"".join((head.line, self._host_line, head.lines, framing, body)))
+            self._turn.write(transport, b"".join((head.line, self._host_line, head.lines, framing, body)))
             return exchange
         start = _HEAD % (head.line, self._host_line, head.lines, _framing(head, length, upload))
         if upload is not None:

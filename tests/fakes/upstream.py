@@ -69,6 +69,7 @@ class FakeResponse:
         while piece := await self.chunk():
             if not taken(piece, None):
                 return True
+            await asyncio.sleep(0)  # From a socket each would come in a turn of its own.
         return False
 
     def abort(self) -> None:

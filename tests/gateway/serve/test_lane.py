@@ -17,6 +17,7 @@ from gateway.serve.body import FRAMING_BYTES_MAX
 from gateway.serve.head import HEAD_BYTES_MAX
 from gateway.serve.lane import AHEAD_BYTES_MAX, AT_ONCE_MAX
 from gateway.upstream.messages import UpstreamRequest, UpstreamResponse
+from gateway.upstream.turn import HELD_BYTES_MAX
 from shared.clock import FakeClock
 from tests.fakes.front import CHAT, LIMITS, Front, front, opened
 from tests.fakes.transport import MemoryTransport
@@ -639,7 +640,7 @@ async def test_a_caller_who_does_not_take_his_last_answer_is_cut_too() -> None:
 
 
 async def test_nothing_more_is_asked_of_the_provider_until_the_caller_has_taken_what_there_is() -> None:
-    behind = front(streams(EVENT, EVENT, FINISH, DONE), world=WORLD)
+    behind = front(streams(*[EVENT] * 4, FINISH, DONE), world=WORLD)
     caller = behind.caller()
     caller.hold()
     caller.feed(chat(stream=True))
@@ -650,7 +651,7 @@ async def test_nothing_more_is_asked_of_the_provider_until_the_caller_has_taken_
     assert left > 1
     caller.take()
     (stream,) = await answered(caller)
-    assert stream.body == EVENT + EVENT + FINISH + DONE
+    assert stream.body == EVENT * 4 + FINISH + DONE
     await gone(behind, caller)
 
 
@@ -662,7 +663,9 @@ async def test_a_caller_who_asks_and_does_not_read_is_read_no_further(at_once: b
     refused = request("POST", CHAT, {"content-type": "text/plain"}, b"{}")
     count = 2 * AHEAD_BYTES_MAX // len(refused)
     caller.feed(*([refused * (count - 1), refused] if at_once else [refused] * count))
-    assert len(said(caller.written)) == 1, "answers pile up"
+    await quiet()
+    assert len(caller.written) < 2 * HELD_BYTES_MAX, "answers pile up"
+    assert len(said(caller.written)) <= AT_ONCE_MAX or not at_once
     assert not caller.reading
     caller.take()
     assert [reply.status for reply in await answered(caller, count)] == [400] * count

@@ -23,6 +23,7 @@ from gateway.upstream.connection import (
 from gateway.upstream.errors import Cut, ProtocolFault, TooLarge, UpstreamError
 from gateway.upstream.exchange import Exchange
 from gateway.upstream.messages import Deadlines, Origin, RequestHead, UpstreamRequest
+from gateway.upstream.turn import Turn
 from tests.gateway.upstream.test_chunks import bodies as chunked_bodies
 from tests.gateway.upstream.test_chunks import chunk
 
@@ -65,7 +66,9 @@ class Call:
         self.freed: list[Connection] = []
         self.lost: list[Connection] = []
         self.transport = MemoryTransport()
-        self.connection = Connection(ORIGIN, asyncio.get_running_loop(), free=self.freed.append, lost=self.lost.append)
+        loop = asyncio.get_running_loop()
+        self.turn = Turn(loop)
+        self.connection = Connection(ORIGIN, loop, self.turn, free=self.freed.append, lost=self.lost.append)
         self.connection.connection_made(self.transport)
         self.answer = self.send(method)
 
@@ -132,6 +135,7 @@ async def test_a_request_is_its_head_its_host_the_length_and_the_body_each_time(
     for body in sent:
         call.transport.written = b""
         call.connection.send(UpstreamRequest(ORIGIN, head, body, Deadlines()), 0.0, 0.0)
+        call.turn.end()
         length = b"content-length: %d\r\n" % len(body) if body or method in ("POST", "PUT", "PATCH") else b""
         assert call.transport.written == b"".join(
             (
@@ -439,7 +443,8 @@ async def test_errors_of_the_parser_itself_do_not_leave():
 
 
 async def test_sockets_do_not_wait_to_fill_a_segment():
-    connection = Connection(ORIGIN, asyncio.get_running_loop(), free=print, lost=print)
+    loop = asyncio.get_running_loop()
+    connection = Connection(ORIGIN, loop, Turn(loop), free=print, lost=print)
     transport = MemoryTransport()
     connection.connection_made(transport)
     assert transport.option == (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
