@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from gateway.serve.body import FRAMING_BYTES_MAX
 from gateway.serve.head import HEAD_BYTES_MAX
 from gateway.serve.lane import AHEAD_BYTES_MAX, AT_ONCE_MAX
+from gateway.upstream.errors import Cut
 from gateway.upstream.messages import UpstreamRequest, UpstreamResponse
 from gateway.upstream.turn import HELD_BYTES_MAX
 from shared.clock import FakeClock
@@ -784,6 +785,41 @@ async def test_a_refused_upload_that_goes_on_gets_to_read_why() -> None:
             await wire.send(b"x" * (size // 20))
         assert (await wire.reply()).status == 413
         assert await wire.ended()
+
+
+# The end of a turn of the loop
+
+
+@pytest.mark.parametrize("end", ["he shuts his end", "the worker drains", "he says close", "another is to be lent"])
+async def test_what_was_said_goes_out_before_what_ends_its_turn(end: str) -> None:
+    behind = front(world=WORLD)
+    caller = behind.caller()
+    refused = request("POST", CHAT, {"content-type": "text/plain"}, b"{}")
+    if end == "he says close":
+        caller.feed(refused, request("POST", CHAT, {"content-type": "text/plain", "connection": "close"}, b"{}"))
+    elif end == "another is to be lent":
+        caller.feed(refused, request("GET", "/livez", {}))
+    else:
+        caller.feed(refused)
+    if end == "he shuts his end":
+        caller.hang_up()
+    elif end == "the worker drains":
+        behind.server.draining = True
+        for lane in list(behind.server._lanes):
+            lane.drain()
+    statuses = {"he says close": [400, 400], "another is to be lent": [400, 200]}.get(end, [400])
+    assert [reply.status for reply in await answered(caller, len(statuses))] == statuses
+    await gone(behind, caller)
+
+
+async def test_what_came_before_a_break_goes_out_before_the_end_that_tells_of_it() -> None:
+    broken = answers(200, b"audio", Cut("x"), content_type="audio/mpeg")
+    behind = front(broken, world=WORLD)
+    caller = behind.caller()
+    asked = request("POST", "/v1/audio/speech", {"x-portkey-provider": "@main", **AUTH}, {"model": "m", "input": "x"})
+    caller.feed(asked.replace(b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", 1))
+    await until(caller, lambda: caller.closed)
+    assert caller.written.endswith(b"audio")
 
 
 # The end of a worker

@@ -1,0 +1,63 @@
+"""What goes out when: together, in its order, and at once where there is much of it."""
+
+import asyncio
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.upstream.turn import HELD_BYTES_MAX, Turn
+
+
+class Sent:
+    """A transport; what all of them were given is in `sent`, in its order."""
+
+    def __init__(self, name: int, sent: list[tuple[int, bytes]]) -> None:
+        self.closed = False
+        self._name = name
+        self._sent = sent
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def write(self, data: bytes) -> None:
+        assert not self.closed
+        self._sent.append((self._name, data))
+
+
+async def test_what_a_turn_brings_goes_out_at_its_end() -> None:
+    sent: list[tuple[int, bytes]] = []
+    turn, transport = Turn(asyncio.get_running_loop()), Sent(0, sent)
+    for _ in range(2):
+        turn.write(transport, b"a")  # type: ignore[arg-type]
+        turn.write(transport, b"b")  # type: ignore[arg-type]
+        assert not sent
+        await asyncio.sleep(0)
+        assert sent == [(0, b"a"), (0, b"b")]
+        sent.clear()
+
+
+@given(writes=st.lists(st.tuples(st.integers(0, 2), st.sampled_from([1, 1_000, HELD_BYTES_MAX // 2, HELD_BYTES_MAX]))))
+async def test_all_of_it_goes_out_in_its_order_and_never_much_waits(writes: list[tuple[int, int]]) -> None:
+    sent: list[tuple[int, bytes]] = []
+    turn = Turn(asyncio.get_running_loop())
+    transports = [Sent(name, sent) for name in range(3)]
+    given_bytes = 0
+    for name, length in writes:
+        turn.write(transports[name], bytes(length))  # type: ignore[arg-type]
+        given_bytes += length
+        assert given_bytes - sum(len(data) for _, data in sent) < HELD_BYTES_MAX
+    turn.end()
+    assert sent == [(name, bytes(length)) for name, length in writes]
+    await asyncio.sleep(0)
+    assert len(sent) == len(writes), "once"
+
+
+async def test_nothing_is_written_to_what_was_closed_meanwhile() -> None:
+    sent: list[tuple[int, bytes]] = []
+    turn = Turn(asyncio.get_running_loop())
+    left, stays = Sent(0, sent), Sent(1, sent)
+    for transport in (left, stays):
+        turn.write(transport, b"a")  # type: ignore[arg-type]
+    left.closed = True
+    await asyncio.sleep(0)
+    assert sent == [(1, b"a")]
