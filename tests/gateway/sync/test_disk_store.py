@@ -7,11 +7,14 @@ import sqlite3
 import stat
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from gateway.sync.disk_store import DiskStore
+from gateway.sync.disk_store import SETTLED_S, DiskStore
 from gateway.sync.store import StoreUnavailable
 from shared.clock import FakeClock
 
@@ -65,12 +68,64 @@ async def test_commits_are_synchronous(path: Path, clock: FakeClock) -> None:
     await store.close()
 
 
+async def settle(store: DiskStore, clock: FakeClock) -> bytes | None:
+    """Ask it until it has no need to look any more."""
+    await store.pointer()
+    clock.advance(SETTLED_S)
+    return await store.pointer()
+
+
+async def test_nobody_is_asked_for_a_pointer_that_cannot_have_changed(path: Path, clock: FakeClock) -> None:
+    store = await filled(path, clock)
+    asked = 0
+    transact = store._transact
+
+    def counted(begin: str, act: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        return transact(begin, act)
+
+    store._transact = counted  # type: ignore[method-assign]
+    for turn in range(1, 4):
+        clock.advance(SETTLED_S / 4)
+        assert (await store.pointer(), asked) == (b"pointer", turn), "two commits may have come in one step of the time"
+    clock.advance(SETTLED_S)
+    for _ in range(3):
+        assert (await store.pointer(), asked) == (b"pointer", 4)
+        clock.advance(1.0)
+    await store.close()
+
+
+@settings(deadline=None)
+@given(steps=st.lists(st.sampled_from(["mine", "another's", "read", "settle", "checkpoint", "remove"]), max_size=12))
+async def test_what_is_remembered_is_what_is_there(tmp_path_factory: pytest.TempPathFactory, steps: list[str]) -> None:
+    path, clock = tmp_path_factory.mktemp("store") / "configuration.sqlite", FakeClock()
+    store, other = DiskStore(path, clock), DiskStore(path, clock)
+    pointer: bytes | None = None
+    for number, step in enumerate(steps):
+        if step in ("mine", "another's"):
+            writer = store if step == "mine" else other
+            assert await writer.move(await writer.pointer(), b"%d" % number)
+            pointer = b"%d" % number
+        elif step == "checkpoint" and other._connection is not None:
+            other._connection.execute("PRAGMA wal_checkpoint(RESTART)")
+        elif step == "remove":
+            for file in path.parent.iterdir():
+                file.unlink()
+            pointer = None
+        elif step == "settle":
+            assert await settle(store, clock) == pointer
+        assert await store.pointer() == pointer
+    await store.close()
+    await other.close()
+
+
 async def test_a_writer_killed_in_the_middle_leaves_the_last_commit(path: Path, clock: FakeClock) -> None:
     """A process is killed while it writes pointer after pointer; what it said it had written is there."""
     script = (
         "import asyncio, sys\n"
         "from pathlib import Path\n"
-        "from gateway.sync.disk_store import DiskStore\n"
+        "from gateway.sync.disk_store import SETTLED_S, DiskStore\n"
         "from shared.clock import SystemClock\n"
         "async def main():\n"
         "    store, before = DiskStore(Path(sys.argv[1]), SystemClock()), None\n"
