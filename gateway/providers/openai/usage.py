@@ -15,48 +15,65 @@ _TOKENS_MAX = 2**40
 _READS_ONLY = frozenset((Door.EMBEDDINGS, Door.RERANK, Door.MODERATIONS))
 _NOTHING: dict[str, int] = {}
 
-_Tokens = Annotated[int, msgspec.Meta(ge=0, lt=_TOKENS_MAX)]
+_Tokens = Annotated[int, msgspec.Meta(ge=0, le=_TOKENS_MAX)]
 
 
 class _Read(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    cached_tokens: _Tokens
-    audio_tokens: _Tokens
+    cached_tokens: _Tokens | None = None
+    audio_tokens: _Tokens | None = None
 
 
 class _Written(msgspec.Struct, gc=False):
-    reasoning_tokens: _Tokens
-    audio_tokens: _Tokens
+    reasoning_tokens: _Tokens | None = None
+    audio_tokens: _Tokens | None = None
 
 
 class _Usual(msgspec.Struct, gc=False):
-    """The shape that OpenAI itself gives a chat's usage."""
+    """What nearly every host says of a chat's usage, or of texts that were only read."""
 
-    prompt_tokens: _Tokens
-    completion_tokens: _Tokens
-    total_tokens: int
-    prompt_tokens_details: _Read
-    completion_tokens_details: _Written
+    prompt_tokens: _Tokens | None = None
+    completion_tokens: _Tokens | None = None
+    total_tokens: _Tokens | None = None
+    prompt_tokens_details: _Read | None = None
+    completion_tokens_details: _Written | None = None
+    prompt_cache_hit_tokens: Any = None
+    cached_tokens: Any = None
 
 
-_USUAL = msgspec.json.Decoder(_Usual)
+class _Answer(msgspec.Struct, gc=False):
+    usage: _Usual | None = None
+
+
+_ANSWER = msgspec.json.Decoder(_Answer)
+_NOTHING_READ, _NOTHING_WRITTEN = _Read(), _Written()
 
 
 def usage_read(body: bytes, door: Door) -> Usage | None:
     """Of a whole answer. The usual shape is read into place, without a dictionary between. Raises BrokenAnswer."""
-    raw = usage_in(body)
-    if raw is None:
-        return usage_of(parsed_answer(body).get("usage"), door)
     try:
-        said = _USUAL.decode(raw)
-    except msgspec.DecodeError:
-        return usage_of(_parsed(raw), door)
-    input_, output = said.prompt_tokens, said.completion_tokens
-    if said.total_tokens != input_ + output:
-        return usage_of(_parsed(raw), door)
-    read, written = said.prompt_tokens_details, said.completion_tokens_details
-    return Usage(
-        input_, output, read.cached_tokens, None, written.reasoning_tokens, read.audio_tokens, written.audio_tokens
-    )
+        if not body.isascii():
+            body.decode()  # Of what it skips, the decoder does not look whether it is text.
+        said = _ANSWER.decode(body).usage
+    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
+        return _usage_parsed(body, door)
+    if said is None:
+        return None
+    input_, output, total = said.prompt_tokens, said.completion_tokens, said.total_tokens
+    read, written = said.prompt_tokens_details or _NOTHING_READ, said.completion_tokens_details or _NOTHING_WRITTEN
+    cached, reasoning = read.cached_tokens, written.reasoning_tokens
+    if cached is None:
+        cached = _first(said.prompt_cache_hit_tokens, said.cached_tokens)
+    if input_ is None or output is None or total != input_ + output:
+        input_, output = _explained(input_, output, total, door, cached or 0, reasoning)
+        if input_ is None and output is None:
+            return _usage_parsed(body, door)
+    return Usage(input_, output, cached, None, reasoning, read.audio_tokens, written.audio_tokens)
+
+
+def _usage_parsed(body: bytes, door: Door) -> Usage | None:
+    """The same of any shape. Raises BrokenAnswer."""
+    raw = usage_in(body)
+    return usage_of(parsed_answer(body).get("usage") if raw is None else _parsed(raw), door)
 
 
 def _parsed(raw: msgspec.Raw) -> Any:
@@ -75,9 +92,9 @@ def usage_of(usage: Any, door: Door) -> Usage | None:
     were_read = usage.get("prompt_tokens_details")
     if isinstance(were_read, dict):
         read, audio_input = count(were_read.get("cached_tokens")), count(were_read.get("audio_tokens"))
-        write = _either(were_read, "cache_write_tokens", "cache_creation_tokens")
+        write = _first(were_read.get("cache_write_tokens"), were_read.get("cache_creation_tokens"))
     if read is None:
-        read = _either(usage, "prompt_cache_hit_tokens", "cached_tokens")
+        read = _first(usage.get("prompt_cache_hit_tokens"), usage.get("cached_tokens"))
     written = usage.get("completion_tokens_details")
     if isinstance(written, dict):
         reasoning, audio_output = count(written.get("reasoning_tokens")), count(written.get("audio_tokens"))
@@ -146,9 +163,10 @@ def counts(said: Any) -> dict[str, int]:
     return {name: value for name, value in said.items() if type(value) is int and 0 <= value <= _TOKENS_MAX}
 
 
-def _either(said: dict[str, Any], name: str, other: str) -> int | None:
-    found = count(said.get(name))
-    return count(said.get(other)) if found is None else found
+def _first(value: Any, other: Any) -> int | None:
+    """The one that is a count."""
+    found = count(value)
+    return count(other) if found is None else found
 
 
 def count(value: Any) -> int | None:
