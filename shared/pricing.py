@@ -81,7 +81,8 @@ class Held(NamedTuple):
     multiplier: str | None
 
 
-class _Rates(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Rates:
     """Picodollars for one token, times `divisor`; _UNKNOWN where not known. Fall-backs are in it already."""
 
     divisor: int
@@ -96,7 +97,8 @@ class _Rates(NamedTuple):
     audio_output: int
 
 
-class _Tariff(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Tariff:
     """What one row charges for one kind of calls."""
 
     price: str
@@ -108,7 +110,8 @@ class _Tariff(NamedTuple):
     rates: _Rates
 
 
-class _Period(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Period:
     from_ms: int
     plain: _Tariff | None
     batch: _Tariff | None
@@ -140,11 +143,28 @@ class PriceTable:
 
     def charged(self, provider: str, model: str, usage: Counts, at_ms: int) -> Charged | None:
         """The same as a tuple, for records: there is one for each call."""
-        for from_ms, plain, batch, _ in self._named.get((provider, model)) or self._periods(provider, model):
-            if from_ms <= at_ms:
-                tariff = batch if usage.batch else plain
-                return None if tariff is None else _charge(tariff, usage)
-        return None
+        for period in self._named.get((provider, model)) or self._periods(provider, model):
+            if period.from_ms <= at_ms:
+                break
+        else:
+            return None
+        tariff = period.batch if usage.batch else period.plain
+        input_, output = usage.input_tokens, usage.output_tokens
+        if tariff is None or input_ is None or output is None:
+            return None
+        if not tariff.simple or (
+            usage.cache_read_tokens
+            or usage.cache_write_tokens
+            or usage.reasoning_tokens
+            or usage.audio_input_tokens
+            or usage.audio_output_tokens
+        ):
+            return _charge(tariff, usage, input_, output)
+        input_, output = input_ * tariff.input, output * tariff.output
+        total = input_ + output
+        return (
+            None if total > COST_PICOUSD_MAX else (tariff.price, tariff.adjustment, total, input_, output, 0, 0, 0, 0)
+        )
 
     def held(self, provider: str, model: str, at_ms: int) -> Held | None:
         """What holds at `at_ms`; None: no price is known."""
@@ -289,44 +309,31 @@ def _decimal(text: str) -> tuple[int, int]:
     return int(whole + decimals), len(decimals)
 
 
-def _charge(tariff: _Tariff, usage: Counts) -> Charged | None:
-    """Written out rather than looped over: this runs once for each call."""
-    input_, output = usage.input_tokens, usage.output_tokens
-    if input_ is None or output is None:
-        return None
-    price, adjustment, of_input, of_output, simple, rates = tariff
-    if simple and not (
-        usage.cache_read_tokens
-        or usage.cache_write_tokens
-        or usage.reasoning_tokens
-        or usage.audio_input_tokens
-        or usage.audio_output_tokens
-    ):
-        input_, output = input_ * of_input, output * of_output
-        total = input_ + output
-        return None if total > COST_PICOUSD_MAX else (price, adjustment, total, input_, output, 0, 0, 0, 0)
+def _charge(tariff: _Tariff, usage: Counts, input_: int, output: int) -> Charged | None:
+    """What more than input and output alone comes to. Written out rather than looped over: many calls have more."""
+    rates = tariff.rates
     read, write, reasoning = usage.cache_read_tokens or 0, usage.cache_write_tokens or 0, usage.reasoning_tokens or 0
     audio_in, audio_out = usage.audio_input_tokens or 0, usage.audio_output_tokens or 0
     input_ -= read + write + audio_in
     output -= reasoning + audio_out
     if input_ < 0 or output < 0:  # More of a part than of the whole: nobody can say which count is wrong.
         return None
-    divisor, whole, _, _, of_read, of_write, of_reasoning, of_audio_in, of_audio_out = rates
-    if not whole and (
-        (input_ and of_input < 0)
-        or (output and of_output < 0)
-        or (read and of_read < 0)
-        or (write and of_write < 0)
-        or (reasoning and of_reasoning < 0)
+    if not rates.whole and (
+        (input_ and rates.input < 0)
+        or (output and rates.output < 0)
+        or (read and rates.cache_read < 0)
+        or (write and rates.cache_write < 0)
+        or (reasoning and rates.reasoning < 0)
     ):
         return None
     audio = 0
     if audio_in or audio_out:
-        if (audio_in and of_audio_in < 0) or (audio_out and of_audio_out < 0):
+        if (audio_in and rates.audio_input < 0) or (audio_out and rates.audio_output < 0):
             return None
-        audio = audio_in * of_audio_in + audio_out * of_audio_out
-    input_, output = input_ * of_input, output * of_output
-    read, write, reasoning = read * of_read, write * of_write, reasoning * of_reasoning
+        audio = audio_in * rates.audio_input + audio_out * rates.audio_output
+    input_, output = input_ * rates.input, output * rates.output
+    read, write, reasoning = read * rates.cache_read, write * rates.cache_write, reasoning * rates.reasoning
+    divisor = rates.divisor
     if divisor != 1:
         input_, output = _rounded(input_, divisor), _rounded(output, divisor)
         read, write = _rounded(read, divisor), _rounded(write, divisor)
@@ -334,7 +341,7 @@ def _charge(tariff: _Tariff, usage: Counts) -> Charged | None:
     total = input_ + output + read + write + reasoning + audio
     if total > COST_PICOUSD_MAX:
         return None
-    return price, adjustment, total, input_, output, read, write, reasoning, audio
+    return tariff.price, tariff.adjustment, total, input_, output, read, write, reasoning, audio
 
 
 def _rounded(numerator: int, divisor: int) -> int:
