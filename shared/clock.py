@@ -1,6 +1,7 @@
 """Time, passed in: the real clock and the one tests turn by hand, side by side."""
 
-import time
+from math import floor
+from time import monotonic, time
 from typing import Protocol
 
 
@@ -17,11 +18,11 @@ class Clock(Protocol):
 class SystemClock:
     __slots__ = ()
 
-    monotonic_s = staticmethod(time.monotonic)
+    monotonic_s = staticmethod(monotonic)
     """The function itself: each call of a caller looks at it eight times."""
 
     def wall_ms(self) -> int:
-        return time.time_ns() // 1_000_000
+        return floor(time() * 1e3)  # A division of whole numbers as large takes longer.
 
 
 class FakeClock:

@@ -38,7 +38,7 @@ class Recorder:
         slot, caller = exchange.slot, exchange.caller
         if slot is not None and caller is not None:
             workspace = caller.workspace
-            self._slots.name(slot, workspace.id, caller.id, is_anonymous=workspace.anonymous)
+            self._slots.name(slot, (workspace.id, caller.id, workspace.anonymous))
 
     def end(self, exchange: Exchange) -> None:
         if exchange.recorded:

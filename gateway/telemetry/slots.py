@@ -38,6 +38,9 @@ _NAME_BYTES_MAX = 72
 _OWNERS_MAX = 10_000
 _ANONYMOUS = 1
 
+Owner = tuple[str, str, bool]
+"""Workspace, API key, and whether its records are anonymous."""
+
 
 @dataclass(frozen=True, slots=True)
 class Left:
@@ -72,7 +75,7 @@ class SlotTable:
         """Where each slot begins that is not in use."""
         self._begins: dict[str, bytes] = {}
         """Door → ready bytes of what follows the id."""
-        self._owners: dict[tuple[str, str, bool], bytes] = {}
+        self._owners: dict[Owner, bytes] = {}
         """Ready bytes of those who called already."""
         self.full_count = 0
         """Requests that found no slot; a kill would leave no trace of them."""
@@ -91,15 +94,14 @@ class SlotTable:
         self._map[slot] = 1
         return slot
 
-    def name(self, slot: int, workspace: str, api_key: str, *, is_anonymous: bool) -> None:
+    def name(self, slot: int, owner: Owner) -> None:
         """Mark whose it is. Of a name too long for a slot the beginning is kept."""
-        key = (workspace, api_key, is_anonymous)
-        owner = self._owners.get(key)
-        if owner is None:
+        owned = self._owners.get(owner)
+        if owned is None:
             if len(self._owners) >= _OWNERS_MAX:
                 self._owners.clear()
-            owner = self._owners[key] = _owner(workspace, api_key, is_anonymous=is_anonymous)
-        self._map[slot + _CHECK_AT : slot + _OWNER_END] = owner
+            owned = self._owners[owner] = _owned(*owner)
+        self._map[slot + _CHECK_AT : slot + _OWNER_END] = owned
 
     def give_back(self, slot: int) -> None:
         self._map[slot] = 0
@@ -159,11 +161,11 @@ def _left(data: bytes, at: int) -> Left:
     )
 
 
-def _owner(workspace: str, api_key: str, *, is_anonymous: bool) -> bytes:
+def _owned(workspace: str, api_key: str, is_anonymous: bool) -> bytes:
     of_workspace, of_key = workspace.encode()[:_NAME_BYTES_MAX], api_key.encode()[:_NAME_BYTES_MAX]
     flags = _ANONYMOUS if is_anonymous else 0
-    owner = _OWNER.pack(flags, len(of_workspace), len(of_key), of_workspace, of_key)
-    return zlib.crc32(owner).to_bytes(4, "little") + owner
+    owned = _OWNER.pack(flags, len(of_workspace), len(of_key), of_workspace, of_key)
+    return zlib.crc32(owned).to_bytes(4, "little") + owned
 
 
 def _text(data: bytes) -> str:

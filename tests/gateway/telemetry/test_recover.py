@@ -51,7 +51,7 @@ def test_requests_without_a_record_are_aborted(state_dir: Path) -> None:
     worker = Worker(state_dir)
     slot = worker.slots.take(request_id(1), "chat")
     assert slot is not None
-    worker.slots.name(slot, "ws_1", "ak_1", is_anonymous=False)
+    worker.slots.name(slot, ("ws_1", "ak_1", False))
     worker.slots.take(request_id(2), "embeddings")
     Recovery(state_dir).ended("worker-0")
     first, second = sorted(records(state_dir))
@@ -83,7 +83,7 @@ def test_an_anonymous_request_is_told_without_key_and_second(state_dir: Path) ->
     worker = Worker(state_dir)
     slot = worker.slots.take(request_id(1), "chat")
     assert slot is not None
-    worker.slots.name(slot, "ws_1", "ak_1", is_anonymous=True)
+    worker.slots.name(slot, ("ws_1", "ak_1", True))
     Recovery(state_dir).ended("worker-0")
     (record,) = records(state_dir)
     assert (record.mode, record.workspace, record.api_key) == ("anonymous", "ws_1", None)

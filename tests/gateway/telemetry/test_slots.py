@@ -29,7 +29,7 @@ def test_a_request_is_there_from_its_beginning_to_its_end(path: Path) -> None:
     first, second = table.take(request_id(1), "chat"), table.take(request_id(2), "embeddings")
     assert first is not None
     assert second is not None
-    table.name(second, "ws_1", "ak_1", is_anonymous=True)
+    table.name(second, ("ws_1", "ak_1", True))
     assert slots.left(path) == [
         Left(request_id(1), "chat", None, None, is_anonymous=False),
         Left(request_id(2), "embeddings", "ws_1", "ak_1", is_anonymous=True),
@@ -43,7 +43,7 @@ def test_a_slot_s_next_request_has_nothing_of_the_last_one(path: Path) -> None:
     table = SlotTable(path, 1)
     slot = table.take(request_id(1), "completions")
     assert slot is not None
-    table.name(slot, "ws_1", "ak_1", is_anonymous=True)
+    table.name(slot, ("ws_1", "ak_1", True))
     table.give_back(slot)
     table.take(request_id(2), "chat")
     assert slots.left(path) == [Left(request_id(2), "chat", None, None, is_anonymous=False)]
@@ -63,7 +63,7 @@ def test_names_too_long_for_a_slot_do_not_reach_into_the_next(path: Path) -> Non
     table = SlotTable(path, 2)
     first, second = table.take(request_id(1), "chat"), table.take(request_id(2), "chat")
     assert first is not None
-    table.name(first, "w" * 200, "k" * 200, is_anonymous=False)
+    table.name(first, ("w" * 200, "k" * 200, False))
     named, neighbour = sorted(slots.left(path), key=lambda left: left.id)
     assert (named.workspace, named.api_key) == ("w" * 72, "k" * 72)
     assert neighbour == Left(request_id(2), "chat", None, None, is_anonymous=False)
