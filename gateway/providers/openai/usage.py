@@ -18,9 +18,11 @@ _NOTHING: dict[str, int] = {}
 _Tokens = Annotated[int, msgspec.Meta(ge=0, le=_TOKENS_MAX)]
 
 
-class _Read(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+class _Read(msgspec.Struct, gc=False):
     cached_tokens: _Tokens | None = None
     audio_tokens: _Tokens | None = None
+    cache_write_tokens: _Tokens | None = None
+    cache_creation_tokens: _Tokens | None = None
 
 
 class _Written(msgspec.Struct, gc=False):
@@ -60,14 +62,16 @@ def usage_read(body: bytes, door: Door) -> Usage | None:
         return None
     input_, output, total = said.prompt_tokens, said.completion_tokens, said.total_tokens
     read, written = said.prompt_tokens_details or _NOTHING_READ, said.completion_tokens_details or _NOTHING_WRITTEN
-    cached, reasoning = read.cached_tokens, written.reasoning_tokens
+    cached, write, reasoning = read.cached_tokens, read.cache_write_tokens, written.reasoning_tokens
     if cached is None:
         cached = _first(said.prompt_cache_hit_tokens, said.cached_tokens)
+    if write is None:
+        write = read.cache_creation_tokens
     if input_ is None or output is None or total != input_ + output:
-        input_, output = _explained(input_, output, total, door, cached or 0, reasoning)
+        input_, output = _explained(input_, output, total, door, (cached or 0) + (write or 0), reasoning)
         if input_ is None and output is None:
             return _usage_parsed(body, door)
-    return Usage(input_, output, cached, None, reasoning, read.audio_tokens, written.audio_tokens)
+    return Usage(input_, output, cached, write, reasoning, read.audio_tokens, written.audio_tokens)
 
 
 def _usage_parsed(body: bytes, door: Door) -> Usage | None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.providers.base import BrokenAnswer, Door, Usage
+from gateway.providers.openai import usage as usage_module
 from gateway.providers.openai.usage import usage_of, usage_read
 
 PLAIN = {"prompt_tokens": 12, "completion_tokens": 7, "total_tokens": 19}
@@ -218,6 +219,13 @@ def usages(draw: st.DrawFn) -> dict[str, Any]:
 def test_counts_looked_at_together_are_what_they_are_one_by_one(told: dict[str, Any], door: Door) -> None:
     body = json.dumps({"id": "c", "usage": told}).encode()
     assert repr(usage_of(told, door)) == repr(usage_read(body, door)) == repr(plainly(told, door))
+
+
+@pytest.mark.parametrize("host", [host for host in HOSTS if host != "nothing"])
+def test_what_hosts_say_is_read_into_place(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, usage = HOSTS[host]
+    monkeypatch.delattr(usage_module, "_usage_parsed")
+    assert usage_read(json.dumps({"id": "c", "usage": told}).encode(), Door.CHAT) == usage
 
 
 @given(usages())
