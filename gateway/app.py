@@ -27,7 +27,7 @@ from gateway.cache.answers import Answers
 from gateway.cache.claims import Claims
 from gateway.cache.keys import CacheKeys
 from gateway.cache.redis_line import RedisLine
-from gateway.ids import RequestIds
+from gateway.ids import request_ids
 from gateway.pipeline.attempt import Attempts, Waits
 from gateway.pipeline.breaker import Breakers
 from gateway.pipeline.cached import Cached
@@ -192,7 +192,7 @@ async def _worker(
     if cache_line is not None:
         beside.append(asyncio.create_task(cache_line.run()))
     following = asyncio.create_task(_follow(settings, node_keys, clock, _applier(settings, name, views), followed))
-    new_id = RequestIds(clock, chance.getrandbits)
+    new_id = request_ids(clock, chance.getrandbits)
     control_plane = _control_plane_client(settings, upstream_tls, clock) if settings.admin_forward else None
     admin_api = AdminApi(lambda: followed.control_plane, control_plane)
     explainer = Explainer(pipeline.view, attempts, idempotent, clock, random.Random())

@@ -5,13 +5,11 @@ from collections.abc import Callable
 from shared.clock import Clock
 
 
-class RequestIds:
-    __slots__ = ("_clock", "_random_bits")
+def request_ids(clock: Clock, random_bits: Callable[[int], int]) -> Callable[[], str]:
+    """Makes ids. A function, since an object that is called takes twice the steps."""
 
-    def __init__(self, clock: Clock, random_bits: Callable[[int], int]) -> None:
-        self._clock = clock
-        self._random_bits = random_bits
-
-    def __call__(self) -> str:
+    def new_id() -> str:
         # As bytes: a number is put into hexadecimal text digit by digit, which takes longer.
-        return "lg_" + (self._clock.wall_ms() << 80 | self._random_bits(80)).to_bytes(16).hex()
+        return "lg_" + (clock.wall_ms() << 80 | random_bits(80)).to_bytes(16).hex()
+
+    return new_id

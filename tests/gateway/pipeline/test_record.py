@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Code, GatewayError
-from gateway.ids import RequestIds
+from gateway.ids import request_ids
 from gateway.pipeline import record as record_module
 from gateway.pipeline.choose import Reason
 from gateway.pipeline.exchange import Attempt, Exchange
@@ -379,9 +379,17 @@ def test_what_is_kept_holds_names_and_numbers_and_no_configuration() -> None:
     assert {type(part) for part in parts} == {msgspec.Raw}
 
 
+@pytest.mark.parametrize("model", ["say this", "m" * 201])
+def test_what_is_no_model_s_name_is_not_kept(model: str) -> None:
+    writer, made = Writer(), plain()
+    made.attempts[0].model = model
+    assert writer.record(made, 11.0, named) == orjson.dumps(row_of(made, 11.0, named))
+    assert not writer._kept
+
+
 @given(st.integers(0, 2**48 - 1), st.integers(0, 2**80 - 1))
 def test_an_id_is_its_time_and_its_chance_in_hexadecimal(wall_ms: int, chance: int) -> None:
-    assert RequestIds(FakeClock(wall_ms), lambda _: chance)() == f"lg_{wall_ms:012x}{chance:020x}"
+    assert request_ids(FakeClock(wall_ms), lambda _: chance)() == f"lg_{wall_ms:012x}{chance:020x}"
 
 
 @pytest.mark.parametrize(("name", "told"), [("m" * 200, True), ("m" * 201, False), ("m" * 1_000_000, False)])
