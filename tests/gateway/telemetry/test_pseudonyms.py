@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.telemetry import pseudonyms, user_key_file
-from gateway.telemetry.pseudonyms import CACHED_CHARS_MAX, CACHED_MAX, Pseudonyms
+from gateway.telemetry.pseudonyms import KNOWN_CHARS_MAX, KNOWN_MAX, Pseudonyms
 from gateway.telemetry.user_key_file import CHANGED_LOOK_S, MISSING_LOOK_S, UserKeyFile
 from shared.clock import FakeClock
 
@@ -87,19 +87,18 @@ def test_a_damaged_file_is_no_key(tmp_path: Path) -> None:
     assert names.pseudonym("ada") == by_hand(KEY, "ada")
 
 
-def test_what_is_remembered_is_bounded_and_forgets_the_longest_unused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_remembered_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = with_key(tmp_path)
-    made = []
+    made: list[str] = []
     monkeypatch.setattr(pseudonyms, "_pseudonym", lambda _, user: made.append(user) or user)
-    for number in range(CACHED_MAX):
+    for number in range(KNOWN_MAX):
         names.pseudonym(f"user-{number}")
-    long = "x" * (CACHED_CHARS_MAX + 1)
-    for user in ("user-0", long, "one more", long):
+    long = "x" * (KNOWN_CHARS_MAX + 1)
+    for user in ("user-0", long, long):
         names.pseudonym(user)
-    assert made[CACHED_MAX:] == [long, "one more", long]
+    assert made[KNOWN_MAX:] == [long, long]
     del made[:]
-    for user in ("user-0", "one more", "user-1"):
+    for user in ("one more", "one more", "user-0", "user-0"):
         names.pseudonym(user)
-    assert made == ["user-1"]
+    assert made == ["one more", "user-0"]
+    assert len(names._known) <= KNOWN_MAX
