@@ -162,9 +162,9 @@ class PriceTable:
             return _charge(tariff, usage, input_, output)
         input_, output = input_ * tariff.input, output * tariff.output
         total = input_ + output
-        return (
-            None if total > COST_PICOUSD_MAX else (tariff.price, tariff.adjustment, total, input_, output, 0, 0, 0, 0)
-        )
+        if total > COST_PICOUSD_MAX:
+            return None
+        return tariff.price, tariff.adjustment, total, input_, output, 0, 0, 0, 0
 
     def held(self, provider: str, model: str, at_ms: int) -> Held | None:
         """What holds at `at_ms`; None: no price is known."""
