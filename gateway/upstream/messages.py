@@ -7,6 +7,8 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from math import inf
 from typing import Protocol
 
+import msgspec
+
 from gateway.upstream.tls import Trust
 from gateway.upstream.upload import Upload
 
@@ -102,14 +104,18 @@ class RequestHead:
         return self.lines.removesuffix(_OURS)
 
 
-@dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
-class UpstreamRequest:
+class UpstreamRequest(msgspec.Struct):
+    """It does not print what it carries."""
+
     origin: Origin
     head: RequestHead
-    body: bytes = field(repr=False)
+    body: bytes
     deadlines: Deadlines
-    upload: Upload | None = field(default=None, repr=False)
+    upload: Upload | None = None
     """What follows the body's first bytes, as it comes; it is at its start (`Upload.start`)."""
+
+    def __repr__(self) -> str:
+        return f"UpstreamRequest({self.origin}, {self.head}, {self.deadlines})"
 
 
 Taken = Callable[[bytes, bytes | None], bool]

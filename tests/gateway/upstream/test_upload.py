@@ -1,8 +1,9 @@
 """A body that goes to a provider while it comes from a caller: framed, held back, cut off, begun anew."""
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+import msgspec
 import pytest
 
 from gateway.upstream.client import Client
@@ -31,7 +32,7 @@ class Lane:
         self.wanted += 1
 
     def ask(self, provider: Provider, body: bytes = b"") -> UpstreamRequest:
-        return replace(provider.ask(body), upload=self.upload)
+        return msgspec.structs.replace(provider.ask(body), upload=self.upload)
 
     async def send(self, data: bytes, piece: int = 65_536) -> None:
         for at in range(0, len(data), piece):
