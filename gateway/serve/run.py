@@ -2,20 +2,14 @@
 
 import asyncio
 from asyncio.tasks import _enter_task, _leave_task
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
+from types import coroutine
 from typing import Any
 
 from gateway.upstream.waiter import Waiter
 
-
-class _Idle:
-    """Awaited, it says that there is nothing to do until `Run.begin`."""
-
-    def __await__(self) -> Generator[Any, None, None]:
-        yield self
-
-
-_IDLE = _Idle()
+_IDLE = object()
+"""Yielded, it says that there is nothing to do until `Run.begin`."""
 
 
 class Run:
@@ -30,7 +24,7 @@ class Run:
     __slots__ = ("_cancels", "_coroutine", "_loop", "_must_cancel", "_rested", "_throws", "_waits_for", "busy")
 
     def __init__(
-        self, work: Callable[[], Awaitable[None]], rested: Callable[[], None], loop: asyncio.AbstractEventLoop
+        self, work: Callable[[], Coroutine[Any, Any, None]], rested: Callable[[], None], loop: asyncio.AbstractEventLoop
     ) -> None:
         self._coroutine = _always(work)
         self._rested = rested
@@ -45,10 +39,7 @@ class Run:
 
     def begin(self) -> None:
         self.busy = True
-        if asyncio.current_task(self._loop) is None:
-            self._step()
-        else:
-            self._loop.call_soon(self._step)  # One task at a time: what runs now is somebody else's.
+        self.hear(None)
 
     def close(self) -> None:
         """Nothing begins any more. What runs is cancelled."""
@@ -75,17 +66,20 @@ class Run:
         self._cancels = max(self._cancels - 1, 0)
         return self._cancels
 
-    def _step(self, _: object = None) -> None:
-        """Up to where it waits next."""
-        self._waits_for = None
+    def hear(self, fault: BaseException | None) -> None:
+        """Go on, up to where it waits next."""
         loop = self._loop
-        _enter_task(loop, self)  # type: ignore[arg-type] # typeshed knows tasks alone
+        try:
+            _enter_task(loop, self)  # type: ignore[arg-type] # typeshed knows tasks alone
+        except RuntimeError:
+            loop.call_soon(self.hear, fault)  # One task at a time: what runs now is somebody else's.
+            return
+        self._waits_for = None
         try:
             if self._throws:
                 self._throws = False
-                waits_for = self._coroutine.throw(asyncio.CancelledError())
-            else:
-                waits_for = self._coroutine.send(None)
+                fault = asyncio.CancelledError()
+            waits_for = self._coroutine.send(None) if fault is None else self._coroutine.throw(fault)
         except asyncio.CancelledError:
             self.busy = False
             return
@@ -95,21 +89,25 @@ class Run:
             self.busy = self._must_cancel = False
             self._rested()
             return
-        if waits_for is None:  # It only lets others go first.
-            waits_for = loop.create_future()
-            waits_for.set_result(None)
-        waits_for._asyncio_future_blocking = False  # noqa: SLF001 - that it was awaited has been heard
         if isinstance(waits_for, Waiter):
-            waits_for.heard_by = self._step
+            waits_for.heard_by = self
         else:
-            waits_for.add_done_callback(self._step)
+            if waits_for is None:  # It only lets others go first.
+                waits_for = loop.create_future()
+                waits_for.set_result(None)
+            waits_for._asyncio_future_blocking = False  # noqa: SLF001 - that it was awaited has been heard
+            waits_for.add_done_callback(self._came)
         self._waits_for = waits_for
         if self._must_cancel:
             self._must_cancel = False
             self._throws = not waits_for.cancel()
 
+    def _came(self, _: "asyncio.Future[Any]") -> None:
+        self.hear(None)  # What it brought, or its fault, it gives where it is awaited.
 
-async def _always(work: Callable[[], Awaitable[None]]) -> None:
+
+@coroutine
+def _always(work: Callable[[], Coroutine[Any, Any, None]]) -> Generator[Any, None, None]:
     while True:
-        await work()
-        await _IDLE
+        yield from work()
+        yield _IDLE

@@ -1,6 +1,6 @@
 """The client: takes a request, gives an answer whose head has come. The hot path of every call out.
 
-A call on a kept connection makes no task and no timer: one future for the head, and one sweep in a tenth of a second
+A call on a kept connection makes no task, no timer and no future: there is one sweep in a tenth of a second
 for the deadlines of all calls.
 """
 
@@ -107,7 +107,7 @@ class Client:
         return connection
 
     def _new_connection(self, origin: Origin) -> Connection:
-        return Connection(origin, self._loop, self._turn, free=self._free, lost=self._lost)
+        return Connection(origin, self._turn, free=self._free, lost=self._lost)
 
     def _tick_later(self) -> None:
         self._timer = self._loop.call_later(self._sweep_s, self._tick)

@@ -57,7 +57,6 @@ class Connection(asyncio.Protocol):
         "_host_line",
         "_in_chunks",
         "_keep",
-        "_loop",
         "_lost",
         "_message_ended",
         "_parser",
@@ -76,14 +75,12 @@ class Connection(asyncio.Protocol):
     def __init__(
         self,
         origin: Origin,
-        loop: asyncio.AbstractEventLoop,
         turn: Turn,
         *,
         free: Callable[["Connection"], None],
         lost: Callable[["Connection"], None],
     ) -> None:
         self.origin = origin
-        self._loop = loop  # Asking which one runs takes a system call.
         self._turn = turn
         self.idle_since_s = 0.0
         self._free = free
@@ -123,7 +120,7 @@ class Connection(asyncio.Protocol):
 
     def send(self, request: UpstreamRequest, now_s: float, began_s: float) -> Exchange:
         """Send a call's request; `began_s`: when the call began."""
-        exchange = Exchange(self, self._loop, request.deadlines, now_s, began_s)
+        exchange = Exchange(self, request.deadlines, now_s, began_s)
         transport = self._transport
         if transport is None:
             exchange.failed(self._cut())

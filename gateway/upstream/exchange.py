@@ -1,8 +1,8 @@
 """One call under way: what has come of its answer, who waits for it, and how long it may still take."""
 
 import asyncio
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Generator, Mapping
+from types import MappingProxyType, coroutine
 from typing import Protocol
 
 from gateway.upstream.errors import Cut, FirstByteTimeout, StallTimeout, TooLarge, TotalTimeout, UpstreamError
@@ -27,7 +27,7 @@ class Wire(Protocol):
     def abort(self) -> None: ...
 
 
-class Exchange:
+class Exchange(Waiter):
     """The answer as its reader sees it (an UpstreamResponse), and as the connection fills it.
 
     The connection calls `sending`, `sent`, `head_came`, `body_came`, `fed` or `fed_alone`, and last `ended` or
@@ -38,7 +38,6 @@ class Exchange:
         "_began_s",
         "_deadlines",
         "_error",
-        "_loop",
         "_moved",
         "_paused",
         "_pieces",
@@ -46,7 +45,6 @@ class Exchange:
         "_since_s",
         "_taken",
         "_unread_bytes",
-        "_waiter",
         "_wake_bytes",
         "_wire",
         "headers",
@@ -57,22 +55,20 @@ class Exchange:
     def __init__(
         self,
         wire: Wire,
-        loop: asyncio.AbstractEventLoop,
         deadlines: Deadlines,
         now_s: float,
         began_s: float,
     ) -> None:
+        self.heard_by = None
         self.status = 0
         self.headers: Mapping[str, str] = _LET_GO
         self.starved = False
         """It is the caller who takes the time: all that came of his upload has gone on."""
         self._wire: Wire | None = wire
         """None once the answer has ended, in whatever way."""
-        self._loop = loop
         self._error: UpstreamError | None = None
         self._pieces: list[bytes | bytearray] = []
         self._unread_bytes = 0
-        self._waiter: Waiter | None = None
         self._taken: Taken | None = None
         """Who gets each piece at once, while somebody pours."""
         self._wake_bytes = 0
@@ -89,17 +85,15 @@ class Exchange:
 
     # What the reader calls
 
-    async def head(self) -> None:
+    @coroutine  # A frame less for each call than with `async` and `await`.
+    def head(self) -> Generator[Waiter, None, None]:
         """Wait for the head. Raises an UpstreamError."""
         while not self.status:
             if self._error is not None:
                 raise self._error
-            # Not by `_wait`: that is a coroutine less for each call.
-            waiter = self._waiter = Waiter(self._loop)
             try:
-                await waiter
+                yield self
             except asyncio.CancelledError:
-                self._waiter = None
                 self.abort()
                 raise
 
@@ -135,13 +129,10 @@ class Exchange:
             if self._wire is None:
                 return False
             self._taken, self._wake_bytes = taken, 1
-            # Not by `_wait`: that is a frame less for each stream that is open.
-            waiter = self._waiter = Waiter(self._loop)
-            try:
-                await waiter
+            try:  # Not by `_wait`: that is a frame less for each stream that is open.
+                await self
                 stopped = self._taken is None
             except asyncio.CancelledError:
-                self._waiter = None
                 self.abort()
                 raise
             finally:
@@ -158,11 +149,9 @@ class Exchange:
         wire.abort()
 
     async def _wait(self) -> None:
-        waiter = self._waiter = Waiter(self._loop)
         try:
-            await waiter
+            await self
         except asyncio.CancelledError:
-            self._waiter = None
             self.abort()
             raise
 
@@ -222,8 +211,8 @@ class Exchange:
                 self.fed_alone(data, None)
             return
         if self._unread_bytes >= self._wake_bytes:
-            self._wake()
-        if self._unread_bytes > UNREAD_BYTES_MAX and self._waiter is None and not self._paused and self._wire:
+            self.wake()
+        if self._unread_bytes > UNREAD_BYTES_MAX and self.heard_by is None and not self._paused and self._wire:
             self._paused = True
             self._wire.pause_reading()
 
@@ -240,19 +229,19 @@ class Exchange:
                 return
         except Exception as error:  # noqa: BLE001 - no fault of the connection's: it is raised where it is awaited
             self._taken = None
-            self._wake(error)
+            self.wake(error)
         else:
             self._taken = None
-            self._wake()
+            self.wake()
 
     def ended(self) -> None:
         self._wire = None
-        self._wake()
+        self.wake()
 
     def failed(self, error: UpstreamError) -> None:
         self._error = error
         self._wire = None
-        self._wake()
+        self.wake()
 
     def overdue(self, now_s: float) -> tuple[type[UpstreamError], str] | None:
         """Which deadline has passed, and in words; None if none has. Called about ten times a second."""
@@ -271,9 +260,3 @@ class Exchange:
         if now_s < self._since_s + wait_s:
             return None
         return StallTimeout if is_moving else FirstByteTimeout, f"nothing moved, or no head came, within {wait_s:g} s"
-
-    def _wake(self, fault: Exception | None = None) -> None:
-        """Last of all: who waits goes on at once."""
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None:
-            waiter.wake(fault)

@@ -3,66 +3,74 @@
 import asyncio
 from collections.abc import Callable, Generator
 from contextvars import Context
-from typing import Any
+from typing import Any, Protocol
+
+
+class Hearer(Protocol):
+    def hear(self, fault: BaseException | None) -> None:
+        """Go on; `fault` is raised where he waits."""
+        ...
 
 
 class Waiter:
-    """Awaited once, by one. A task takes it for a future; whoever sets `heard_by` instead is called by `wake`."""
+    """Awaited by one at a time, as often as he likes. A task takes it for a future; whoever sets `heard_by` instead is
+    called by `wake`.
+    """
 
-    __slots__ = ("_asyncio_future_blocking", "_callback", "_context", "_error", "_is_done", "_loop", "heard_by")
+    __slots__ = ("heard_by",)
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._asyncio_future_blocking = False
-        """By asyncio's rules: whether it was awaited, and nobody has taken that up yet."""
-        self._loop = loop
-        self._is_done = False
-        self._error: BaseException | None = None
-        self._callback: Callable[[Any], object] | None = None
-        self._context: Context | None = None
-        self.heard_by: Callable[[Any], object] | None = None
+    def __init__(self) -> None:
+        self.heard_by: Hearer | None = None
+        """None: nobody waits."""
 
-    def __await__(self) -> Generator[Any, None, None]:
-        if not self._is_done:
-            self._asyncio_future_blocking = True
-            yield self
-        if self._error is not None:
-            raise self._error
+    def __await__(self) -> Generator["Waiter", None, None]:
+        yield self
 
-    def wake(self, error: Exception | None = None) -> None:
-        """To be called last, since whoever waits does what he likes before it returns. `error` is raised to him."""
-        if self._is_done:
-            return
-        self._error = error
-        if self.heard_by is None or asyncio.current_task(self._loop) is not None:
-            self._wake_later()
-            return
-        self._is_done = True
-        self.heard_by(self)
+    def wake(self, fault: Exception | None = None) -> None:
+        """To be called last, since whoever waits does what he likes before it returns. `fault` is raised to him."""
+        heard_by = self.heard_by
+        if heard_by is not None:
+            self.heard_by = None
+            heard_by.hear(fault)
 
     def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - a future's own signature
-        if self._is_done:
+        heard_by, self.heard_by = self.heard_by, None
+        if heard_by is None:
             return False
-        self._error = asyncio.CancelledError()
-        self._wake_later()
+        asyncio.get_running_loop().call_soon(heard_by.hear, asyncio.CancelledError())
         return True
-
-    def _wake_later(self) -> None:
-        self._is_done = True
-        callback = self.heard_by or self._callback
-        if callback is not None:
-            self._loop.call_soon(callback, self, context=self._context)
 
     # What a task asks of a future
 
+    @property
+    def _asyncio_future_blocking(self) -> bool:
+        """By asyncio's rules: whether it was awaited, and nobody has taken that up yet. To a task it is shown then."""
+        return True
+
+    @_asyncio_future_blocking.setter
+    def _asyncio_future_blocking(self, _: bool) -> None: ...
+
     def add_done_callback(self, callback: Callable[[Any], object], *, context: Context | None = None) -> None:
-        self._callback, self._context = callback, context
+        self.heard_by = _Task(callback, context)
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
-        return self._loop
+        return asyncio.get_running_loop()
 
-    def done(self) -> bool:
-        return self._is_done
+
+class _Task:
+    """A task that waits; to its callback it is the future that has come."""
+
+    __slots__ = ("_callback", "_context", "_fault")
+
+    def __init__(self, callback: Callable[[Any], object], context: Context | None) -> None:
+        self._callback = callback
+        self._context = context
+        self._fault: BaseException | None = None
+
+    def hear(self, fault: BaseException | None) -> None:
+        self._fault = fault
+        asyncio.get_running_loop().call_soon(self._callback, self, context=self._context)
 
     def result(self) -> None:
-        if self._error is not None:
-            raise self._error
+        if self._fault is not None:
+            raise self._fault

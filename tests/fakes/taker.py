@@ -1,6 +1,5 @@
 """An UpstreamClient that takes uploads as a connection does: all that comes, or, while it holds, nothing."""
 
-import asyncio
 from dataclasses import dataclass
 
 from gateway.upstream.errors import Cut, UpstreamError
@@ -74,7 +73,7 @@ class Taker:
                     taken.whole = upload.is_sent
                 if taken.whole or (at_bytes is not None and len(taken.body) >= at_bytes):
                     return
-                waiter = Waiter(asyncio.get_running_loop())
+                waiter = Waiter()
                 self._waiting.add(waiter)
                 await waiter
         finally:

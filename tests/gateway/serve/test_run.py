@@ -1,13 +1,15 @@
 """What runs a connection's requests: a task in all that is seen of it, but that it begins at once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 
 from gateway.serve.run import Run
+from gateway.upstream.waiter import Waiter
 
-Work = Callable[[], Awaitable[None]]
+Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 def run_of(work: Work, rested: Callable[[], None] = lambda: None) -> Run:
@@ -82,6 +84,52 @@ async def test_begun_inside_a_task_it_lets_that_one_come_to_its_end_first() -> N
     said.append("begun")
     await rested.wait()
     assert said == ["begun", run]
+    run.close()
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_woken_inside_a_task_it_lets_that_one_come_to_its_end_first(cancelled: bool) -> None:
+    """As where a task aborts what somebody else waits for."""
+    rested, waiter = asyncio.Event(), Waiter()
+    said: list[object] = []
+
+    async def work() -> None:
+        try:
+            await waiter
+        except (ValueError, asyncio.CancelledError) as error:
+            said.append(type(error))
+        said.append(asyncio.current_task())
+
+    run = run_of(work, rested.set)
+    await from_loop(run.begin)
+    waiter.wake(ValueError("bad"))
+    said.append("woken")
+    if cancelled:
+        run.cancel()
+    await rested.wait()
+    assert said == ["woken", asyncio.CancelledError if cancelled else ValueError, run]
+    run.close()
+
+
+async def test_woken_it_goes_on_at_once() -> None:
+    waiter = Waiter()
+    said: list[object] = []
+
+    async def work() -> None:
+        for _ in range(2):
+            await waiter
+            said.append("goes on")
+
+    run = run_of(work, lambda: said.append("rested"))
+
+    def wake() -> None:
+        waiter.wake()
+        said.append("woken")
+
+    await from_loop(run.begin)
+    await from_loop(wake)
+    await from_loop(wake)
+    assert said == ["goes on", "woken", "goes on", "rested", "woken"]
     run.close()
 
 

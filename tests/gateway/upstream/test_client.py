@@ -604,7 +604,7 @@ async def test_cancelling_a_reader_closes_the_connection(client, provider, how):
     await caller.say(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n")
     answer = await call
     reading = asyncio.create_task(answer.read(100) if how == "read" else answer.chunk())
-    await until(lambda: answer._waiter is not None)
+    await until(lambda: answer.heard_by is not None)
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading

@@ -66,9 +66,8 @@ class Call:
         self.freed: list[Connection] = []
         self.lost: list[Connection] = []
         self.transport = MemoryTransport()
-        loop = asyncio.get_running_loop()
-        self.turn = Turn(loop)
-        self.connection = Connection(ORIGIN, loop, self.turn, free=self.freed.append, lost=self.lost.append)
+        self.turn = Turn(asyncio.get_running_loop())
+        self.connection = Connection(ORIGIN, self.turn, free=self.freed.append, lost=self.lost.append)
         self.connection.connection_made(self.transport)
         self.answer = self.send(method)
 
@@ -443,8 +442,7 @@ async def test_errors_of_the_parser_itself_do_not_leave():
 
 
 async def test_sockets_do_not_wait_to_fill_a_segment():
-    loop = asyncio.get_running_loop()
-    connection = Connection(ORIGIN, loop, Turn(loop), free=print, lost=print)
+    connection = Connection(ORIGIN, Turn(asyncio.get_running_loop()), free=print, lost=print)
     transport = MemoryTransport()
     connection.connection_made(transport)
     assert transport.option == (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -41,7 +41,7 @@ class Taker:
 
 
 def begun(wire: FakeWire | None = None) -> Exchange:
-    exchange = Exchange(wire or FakeWire(), asyncio.get_running_loop(), Deadlines(), 0.0, 0.0)
+    exchange = Exchange(wire or FakeWire(), Deadlines(), 0.0, 0.0)
     exchange.head_came(200, {})
     return exchange
 

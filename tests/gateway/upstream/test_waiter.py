@@ -7,6 +7,14 @@ import pytest
 from gateway.upstream.waiter import Waiter
 
 
+class Listener:
+    def __init__(self, said: list[object]) -> None:
+        self._said = said
+
+    def hear(self, fault: BaseException | None) -> None:
+        self._said.append("heard" if fault is None else type(fault))
+
+
 async def waits(waiter: Waiter, said: list[object]) -> None:
     try:
         await waiter
@@ -37,7 +45,7 @@ async def from_loop(waiter: Waiter, said: list[object], error: Exception | None 
 
 async def test_a_task_is_woken_a_turn_later() -> None:
     said: list[object] = []
-    waiter = Waiter(asyncio.get_running_loop())
+    waiter = Waiter()
     task = await begun(waiter, said)
     await from_loop(waiter, said)
     await task
@@ -46,26 +54,41 @@ async def test_a_task_is_woken_a_turn_later() -> None:
 
 async def test_whoever_hears_by_himself_hears_at_once() -> None:
     said: list[object] = []
-    waiter = Waiter(asyncio.get_running_loop())
-    waiter.heard_by = lambda _: said.append("heard")
+    waiter = Waiter()
+    waiter.heard_by = Listener(said)
     await from_loop(waiter, said)
     waiter.wake()
     assert said == ["heard", "after"], "and once"
 
 
-async def test_woken_within_a_task_he_hears_when_that_has_let_go() -> None:
+async def test_whoever_waits_again_hears_again() -> None:
     said: list[object] = []
-    waiter = Waiter(asyncio.get_running_loop())
-    waiter.heard_by = lambda _: said.append("heard")
+    waiter = Waiter()
+    waiter.heard_by = Listener(said)
+    await from_loop(waiter, said, ValueError("bad"))
+    waiter.heard_by = Listener(said)
+    await from_loop(waiter, said)
+    task = await begun(waiter, said)
+    await from_loop(waiter, said)
+    await task
+    assert said == [ValueError, "after", "heard", "after", "after", "woken"]
+
+
+async def test_whoever_hears_by_himself_hears_a_turn_later_that_he_was_cancelled() -> None:
+    said: list[object] = []
+    waiter = Waiter()
+    waiter.heard_by = Listener(said)
+    assert waiter.cancel()
+    assert not waiter.cancel()
     waiter.wake()
     said.append("after")
     await asyncio.sleep(0)
-    assert said == ["after", "heard"]
+    assert said == ["after", asyncio.CancelledError]
 
 
 async def test_a_fault_is_raised_to_who_waits() -> None:
     said: list[object] = []
-    waiter = Waiter(asyncio.get_running_loop())
+    waiter = Waiter()
     task = await begun(waiter, said)
     waiter.wake(ValueError("bad"))
     with pytest.raises(ValueError, match="bad"):
@@ -75,7 +98,7 @@ async def test_a_fault_is_raised_to_who_waits() -> None:
 
 async def test_cancelled_it_is_not_woken_again() -> None:
     said: list[object] = []
-    waiter = Waiter(asyncio.get_running_loop())
+    waiter = Waiter()
     task = await begun(waiter, said)
     task.cancel()
     waiter.wake()
@@ -83,10 +106,3 @@ async def test_cancelled_it_is_not_woken_again() -> None:
         await task
     assert said == [asyncio.CancelledError]
     assert not waiter.cancel()
-
-
-async def test_woken_before_it_is_awaited_it_does_not_wait() -> None:
-    waiter = Waiter(asyncio.get_running_loop())
-    waiter.wake()
-    assert waiter.done()
-    await waiter
