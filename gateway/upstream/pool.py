@@ -44,7 +44,7 @@ class Pool:
         idle = self._idle.get(key)
         if idle is None:
             idle = self._idle[key] = []
-        if self._emptied is not None or len(idle) >= self._idle_per_origin_max:
+        if len(idle) >= self._idle_per_origin_max:
             connection.abort()
             return
         connection.idle_since_s = self._clock.monotonic_s()
@@ -68,6 +68,7 @@ class Pool:
 
     async def close(self) -> None:
         """Close every connection and wait until the sockets have gone. What is added later is closed on its return."""
+        self._idle_per_origin_max = 0
         self._emptied = self._emptied or asyncio.get_running_loop().create_future()
         for connection in tuple(self._open):
             connection.fail(Cut("the client is closing"))
