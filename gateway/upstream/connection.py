@@ -69,6 +69,7 @@ class Connection(asyncio.Protocol):
         "_used",
         "_write_paused",
         "idle_since_s",
+        "is_usable",
         "origin",
     )
 
@@ -83,6 +84,8 @@ class Connection(asyncio.Protocol):
         self.origin = origin
         self._turn = turn
         self.idle_since_s = 0.0
+        self.is_usable = False
+        """It is open, and we have not closed it."""
         self._free = free
         self._lost = lost
         self._host_line = b"host: %b\r\n" % origin.authority.encode("ascii")
@@ -114,10 +117,6 @@ class Connection(asyncio.Protocol):
 
     # What the client and the pool call
 
-    @property
-    def is_usable(self) -> bool:
-        return self._transport is not None and not self._transport.is_closing()
-
     def send(self, request: UpstreamRequest, now_s: float, began_s: float) -> Exchange:
         """Send a call's request; `began_s`: when the call began."""
         exchange = Exchange(self, request.deadlines, now_s, began_s)
@@ -126,9 +125,6 @@ class Connection(asyncio.Protocol):
             exchange.failed(self._cut())
             return exchange
         self._exchange = exchange
-        self._head = b""
-        self._received_bytes = self._body_bytes = 0
-        self._message_ended = False
         head, body, upload = request.head, request.body, request.upload
         self._has_body = head.has_answer_body
         length = len(body)
@@ -159,8 +155,7 @@ class Connection(asyncio.Protocol):
         self._exchange = None
         self._unsent = None
         self._leave_upload()
-        if self._transport is not None:
-            self._transport.abort()
+        self._close()
 
     def fail(self, error: UpstreamError) -> None:
         """Close the socket at once and end the exchange, if any, with `error`."""
@@ -194,6 +189,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self.is_usable = True
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def data_received(self, data: bytes) -> None:
@@ -207,12 +203,12 @@ class Connection(asyncio.Protocol):
             # One whole chunk: an event, most often. It brings no bound nearer, so it is not even counted.
             exchange.fed_alone(data[len(line) : -2], data)
             return
+        if not self._received_bytes and self._has_come(data, exchange):
+            return
         self._received_bytes += len(data)
         head = self._head
         if head is not None:
             self._head = head + data if head else data
-            if not head and self._has_come(data, exchange):
-                return
         try:
             if chunk_left < 0:
                 self._parser.feed_data(data)
@@ -234,12 +230,13 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> None:
         if self._exchange is not None and self._until_eof and self._is_goodbye():
             self._end_exchange(self._exchange)
-        elif self._transport is not None:
+        else:
             # At once: closing in peace would wait until a request nobody reads had been written.
-            self._transport.abort()
+            self._close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self.is_usable = False
         self._unsent = None
         self._leave_upload()
         self._lost(self)
@@ -302,18 +299,14 @@ class Connection(asyncio.Protocol):
         fields = self._forms.fields(data)
         if fields is None:
             return False
-        body = fields.body() if self._has_body and self._unsent is None and self._upload is None else None
-        if body is None:
+        body = fields.body(data) if self._has_body and self._unsent is None and self._upload is None else None
+        if not body:
             self._fields = fields
             if fields.form.length_at is None:
                 _, _, self._chunk_left = whole_chunks(data, fields.end)
             return False
-        self._head = None
-        self._keep = True
-        exchange.head_came(200, fields)
-        if body:
-            exchange.body_came(body)
-        self._end_exchange(exchange)
+        self._let_go()
+        exchange.came_whole(fields, body)
         return True
 
     def _read_head(self) -> dict[str, str] | None:
@@ -420,13 +413,25 @@ class Connection(asyncio.Protocol):
             upload.detach()
 
     def _end_exchange(self, exchange: Exchange) -> None:
-        self._exchange = None
         if self._keep and self._unsent is None and self._upload is None:
-            self._used = True
-            self._free(self)
+            self._head = b""
+            self._received_bytes = self._body_bytes = 0
+            self._message_ended = False
+            self._let_go()
         else:
             self.abort()
         exchange.ended()
+
+    def _let_go(self) -> None:
+        """The connection may take the next request."""
+        self._exchange = None
+        self._used = True
+        self._free(self)
+
+    def _close(self) -> None:
+        self.is_usable = False
+        if self._transport is not None:
+            self._transport.abort()
 
     def _is_goodbye(self) -> bool:
         """Whether an EOF was meant by the other side. Over TLS anybody on the way can end the TCP stream, so only

@@ -234,6 +234,15 @@ class Exchange(Waiter):
             self._taken = None
             self.wake()
 
+    def came_whole(self, headers: Mapping[str, str], body: bytes) -> None:
+        """As `head_came`, `body_came` and `ended`, for an answer with status 200 that came in one read."""
+        self.status = 200
+        self.headers = headers
+        self._pieces.append(body)
+        self._unread_bytes = len(body)
+        self._wire = None
+        self.wake()
+
     def ended(self) -> None:
         self._wire = None
         self.wake()

@@ -62,12 +62,13 @@ class Fields(Mapping[str, str]):
         """Where the body begins."""
         return self._match.end()
 
-    def body(self) -> bytes | None:
-        """The body, if it stands whole behind the head, and nothing behind it."""
-        length_at, match = self.form.length_at, self._match
+    def body(self, data: bytes) -> bytes | None:
+        """The body, if it stands whole behind the head, and nothing behind it. `data`: what the head was read from."""
+        length_at = self.form.length_at
         if length_at is None:
             return None
-        data, end = match.string, match.end()
+        match = self._match
+        end = match.end()
         return data[end:] if len(data) == end + int(match[length_at]) else None
 
     def lines(self, runs: Sequence[tuple[int, int]]) -> bytes:
@@ -94,9 +95,9 @@ class Forms:
     def fields(self, data: bytes) -> Fields | None:
         """Of the head that `data` begins with; None if it is of no known form, or not all there."""
         for form in self._known:
-            match = form.lines.match(data)
+            match = form.lines.match(data, 0, SHORT_HEAD_BYTES)
             if match is not None:
-                return Fields(form, match) if match.end() <= SHORT_HEAD_BYTES else None
+                return Fields(form, match)
         return None
 
     def learn(self, names: tuple[str, ...], head: bytes) -> None:
