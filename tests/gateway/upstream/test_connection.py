@@ -23,7 +23,9 @@ from gateway.upstream.connection import (
 from gateway.upstream.errors import Cut, ProtocolFault, TooLarge, UpstreamError
 from gateway.upstream.exchange import Exchange
 from gateway.upstream.messages import Deadlines, Origin, RequestHead, UpstreamRequest
+from gateway.upstream.pool import Pool
 from gateway.upstream.turn import Turn
+from shared.clock import FakeClock
 from tests.gateway.upstream.test_chunks import bodies as chunked_bodies
 from tests.gateway.upstream.test_chunks import chunk
 
@@ -396,6 +398,34 @@ async def test_an_end_that_ends_no_answer_is_a_cut(first):
     call.answer = call.send()
     call.end()
     assert await outcome(call) == (Stale, False)
+
+
+@pytest.mark.parametrize("ends", ["by us", "by the other side", "by bytes that answer nothing"])
+async def test_a_connection_that_ends_is_not_taken_though_its_socket_has_yet_to_go(ends):
+    call = Call()
+    pool = Pool(FakeClock(), idle_s=60.0, idle_per_origin_max=2)
+    pool.add(call.connection)
+    call.feed(ok(b"content-length: 0"))
+    pool.free(call.connection)
+    assert pool.take(ORIGIN) is call.connection
+    pool.free(call.connection)
+    if ends == "by us":
+        call.connection.abort()
+    elif ends == "by the other side":
+        call.connection.eof_received()
+    else:
+        call.feed(b"HTTP/1.1 200 OK\r\n")
+    assert pool.take(ORIGIN) is None
+
+
+async def test_a_pool_that_closes_keeps_none():
+    call = Call()
+    pool = Pool(FakeClock(), idle_s=60.0, idle_per_origin_max=2)
+    await pool.close()
+    pool.add(call.connection)
+    pool.free(call.connection)
+    assert call.transport.closed
+    assert pool.take(ORIGIN) is None
 
 
 # Anything
