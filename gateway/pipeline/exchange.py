@@ -43,7 +43,7 @@ class Answer(Protocol):
         ...
 
     def put(self, data: bytes, chunk: bytes | None = None) -> bool:
-        """A chunk. `chunk`: the same in its frame, if somebody has it, and as we would frame it."""
+        """A chunk. `chunk`: the same in its frame, or in several, if somebody has it, and as we would frame it."""
         ...
 
     def end(self, last: bytes = b"") -> bool:

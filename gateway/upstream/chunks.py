@@ -9,22 +9,40 @@ import re
 from functools import lru_cache
 
 DIGITS_MAX = 7
+CHUNKS_MAX = 64
+"""So many are seen at one look: in what a provider sends line ends may stand as close as it likes."""
 _LINE_END = b"\r\n"
-_NO_CHUNK = b"\0"
 _SIZE_LINE = re.compile(rb"([1-9A-Fa-f][0-9A-Fa-f]{0,%d})\r\n" % (DIGITS_MAX - 1))
 
 
-@lru_cache(maxsize=1_024)
-def size_line(length: int) -> bytes:
-    """How a piece of `length` bytes has to begin in order to be one whole chunk, if it also ends in a line end.
+def framed_as_ours(data: bytes) -> bytes:
+    """What `data` holds, if it is nothing but whole chunks, each framed as we frame our own; else nothing."""
+    line, size = _alone(len(data))
+    body = data.removeprefix(line).removesuffix(_LINE_END)
+    if len(body) == size:
+        return body
+    parts = data.split(_LINE_END, 2 * CHUNKS_MAX)
+    bodies = parts[1::2]
+    if parts[:-1:2] == [*map(_size, map(len, bodies))] and not parts[-1]:
+        return b"".join(bodies)
+    return b""
 
-    Such a chunk is framed as we frame our own. A stream's pieces have the same few lengths again and again.
-    """
+
+# A stream's pieces have the same few lengths again and again.
+@lru_cache(maxsize=1_024)
+def _alone(length: int) -> tuple[bytes, int]:
+    """How so many bytes have to begin in order to be one chunk, and how many it then holds; -1: they are none."""
     for digits in range(1, DIGITS_MAX + 1):
-        line = b"%x\r\n" % max(length - digits - 2 * len(_LINE_END), 0)
-        if len(line) == digits + len(_LINE_END) and line != b"0\r\n":
-            return line
-    return _NO_CHUNK
+        size = length - digits - 2 * len(_LINE_END)
+        if size > 0 and len(b"%x" % size) == digits:
+            return _size(size) + _LINE_END, size
+    return b"", -1
+
+
+@lru_cache(maxsize=1_024)
+def _size(length: int) -> bytes:
+    """As it stands before a chunk."""
+    return b"%x" % length if length else _LINE_END  # The last chunk is none of these: in no part is a line end.
 
 
 def whole_chunks(data: bytes, start: int) -> tuple[bytes, int, int]:

@@ -14,7 +14,7 @@ from typing import cast
 
 import httptools
 
-from gateway.upstream.chunks import size_line, whole_chunks
+from gateway.upstream.chunks import framed_as_ours, whole_chunks
 from gateway.upstream.errors import Cut, ProtocolFault, TooLarge, UpstreamError
 from gateway.upstream.exchange import Exchange
 from gateway.upstream.head import Fields, Forms
@@ -199,9 +199,9 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         chunk_left = self._chunk_left
-        if chunk_left == 0 and data.startswith(line := size_line(len(data))) and data.endswith(b"\r\n"):
-            # One whole chunk: an event, most often. It brings no bound nearer, so it is not even counted.
-            exchange.fed_alone(data[len(line) : -2], data)
+        if chunk_left == 0 and (body := framed_as_ours(data)):
+            # Events, most often. They bring no bound nearer, so they are not even counted.
+            exchange.fed_alone(body, data)
             return
         if not self._received_bytes and self._has_come(data, exchange):
             return

@@ -85,6 +85,10 @@ class Exchange(Waiter):
 
     # What the reader calls
 
+    @property
+    def is_over(self) -> bool:
+        return self._wire is None
+
     @coroutine  # A frame less for each call than with `async` and `await`.
     def head(self) -> Generator[Waiter, None, None]:
         """Wait for the head. Raises an UpstreamError."""
@@ -217,7 +221,7 @@ class Exchange(Waiter):
             self._wire.pause_reading()
 
     def fed_alone(self, piece: bytes, chunk: bytes | None) -> None:
-        """As `body_came` and `fed`, for a read that held just one piece; `chunk` is as for `Taken`."""
+        """As `body_came` and `fed`, for all that one read held; `chunk` is as for `Taken`."""
         taken = self._taken
         if taken is None:
             self.body_came(piece)

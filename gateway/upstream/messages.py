@@ -119,7 +119,7 @@ class UpstreamRequest(msgspec.Struct):
 
 
 Taken = Callable[[bytes, bytes | None], bool]
-"""A piece of a body, and the chunk that it came as, if that is to be seen."""
+"""A piece of a body, and the chunks that it came as, if they are framed as we frame our own."""
 
 
 class UpstreamResponse(Protocol):
@@ -131,6 +131,11 @@ class UpstreamResponse(Protocol):
     @property
     def headers(self) -> Mapping[str, str]:
         """Names in lower case; of a repeated name the first value."""
+        ...
+
+    @property
+    def is_over(self) -> bool:
+        """All of it has come, or all that ever will: nothing is left to wait for."""
         ...
 
     async def read(self, bytes_max: int) -> bytes:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.upstream.chunks import size_line, whole_chunks
+from gateway.upstream.chunks import CHUNKS_MAX, framed_as_ours, whole_chunks
 
 
 def chunk(data: bytes) -> bytes:
@@ -13,22 +13,34 @@ def chunk(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("size", [1, 9, 15, 16, 255, 256, 300, 4_095, 4_096, 65_535, 65_536, 0xFFFFFF])
-def test_a_whole_chunk_begins_with_its_size_line(size: int) -> None:
-    piece = chunk(b"a" * size)
-    assert size_line(len(piece)) == b"%x\r\n" % size
+def test_a_whole_chunk_is_framed_as_ours(size: int) -> None:
+    body = b"a" * size
+    assert framed_as_ours(chunk(body)) == body
+    assert framed_as_ours(chunk(body) + chunk(b"bc")) == body + b"bc"
+    for off in (size - 1, size + 1):
+        assert framed_as_ours(b"%x\r\n%b\r\n" % (off, body)) == b""
 
 
-@given(length=st.integers(0, 100_000))
-@example(21)
-@example(263)
-def test_a_size_line_is_for_one_length_alone(length: int) -> None:
-    line = size_line(length)
-    if line.endswith(b"\r\n"):
-        size = int(line[:-2], 16)
-        assert size > 0
-        assert len(b"%x\r\n" % size) + size + 2 == length
-    else:
-        assert not any(len(chunk(b"a" * size)) == length for size in range(max(length - 12, 1), length))
+@pytest.mark.parametrize("count", [1, 2, 3, CHUNKS_MAX, CHUNKS_MAX + 1])
+def test_so_many_chunks_are_seen_at_one_look(count: int) -> None:
+    pieces = [b"a" * (number + 1) for number in range(count)]
+    assert framed_as_ours(b"".join(map(chunk, pieces))) == (b"".join(pieces) if count <= CHUNKS_MAX else b"")
+
+
+def unframed(data: bytes) -> list[bytes]:
+    """The pieces, if each is framed as we frame our own and nothing else is there."""
+    pieces = []
+    while data:
+        size, _, rest = data.partition(b"\r\n")
+        try:
+            piece = rest[: int(size, 16)]
+        except ValueError:
+            return []
+        if not piece or not data.startswith(chunk(piece)):
+            return []
+        pieces.append(piece)
+        data = data[len(chunk(piece)) :]
+    return pieces
 
 
 class _Reader:
@@ -87,3 +99,22 @@ def test_what_is_taken_as_whole_chunks_is_what_the_parser_takes(body: list[bytes
         held = reader.body
         parser.feed_data(chunk(b"next"))
         assert reader.body == held + b"next"
+
+
+@settings(max_examples=500, deadline=None)
+@given(body=bodies, end=st.integers(0, 60))
+@example([b"3\r\nabc"], 0)
+@example([b"\r\n"], 0)
+@example([b"0\r\n\r\n"], 0)
+@example([chunk(b"abc"), b"0\r\n\r\n"], 0)
+@example([chunk(b"a\r\nb")], 0)
+@example([chunk(b"a\r\nb"), chunk(b"c")], 0)
+def test_what_is_framed_as_ours_is_what_we_would_write(body: list[bytes], end: int) -> None:
+    data = b"".join(body)
+    data = data[: len(data) - end]
+    said, pieces = framed_as_ours(data), unframed(data)
+    assert said in (b"", b"".join(pieces))
+    if len(pieces) == 1 or not any(b"\r\n" in piece for piece in pieces):
+        assert said == b"".join(pieces), "it can be seen"
+    if said:
+        assert whole_chunks(data, 0) == (said, len(data), 0)
