@@ -55,6 +55,11 @@ class EventSplitter:
         self._begun = False
 
     @property
+    def is_clear(self) -> bool:
+        """All that has come was whole events: the next one begins with what comes next."""
+        return not self._pending
+
+    @property
     def pending(self) -> bytes:
         """What has come of an event that has not ended. By the standard it counts for nothing if the stream ends."""
         return bytes(self._pending)
@@ -65,19 +70,18 @@ class EventSplitter:
         An event that ends in a lone CR is given with the next byte, since a LF there would belong to it.
         Raises EventTooLarge, also for an event that is not whole yet; the splitter is of no use after that.
         """
-        if self.is_whole(data):  # The usual case.
+        if not self._begun:
+            data = self._begin(data)
+        if self._is_whole(data):  # The usual case.
             return [event + _BLANK for event in data[:-2].split(_BLANK)]
         self._pending += data
-        self._lf_only = self._lf_only and b"\r" not in data
-        if not self._begun and not self._begin():
-            return []
+        self._lf_only = self._lf_only and _CR not in data
         return self._cut(at_end=False)
 
-    def is_whole(self, data: bytes) -> bool:
+    def _is_whole(self, data: bytes) -> bool:
         """Whether `data` is whole events, and nothing but each of them ends in LF twice: to split it there cuts it."""
         return (
-            self._begun
-            and not self._pending
+            not self._pending
             and data.endswith(_BLANK)
             and _CR not in data
             and data[0] != _LF
@@ -87,16 +91,17 @@ class EventSplitter:
 
     def finish(self) -> list[bytes]:
         """The event, if any, that is whole now that the stream has ended: one that ended in a lone CR."""
-        return self._cut(at_end=True)
+        return self._cut(at_end=True) if self._pending else []
 
-    def _begin(self) -> bool:
-        """Step over a byte order mark; False while what has come may still become one."""
-        if len(self._pending) < len(_BOM) and _BOM.startswith(self._pending):
-            return False
-        if self._pending.startswith(_BOM):
-            del self._pending[: len(_BOM)]
+    def _begin(self, data: bytes) -> bytes:
+        """Step over a byte order mark; nothing comes while what is there may still become one."""
+        data = self.pending + data
+        self._pending.clear()
+        if len(data) < len(_BOM) and _BOM.startswith(data):
+            self._pending += data
+            return b""
         self._begun = True
-        return True
+        return data.removeprefix(_BOM)
 
     def _cut(self, *, at_end: bool) -> list[bytes]:
         pending = self._pending

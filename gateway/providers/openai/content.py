@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from gateway.providers.estimate import text_bytes
-from gateway.upstream.events import EVENT_BYTES_MAX, data_of
+from gateway.upstream.events import data_of
 
 _MARKS = tuple(
     b'"%b":%b"' % (name, space)
@@ -14,10 +14,11 @@ _MARKS = tuple(
     for space in (b"", b" ")
 )
 """How an event begins to say something."""
-_STRING = re.compile(rb'(?:[^"\\]|\\.)*')
+_STRING = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*')
 _BACKSLASH, _LF, _CR = b"\\\n\r"
 _BEFORE_A_VALUE = b'":"'
 _BEHIND_A_VALUE = (b"}", b",")
+_NOTHING_LEARNED = -1
 _SLACK_BYTES = 64
 """So much earlier than in the event before, a mark may stand in the next one."""
 
@@ -25,64 +26,68 @@ _SLACK_BYTES = 64
 class ContentMeter:
     """Where the last event said something, the next one mostly does too: most events cost two searches, not a parse."""
 
-    __slots__ = ("_before", "_behind", "_from", "_mark", "_skip", "_tail", "_until_value", "bytes")
+    __slots__ = ("_before", "_between", "_from", "_mark", "_same_bytes", "_skip", "_tail", "_until_word", "bytes")
 
     def __init__(self) -> None:
         self._mark = b"\0"  # Stands in no event: the first one that says something is looked at.
         self._skip = 0
         self._from = 0
-        self._before: bytes | None = None
-        """How the event that was learned begins, up to what it says. None: none was."""
-        self._behind = b""
-        self._until_value: bytes | None = None
-        """What stands behind what it says, up to its last value, if that is a word; `_tail` is behind the word."""
+        self._before = b""
+        """How the event that was learned begins, up to what it says."""
+        self._until_word: bytes | None = None
+        """What stands behind the end of what it says, up to its last value, if that is a word."""
         self._tail = b""
+        """How it ends, from the word's end on; where there is none, from the end of what it says."""
+        self._between = b""
+        """From there up to what the next one says, if it is the same."""
+        self._same_bytes = _NOTHING_LEARNED
+        """So long are its beginning and its end; below zero, as nothing is, while none was learned."""
         self.bytes = 0
 
-    def sees_again(self, event: bytes) -> bool:
-        """Whether it is the event that was learned, but for what it says and a word in its last place. Then it has the
-        same fields, so there can be nothing else of note in it, and it has been seen with this.
+    def sees_again(self, events: bytes) -> bool:
+        """Whether each of them is the event that was learned, but for what it says and a word in its last place. Then
+        they have the same fields, so there can be nothing else of note in them, and they have been seen with this.
         """
-        before = self._before
-        if before is None or not event.startswith(before):
+        inner = events.removeprefix(self._before).removesuffix(self._tail)
+        if len(inner) + self._same_bytes != len(events):
             return False
-        said, _, behind = event[len(before) :].partition(b'"')
-        if behind != self._behind and not self._differs_in_word(behind):
-            return False
-        if _BACKSLASH in said or _LF in said or _CR in said or len(event) > EVENT_BYTES_MAX:
-            return False
-        self.bytes += len(said)
-        return bool(said)  # Where it says nothing, it may say it in another place.
+        until_word, found = self._until_word, 0
+        for event in inner.split(self._between):
+            said, quote, behind = event.partition(b'"')
+            length = len(said)
+            if _BACKSLASH in said:
+                said, length = _escaped(event)
+                quote, behind = event[len(said) : len(said) + 1], event[len(said) + 1 :]
+            if quote if until_word is None else not behind.removeprefix(until_word).isalnum():
+                return False
+            if not length or _LF in said or _CR in said:
+                return False  # Where it says nothing, it may say it in another place.
+            found += length
+        self.bytes += found
+        return True
 
     def learn(self, event: bytes) -> None:
-        """The next one may be the same again. `event` was seen, is one and whole, and nothing else of note is in it."""
+        """The next one may be the same again. `event` was seen, is whole, and nothing else of note is in it."""
         at = event.find(self._mark, self._from)
         if at < 0 or not self._skip:
             return
         start = at + self._skip
-        said, _, behind = event[start:].partition(b'"')
-        if _BACKSLASH in said or not behind.startswith(_BEHIND_A_VALUE):
+        said, quote, behind = event[start:].partition(b'"')
+        # What ends in a lone CR may not have ended.
+        if _BACKSLASH in said or not (behind.startswith(_BEHIND_A_VALUE) and behind.endswith(b"\n")):
             return
-        self._before, self._behind, self._until_value = event[:start], behind, None
+        self._before, self._until_word, self._tail = event[:start], None, quote + behind
         # Some hosts put a word of any length there, so that whoever counts bytes does not learn how long the text is.
-        colon = behind.rfind(_BEFORE_A_VALUE)
-        if colon < 0:
-            return
-        value_at = colon + len(_BEFORE_A_VALUE)
-        value, _, tail = behind[value_at:].partition(b'"')
-        if value.isalnum() and tail.startswith(_BEHIND_A_VALUE):
-            self._until_value, self._tail = behind[:value_at], tail
+        until_word, colon, value = behind.rpartition(_BEFORE_A_VALUE)
+        word, quote, tail = value.partition(b'"')
+        if colon and word.isalnum() and tail.startswith(_BEHIND_A_VALUE):
+            self._until_word, self._tail = until_word + colon, quote + tail
+        self._between = self._tail + self._before
+        self._same_bytes = len(self._between)
 
     def forget(self) -> None:
         """What was learned."""
-        self._before = None
-
-    def _differs_in_word(self, behind: bytes) -> bool:
-        until = self._until_value
-        if until is None or not behind.startswith(until):
-            return False
-        word, _, tail = behind[len(until) :].partition(b'"')
-        return tail == self._tail and word.isalnum()
+        self._same_bytes = _NOTHING_LEARNED
 
     def see(self, event: bytes) -> None:
         start = event.find(self._mark, self._from)
@@ -90,12 +95,13 @@ class ContentMeter:
             start += self._skip
             said = event[start : event.find(b'"', start)]
             if said:
-                self.bytes += _decoded_bytes(event, start) if _BACKSLASH in said else len(said)
+                self.bytes += _escaped(event[start:])[1] if _BACKSLASH in said else len(said)
                 return
-        self._look(event)
+        self.look(event, parsed(event))
 
-    def _look(self, event: bytes) -> None:
-        found = content_bytes(parsed(event))
+    def look(self, event: bytes, chunk: dict[str, Any]) -> None:
+        """As `see`, for an event that was parsed."""
+        found = content_bytes(chunk)
         if not found:
             return
         self.bytes += found
@@ -144,11 +150,12 @@ def parsed(event: bytes) -> dict[str, Any]:
     return chunk if isinstance(chunk, dict) else {}
 
 
-def _decoded_bytes(event: bytes, start: int) -> int:
-    """Of the JSON string whose first character stands at `start`."""
-    found = _STRING.match(event, start)
+def _escaped(data: bytes) -> tuple[bytes, int]:
+    """The JSON string whose first character `data` begins with, and how many bytes it says; 0 if it is none."""
+    found = _STRING.match(data)
+    string = found.group() if found else b""
     try:
-        text = orjson.loads(b'"%b"' % (found.group() if found else b""))
+        text = orjson.loads(b'"%b"' % string)
     except orjson.JSONDecodeError:
-        return 0
-    return len(text.encode("utf-8", "surrogatepass"))
+        return string, 0
+    return string, len(text.encode("utf-8", "surrogatepass"))

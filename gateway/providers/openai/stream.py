@@ -44,19 +44,15 @@ class OpenAIStream:
         meter = self._meter
         if meter.sees_again(data):
             return data
-        if self.begun and self._events.is_whole(data) and not _stands_out(data):
-            events = data[:-2].split(b"\n\n")
-            for event in events:
-                meter.see(event)
-            if len(events) == 1:
-                meter.learn(data)
-            return data
-        meter.forget()  # What comes next may be the rest of an event.
         try:
             events = self._events.feed(data)
         except EventTooLarge:
             raise BrokenAnswer("one event of its stream is too large") from None
-        return b"".join([event for event in events if self._passes(event)])
+        several = len(events) > 1
+        passing = b"".join([event for event in events if (several and meter.sees_again(event)) or self._passes(event)])
+        if not self._events.is_clear:
+            meter.forget()  # What comes next is the rest of an event.
+        return passing
 
     def end(self) -> bytes:
         rest = b"".join([event for event in self._events.finish() if self._passes(event)])
@@ -71,32 +67,36 @@ class OpenAIStream:
         return b"data: %b\n\n" % orjson.dumps(body)
 
     def _passes(self, event: bytes) -> bool:
-        """Whether the event goes to the caller. The substrings spare most events their parse."""
+        """Whether the event goes to the caller. Most are not parsed."""
+        meter = self._meter
         if not _stands_out(event):
-            if not self.begun:
-                self.begun = says_something(parsed(event))
-            self._meter.see(event)
+            if self.begun:
+                meter.see(event)
+            else:
+                chunk = parsed(event)
+                self.begun = says_something(chunk)
+                meter.look(event, chunk)
+            if self.begun:
+                meter.learn(event)
             return True
-        if b"[DONE]" in event and data_of(event) == b"[DONE]":
+        if data_of(event) == b"[DONE]":
             self.complete = True
             return True
-        if b'"finish_reason":"' in event or b'"finish_reason": "' in event:
+        if event.find(b'"finish_reason":"') >= 0 or event.find(b'"finish_reason": "') >= 0:
             self._finished = True
-        if b'"error"' in event and isinstance(error := parsed(event).get("error"), dict | str):
+        chunk = parsed(event)
+        if isinstance(error := chunk.get("error"), dict | str):
             self.failure = StreamFailure(status_of(error), data_of(event) or b"")
         if not self.begun:
-            self.begun = says_something(parsed(event))
-        if b'"usage":{' not in event and b'"usage": {' not in event:
-            self._meter.see(event)
-            return True
-        chunk = parsed(event)
+            self.begun = says_something(chunk)
         usage = chunk.get("usage")
         if usage is None and isinstance(own := chunk.get("x_groq"), dict):  # Where Groq puts it, asked or unasked.
             usage = own.get("usage")
-        self._said = usage_of(usage, self._call.door) or self._said
+        if usage is not None:
+            self._said = usage_of(usage, self._call.door) or self._said
         if chunk.get("choices") == []:
             return not (self._drops_usage and isinstance(usage, dict))
-        self._meter.see(event)
+        meter.look(event, chunk)
         return True
 
 

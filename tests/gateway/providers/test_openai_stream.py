@@ -300,8 +300,22 @@ def test_an_event_like_the_one_before_goes_on_as_the_very_same_bytes(form: Calla
         piece = form(text)
         meter.append(stream.feed(piece) is piece)
     assert meter == [False, True, True, True]
-    assert stream._meter.sees_again(form("five"))
-    assert not stream._meter.sees_again(form('fi"ve'))
+    for several in ([form("five")], [form("six"), form("seven")], [form(text) for text in ("e", "ni\nne", 't"en')]):
+        piece = b"".join(several)
+        assert stream.feed(piece) is piece
+        assert stream._meter.sees_again(piece)
+    assert not stream._meter.sees_again(form("a") + form(""))
+    assert not stream._meter.sees_again(form("a") + form("b")[:-1])
+
+
+@pytest.mark.parametrize("form", [content, worded, spaced, thought, argued])
+def test_what_is_like_the_one_before_is_counted_as_it_is_read(form: Callable[[str], bytes]) -> None:
+    texts = ["a", " the", "é", "日本", "😀", 'q"', "back\\slash", "\n", "}", "[DONE]"]
+    stream = new_stream(drops_usage=True)
+    for count in range(len(texts)):
+        before = stream._meter.bytes
+        stream.feed(b"".join(map(form, texts[: count + 1])))
+        assert stream._meter.bytes - before == sum(len(text.encode()) for text in texts[: count + 1])
 
 
 def test_the_last_word_may_be_another_each_time() -> None:
