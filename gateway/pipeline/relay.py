@@ -152,7 +152,7 @@ class Relay:
             self._records.end(exchange)
             if not answer.end(last):
                 await answer.drained()
-            if reply.reader.complete:
+            if reply.reader.complete and not reply.response.is_over:
                 await _read_out(reply.response)
         finally:
             if exchange.usage is None:
@@ -175,9 +175,10 @@ class Relay:
         """Pass the events on as they come, but for the last ones, which are returned: the record comes before them."""
         response, reader = reply.response, reply.reader
         last, reply.first = reply.first, b""
+        passed = 0
 
         def taken(data: bytes, chunk: bytes | None) -> bool:
-            nonlocal last
+            nonlocal last, passed
             events = reader.feed(data)
             if reader.complete:
                 last = events
@@ -186,8 +187,8 @@ class Relay:
                 return True
             if exchange.first_byte_s is None:
                 self._begun(exchange)
-            exchange.bytes_out += len(events)
-            return answer.put(events, chunk if events is data else None)
+            passed += len(events)
+            return answer.put(events, chunk if events == data else None)
 
         try:
             while not (reader.complete or reply.ended) and await response.pour(taken):
@@ -199,6 +200,8 @@ class Relay:
         except BrokenAnswer as error:
             message = f"{reply.target.place.provider}: {error}"
             return last + _broken_off(GatewayError(Code.UPSTREAM_BROKEN, message), reply, exchange)
+        finally:
+            exchange.bytes_out += passed
         exchange.ending = "broken" if reader.failed else "complete"
         if reader.failed:
             exchange.error = PROVIDER_ERROR

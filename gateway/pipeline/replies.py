@@ -55,6 +55,7 @@ class OwnAnswer:
 
     status = 200
     headers: Mapping[str, str] = {}
+    is_over = True
 
     async def read(self, bytes_max: int) -> bytes:  # noqa: ARG002
         return b""

@@ -39,6 +39,10 @@ class FakeResponse:
         """Read to its end or aborted: the connection is nobody's any more."""
         return self.ended or self.aborted
 
+    @property
+    def is_over(self) -> bool:
+        return self.freed
+
     async def read(self, bytes_max: int) -> bytes:
         whole = b""
         while piece := await self.chunk():
