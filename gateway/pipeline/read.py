@@ -35,7 +35,7 @@ def read_call(door: Door, headers: Mapping[str, str], body: bytes, known: Known 
     if known is not None and known.plain is not None and known.forwarded is not None:
         few = _few(body)
         if few is not None and few.model == known.model:
-            return Call(door, body, None, False, known.forwarded, few=few)
+            return Call(door, body, None, few.stream is True and _SPEAKS[door][0], known.forwarded, few=few)
     parsed = _whole(body)
     stream = check_fields(parsed)
     streams, dialect = _SPEAKS[door]
@@ -53,6 +53,7 @@ class _Few(msgspec.Struct, gc=False):
 
     model: Any = None
     stream: Any = None
+    stream_options: Any = msgspec.UNSET
     user: Any = None
 
     def whole(self, raw: bytes) -> Mapping[str, Any]:
@@ -70,7 +71,7 @@ def _few(body: bytes) -> _Few | None:
         few = _FEW.decode(body)
     except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
         return None
-    return few if few.stream is None or few.stream is False else None
+    return few if few.stream is None or type(few.stream) is bool else None
 
 
 def _whole(body: bytes) -> dict[str, Any]:

@@ -106,6 +106,8 @@ class Few(Protocol):
     """The fields of a body that a call needs which is passed on as it came."""
 
     model: Any
+    stream_options: Any
+    """UNSET: it says nothing of them."""
     user: Any
 
     def whole(self, raw: bytes) -> Mapping[str, Any]:

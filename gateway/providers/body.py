@@ -69,6 +69,6 @@ def usage_in(body: bytes) -> msgspec.Raw | None:
         return None
 
 
-def caller_wants_usage(body: Mapping[str, Any]) -> bool:
-    options = body.get("stream_options")
+def caller_wants_usage(call: Call) -> bool:
+    options = call.body.get("stream_options") if call.few is None else call.few.stream_options
     return isinstance(options, dict) and options.get("include_usage") is True

@@ -13,6 +13,8 @@ from gateway.errors import GatewayError
 from gateway.providers.base import Call, Usage
 
 BYTES_PER_TOKEN = 4
+KEPT_BYTES_MAX = 4 * 1024
+"""A body of no more is kept as it came: to look through it, in case its provider says nothing, can wait."""
 NODES_MAX = 100_000
 """Of a body's text are looked at one by one; of one with more, its bytes count as they came."""
 
@@ -57,8 +59,11 @@ def input_tokens(call: Call) -> int:
 
 def let_texts_go(call: Call) -> None:
     """Keep of a call that was sent what it may be charged for, and not its texts: they may be megabytes."""
+    if call.few is not None and len(call.raw) <= KEPT_BYTES_MAX:
+        call.parsed = None
+        return
     call.asked_tokens = input_tokens(call)
-    call.parsed = {name: value for name, value in call.body.items() if name not in _TEXTS}
+    call.parsed = {name: value for name, value in (call.parsed or {}).items() if name not in _TEXTS}
     call.raw = b""
 
 

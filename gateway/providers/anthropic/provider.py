@@ -33,7 +33,7 @@ class Anthropic(Provider):
         return to_chat(call, parsed_answer(body))
 
     def stream(self, call: Call) -> MessageStream:
-        return MessageStream(call, asks_usage=caller_wants_usage(call.body))
+        return MessageStream(call, asks_usage=caller_wants_usage(call))
 
     def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> bytes:
         return chat_error(provider, status, headers.get("content-type", ""), body)

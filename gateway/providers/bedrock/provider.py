@@ -74,7 +74,7 @@ class Bedrock(Provider):
         return to_embeddings(call, parsed) if call.door is Door.EMBEDDINGS else to_chat(call, parsed)
 
     def stream(self, call: Call) -> ConverseStream:
-        return ConverseStream(call, asks_usage=caller_wants_usage(call.body))
+        return ConverseStream(call, asks_usage=caller_wants_usage(call))
 
     def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> bytes:
         return chat_error(provider, status, headers, body)

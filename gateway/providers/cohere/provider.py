@@ -39,7 +39,7 @@ class Cohere(Provider):
         return from_embed(call, parsed) if call.door is Door.EMBEDDINGS else to_chat(call, parsed)
 
     def stream(self, call: Call) -> ChatStream:
-        return ChatStream(call, asks_usage=caller_wants_usage(call.body))
+        return ChatStream(call, asks_usage=caller_wants_usage(call))
 
     def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> bytes:
         return client_error(provider, status, headers.get("content-type", ""), _coded(body))

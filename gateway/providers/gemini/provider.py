@@ -44,7 +44,7 @@ class Gemini(Provider):
         return from_batch(call, parsed) if call.door is Door.EMBEDDINGS else to_chat(call, parsed)
 
     def stream(self, call: Call) -> ContentStream:
-        return ContentStream(call, asks_usage=caller_wants_usage(call.body))
+        return ContentStream(call, asks_usage=caller_wants_usage(call))
 
     def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> bytes:
         return chat_error(provider, status, headers.get("content-type", ""), body)

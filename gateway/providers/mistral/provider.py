@@ -35,7 +35,7 @@ class Mistral(Provider):
         return from_embeddings(call, parsed) if call.door is Door.EMBEDDINGS else to_chat(call, parsed)
 
     def stream(self, call: Call) -> CompletionStream:
-        return CompletionStream(call, asks_usage=caller_wants_usage(call.body))
+        return CompletionStream(call, asks_usage=caller_wants_usage(call))
 
     def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> bytes:
         return chat_error(provider, status, headers.get("content-type", ""), body)

@@ -52,7 +52,7 @@ class Ollama(Provider):
         return from_embed(call, parsed) if call.door is Door.EMBEDDINGS else to_chat(call, parsed)
 
     def stream(self, call: Call) -> ChatLines:
-        return ChatLines(call, asks_usage=caller_wants_usage(call.body))
+        return ChatLines(call, asks_usage=caller_wants_usage(call))
 
     def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> bytes:
         return client_error(provider, status, headers.get("content-type", ""), _coded(body))

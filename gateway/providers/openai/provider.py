@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec import UNSET
+
 from gateway.providers.base import (
     Call,
     Door,
@@ -28,6 +30,8 @@ from shared.crypto.secret import Secret
 
 _PATHS = {Door.CHAT: "/chat/completions", Door.COMPLETIONS: "/completions", Door.EMBEDDINGS: "/embeddings"}
 _NO_OVERRIDES: Mapping[str, Any] = {}
+_ADDED_USAGE = b',"stream_options":{"include_usage":true}}'
+"""The end of a body that asks for a stream and says nothing of this."""
 _NOTHING: frozenset[str] = frozenset()
 
 
@@ -63,7 +67,10 @@ class OpenAI(Provider):
         if head is None and not (key is None or isinstance(key, Secret)):
             return None
         body, few = call.raw, call.few
-        if stream or (call.body.get("model") if few is None else few.model) != model:
+        adds_usage = stream and place.stream_usage and not caller_wants_usage(call)
+        if adds_usage and few is not None and few.stream_options is UNSET and few.model == model:
+            body = body.rstrip().removesuffix(b"}") + _ADDED_USAGE
+        elif adds_usage or (call.body.get("model") if few is None else few.model) != model:
             changed = _changed(call, place, _NO_OVERRIDES, model)
             body = call.raw if changed is call.body else dumped(changed)
         if head is None:
@@ -78,7 +85,7 @@ class OpenAI(Provider):
         return body, said
 
     def stream(self, call: Call) -> OpenAIStream:
-        return OpenAIStream(call, drops_usage=not caller_wants_usage(call.body))
+        return OpenAIStream(call, drops_usage=not caller_wants_usage(call))
 
     def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> bytes:
         return client_error(provider, status, headers.get("content-type", ""), body)
@@ -93,7 +100,7 @@ def _changed(call: Call, place: Place, overrides: Mapping[str, Any], model: str)
     changes = dict(overrides)
     if call.body.get("model") != model:
         changes["model"] = model
-    if call.stream and place.stream_usage and not caller_wants_usage(call.body):
+    if call.stream and place.stream_usage and not caller_wants_usage(call):
         options = changes.get("stream_options", call.body.get("stream_options"))
         changes["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
     return {**call.body, **changes} if changes else call.body

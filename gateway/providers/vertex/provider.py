@@ -114,7 +114,7 @@ class EitherStream:
     def __init__(self, call: Call) -> None:
         self._call = call
         self._told = False
-        self._reader: StreamReader = ContentStream(call, asks_usage=caller_wants_usage(call.body))
+        self._reader: StreamReader = ContentStream(call, asks_usage=caller_wants_usage(call))
 
     @property
     def usage(self) -> Usage:
@@ -140,7 +140,7 @@ class EitherStream:
         if not self._told and (data := data.lstrip(b"\r\n")):
             self._told = True
             if data.startswith(b"e"):
-                self._reader = MessageStream(self._call, asks_usage=caller_wants_usage(self._call.body))
+                self._reader = MessageStream(self._call, asks_usage=caller_wants_usage(self._call))
         return self._reader.feed(data) if data else b""
 
     def end(self) -> bytes:

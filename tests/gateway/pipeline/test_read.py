@@ -13,6 +13,7 @@ from gateway.errors import Code, GatewayError
 from gateway.pipeline.known import Known
 from gateway.pipeline.read import read_call
 from gateway.providers.base import Call, Door
+from gateway.providers.body import caller_wants_usage
 from gateway.view.route import Target
 
 JSON = st.recursive(
@@ -167,6 +168,7 @@ def known(model: object) -> Known:
 BODIES = st.one_of(
     st.fixed_dictionaries({"model": st.sampled_from(["m", "other", 1, None])}, optional={
         "stream": st.sampled_from([True, False, None, 0, "yes"]), "user": JSON, "messages": JSON,
+        "stream_options": st.sampled_from([None, {}, {"include_usage": True}, {"include_usage": 1}, "x"]),
     }).map(lambda body: json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")),
     st.binary(max_size=20),
 )  # fmt: skip
@@ -179,7 +181,7 @@ def verdict(body: bytes, before: Known | None) -> object:
         return error.code, error.message, error.param
     user = call.body.get("user") if call.few is None else call.few.user
     model = call.body.get("model") if call.few is None else call.few.model
-    return call.raw, call.stream, model, user, call.body
+    return call.raw, call.stream, model, user, caller_wants_usage(call), call.body
 
 
 @given(BODIES, st.integers(0, 200), st.binary(max_size=2), st.booleans())
@@ -188,6 +190,14 @@ def test_read_only_as_far_as_needed_a_body_says_the_same(body: bytes, at: int, o
     body = body[:at] + odd + body[at + is_cut :]
     assume(not HUGE.search(body))
     assert verdict(body, known("m")) == verdict(body, None)
+
+
+@pytest.mark.parametrize("door", [Door.CHAT, Door.COMPLETIONS, Door.EMBEDDINGS])
+def test_of_a_stream_s_body_no_more_is_read_than_of_another(door: Door) -> None:
+    call = read_call(door, {}, b'{"model":"m","stream":true,"stream_options":{"include_usage":true}}', known("m"))
+    assert (call.parsed, call.stream) == (None, door is not Door.EMBEDDINGS)
+    assert caller_wants_usage(call)
+    assert call.parsed is None
 
 
 def test_a_body_is_built_when_somebody_needs_it_whole() -> None:

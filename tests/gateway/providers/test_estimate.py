@@ -1,5 +1,7 @@
 """What was used, where nobody said: from the text of a call and the bytes of its answer, and marked as an estimate."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -7,8 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.errors import Code, GatewayError
 from gateway.providers.base import Call, Door, Usage
-from gateway.providers.estimate import NODES_MAX, input_tokens, let_texts_go, settled, text_bytes, tokens_of
+from gateway.providers.estimate import (
+    KEPT_BYTES_MAX,
+    NODES_MAX,
+    input_tokens,
+    let_texts_go,
+    settled,
+    text_bytes,
+    tokens_of,
+)
 
 
 def call(body: dict[str, Any], door: Door = Door.CHAT) -> Call:
@@ -142,3 +153,30 @@ def test_a_call_without_its_texts_is_charged_as_with_them(body: dict[str, Any]) 
         name: body.get(name) for name in ("model", "user", "tools")
     }
     assert kept.body == body, "it is everybody's"
+
+
+@dataclass
+class Few:
+    """What a call was read for that went on as it came."""
+
+    model: Any = None
+    stream_options: Any = None
+    user: Any = None
+
+    def whole(self, raw: bytes) -> Mapping[str, Any]:
+        body: dict[str, Any] = orjson.loads(raw)
+        if "broken" in body:
+            raise GatewayError(Code.JSON_MALFORMED, "as a number is that no reader holds")
+        return body
+
+
+@pytest.mark.parametrize("size", [1, 1_000, KEPT_BYTES_MAX, 10 * KEPT_BYTES_MAX])
+@pytest.mark.parametrize("more", [{}, {"tools": [{"name": "a"}]}, {"broken": True}])
+def test_a_call_that_was_read_in_part_is_charged_as_one_that_was_read_whole(size: int, more: dict[str, Any]) -> None:
+    raw = orjson.dumps({"model": "m", **user("x" * size), **more})
+    kept, lean = (Call(Door.CHAT, raw, None, stream=True, few=Few()) for _ in range(2))
+    let_texts_go(lean)
+    assert len(lean.raw) <= KEPT_BYTES_MAX, "a stream may take an hour"
+    assert lean.parsed is None or "messages" not in lean.parsed
+    assert input_tokens(lean) == input_tokens(kept) > 0
+    assert settled(None, lean, 5) == settled(None, kept, 5)

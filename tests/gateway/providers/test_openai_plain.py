@@ -1,13 +1,15 @@
 """The short way of OpenAI's dialect to a request: it says what the long one says, or nothing."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.pipeline.known import Known
+from gateway.pipeline.read import read_call
 from gateway.providers.azure.provider import Azure
 from gateway.providers.base import (
     HEAD_LINES_BYTES_MAX,
@@ -24,6 +26,7 @@ from gateway.providers.openai.provider import OpenAI
 from gateway.providers.registry import adapters
 from gateway.upstream.messages import Deadlines, Origin, UpstreamRequest
 from gateway.view.plan import place_of
+from gateway.view.route import Target
 from shared.crypto.secret import Secret
 from shared.models.credential import AccountForm
 from shared.models.provider import Provider
@@ -86,6 +89,22 @@ def test_both_ways_say_the_same(
     assert said(short) == (long.method, long.target, long.headers, long.body)
     assert (long.origin, long.signer, long.answer, long.left_out, long.skip) == (None, None, None, frozenset(), 0)
     assert orjson.dumps(asked.body) == before
+
+
+@given(bodies, doors, places, st.sampled_from([None, orjson.OPT_INDENT_2, orjson.OPT_APPEND_NEWLINE]))
+def test_of_a_body_that_was_read_in_part_the_same_is_sent(
+    body: dict[str, Any], door: Door, place: Place, written: int | None
+) -> None:
+    body = {**body, "model": "m"}
+    known = Known()
+    known.plain, known.forwarded, known.model = cast(Target, object()), b"", "m"
+    asked = read_call(door, {}, orjson.dumps(body, option=written), known)
+    assert asked.few is not None
+    short, long = plain(asked, place), OpenAI().request(call(body, door), place, KEY, {}, "m")
+    assert short is not None
+    assert orjson.loads(short.body) == orjson.loads(long.body)
+    assert short.body.count(b'"stream_options"') == long.body.count(b'"stream_options"')
+    assert asked.parsed is None or "stream_options" in body, "nobody needs it whole"
 
 
 @given(st.lists(st.tuples(bodies, doors, callers_lines, places), max_size=40), st.sampled_from([KEY, None]))
