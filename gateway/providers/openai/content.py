@@ -97,7 +97,7 @@ class ContentMeter:
             if said:
                 self.bytes += _escaped(event[start:])[1] if _BACKSLASH in said else len(said)
                 return
-        self.look(event, parsed(event))
+        self.look(event, parsed(data_of(event)))
 
     def look(self, event: bytes, chunk: dict[str, Any]) -> None:
         """As `see`, for an event that was parsed."""
@@ -141,10 +141,10 @@ def _holds_content(choice: dict[str, Any]) -> bool:
     return said or bool(choice.get("text")) or choice.get("finish_reason") is not None
 
 
-def parsed(event: bytes) -> dict[str, Any]:
-    """An event's data; empty if that is no JSON object."""
+def parsed(data: bytes | None) -> dict[str, Any]:
+    """Of an event; empty if that is no JSON object."""
     try:
-        chunk = orjson.loads(data_of(event) or b"null")
+        chunk = orjson.loads(data or b"null")
     except orjson.JSONDecodeError:
         return {}
     return chunk if isinstance(chunk, dict) else {}

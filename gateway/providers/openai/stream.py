@@ -73,20 +73,22 @@ class OpenAIStream:
             if self.begun:
                 meter.see(event)
             else:
-                chunk = parsed(event)
+                chunk = parsed(data_of(event))
                 self.begun = says_something(chunk)
                 meter.look(event, chunk)
             if self.begun:
                 meter.learn(event)
             return True
-        if data_of(event) == b"[DONE]":
+        data = data_of(event)
+        if data == b"[DONE]":
             self.complete = True
             return True
         if event.find(b'"finish_reason":"') >= 0 or event.find(b'"finish_reason": "') >= 0:
             self._finished = True
-        chunk = parsed(event)
-        if isinstance(error := chunk.get("error"), dict | str):
-            self.failure = StreamFailure(status_of(error), data_of(event) or b"")
+        chunk = parsed(data)
+        error = chunk.get("error")
+        if error is not None and isinstance(error, dict | str):
+            self.failure = StreamFailure(status_of(error), data or b"")
         if not self.begun:
             self.begun = says_something(chunk)
         usage = chunk.get("usage")

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.providers.openai.content import ContentMeter, content_bytes, parsed
+from gateway.upstream.events import data_of
 
 TEXT = st.text(max_size=8) | st.sampled_from(
     ['"', "\\", '\\"', "\n", "é", "日本", '"content":"x"', '","text":"', "\u2028"]
@@ -55,7 +56,7 @@ def test_the_quick_way_finds_what_a_parse_finds(chunks: list[dict[str, Any]], wr
     meter = ContentMeter()
     for event in events:
         meter.see(event)
-    assert meter.bytes == sum(content_bytes(parsed(event)) for event in events)
+    assert meter.bytes == sum(content_bytes(parsed(data_of(event))) for event in events)
 
 
 def test_a_thought_beside_an_empty_text_is_not_missed_after_a_text() -> None:
