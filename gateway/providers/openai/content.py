@@ -51,6 +51,21 @@ class ContentMeter:
         inner = events.removeprefix(self._before).removesuffix(self._tail)
         if len(inner) + self._same_bytes != len(events):
             return False
+        said, quote, behind = inner.partition(b'"')
+        until_word = self._until_word
+        if (
+            (quote if until_word is None else not behind.removeprefix(until_word).isalnum())
+            or _BACKSLASH in said
+            or _LF in said
+            or _CR in said
+            or not said
+        ):
+            return self._sees_each_again(inner)
+        self.bytes += len(said)  # What most come to: one event.
+        return True
+
+    def _sees_each_again(self, inner: bytes) -> bool:
+        """Where there may be several, or what one says is escaped. `inner`: without beginning and end."""
         until_word, found = self._until_word, 0
         for event in inner.split(self._between):
             said, quote, behind = event.partition(b'"')
