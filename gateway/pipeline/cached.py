@@ -298,6 +298,10 @@ class GivenUp:
     def headers(self) -> Mapping[str, str]:
         return self._response.headers
 
+    @property
+    def is_over(self) -> bool:
+        return self._response.is_over
+
     def abort(self) -> None:
         self._give_up()
         self._response.abort()
