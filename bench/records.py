@@ -15,11 +15,11 @@ from statistics import median
 
 import orjson
 
-from gateway.app import COLLECTOR_THRESHOLDS
 from gateway.pipeline.exchange import Attempt, Exchange
 from gateway.pipeline.record import Writer
 from gateway.providers.base import Call, Door, Place, Usage
 from gateway.providers.registry import adapters
+from gateway.roles.node import COLLECTOR_THRESHOLDS
 from gateway.telemetry import segments, slots
 from gateway.telemetry.recorder import Recorder
 from gateway.telemetry.slots import SlotTable

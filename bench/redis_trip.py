@@ -11,8 +11,8 @@ from statistics import median
 
 import uvloop
 
-from gateway.app import COLLECTOR_THRESHOLDS
 from gateway.cache.redis_line import RedisLine, ended
+from gateway.roles.node import COLLECTOR_THRESHOLDS
 
 CALLERS = 64
 ASKED = 100
