@@ -15,6 +15,7 @@ import orjson
 from gateway.sync.node_keys import NodeKeys
 from gateway.upstream.egress import Egress
 from gateway.upstream.messages import parse_origin
+from gateway.upstream.tls import client_context
 from shared.clock import Clock
 from shared.protocol import request
 from shared.protocol.snapshot import DOCUMENT_BYTES_MAX
@@ -68,7 +69,9 @@ class ControlPlaneClient:
         self._clock = clock
         self._at = 0
         self._egress = egress
-        self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        # Its own TLS settings: those that aiohttp makes as it is loaded trust nobody in a gateway (`__main__.py`).
+        connector = aiohttp.TCPConnector(ssl=client_context(None))
+        self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
     async def post(
         self,

@@ -1,8 +1,18 @@
-"""What a start waits for: a worker's parts are loaded before the fork, the agent's in the agent."""
+"""What a start waits for: a worker's parts are loaded before the fork, the agent's in the agent, authorities once."""
 
+import asyncio
+import os
+import ssl
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from tests.fixtures.certificates import Authority
 
 REPOSITORY = Path(__file__).parents[2]
 SCRIPT = """
@@ -25,3 +35,64 @@ def test_workers_share_what_they_all_need() -> None:
 
 def test_what_the_agent_alone_needs_keeps_no_worker_waiting() -> None:
     assert loaded("gateway.roles.agent", "gateway.sync.agent", "gateway.telemetry.outbox", "prometheus_client") == []
+
+
+AUTHORITIES = """
+import asyncio, os, sys
+import gateway.__main__
+from aiohttp import connector
+from gateway.sync.control_plane_client import CallFailed, ControlPlaneClient
+from shared.clock import FakeClock
+from tests.fixtures.house import new_node_keys
+
+async def main():
+    client = ControlPlaneClient([sys.argv[1]], new_node_keys(), FakeClock())
+    try:
+        return (await client.post("/", b"")).decode()
+    except CallFailed as failure:
+        return failure.code
+    finally:
+        await client.close()
+
+print(connector._SSL_CONTEXT_VERIFIED.cert_store_stats()["x509"], os.environ.get("SSL_CERT_FILE"), asyncio.run(main()))
+"""
+
+
+async def asked_of_a_control_plane(url: str, environment: dict[str, str]) -> list[str]:
+    """How many authorities aiohttp read by itself, the operator's setting afterwards, and what came back."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", AUTHORITIES, url, cwd=REPOSITORY, env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    printed, _ = await process.communicate()
+    return printed.decode().split()
+
+
+@pytest.fixture
+def authority() -> Authority:
+    return Authority.make()
+
+
+async def test_a_control_plane_is_believed_by_the_system_s_authorities_and_these_are_read_for_nobody_else(
+    authority: Authority, tmp_path: Path
+) -> None:
+    cert_file, key_file, trusted = (tmp_path / name for name in ("cert.pem", "key.pem", "authorities.pem"))
+    authority.issue(cert_file, key_file)
+    trusted.write_bytes(authority.certificate.public_bytes(Encoding.PEM))
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(cert_file, key_file)
+
+    async def handle(_: web.Request) -> web.Response:
+        return web.Response(body=b"told")
+
+    application = web.Application()
+    application.router.add_post("/", handle)
+    server = TestServer(application)
+    await server.start_server(ssl=tls)
+    url = f"https://localhost:{server.port}"
+    environment = {name: value for name, value in os.environ.items() if name != "SSL_CERT_FILE"}
+    try:
+        theirs = {**environment, "SSL_CERT_FILE": str(trusted)}
+        assert await asked_of_a_control_plane(url, theirs) == ["0", str(trusted), "told"]
+        assert await asked_of_a_control_plane(url, environment) == ["0", "None", "unreachable"]
+    finally:
+        await server.close()

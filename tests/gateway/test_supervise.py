@@ -323,21 +323,21 @@ def test_threads_take_their_room_from_the_one_heap() -> None:
 LARGE_BLOCK = """
 import asyncio, ctypes, sys
 from pathlib import Path
-from gateway import app
+from gateway.roles import agent
 
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_size_t, [ctypes.c_size_t], [ctypes.c_size_t]
 
 async def work(*_):
-    libc.free(libc.malloc(2_000_000))
-    block = libc.malloc(1_000_000)
+    libc.free(libc.malloc(20_000_000))
+    block = libc.malloc(10_000_000)
     maps = Path("/proc/self/maps").read_text().splitlines()
     (heap,) = [line.split()[0] for line in maps if line.endswith("[heap]")]
     start, end = (int(bound, 16) for bound in heap.split("-"))
     print(start <= block < end)
 
-app._work = work
-asyncio.run(app._agent(None, None) if sys.argv[1] == "agent" else work())
+agent._work = work
+asyncio.run(agent.agent(None, None) if sys.argv[1] == "agent" else work())
 """
 
 

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("shared", "gateway", "control_plane", "embedded")
-READS_ENVIRONMENT = {"embedded/__main__.py", "embedded/smoke.py"}
+READS_ENVIRONMENT = {"gateway/__main__.py", "embedded/__main__.py", "embedded/smoke.py"}
 MAKES_SETTINGS = {
     "gateway/__main__.py",
     "gateway/app.py",
