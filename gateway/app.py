@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from enum import StrEnum
 from functools import partial
@@ -10,7 +11,7 @@ from typing import Any
 
 import uvloop
 
-from gateway.roles.node import freeze_collector, identity_of
+from gateway.roles.node import disk_copy, freeze_collector, identity_of
 from gateway.roles.worker import certificate_of, worker
 from gateway.settings import Settings
 from gateway.supervise import Child, Supervisor, listen, one_heap
@@ -24,6 +25,8 @@ from shared.protocol.enrolment import parse_token
 
 SUPERVISOR_GRACE_S = 5.0
 """What the supervisor allows a worker beyond its own draining."""
+WORKERS_FIRST_S = 0.5
+"""How long workers that have something to serve have the processor for themselves before the agent begins."""
 
 
 class Role(StrEnum):
@@ -61,6 +64,8 @@ def run(settings: Settings, role: Role) -> int:
         agent = Child("agent", partial(_in_loop, partial(_agent, settings, node_keys)))
         agent.ends_last_s = settings.ship_drain_s + SUPERVISOR_GRACE_S
         agent.gives_way = True  # What it does can wait, a call cannot.
+        if role is Role.ALL and disk_copy(settings).exists():
+            agent.due_s = time.monotonic() + WORKERS_FIRST_S
         children.append(agent)
     elif settings.metrics_port:
         children.append(Child("metrics", partial(_in_loop, partial(_tell_files, settings, os.getpid()))))

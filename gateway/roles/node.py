@@ -4,6 +4,7 @@ import asyncio
 import gc
 import signal
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 from gateway.settings import Settings
 from gateway.sync import identity as identities
@@ -31,9 +32,14 @@ def endpoints_of(settings: Settings, identity: Identity) -> list[str]:
     return list(dict.fromkeys([*first, *identity.endpoints]))
 
 
+def disk_copy(settings: Settings) -> Path:
+    """Where the node's own copy of its configuration is, once it has one."""
+    return settings.state_dir / "configuration.sqlite3"
+
+
 def stores_of(settings: Settings, identity: Identity, clock: Clock, stack: AsyncExitStack) -> list[Store]:
     """Closed with the stack."""
-    stores: list[Store] = [DiskStore(settings.state_dir / "configuration.sqlite3", clock)]
+    stores: list[Store] = [DiskStore(disk_copy(settings), clock)]
     if settings.redis_url is not None:
         stores.append(RedisStore(settings.redis_url.get_secret_value(), identity.gateway))
     for store in stores:
