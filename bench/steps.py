@@ -7,9 +7,10 @@ cost at the least. What a record costs is `bench/records.py`.
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import date
 from statistics import median
+
+from msgspec.structs import replace
 
 from bench.records import Calls
 from bench.workloads import MODEL, SMALL

@@ -4,8 +4,9 @@ A caller's mistake is 4xx, a provider out of reach 502 or 504, a gateway that ca
 500 for anything a caller can send. What a provider answers is not here: that is relayed (`providers/`).
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 
 class Code(StrEnum):
@@ -54,8 +55,7 @@ class Code(StrEnum):
     INTERNAL = "internal_error"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     status: int
     type: str
     """OpenAI's error type, which clients switch on."""
@@ -112,8 +112,7 @@ TABLE: dict[Code, Row] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(msgspec.Struct, frozen=True):
     """One of several things wrong in a config."""
 
     path: tuple[str | int, ...]

@@ -5,8 +5,8 @@ A claim is short and renewed as long as its call runs. One whose worker was kill
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
+import msgspec
 import structlog
 
 from gateway.cache.answers import Answers, CacheAway
@@ -31,8 +31,7 @@ Sleep = Callable[[float], Awaitable[None]]
 log = structlog.get_logger("cache.claims")
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(msgspec.Struct, frozen=True):
     """What stands under a word."""
 
     asked: str

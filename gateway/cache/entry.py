@@ -1,12 +1,10 @@
 """An answer as it is kept: its head in one line of JSON, then the bytes that the caller got."""
 
-from dataclasses import dataclass
-
+import msgspec
 import orjson
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """A whole answer, or all events of a stream, in the dialect of its door."""
 
     status: int

@@ -6,9 +6,9 @@ body's own fields does not count. What stands deeper keeps its order: a JSON sch
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import orjson
 
 from gateway.providers.base import Door
@@ -30,8 +30,7 @@ ANSWER_HEADERS = (
 """Of the headers that always go on to the provider those that may change its answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(msgspec.Struct, frozen=True):
     """A call as one target gets it."""
 
     workspace: str

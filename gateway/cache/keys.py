@@ -4,8 +4,8 @@ The control plane could open what is sealed with a data-plane key; answers are c
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+import msgspec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -13,8 +13,7 @@ from gateway.telemetry.user_key_file import KEY_BYTES, UserKeyFile
 from shared.crypto.secret import Secret
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
+class Keys(msgspec.Struct, frozen=True):
     naming: Secret
     """Of the digests that name what is kept."""
     sealing: Secret

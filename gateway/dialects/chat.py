@@ -1,8 +1,9 @@
 """What every dialect's translation has in common on the chat's side (pure)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from gateway.providers.base import Place
 from gateway.providers.fields import Path
@@ -11,8 +12,7 @@ CACHE_HINT = "cache_control"
 _CONTENT = "content"
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """The chat that asks the same."""
 
     body: dict[str, Any]
@@ -22,12 +22,11 @@ class Asked:
     """Advice that this target cannot be given. It changes no answer; the caller is told."""
 
 
-@dataclass(slots=True)
-class Hints:
+class Hints(msgspec.Struct):
     """What the caller advises about the provider's own cache: given on in its own name where the host takes it."""
 
     place: Place
-    _left_out: set[str] = field(default_factory=set)
+    _left_out: set[str] = msgspec.field(default_factory=set)
 
     @property
     def left_out(self) -> frozenset[str]:

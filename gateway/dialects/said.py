@@ -5,10 +5,10 @@ in turns. So one block is live at a time; what comes for those behind it waits u
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
+import msgspec
 import orjson
 
 from gateway.providers.base import BrokenAnswer
@@ -33,17 +33,16 @@ class Kind(Enum):
 _CALLS = (Kind.FUNCTION, Kind.CUSTOM)
 
 
-@dataclass(slots=True)
-class Block:
+class Block(msgspec.Struct):
     kind: Kind
     index: int
     """Its place among the blocks."""
     call_id: str = ""
     name: str = ""
-    pieces: list[str] = field(default_factory=list)
+    pieces: list[str] = msgspec.field(default_factory=list)
     signature: str = ""
     """By which its provider knows a thought again; whole when the block ends."""
-    logprobs: list[Any] = field(default_factory=list)
+    logprobs: list[Any] = msgspec.field(default_factory=list)
     told_pieces: int = 0
     told_logprobs: int = 0
 
@@ -58,8 +57,7 @@ class Move(Enum):
     STOP = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     move: Move
     block: Block
     text: str = ""

@@ -6,9 +6,11 @@ Where nothing is left to try, nothing is held back.
 
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
+
+import msgspec
 
 from gateway.errors import Code, GatewayError
 from gateway.pipeline.breaker import Breakers, State
@@ -63,8 +65,7 @@ _UNCHANGED: Mapping[str, Any] = {}
 Sleep = Callable[[float], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
+class Preview(msgspec.Struct, frozen=True):
     """A first attempt as it would be made, with masks in the place of secrets."""
 
     request: UpstreamRequest | None
@@ -73,8 +74,7 @@ class Preview:
     notes: Headers
 
 
-@dataclass(frozen=True, slots=True)
-class Waits:
+class Waits(msgspec.Struct, frozen=True):
     """Deadlines of a plain answer, which comes in one piece, and of a stream."""
 
     plain: Deadlines

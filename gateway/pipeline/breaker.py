@@ -4,7 +4,7 @@ closed → open when failures reach what the rules say; open → probing with th
 closed if that one call goes well, else open again.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from gateway.view.route import BreakerRules, Target
 
@@ -13,8 +13,7 @@ KEPT_MAX = 10_000
 """Breakers a worker remembers; beyond it, the one known longest is forgotten."""
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(msgspec.Struct, frozen=True):
     """Calls go through and are counted."""
 
     since_s: float
@@ -22,15 +21,13 @@ class Closed:
     failures: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
+class Open(msgspec.Struct, frozen=True):
     """Calls go elsewhere, if there is an elsewhere."""
 
     until_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Probing:
+class Probing(msgspec.Struct, frozen=True):
     """One call tries whether the target is well again."""
 
     since_s: float

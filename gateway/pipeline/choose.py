@@ -8,11 +8,13 @@ and which are left out for now because they fail.
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from itertools import accumulate
 from operator import is_
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from gateway.errors import Code, GatewayError
 from gateway.pipeline.metadata import Metadata
@@ -40,8 +42,7 @@ EXPLORED_SHARE = 0.05
 """Of calls that would go to the fastest target, so many go to any: so one that has become faster is seen again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(msgspec.Struct, frozen=True):
     """Why a node of the config led where it did, for whoever explains a call."""
 
     path: str
@@ -50,7 +51,7 @@ class Reason:
     `all_breakers_open`."""
     child: int | None = None
     """Which child was taken, or left out."""
-    detail: Mapping[str, Any] = field(default_factory=dict)
+    detail: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
 Why = list[Reason]
@@ -117,8 +118,7 @@ def _branch(route: Conditional, facts: Facts, why: Why | None) -> Route:
     return DeadEnd(route.path, GatewayError(Code.TARGET_MISSING, message, param="x-portkey-config"))
 
 
-@dataclass(slots=True)  # Made for each call that has a choice: frozen, it would cost four times as much to make.
-class Draw:
+class Draw(msgspec.Struct):
     """What is left to chance, to sessions and to breakers."""
 
     facts: Facts

@@ -1,6 +1,6 @@
 """What a call will cost, as far as that can be told beforehand (pure): tokens are estimated from bytes."""
 
-from dataclasses import dataclass
+import msgspec
 
 from gateway.pipeline.resolve import effective_model
 from gateway.providers.base import Call, Usage
@@ -14,8 +14,7 @@ OUTPUT_TOKENS = 500
 _LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 
 
-@dataclass(frozen=True, slots=True)
-class Forecast:
+class Forecast(msgspec.Struct, frozen=True):
     """In picodollars; None is unknown."""
 
     input_tokens: int

@@ -1,7 +1,8 @@
 """What earlier requests with the very same head came to: found once, and kept while their connection sends no other."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from gateway.pipeline.metadata import Labels
 from gateway.pipeline.resolved import Resolved
@@ -14,8 +15,7 @@ def _nobody() -> None:
     return None
 
 
-@dataclass(slots=True)
-class Known:
+class Known(msgspec.Struct):
     """Each part holds only for what stands beside it; whoever uses it asks whether that is still so."""
 
     hashed_by: KeyedHash | None = None

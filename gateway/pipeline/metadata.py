@@ -3,8 +3,8 @@ alike, and the ids of its trace."""
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+import msgspec
 import orjson
 
 from shared.models.record import METADATA_CHARS_MAX, TRACE_PATTERN
@@ -13,8 +13,7 @@ _TRACE = re.compile(TRACE_PATTERN)
 _ECHO_CHARS_MAX = 128
 
 
-@dataclass(frozen=True, slots=True)
-class Metadata:
+class Metadata(msgspec.Struct, frozen=True):
     values: Mapping[str, str]
     """What is metadata as the original takes it: texts of at most 128 characters."""
     unfit: frozenset[str] = frozenset()
@@ -41,8 +40,7 @@ def read_metadata(headers: Mapping[str, str]) -> Metadata:
     return Metadata(values, frozenset(parsed.keys() - values.keys()) if len(values) < len(parsed) else frozenset())
 
 
-@dataclass(frozen=True, slots=True)
-class Labels:
+class Labels(msgspec.Struct, frozen=True):
     metadata: Metadata
     echo: str | None
     """The trace's id, where it is fit to be said again in an answer's head."""

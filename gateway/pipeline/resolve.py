@@ -9,10 +9,11 @@ when conditions have been decided.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 import orjson
+from msgspec.structs import replace
 
 from gateway.errors import Code, Fault, GatewayError
 from gateway.pipeline.authenticate import provider_key, require_model
@@ -49,8 +50,7 @@ _JSON_BEGINS = ("{", "[", '"')
 """What begins so is meant as JSON: it is never repeated in an error, since a key may stand in it."""
 
 
-@dataclass(slots=True)  # Made for each call: frozen, it would cost four times as much to make.
-class _Given:
+class _Given(msgspec.Struct):
     """A config that applies: its body, its route if it names targets, and the entry of a saved one."""
 
     body: ConfigBody

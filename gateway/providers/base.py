@@ -1,12 +1,12 @@
 """What a provider's room offers: pure translation between our dialect and the provider's. No I/O, no await."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from gateway.upstream.messages import Deadlines, Origin, RequestHead, UpstreamRequest, parse_origin
 from gateway.upstream.tls import Trust, trust
@@ -47,8 +47,7 @@ class Door(StrEnum):
     PROXY = "proxy"
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
+class Passage(msgspec.Struct, frozen=True):
     """A request that goes to a provider as it came, on a path that the gateway does not read."""
 
     door: Door
@@ -115,8 +114,7 @@ class Few(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Quirks:
+class Quirks(msgspec.Struct, frozen=True):
     """Where a host of a dialect is unlike the one that the dialect was made for (`shared/models/provider.py`)."""
 
     developer_role: bool = True
@@ -128,8 +126,7 @@ class Quirks:
 NO_QUIRKS = Quirks()
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where a provider is and how it wants its key: the provider row, compiled."""
 
     provider: str
@@ -150,12 +147,12 @@ class Place:
     """A base URL with places for words of the credential; `origin` and `prefix` are then no address yet."""
     trust: Trust | None = None
     """What its row says of certificates."""
-    plain_words: "PlaceWords | None" = field(init=False, repr=False, compare=False)
-    """What it puts into the head of a request, if that is all that it has to say; None: there is more to ask it."""
+    plain_words: "PlaceWords | None" = None
+    """Made of these: what it puts into a request's head, if that is all that it says; None: there is more to ask it."""
 
     def __post_init__(self) -> None:
         words = (self.prefix, self.auth_header, self.auth_prefix, self.headers)
-        object.__setattr__(self, "plain_words", None if self.template or self.quirks is not None else words)
+        force_setattr(self, "plain_words", None if self.template or self.quirks is not None else words)
 
 
 class Usage(msgspec.Struct):
@@ -205,8 +202,7 @@ class Signer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True):
     """What a credential was exchanged for."""
 
     key: ProviderKey
@@ -249,8 +245,7 @@ class BrokenAnswer(ValueError):
     """A 2xx answer that is not what the dialect says. Holds no content."""
 
 
-@dataclass(frozen=True, slots=True)
-class StreamFailure:
+class StreamFailure(msgspec.Struct, frozen=True):
     """A provider's error event as the answer it would have been, had it come before the stream began."""
 
     status: int

@@ -6,9 +6,9 @@ refused by its JSON pointer. What a provider cannot be told is each adapter's to
 
 import re
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import msgspec
 import orjson
 
 from gateway.providers.base import Untranslatable
@@ -38,16 +38,14 @@ _FUNCTION = frozenset(("name", "description", "parameters", "strict"))
 _SCHEMA = frozenset(("name", "description", "schema", "strict"))
 
 
-@dataclass(slots=True)
-class Text:
+class Text(msgspec.Struct):
     text: str
     path: Path
     hint: Any = None
     """What the caller advises about the provider's cache, as it said it."""
 
 
-@dataclass(slots=True)
-class Image:
+class Image(msgspec.Struct):
     """By address, or as base64 of a media type."""
 
     path: Path
@@ -57,8 +55,7 @@ class Image:
     hint: Any = None
 
 
-@dataclass(slots=True)
-class File:
+class File(msgspec.Struct):
     path: Path
     name: str | None = None
     media_type: str = ""
@@ -69,16 +66,14 @@ class File:
     hint: Any = None
 
 
-@dataclass(slots=True)
-class Audio:
+class Audio(msgspec.Struct):
     path: Path
     data: str
     format: str
     hint: Any = None
 
 
-@dataclass(slots=True)
-class ToolUse:
+class ToolUse(msgspec.Struct):
     id: str
     name: str
     input: dict[str, Any]
@@ -88,16 +83,14 @@ class ToolUse:
     """Of the thought that led to it, at providers that sign calls."""
 
 
-@dataclass(slots=True)
-class ToolResult:
+class ToolResult(msgspec.Struct):
     id: str
     parts: "list[Part]"
     path: Path
     hint: Any = None
 
 
-@dataclass(slots=True)
-class Thought:
+class Thought(msgspec.Struct):
     """What the model thought. Its provider knows it again by the signature; a sealed one only its provider can read."""
 
     text: str
@@ -111,18 +104,16 @@ Part = Text | Image | File | Audio | ToolUse | ToolResult | Thought
 Role = Literal["user", "assistant"]
 
 
-@dataclass(slots=True)
-class Turn:
+class Turn(msgspec.Struct):
     role: Role
     parts: list[Part]
 
 
-@dataclass(slots=True)
-class Conversation:
-    system: list[Text] = field(default_factory=list)
-    turns: list[Turn] = field(default_factory=list)
+class Conversation(msgspec.Struct):
+    system: list[Text] = msgspec.field(default_factory=list)
+    turns: list[Turn] = msgspec.field(default_factory=list)
     """Roles alternate; the results of tools stand before whatever else the user says in the same turn."""
-    left_out: set[str] = field(default_factory=set)
+    left_out: set[str] = msgspec.field(default_factory=set)
     """Advice that has no place in the turns: it changes no answer."""
 
 
@@ -212,8 +203,7 @@ def tokens_max(body: Mapping[str, Any]) -> int | None:
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class Tool:
+class Tool(msgspec.Struct, frozen=True):
     name: str
     description: str | None
     parameters: dict[str, Any]
@@ -242,8 +232,7 @@ def function_tool(value: Any, path: Path) -> Tool:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ToolChoice:
+class ToolChoice(msgspec.Struct, frozen=True):
     """`auto`, `none`, `required`, or the one tool of this name."""
 
     mode: str

@@ -6,8 +6,9 @@ written otherwise passes as it came, unless something in it has to be checked: t
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from gateway.providers.base import Untranslatable
 
@@ -27,8 +28,7 @@ _NO_NAME = re.compile(r"[\x00-\x1f\x7f\"\\]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-@dataclass(frozen=True, slots=True)
-class FormStart:
+class FormStart(msgspec.Struct, frozen=True):
     """The beginning of a form."""
 
     boundary: bytes

@@ -6,11 +6,12 @@ import socket
 import ssl
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
+import msgspec
 import structlog
+from msgspec.structs import asdict
 
 from gateway.cache.answers import Answers
 from gateway.cache.claims import Claims
@@ -139,8 +140,7 @@ async def worker(
     recorder.close()
 
 
-@dataclass(slots=True)
-class _Followed:
+class _Followed(msgspec.Struct):
     """What a worker's probes say of its follower, which is there as soon as it is known whose node this is."""
 
     follower: Follower | None = None
@@ -148,7 +148,7 @@ class _Followed:
     """Whose node it is."""
     control_plane: str | None = None
     """Where it is; None for a node that lives on a file."""
-    first: asyncio.Event = field(default_factory=asyncio.Event)
+    first: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
     """The stores were looked at once."""
 
     def status(self) -> dict[str, Any]:

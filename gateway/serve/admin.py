@@ -1,7 +1,8 @@
 """The admin API at the gateway's door: where it is, and, if the operator wants it, forwarded to the control plane."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from gateway.errors import Code, GatewayError
 from gateway.pipeline.exchange import Headers
@@ -20,8 +21,7 @@ Address = Callable[[], str | None]
 """Scheme, host and port of the control plane; None while that is not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Forwarded:
+class Forwarded(msgspec.Struct, frozen=True):
     status: int
     headers: Headers
     body: bytes

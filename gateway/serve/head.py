@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from http import HTTPStatus
+
+import msgspec
+from msgspec.structs import replace
 
 from gateway.errors import Code, GatewayError
 from gateway.pipeline.known import Known
@@ -44,8 +46,7 @@ _SERVER = b"server: gatehouse\r\n\r\n"
 _SERVER_CLOSES = b"server: gatehouse\r\nconnection: close\r\n\r\n"
 
 
-@dataclass(slots=True)
-class Head:
+class Head(msgspec.Struct):
     """A request's head as it was read. `length` is None for a body that comes in chunks."""
 
     raw: bytes
@@ -61,8 +62,7 @@ class Head:
     """Of its request nothing is refused, and nothing said, before its body is there."""
 
 
-@dataclass(slots=True)
-class HeadBefore:
+class HeadBefore(msgspec.Struct):
     """A head that opened a hot door, kept while its connection is: the next one is most often the same but for the
     body's length, and then nothing of it has to be read again.
 
@@ -73,7 +73,7 @@ class HeadBefore:
     _until_length: bytes
     _behind_length: bytes
     _digits: bytes
-    _known: Known = field(default_factory=Known)
+    _known: Known = msgspec.field(default_factory=Known)
 
     @classmethod
     def of(cls, head: Head) -> "HeadBefore | None":

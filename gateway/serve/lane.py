@@ -10,12 +10,12 @@ import asyncio
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import Enum, auto
 from math import inf
 from typing import Any, Protocol, cast
 
 import httptools
+import msgspec
 import structlog
 
 from gateway.errors import Code, GatewayError
@@ -61,8 +61,7 @@ _BLANK_LINE = b"\r\n\r\n"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     body_bytes_max: int
     body_wait_s: float
     """From the head's end to the body's."""

@@ -5,8 +5,8 @@ Whatever is refused is said once by name, and what the worker holds stays.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
+import msgspec
 import structlog
 
 from gateway.sync import copies, tree, trust
@@ -26,8 +26,7 @@ RETRY_S = 2.0
 """After a state that was not all there, or a store that was away."""
 
 
-@dataclass(frozen=True, slots=True)
-class FollowerStatus:
+class FollowerStatus(msgspec.Struct, frozen=True):
     sequence: int | None
     """Of the lease in use; None: nothing to serve yet."""
     stale: bool
@@ -35,8 +34,7 @@ class FollowerStatus:
     """The newest refusal that still stands."""
 
 
-@dataclass(slots=True)
-class _Watch:
+class _Watch(msgspec.Struct):
     store: Store
     poll_s: float
     due_s: float = 0.0

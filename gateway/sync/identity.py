@@ -1,8 +1,8 @@
 """What the node learnt when it was enrolled: whose it is, whom it believes, and where to ask (GHS/1 11.7)."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import orjson
 from pydantic import ValidationError
 
@@ -16,8 +16,7 @@ class IdentityError(Exception):
     """The file is there and is not what this program wrote. Replacing it is for a person to decide."""
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     gateway: str
     organisation: str
     pinned: str

@@ -1,15 +1,15 @@
 """What the follower hands to the view: a verified state and the means to open it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from gateway.sync.opener import Opener
 from shared.protocol.lease import Lease
 from shared.protocol.snapshot import ShardState
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedState:
+class VerifiedState(msgspec.Struct, frozen=True):
     """Whole and checked, still sealed. A shard that did not change is the same object as in the state before."""
 
     lease: Lease

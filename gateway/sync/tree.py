@@ -6,9 +6,9 @@ The same state makes the same pieces on every node, byte for byte, so rival writ
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from pydantic import ValidationError
 
 from shared.protocol import canonical
@@ -25,8 +25,7 @@ class TreeError(Exception):
     """A piece that is not what its place says. It is treated as missing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Planted:
+class Planted(msgspec.Struct, frozen=True):
     """A state in pieces."""
 
     pointer: bytes

@@ -16,8 +16,9 @@ plane may send another variant of it to a newer build.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from shared.protocol import lease as leases
 from shared.protocol import snapshot as snapshots
@@ -54,8 +55,7 @@ class Refused(Exception):
         self.detail = detail
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(msgspec.Struct, frozen=True):
     """A whole state that passed every rule."""
 
     lease: Lease

@@ -3,13 +3,14 @@
 import base64
 from collections import defaultdict
 from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from itertools import chain
 from typing import Protocol, TypeVar
 
+import msgspec
 import orjson
+from msgspec.structs import replace
 from pydantic import ValidationError
 
 from gateway.errors import GatewayError
@@ -74,8 +75,7 @@ class State(Protocol):
     def opener(self) -> Opener: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(msgspec.Struct, frozen=True):
     """A resource this gateway cannot use. Its last good version serves on, if there was one."""
 
     shard: str
@@ -86,8 +86,7 @@ class Refusal:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(msgspec.Struct, frozen=True):
     """A resource whose body was read; kept, so that the next state opens only what changed."""
 
     resource: SealedResource

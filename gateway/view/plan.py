@@ -1,8 +1,10 @@
 """From a checked config to a route (pure). The same code compiles stored configs and those a caller brings along."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from gateway.errors import Code, Fault, GatewayError
 from gateway.providers.base import NO_QUIRKS, Door, Place, Quirks
@@ -40,8 +42,7 @@ CALLS_MIN = 10
 """Calls before a share of failures means anything, where the config does not say."""
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(msgspec.Struct, frozen=True):
     """What a config may refer to, and whether the caller brought it along."""
 
     virtual_keys: Mapping[str, VirtualKeyView]
@@ -51,8 +52,7 @@ class Names:
     """Whose config it is: breakers of different owners know nothing of each other."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Inherited:
+class _Inherited(msgspec.Struct, frozen=True):
     """What a node has from those above it."""
 
     overrides: Mapping[str, Any]

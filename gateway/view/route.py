@@ -1,9 +1,11 @@
 """A config compiled: the tree of targets a call can take, and how each of them is called."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any
+
+import msgspec
+from msgspec.structs import force_setattr, replace
 
 from gateway.errors import GatewayError
 from gateway.providers.base import Heads, Place, Provider, ProviderKey
@@ -40,16 +42,14 @@ class CredentialUnavailable(Exception):
     """The credential cannot be opened; the message names the virtual key, never the value."""
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(msgspec.Struct, frozen=True):
     attempts: int
     """Calls after the first."""
     on_status_codes: frozenset[int]
     heeds_retry_after: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class BreakerRules:
+class BreakerRules(msgspec.Struct, frozen=True):
     """When a target that fails is left out; None: not by this."""
 
     failures: int | None
@@ -61,15 +61,13 @@ class BreakerRules:
     """The statuses that are failures; None: 500 and above."""
 
 
-@dataclass(frozen=True, slots=True)
-class CacheRules:
+class CacheRules(msgspec.Struct, frozen=True):
     """Answers are kept, and given again as long as they are no older."""
 
     max_age_s: int
 
 
-@dataclass(frozen=True, slots=True)
-class Handling:
+class Handling(msgspec.Struct, frozen=True):
     """How a target is called; inherited downwards."""
 
     retry: Retry | None = None
@@ -87,8 +85,7 @@ class Handling:
 AS_IT_COMES = Handling()
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """One place a call can be sent to."""
 
     path: str
@@ -127,8 +124,7 @@ class Target:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Passthrough:
+class Passthrough(msgspec.Struct, frozen=True):
     """A place in a config for the target that the request names."""
 
     path: str
@@ -138,16 +134,14 @@ class Passthrough:
     inline: bool
 
 
-@dataclass(frozen=True, slots=True)
-class DeadEnd:
+class DeadEnd(msgspec.Struct, frozen=True):
     """A place in a config that leads nowhere for this request, and why."""
 
     path: str
     error: GatewayError
 
 
-@dataclass(frozen=True, slots=True)
-class Fallback:
+class Fallback(msgspec.Struct, frozen=True):
     """Children in order, until one answers well enough."""
 
     path: str
@@ -156,16 +150,14 @@ class Fallback:
     """The statuses that go on; None: anything but a 2xx."""
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(msgspec.Struct, frozen=True):
     """By what a session is known that stays at one target."""
 
     fields: tuple[Key, ...]
     ttl_s: int
 
 
-@dataclass(frozen=True, slots=True)
-class LoadBalance:
+class LoadBalance(msgspec.Struct, frozen=True):
     """One of the children, by chance."""
 
     path: str
@@ -173,17 +165,17 @@ class LoadBalance:
     weights: tuple[float, ...]
     """Some above 0."""
     session: Session | None
-    cumulative: tuple[float, ...] = field(init=False, repr=False)
-    last: int = field(init=False, repr=False)
+    cumulative: tuple[float, ...] = ()
+    """Made of the weights."""
+    last: int = 0
     """The last child that has a weight."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "cumulative", tuple(accumulate(self.weights)))
-        object.__setattr__(self, "last", max(index for index, weight in enumerate(self.weights) if weight > 0))
+        force_setattr(self, "cumulative", tuple(accumulate(self.weights)))
+        force_setattr(self, "last", max(index for index, weight in enumerate(self.weights) if weight > 0))
 
 
-@dataclass(frozen=True, slots=True)
-class Optimize:
+class Optimize(msgspec.Struct, frozen=True):
     """The child that costs least, or answers soonest."""
 
     path: str
@@ -191,8 +183,7 @@ class Optimize:
     objective: Objective
 
 
-@dataclass(frozen=True, slots=True)
-class Conditional:
+class Conditional(msgspec.Struct, frozen=True):
     """The child whose query holds first."""
 
     path: str

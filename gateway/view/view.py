@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from gateway.providers.base import Place, Provider
 from gateway.view.route import Credential, Route
 from shared.crypto.api_keys import KeyedHash
@@ -13,8 +15,7 @@ from shared.models.workspace import InlineRules, ModelAlias
 from shared.pricing import PriceTable
 
 
-@dataclass(frozen=True, slots=True)
-class VirtualKeyView:
+class VirtualKeyView(msgspec.Struct, frozen=True):
     id: str
     slug: str
     place: Place
@@ -23,8 +24,7 @@ class VirtualKeyView:
     models: frozenset[str] | None
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigEntry:
+class ConfigEntry(msgspec.Struct, frozen=True):
     """A stored config: its checked body, and its route where it names targets of its own."""
 
     id: str
@@ -39,8 +39,7 @@ class ConfigEntry:
         return self.id
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderView:
+class ProviderView(msgspec.Struct, frozen=True):
     place: Place
     adapter: Provider
     models: tuple[str, ...] = ()
@@ -48,8 +47,7 @@ class ProviderView:
     credential_form: CredentialForm = "api_key"
 
 
-@dataclass(frozen=True, slots=True)
-class WorkspaceView:
+class WorkspaceView(msgspec.Struct, frozen=True):
     id: str
     slug: str
     default_config: str | None
@@ -67,8 +65,7 @@ class WorkspaceView:
     """Its records are anonymous."""
 
 
-@dataclass(frozen=True, slots=True, weakref_slot=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True, weakref=True):
     """An API key, compiled."""
 
     id: str

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 import pytest
 from hypothesis import given, settings
+from msgspec import structs
 
 from gateway.dialects.registry import DIALECTS
 from gateway.providers.base import Call, Door, Untranslatable
@@ -242,7 +243,7 @@ def _through(wire: Wire, door: Door, *, stream: bool) -> tuple[dict[str, Any], S
     dialect = DIALECTS.get(door)
     call = Call(door, orjson.dumps(body), body, stream=stream, dialect=dialect, created_s=checks.CREATED_S)
     # Passing as it came has tests of its own: here every door is translated.
-    place = replace(wire.place, doors=wire.place.doors - {Door.RESPONSES, Door.MESSAGES})
+    place = structs.replace(wire.place, doors=wire.place.doors - {Door.RESPONSES, Door.MESSAGES})
     adapter = wire.adapter if dialect is None else dialect.between(wire.adapter, place)
     sent = orjson.loads(adapter.request(call, place, wire.key, {}, wire.model).body)
     if not stream:

@@ -6,7 +6,6 @@ A parameter is found to be sent by leaving it away: if the provider would then b
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -14,6 +13,7 @@ import pytest
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
 from openai.types.embedding_create_params import EmbeddingCreateParams
 from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming
@@ -379,7 +379,7 @@ def _sent(wire: Wire, door: Door, body: Body) -> Translated:
     dialect = DIALECTS.get(door)
     call = Call(door, orjson.dumps(body), body, stream=False, dialect=dialect, created_s=CREATED_S)
     # Passing as it came has tests of its own: here every door is translated.
-    place = replace(wire.place, doors=wire.place.doors - {Door.RESPONSES, Door.MESSAGES})
+    place = structs.replace(wire.place, doors=wire.place.doors - {Door.RESPONSES, Door.MESSAGES})
     adapter = wire.adapter if dialect is None else dialect.between(wire.adapter, place)
     return adapter.request(call, place, wire.key, {}, model)
 

@@ -6,8 +6,10 @@ import random
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
+
+from msgspec.structs import replace
 
 from gateway.pipeline.attempt import Attempts, Waits
 from gateway.pipeline.breaker import Breakers

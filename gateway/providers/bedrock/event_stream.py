@@ -6,8 +6,9 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/API/RESTSelectObjectAppendix
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from zlib import crc32
+
+import msgspec
 
 FRAME_BYTES_MAX = 24 * 1024 * 1024
 HEADERS_BYTES_MAX = 128 * 1024
@@ -23,8 +24,7 @@ class FrameBroken(ValueError):
     """What came is no such stream, or was damaged on its way."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(msgspec.Struct, frozen=True):
     headers: dict[str, str]
     """Those whose values are strings."""
     payload: bytes

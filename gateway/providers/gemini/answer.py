@@ -1,9 +1,9 @@
 """A generated content as the answer of a chat (pure)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import orjson
 
 from gateway.providers.base import BrokenAnswer, Call, Usage
@@ -33,23 +33,22 @@ _OWN = {
 """What a choice says beside, in words that only this provider has."""
 
 
-@dataclass(slots=True)
-class Bit:
+class Bit(msgspec.Struct):
     """What one answer of the API says: all of it, or a stream's next bit."""
 
     id: str = ""
     model: str = ""
-    thoughts: list[str] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
+    thoughts: list[str] = msgspec.field(default_factory=list)
+    texts: list[str] = msgspec.field(default_factory=list)
     signature: str = ""
-    calls: list[dict[str, Any]] = field(default_factory=list)
+    calls: list[dict[str, Any]] = msgspec.field(default_factory=list)
     """As a chat's tool calls; of one without an id of its own, the id is empty."""
-    blocks: list[dict[str, Any]] = field(default_factory=list)
+    blocks: list[dict[str, Any]] = msgspec.field(default_factory=list)
     """Pictures, code that ran: what a chat has no words for."""
     finish: str = ""
     """In the provider's word; empty: more is to come."""
     logprobs: dict[str, Any] | None = None
-    own: dict[str, Any] = field(default_factory=dict)
+    own: dict[str, Any] = msgspec.field(default_factory=dict)
     usage: Usage | None = None
 
 

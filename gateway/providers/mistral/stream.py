@@ -1,9 +1,9 @@
 """Mistral's stream as the chunks of a chat (pure): OpenAI's events, with deltas worded as whole answers are."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import orjson
 
 from gateway.providers.base import BrokenAnswer, Call, Door, StreamFailure
@@ -18,8 +18,7 @@ from gateway.upstream.events import data_of
 _UNKNOWN_STATUS = 502
 
 
-@dataclass(slots=True)
-class _Called:
+class _Called(msgspec.Struct):
     id: str
     number: Any
     """As the provider counts."""

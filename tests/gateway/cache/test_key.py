@@ -2,13 +2,13 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.cache.key import ANSWER_HEADERS, Question, Unkeyed, cache_key
 from gateway.pipeline.cached import question_of

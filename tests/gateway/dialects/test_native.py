@@ -1,12 +1,12 @@
 """A provider that speaks the door's dialect itself: bytes pass as they came, and what they used is read along."""
 
-from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from embedded.simulator.replies import Events, Whole
 from embedded.simulator.responses import Responses as SimulatedResponses

@@ -1,13 +1,13 @@
 """A request of the responses dialect as a chat: each thing it can say, and by name each that a chat cannot."""
 
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.dialects.responses.request import to_chat
 from gateway.providers.base import Untranslatable

@@ -1,11 +1,12 @@
 """Circuit breakers: when one opens, how one closes again, and that a probe is one call and never lost."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from msgspec.structs import replace
 
 from gateway.pipeline.breaker import (
     KEPT_MAX,

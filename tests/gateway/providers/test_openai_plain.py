@@ -1,12 +1,12 @@
 """The short way of OpenAI's dialect to a request: it says what the long one says, or nothing."""
 
-from dataclasses import replace
 from typing import Any, cast
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.pipeline.known import Known
 from gateway.pipeline.read import read_call
