@@ -55,6 +55,12 @@ if sys.argv[3] == "newborn":  # Stands in a worker's first moment until whoever 
 sockets = listen("127.0.0.1", port, 2)
 children = [Child(f"w{i}", lambda sock=sock: serve(sock, stubborn)) for i, sock in enumerate(sockets)]
 children[1].gives_way = sys.argv[3] == "modest"
+if sys.argv[3] == "late":
+    due_s = time.monotonic() + 0.2
+    def late():
+        os.write(1, b"late: %d\\n" % (time.monotonic() >= due_s))
+        signal.pause()
+    children.append(Child("late", late, due_s=due_s))
 if sys.argv[3] in ("clerk", "stubborn clerk"):
     def clerk():
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
@@ -261,6 +267,14 @@ def test_a_child_that_gives_way_stands_behind_the_others(nodes: list[Node]) -> N
     nices = sorted(os.getpriority(os.PRIO_PROCESS, pid) for pid in held)
     assert nices == [own, min(own + GIVING_WAY, 19)]
     close(held)
+
+
+def test_a_child_that_is_due_later_begins_later_and_the_others_do_not_wait_for_it(nodes: list[Node]) -> None:
+    nodes.append(node := Node(mode="late"))
+    close(node.hold_both())
+    while b"late:" not in (line := node.line()):
+        pass
+    assert b"late: 1" in line
 
 
 def test_one_that_ends_last_and_does_not_stop_is_ended(nodes: list[Node]) -> None:
