@@ -53,7 +53,7 @@ class _Few(msgspec.Struct, gc=False):
 
     model: Any = None
     stream: Any = None
-    stream_options: Any = msgspec.UNSET
+    stream_options: Any = None
     user: Any = None
 
     def whole(self, raw: bytes) -> Mapping[str, Any]:

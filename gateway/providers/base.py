@@ -106,7 +106,6 @@ class Few(Protocol):
 
     model: Any
     stream_options: Any
-    """UNSET: it says nothing of them."""
     user: Any
 
     def whole(self, raw: bytes) -> Mapping[str, Any]:

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec import UNSET
-
 from gateway.providers.base import (
     Call,
     Door,
@@ -30,8 +28,6 @@ from shared.crypto.secret import Secret
 
 _PATHS = {Door.CHAT: "/chat/completions", Door.COMPLETIONS: "/completions", Door.EMBEDDINGS: "/embeddings"}
 _NO_OVERRIDES: Mapping[str, Any] = {}
-_ADDED_USAGE = b',"stream_options":{"include_usage":true}}'
-"""The end of a body that asks for a stream and says nothing of this."""
 _NOTHING: frozenset[str] = frozenset()
 
 
@@ -68,9 +64,7 @@ class OpenAI(Provider):
             return None
         body, few = call.raw, call.few
         adds_usage = stream and place.stream_usage and not caller_wants_usage(call)
-        if adds_usage and few is not None and few.stream_options is UNSET and few.model == model:
-            body = body.rstrip().removesuffix(b"}") + _ADDED_USAGE
-        elif adds_usage or (call.body.get("model") if few is None else few.model) != model:
+        if adds_usage or (call.body.get("model") if few is None else few.model) != model:
             changed = _changed(call, place, _NO_OVERRIDES, model)
             body = call.raw if changed is call.body else dumped(changed)
         if head is None:
