@@ -807,6 +807,7 @@ async def test_what_was_said_goes_out_before_what_ends_its_turn(end: str) -> Non
         behind.server.draining = True
         for lane in list(behind.server._lanes):
             lane.drain()
+    assert said(caller.written), "what ends the turn sends what waits"
     statuses = {"he says close": [400, 400], "another is to be lent": [400, 200]}.get(end, [400])
     assert [reply.status for reply in await answered(caller, len(statuses))] == statuses
     await gone(behind, caller)
