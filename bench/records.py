@@ -116,7 +116,7 @@ def main() -> int:
         (folder / slots.FOLDER).mkdir()
         table = SlotTable(slots.path_of(folder, "worker-0"), SLOTS)
         spool = Spool(folder / segments.FOLDER, "worker-0", FIELDS, clock)
-        recorder = Recorder(table, spool, clock, lambda _: None)
+        recorder = Recorder(table, spool, clock, lambda _: None, lambda _: None)
         writer = Writer()
         payload = writer.record(calls.one(), 10.3, lambda _: None)
 
@@ -131,6 +131,7 @@ def main() -> int:
             recorder.begin(exchange)
             recorder.name(exchange)
             recorder.end(exchange)
+            recorder.write()  # As of a call that ends alone in its turn.
 
         parts: dict[str, Callable[[Exchange], object]] = {
             "slot: taken, named, given back": slot,

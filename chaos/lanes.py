@@ -91,6 +91,8 @@ class _NoRecords:
 
     def end(self, exchange: Exchange) -> None: ...
 
+    def write(self) -> None: ...
+
 
 class Caller(asyncio.Transport):
     """One connection in memory, of a caller who takes whatever he is sent."""

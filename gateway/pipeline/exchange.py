@@ -188,7 +188,11 @@ class Records(Protocol):
         ...
 
     def end(self, exchange: Exchange) -> None:
-        """Write its record, before the last byte of its answer. Whoever calls after the first does nothing."""
+        """Make its record, which is written by the end of this turn. Whoever calls after the first does nothing."""
+        ...
+
+    def write(self) -> None:
+        """Write what has ended, before the last bytes of its answers go out."""
         ...
 
 

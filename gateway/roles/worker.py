@@ -231,6 +231,7 @@ def _recorder(settings: Settings, worker: str, clock: Clock, user_key: UserKeyFi
         Spool(settings.state_dir / segments.FOLDER, worker, FIELDS, clock),
         clock,
         Pseudonyms(user_key).pseudonym,
+        asyncio.get_running_loop().call_soon,
         _teller(settings.log_level),
     )
 

@@ -32,7 +32,7 @@ class Server:
         self.new_id = new_id
         self.lend = cold.lend
         self._loop = asyncio.get_running_loop()
-        self.turn = Turn(self._loop)
+        self.turn = Turn(self._loop, records.write)
         self._lanes: set[Lane] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Future[None] | None = None

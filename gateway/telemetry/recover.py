@@ -1,8 +1,8 @@
 """What becomes of a killed worker's requests: each one that it left without a record gets one, `aborted`.
 
-Run by the supervisor, which is plain code without a loop. A worker writes a request's record and clears its slot in one
-go, so a slot still in use belongs to a request without a record; but for one at most, if the worker was killed between
-the two. Its last segments tell.
+Run by the supervisor, which is plain code without a loop. A worker writes the records of all requests that end in one
+turn of its loop and clears their slots in one go, so a slot still in use belongs to a request without a record; but for
+those of one turn, if the worker was killed between the two. Its last segments tell.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from gateway.telemetry.spool import next_number
 from shared.models.record import FIELDS
 
 LOOKED_AT = 2
-"""How many of a worker's last segments are searched for its last record: the newest may have just begun."""
+"""How many of a worker's last segments are searched for its last records: the newest may have just begun."""
 
 log = structlog.get_logger("telemetry.recover")
 

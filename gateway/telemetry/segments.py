@@ -3,9 +3,9 @@
     GHSPOOL1 | length of the head, 4 bytes | head: {"fields": […]} | frames
     frame: magic, 4 bytes | length, 4 bytes | CRC-32 of kind and payload, 4 bytes | kind, 1 byte | payload
 
-All numbers are little endian. A frame is written by one `write()`; whatever of it is there after a kill is there whole,
-and what a full disk cut short is told by its length or its checksum. A reader that meets what is no frame looks for the
-next one that is: damage costs what it hit and nothing behind it.
+All numbers are little endian. A frame is never spread over two `write()`s; whatever of it is there after a kill is
+there whole, and what a full disk cut short is told by its length or its checksum. A reader that meets what is no frame
+looks for the next one that is: damage costs what it hit and nothing behind it.
 """
 
 import struct

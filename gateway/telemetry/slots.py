@@ -103,9 +103,10 @@ class SlotTable:
             owned = self._owners[owner] = _owned(*owner)
         self._map[slot + _CHECK_AT : slot + _OWNER_END] = owned
 
-    def give_back(self, slot: int) -> None:
-        self._map[slot] = 0
-        self._free.append(slot)
+    def give_back(self, *slots: int) -> None:
+        for slot in slots:
+            self._map[slot] = 0
+        self._free += slots
 
     def close(self) -> None:
         self._map.close()

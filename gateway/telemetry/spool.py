@@ -1,4 +1,4 @@
-"""A worker's end of the spool: each record is one `write()` to its own segment, before the request's last byte.
+"""A worker's end of the spool: records go to its own segment, all that end in one turn of the loop in one `write()`.
 
 Nothing here waits for a disk, and nothing stops a call. While the disk is full or read-only, records are held in
 memory and written as soon as it can be written again; what does not fit there is counted, by reason, and the count is
@@ -69,14 +69,16 @@ class Spool:
         self._dropped: dict[str, Drop] = {}
         self._open()
 
-    def write(self, payload: bytes) -> None:
-        """Keep a record: on the disk, else in memory, else in the count of those that were lost."""
-        data = frame(_RECORD, payload)
+    def write(self, *payloads: bytes) -> None:
+        """Keep these records: on the disk, else in memory, else in the count of those that were lost."""
+        frames = [frame(_RECORD, payload) for payload in payloads]
         if self._why or self._held or self._dropped:
             waits = bool(self._why) and self._clock.monotonic_s() < self._retry_due_s
-            if waits or not self._flushed() or not self._append(data):
-                self._hold(data)
-        elif not self._append(data):
+            if not waits and self._flushed() and self._append(b"".join(frames)):
+                return
+        elif self._append(b"".join(frames)):
+            return
+        for data in frames:
             self._hold(data)
 
     def flush(self, frames_max: int = FLUSH_FRAMES_MAX) -> bool:
@@ -119,8 +121,8 @@ class Spool:
             self._failed("disk_full" if error.errno in _FULL else "disk_error", error.strerror or "")
             return False
         if written != len(data):
-            # The rest did not fit. What stands there is no frame and goes, so that nobody takes it for a lost record;
-            # the record is written anew, whole, elsewhere.
+            # The rest did not fit. What stands there may end in no frame and goes, so that nobody takes that for a lost
+            # record; all of it is written anew, whole, elsewhere.
             with suppress(OSError):
                 os.ftruncate(file, os.fstat(file).st_size - written)
             self._close_segment()

@@ -5,6 +5,7 @@ are carried at once, the first write of a turn wakes him, and he finds the other
 """
 
 import asyncio
+from collections.abc import Callable
 
 HELD_BYTES_MAX = 64 * 1024
 """With so much it is sent at once: whether the other side takes it decides what is done next."""
@@ -15,10 +16,12 @@ class Turn:
     too, waits for `end`. The loop calls that by itself.
     """
 
-    __slots__ = ("_held_bytes", "_loop", "_writes")
+    __slots__ = ("_ahead", "_held_bytes", "_loop", "_writes")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, ahead: Callable[[], None] | None = None) -> None:
+        """`ahead` is called before anything goes out."""
         self._loop = loop
+        self._ahead = ahead
         self._writes: list[tuple[asyncio.Transport, bytes]] = []
         self._held_bytes = 0
 
@@ -33,7 +36,11 @@ class Turn:
 
     def end(self) -> None:
         """Send what waits. Of a transport that was closed meanwhile it is dropped."""
-        writes, self._writes, self._held_bytes = self._writes, [], 0
-        for transport, data in writes:
-            if not transport.is_closing():
-                transport.write(data)
+        try:
+            if self._ahead is not None:
+                self._ahead()
+        finally:
+            writes, self._writes, self._held_bytes = self._writes, [], 0
+            for transport, data in writes:
+                if not transport.is_closing():
+                    transport.write(data)

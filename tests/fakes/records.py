@@ -35,6 +35,8 @@ class FakeRecords:
         self.records.append(RECORD.validate_json(orjson.dumps(row), strict=True))
         self.ended.set()
 
+    def write(self) -> None: ...
+
     @property
     def last(self) -> Record:
         return self.records[-1]

@@ -37,8 +37,8 @@ class Worker:
         self.slots = SlotTable(slots.path_of(state_dir, name), 8)
         self.spool = Spool(state_dir / segments.FOLDER, name, FIELDS, FakeClock(), **options)
 
-    def write(self, number: int) -> None:
-        self.spool.write(orjson.dumps(tuple(a_record()._replace(id=request_id(number)))))
+    def write(self, *numbers: int) -> None:
+        self.spool.write(*(orjson.dumps(tuple(a_record()._replace(id=request_id(number)))) for number in numbers))
 
 
 @pytest.fixture
@@ -62,12 +62,14 @@ def test_requests_without_a_record_are_aborted(state_dir: Path) -> None:
         assert (record.usage, record.cost_picousd, record.duration_us, record.status) == ("unknown", None, None, None)
 
 
-def test_one_killed_between_its_record_and_its_slot_keeps_the_record_it_has(state_dir: Path) -> None:
+def test_those_killed_between_their_records_and_their_slots_keep_the_records_they_have(state_dir: Path) -> None:
     worker = Worker(state_dir)
-    worker.slots.take(request_id(1), "chat")
-    worker.write(1)
+    for number in range(4):
+        worker.slots.take(request_id(number), "chat")
+    worker.write(0, 1, 2)
     Recovery(state_dir).ended("worker-0")
-    assert [(record.id, record.ending) for record in records(state_dir)] == [(request_id(1), "complete")]
+    endings = [(record.id, record.ending) for record in records(state_dir)]
+    assert endings == [(request_id(number), "complete") for number in range(3)] + [(request_id(3), "aborted")]
 
 
 def test_the_record_is_found_also_if_its_segment_was_full_at_once(state_dir: Path) -> None:
@@ -159,15 +161,16 @@ def _work_and_be_killed(state_dir: Path, after: int) -> int:
     pid = os.fork()
     if pid == 0:
         try:
-            worker, running = Worker(state_dir, segment_bytes_max=2_000), {}
+            worker, running = Worker(state_dir, segment_bytes_max=2_000), dict[int, int]()
             for number in range(100_000):
                 slot = worker.slots.take(request_id(number), "chat")
+                assert slot is not None
                 running[number] = slot
                 os.write(write, b"x")
                 if len(running) > 5:
-                    ended = min(running)
-                    worker.write(ended)
-                    worker.slots.give_back(running.pop(ended))
+                    ended = sorted(running)[: 1 + number % 4]
+                    worker.write(*ended)
+                    worker.slots.give_back(*map(running.pop, ended))
         finally:
             os._exit(1)
     os.close(write)

@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 import orjson
 import pytest
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.telemetry import segments
 from gateway.telemetry.segments import Frame, Kind
@@ -85,6 +88,32 @@ def test_a_record_is_in_the_file_when_write_returns(folder: Path, clock: FakeClo
     found = segments.read_head((folder / segment.name).read_bytes())
     assert found is not None
     assert found[0] == FIELDS
+
+
+@given(
+    turns=st.lists(st.lists(st.integers(1, 60), max_size=5), max_size=12),
+    room=st.integers(0, 1_000),
+    again=st.booleans(),
+)
+def test_wherever_the_disk_ends_records_written_together_come_once_and_in_order(
+    turns: list[list[int]], room: int, again: bool
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder, clock, number, expected = Path(name) / "spool", FakeClock(), 0, []
+        spool = Spool(folder, "worker-0", FIELDS, clock)
+        (segment,) = segments.listed(folder)
+        with files_end_at((folder / segment.name).stat().st_size + room):
+            for lengths in turns:
+                payloads = [b"%03d" % (number := number + 1) + bytes(length) for length in lengths]
+                expected += payloads
+                spool.write(*payloads)
+                if again:
+                    clock.advance(RETRY_S)
+        clock.advance(RETRY_S)
+        spool.write()
+        assert told(folder) == expected
+        assert damaged_bytes(folder) == 0
+        spool.close()
 
 
 def test_segments_end_at_their_size_and_numbers_go_on_across_starts(folder: Path, clock: FakeClock) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,6 +51,24 @@ async def test_all_of_it_goes_out_in_its_order_and_never_much_waits(writes: list
     assert sent == [(name, bytes(length)) for name, length in writes]
     await asyncio.sleep(0)
     assert len(sent) == len(writes), "once"
+
+
+async def test_what_is_to_come_ahead_comes_before_each_send_and_holds_none_of_them_up() -> None:
+    sent: list[tuple[int, bytes]] = []
+    ahead: list[int] = []
+
+    def note_and_fail() -> None:
+        ahead.append(len(sent))
+        if len(ahead) == 1:
+            raise ValueError("the first time")
+
+    turn, transport = Turn(asyncio.get_running_loop(), note_and_fail), Sent(0, sent)
+    with pytest.raises(ValueError, match="the first time"):
+        turn.write(transport, bytes(HELD_BYTES_MAX))  # type: ignore[arg-type]
+    turn.write(transport, b"a")  # type: ignore[arg-type]
+    turn.end()
+    assert ahead == [0, 1]
+    assert sent == [(0, bytes(HELD_BYTES_MAX)), (0, b"a")]
 
 
 async def test_nothing_is_written_to_what_was_closed_meanwhile() -> None:
