@@ -1,7 +1,8 @@
 """What is to be sent in one turn of the event loop goes out at its end, together.
 
 Whoever it is for sleeps until something comes, and to wake him costs us more than the rest of a write. Where many calls
-are carried at once, the first write of a turn wakes him, and he finds the others while he is awake.
+are carried at once, the first write of a turn wakes him, and he finds the others while he is awake. Where they are few,
+a write is mostly the only one of its turn, and whoever waits for it need not wait for what else is done in it.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ class Turn:
     too, waits for `end`. The loop calls that by itself.
     """
 
-    __slots__ = ("_ahead", "_held_bytes", "_loop", "_writes")
+    __slots__ = ("_ahead", "_count", "_held_bytes", "_loop", "_was_one", "_writes")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, ahead: Callable[[], None] | None = None) -> None:
         """`ahead` is called before anything goes out."""
@@ -24,14 +25,20 @@ class Turn:
         self._ahead = ahead
         self._writes: list[tuple[asyncio.Transport, bytes]] = []
         self._held_bytes = 0
+        self._count = 0
+        """Writes of this turn."""
+        self._was_one = True
+        """The turn before had a single one: so will this one, most likely."""
 
     def write(self, transport: asyncio.Transport, data: bytes) -> None:
-        writes = self._writes
-        if not writes:
-            self._loop.call_soon(self.end)
-        writes.append((transport, data))
+        count = self._count = self._count + 1
+        self._writes.append((transport, data))
         self._held_bytes += len(data)
-        if self._held_bytes >= HELD_BYTES_MAX:
+        if count == 1:
+            self._loop.call_soon(self._over)
+            if self._was_one:
+                self.end()
+        elif self._held_bytes >= HELD_BYTES_MAX:
             self.end()
 
     def end(self) -> None:
@@ -44,3 +51,8 @@ class Turn:
             for transport, data in writes:
                 if not transport.is_closing():
                     transport.write(data)
+
+    def _over(self) -> None:
+        self._was_one = self._count == 1
+        self._count = 0
+        self.end()

@@ -790,17 +790,32 @@ async def test_a_refused_upload_that_goes_on_gets_to_read_why() -> None:
 # The end of a turn of the loop
 
 
+REFUSED = request("POST", CHAT, {"content-type": "text/plain"}, b"{}")
+
+
+async def among_many(behind: Front) -> None:
+    """Several are answered in this turn, so what is said first in the next one waits for its end."""
+    callers = [behind.caller() for _ in range(2)]
+    for caller in callers:
+        caller.feed(REFUSED)
+    await asyncio.sleep(0)
+    for caller in callers:
+        assert said(caller.written)
+        caller.hang_up()
+
+
 @pytest.mark.parametrize("end", ["he shuts his end", "the worker drains", "he says close", "another is to be lent"])
 async def test_what_was_said_goes_out_before_what_ends_its_turn(end: str) -> None:
     behind = front(world=WORLD)
+    await among_many(behind)
     caller = behind.caller()
-    refused = request("POST", CHAT, {"content-type": "text/plain"}, b"{}")
     if end == "he says close":
-        caller.feed(refused, request("POST", CHAT, {"content-type": "text/plain", "connection": "close"}, b"{}"))
+        caller.feed(REFUSED, request("POST", CHAT, {"content-type": "text/plain", "connection": "close"}, b"{}"))
     elif end == "another is to be lent":
-        caller.feed(refused, request("GET", "/livez", {}))
+        caller.feed(REFUSED, request("GET", "/livez", {}))
     else:
-        caller.feed(refused)
+        caller.feed(REFUSED)
+        assert not said(caller.written)
     if end == "he shuts his end":
         caller.hang_up()
     elif end == "the worker drains":
@@ -816,6 +831,7 @@ async def test_what_was_said_goes_out_before_what_ends_its_turn(end: str) -> Non
 async def test_what_came_before_a_break_goes_out_before_the_end_that_tells_of_it() -> None:
     broken = answers(200, b"audio", Cut("x"), content_type="audio/mpeg")
     behind = front(broken, world=WORLD)
+    await among_many(behind)
     caller = behind.caller()
     asked = request("POST", "/v1/audio/speech", {"x-portkey-provider": "@main", **AUTH}, {"model": "m", "input": "x"})
     caller.feed(asked.replace(b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", 1))

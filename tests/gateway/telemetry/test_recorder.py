@@ -91,11 +91,17 @@ async def test_a_record_is_in_the_file_before_anything_of_its_turn_goes_out(work
         def write(self, data: object) -> None:
             there.append(worker.written)
 
+    worker.call()
+    turn.write(Caller(), b"its answer, alone")
+    assert there == [[1]]
+    turn.write(Caller(), b"another's")
+    await asyncio.sleep(0)
+    there.clear()
     turn.write(Caller(), b"a chunk of a stream, before anything of this turn has ended")
     worker.call()
-    turn.write(Caller(), b"its answer")
+    turn.write(Caller(), b"its answer, among others")
     await asyncio.sleep(0)
-    assert there == [[1], [1]]
+    assert there == [[1, 2], [1, 2]]
 
 
 async def test_what_has_just_ended_is_written_when_the_worker_ends(worker: Worker) -> None:

@@ -9,6 +9,15 @@ from hypothesis import strategies as st
 from gateway.upstream.turn import HELD_BYTES_MAX, Turn
 
 
+async def turn_among_many() -> Turn:
+    """One that has just had several writes."""
+    turn = Turn(asyncio.get_running_loop())
+    for _ in range(2):
+        turn.write(Sent(0, []), b"before")  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    return turn
+
+
 class Sent:
     """A transport; what all of them were given is in `sent`, in its order."""
 
@@ -27,7 +36,7 @@ class Sent:
 
 async def test_what_a_turn_brings_goes_out_at_its_end() -> None:
     sent: list[tuple[int, bytes]] = []
-    turn, transport = Turn(asyncio.get_running_loop()), Sent(0, sent)
+    turn, transport = await turn_among_many(), Sent(0, sent)
     for _ in range(2):
         turn.write(transport, b"a")  # type: ignore[arg-type]
         turn.write(transport, b"b")  # type: ignore[arg-type]
@@ -35,6 +44,25 @@ async def test_what_a_turn_brings_goes_out_at_its_end() -> None:
         await asyncio.sleep(0)
         assert sent == [(0, b"a"), (0, b"b")]
         sent.clear()
+
+
+async def test_after_a_turn_with_one_write_the_next_ones_first_goes_out_at_once() -> None:
+    sent: list[tuple[int, bytes]] = []
+    turn, transport = await turn_among_many(), Sent(0, sent)
+    turn.write(transport, b"a")  # type: ignore[arg-type]
+    assert not sent
+    await asyncio.sleep(0)
+    for _ in range(2):
+        sent.clear()
+        turn.write(transport, b"b")  # type: ignore[arg-type]
+        assert sent == [(0, b"b")]
+        await asyncio.sleep(0)
+    turn.write(transport, b"c")  # type: ignore[arg-type]
+    turn.write(transport, b"d")  # type: ignore[arg-type]
+    assert sent == [(0, b"b"), (0, b"c")], "the second waits, and none of the next turn goes out at once"
+    await asyncio.sleep(0)
+    turn.write(transport, b"e")  # type: ignore[arg-type]
+    assert sent == [(0, b"b"), (0, b"c"), (0, b"d")]
 
 
 @given(writes=st.lists(st.tuples(st.integers(0, 2), st.sampled_from([1, 1_000, HELD_BYTES_MAX // 2, HELD_BYTES_MAX]))))
@@ -73,7 +101,7 @@ async def test_what_is_to_come_ahead_comes_before_each_send_and_holds_none_of_th
 
 async def test_nothing_is_written_to_what_was_closed_meanwhile() -> None:
     sent: list[tuple[int, bytes]] = []
-    turn = Turn(asyncio.get_running_loop())
+    turn = await turn_among_many()
     left, stays = Sent(0, sent), Sent(1, sent)
     for transport in (left, stays):
         turn.write(transport, b"a")  # type: ignore[arg-type]
