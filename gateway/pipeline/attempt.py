@@ -19,7 +19,7 @@ from gateway.pipeline.cached import Cached
 from gateway.pipeline.exchange import Attempt, Exchange, Headers
 from gateway.pipeline.grants import Grants
 from gateway.pipeline.pause import PAUSES_S_MAX, pause_s, retry_after_s
-from gateway.pipeline.replies import WITHOUT_BODY, OwnAnswer, Pipe, Reply, Stream, Whole
+from gateway.pipeline.replies import SAYS_NOTHING, OwnAnswer, Pipe, Reply, Stream, Whole
 from gateway.pipeline.resolve import effective_model
 from gateway.pipeline.shape import shaped
 from gateway.pipeline.speed import FAILED_S, Speeds
@@ -381,7 +381,7 @@ class Attempts:
         status = response.status
         if call.passage is not None and 200 <= status < 300:
             return await self._passed(adapter, target, call, response, attempt, final=final)
-        if status in WITHOUT_BODY:
+        if status in SAYS_NOTHING:
             raise BrokenAnswer("that says nothing to a call")
         content_type = response.headers.get("content-type", "")
         if not 200 <= status < 300:
@@ -410,7 +410,7 @@ class Attempts:
         kind = content_type.partition(";")[0].strip().lower()
         if kind == "text/event-stream":
             return await self._stream(adapter, target, call, response, attempt, final=final)
-        if kind != "application/json" or response.status in WITHOUT_BODY:
+        if kind != "application/json" or response.status in SAYS_NOTHING:
             return Pipe(target, response, response.status, b"")
         bytes_max = self._answer_bytes_max if call.passage.runs_model else JSON_BYTES_MAX
         body = bytearray()

@@ -8,8 +8,10 @@ from gateway.providers.base import StreamReader, Usage
 from gateway.upstream.messages import Taken, UpstreamResponse
 from gateway.view.route import Target
 
-WITHOUT_BODY = frozenset({204, 205, 304})
-"""Statuses that HTTP gives no body: one of them with an error in it would be read as the start of the next answer."""
+WITHOUT_BODY = frozenset({204, 304})
+"""Statuses whose answers end with their heads: a body behind one would be read as the start of the next answer."""
+SAYS_NOTHING = WITHOUT_BODY | {205}
+"""Statuses that HTTP gives no body. That of 205 is empty, and has to be told as any other's (RFC 9112, section 6.3)."""
 
 
 class Whole(msgspec.Struct):

@@ -153,6 +153,13 @@ async def test_an_answer_without_a_body_has_none(status: int) -> None:
     assert (done.answer.status, done.answer.body) == (status, b"")
 
 
+async def test_whatever_comes_behind_a_205_lies_within_the_length_that_is_told() -> None:
+    forged = b"HTTP/1.1 200 OK\r\n\r\n"
+    said = answers(205, forged, content_type="text/plain", headers={"content-length": str(len(forged))})
+    done = await run(said, line="DELETE /v1/files/f-1")()
+    assert (done.answer.status, done.answer.length, done.answer.body) == (205, len(forged), forged)
+
+
 async def test_json_is_sent_on_byte_for_byte_and_changed_only_where_a_config_says_so() -> None:
     raw = b'{ "model":"sim-chat",  "prompt": "A cat" }'
     done = await run(answers(200, b"{}"), line="POST /v1/images/generations", body=raw)()

@@ -89,3 +89,12 @@ def test_a_body_of_a_known_length_has_no_frames_either() -> None:
     assert answer.end()
     assert wire.writes[0].endswith(b"\r\n\r\none")
     assert wire.writes[1:] == [b"two"]
+
+
+@pytest.mark.parametrize(("status", "told"), [(200, True), (204, False), (205, True), (304, False)])
+def test_an_answer_without_a_body_says_so_unless_its_head_ends_it(*, status: int, told: bool) -> None:
+    wire = Wire()
+    answer = LaneAnswer(wire, True, False)
+    answer.head(status, b"", 0)
+    answer.end()
+    assert (b"\r\ncontent-length: 0\r\n" in wire.writes[0]) is told
