@@ -128,6 +128,7 @@ class Relay:
             exchange.error = exchange.attempts[-1].error = renamed(error, reply.target).code.value
             exchange.ending = "broken"
             self._records.end(exchange)
+            await answer.drained()  # The head at least: where nothing came, clients ask again by themselves.
             answer.cut()
         else:
             if data:

@@ -15,6 +15,7 @@ class RecordedAnswer:
         self.chunks: list[bytes] = []
         self.ended = False
         self.was_cut = False
+        self._head_out = False
 
     @property
     def body(self) -> bytes:
@@ -42,6 +43,7 @@ class RecordedAnswer:
         assert self.status is not None, "the head comes first"
         assert not self.ended
         assert data, "an empty chunk would end a chunked body"
+        self._head_out = True
         self.chunks.append(data)
 
     def end(self, last: bytes = b"") -> bool:
@@ -58,9 +60,10 @@ class RecordedAnswer:
         if self._full:
             await self.hang.wait()
         self._full = False
+        self._head_out = True
 
     def cut(self) -> None:
-        assert self.status is not None, "the head comes first"
+        assert self._head_out, "whoever reads nothing at all does not see that it is not whole"
         assert not self.ended, "one end"
         self.ended = self.was_cut = True
 

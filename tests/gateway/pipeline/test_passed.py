@@ -138,6 +138,13 @@ async def test_an_answer_that_breaks_off_is_cut_and_says_so_in_its_record() -> N
     assert done.record.unsettled_count == 1
 
 
+async def test_an_answer_that_breaks_off_before_its_first_byte_is_seen_to_have_begun() -> None:
+    script = answers(200, Cut("scripted"), content_type="audio/mpeg", headers={"content-length": "3"})
+    done = await run(script, line="POST /v1/audio/speech", body=IMAGE)()
+    assert (done.answer.status, done.answer.body, done.answer.was_cut) == (200, b"", True)
+    assert (done.record.ending, done.record.error) == ("broken", "upstream_broken")
+
+
 async def test_json_that_breaks_off_is_tried_again_and_else_a_502() -> None:
     retried = {"virtual_key": "main", "retry": {"attempts": 1, "on_status_codes": [502]}}
     script = answers(200, b'{"a', Cut("scripted")), answers(200, b"{}")
