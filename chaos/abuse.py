@@ -68,6 +68,7 @@ _SERVED = {
     "chunked": CHUNKED,
     "no body": _head(b""),
     "length with leading zeros": _sized(b" 0%d" % len(_BODY)),
+    "length with thousands of leading zeros": _sized(b" %b%d" % (b"0" * 5_000, len(_BODY))),
     "length with spaces around": _sized(b"  %d  " % len(_BODY)),
     "length without a space": _sized(b"%d" % len(_BODY)),
     "Chunked": _coded(b" Chunked"),

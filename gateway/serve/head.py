@@ -163,7 +163,8 @@ def body_length(headers: Mapping[str, str]) -> int | None:
     coding = headers.get("transfer-encoding")
     length = headers.get("content-length")
     if coding is None:
-        return 0 if length is None else int(length)  # The parser took nothing but digits.
+        # The parser took nothing but digits, but Python takes no more than 4,300 of them, were they all zeros.
+        return 0 if length is None else int(length.lstrip("0") or "0")
     if length is not None:
         raise GatewayError(Code.HTTP_MALFORMED, "a body has a content-length or a transfer-encoding, not both")
     if coding.lower() != "chunked":
