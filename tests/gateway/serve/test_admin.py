@@ -54,6 +54,14 @@ async def test_a_forwarded_request_keeps_method_path_query_body_and_key_and_noth
         assert not {"set-cookie", "location"} & set(reply.headers)
 
 
+async def test_a_request_may_be_as_large_as_any_other() -> None:
+    body = b'"' + b"x" * 2_000_000 + b'"'
+    async with opened(answers(200, SAID), forwards=True, body_bytes_max=len(body)) as door:
+        assert (await ask(door, "POST", "/v1/configs", ADMIN_KEY, body)).body == SAID
+        assert door.client.requests[0].body == body
+        error(await ask(door, "POST", "/v1/configs", ADMIN_KEY, body + b" "), 413, "body_too_large")
+
+
 @pytest.mark.parametrize("status", [302, 400, 401, 404, 409, 500])
 async def test_what_the_control_plane_says_is_said_as_it_is(status: int) -> None:
     async with opened(answers(status, SAID, content_type="application/problem+json"), forwards=True) as door:

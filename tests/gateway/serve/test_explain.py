@@ -219,6 +219,13 @@ async def test_who_may_not_ask_is_refused() -> None:
         error(await door.post(CALL, {"authorization": "Bearer gh_wrong"}, EXPLAIN), 401, "invalid_api_key")
 
 
+async def test_a_call_may_be_as_large_as_where_it_is_made() -> None:
+    call = {**CALL, "messages": [{"role": "user", "content": "x" * 2_000_000}]}
+    async with opened(world=asking(), body_bytes_max=3_000_000) as door:
+        (target,) = told(await door.post(call, None, EXPLAIN))["targets"]
+        assert target["request"]["body"]["messages"] == call["messages"]
+
+
 @pytest.mark.parametrize("path", ["/v1/configs", "/v1/models", "/elsewhere", "/v1/../x"])
 async def test_a_path_that_is_no_call_cannot_be_explained(path: str) -> None:
     async with opened(world=asking()) as door:
