@@ -193,6 +193,8 @@ class Lane(asyncio.Protocol):
         self._parser: Any = None
         self._exchange: Exchange | None = None
         self._body: Body | None = None
+        self._cold = b""
+        """The head of a request for the other lane, while its body comes."""
         self._upload: Upload | None = None
         """The body of the request that runs, if it passes on as it comes."""
         self._upload_bytes = 0
@@ -479,7 +481,7 @@ class Lane(asyncio.Protocol):
             shared.records.begin(self._exchange)
             uploads = length != 0 and not is_json(headers)
         else:
-            self._cold = head.raw  # To be lent with the connection.
+            self._cold = head.raw
         self._body = ChunkedBody(limits.body_bytes_max) if length is None else SizedBody(length)
         self._http_1_1 = head.http_1_1
         self._closes = not head.keeps_alive
@@ -544,6 +546,7 @@ class Lane(asyncio.Protocol):
         if self._refused is not None:
             self._closes = self._closes or self._shared.draining
             self._say(self._refused, exchange, closes=self._closes)
+            self._cold = b""
             self._answered(closes=self._closes)
             return behind
         self._phase = _ANSWER
@@ -681,8 +684,9 @@ class Lane(asyncio.Protocol):
             self._shared.records.end(exchange)
         framing = b"content-length: %d\r\n" % len(body)
         head = answer_head(error.row.status, lines(headers), framing, closes=closes)
+        # Behind the head of an answer to HEAD a body would be taken for the next answer.
         with suppress(CallerLeft):
-            self.write(head + body)
+            self.write(head if self._cold.startswith(b"HEAD ") else head + body)
 
     def _answered(self, *, closes: bool) -> None:
         self._release()
@@ -727,7 +731,7 @@ class Lane(asyncio.Protocol):
         """Let go of what has come. A request that came in part has its record all the same."""
         if self._exchange is not None:
             self._shared.records.end(self._exchange)
-        self._head = self._ahead = b""
+        self._head = self._ahead = self._cold = b""
         self._exchange = self._body = self._parser = None
 
     def _leave(self) -> None:

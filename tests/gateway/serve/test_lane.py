@@ -206,6 +206,24 @@ async def test_no_connection_of_http_1_0_is_kept_whatever_it_offers(line: bytes)
     await gone(behind, caller)
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"), [({}, 200), ({"content-encoding": "gzip"}, 400), ({"content-length": "9999"}, 413)]
+)
+async def test_an_answer_to_head_is_a_head_alone(headers: dict[str, str], status: int) -> None:
+    behind = front(client=Echo(), world=WORLD)
+    caller = behind.caller()
+    caller.feed(request("HEAD", "/livez", headers))
+    await until(caller, lambda: bool(caller.written))
+    await quiet()
+    assert caller.written.startswith(b"HTTP/1.1 %d " % status)
+    assert caller.written.index(b"\r\n\r\n") + 4 == len(caller.written)
+    caller.written.clear()
+    if not caller.half_closed:
+        caller.feed(request("POST", CHAT, {"content-encoding": "gzip"}, {}))
+        assert [reply.code for reply in await answered(caller)] == ["content_type_invalid"]
+    await gone(behind, caller)
+
+
 @fuzz
 @given(names=st.lists(st.sampled_from(sorted(REQUESTS)), max_size=8), at=st.lists(st.integers(0, 4_000), max_size=20))
 async def test_any_requests_cut_anywhere_are_answered_in_order(names: list[str], at: list[int]) -> None:
