@@ -278,7 +278,8 @@ class Lane(asyncio.Protocol):
         if self._phase is _UPLOAD:  # It goes on, whatever is ready for the caller.
             data = self._read_upload(data)
         self._ahead += data
-        if len(self._ahead) > AHEAD_BYTES_MAX and not self._reading_paused and self._transport is not None:
+        # Each time: aiohttp, where the connection is lent to it, has its own reasons to read on.
+        if len(self._ahead) > AHEAD_BYTES_MAX and self._transport is not None:
             self._reading_paused = True
             self._transport.pause_reading()
 

@@ -340,6 +340,26 @@ async def test_what_follows_is_as_bounded_behind_each_request_as_behind_the_firs
     await gone(behind, caller)
 
 
+async def test_what_follows_is_as_bounded_while_the_connection_is_lent() -> None:
+    first, second = Hang(), Hang()
+    behind = front(first, answers(200, OK), world=WORLD, forwards=True)
+    behind.client._script[2:] = [second, answers(200, OK)]
+    caller = behind.caller()
+    lane = next(iter(behind.server._lanes))
+    caller.feed(chat())
+    await first.reached.wait()
+    caller.feed(request("POST", "/v1/configs", AUTH, {}), bytes(2 * AHEAD_BYTES_MAX))
+    first.released.set()
+    await second.reached.wait()
+    for _ in range(10):
+        if caller.reading:
+            caller.feed(bytes(AHEAD_BYTES_MAX))
+    assert len(lane._ahead) <= 4 * AHEAD_BYTES_MAX
+    second.released.set()
+    assert [reply.status for reply in await answered(caller, 3)] == [200, 200, 400]
+    await gone(behind, caller)
+
+
 @pytest.mark.parametrize("behind_it", [b"\x00garbage\r\n\r\n", b"GET\r\n\r\n", b"POST /x HTTP/1.1\r\na b: c\r\n\r\n"])
 async def test_malformed_bytes_behind_a_running_stream_do_not_disturb_it(behind_it: bytes) -> None:
     hang = Hang()
