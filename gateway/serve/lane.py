@@ -658,6 +658,8 @@ class Lane(asyncio.Protocol):
         transport = cast(asyncio.Transport, self._transport)
         lent = self._lent = self._shared.lend(self._taken_back)
         lent.connection_made(transport)
+        if self.write_paused:  # By what was said before, a moment ago.
+            lent.pause_writing()
         lent.data_received(request)
 
     def _taken_back(self, stays_open: bool) -> None:

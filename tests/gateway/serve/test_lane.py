@@ -727,6 +727,20 @@ async def test_a_lent_connection_hears_of_the_backpressure_too() -> None:
     await gone(behind, caller)
 
 
+async def test_a_connection_that_is_lent_to_who_may_not_write_yet_says_so() -> None:
+    behind = front(client=Echo(), world=WORLD)
+    caller = behind.caller()
+    caller.hold()
+    caller.feed(request("POST", CHAT, {"content-type": "text/plain"}, b"{}") + request("GET", "/livez", {}))
+    await quiet()
+    assert [reply.status for reply in said(caller.written)] == [400, 200]
+    assert len(asyncio.all_tasks()) > 1, "aiohttp does not wait"
+    caller.take()
+    caller.feed(chat())
+    assert [reply.status for reply in await answered(caller, 3)] == [400, 200, 200]
+    await gone(behind, caller)
+
+
 async def test_a_large_body_that_aiohttp_does_not_want_stops_nothing() -> None:
     behind = front(client=Echo(), world=WORLD, body_bytes_max=1_000_000)
     caller = behind.caller()
