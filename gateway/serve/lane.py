@@ -73,7 +73,8 @@ class Limits(msgspec.Struct, frozen=True):
     write_stall_s: float = 30.0
     """How long a caller may take nothing of what is ready for him."""
     linger_s: float = 10.0
-    """How long a caller may go on sending after the answer that ends his connection."""
+    """How long a caller may go on sending after the answer that ends his connection, and how long TLS waits for his
+    word that he has seen its end."""
     sweep_s: float = 0.5
 
 
@@ -214,9 +215,12 @@ class Lane(asyncio.Protocol):
         elif now_s >= self._unsent_due_s:
             transport.abort()
             return
-        if now_s < self._due_s or transport.is_closing():
+        if now_s < self._due_s:
             return
-        if self._phase is _BODY:
+        if transport.is_closing():
+            if not unsent_bytes:
+                transport.abort()
+        elif self._phase is _BODY:
             wait_s = self._shared.limits.body_wait_s
             self._refuse(GatewayError(Code.BODY_TIMEOUT, f"the body did not come whole within {wait_s:g} s"))
         elif self._phase is _UPLOAD:
@@ -722,6 +726,7 @@ class Lane(asyncio.Protocol):
         self._shared.turn.end()
         transport = self._transport
         if transport is not None and not transport.is_closing():
+            self._due_s = self._shared.clock.monotonic_s() + self._shared.limits.linger_s
             transport.close()
 
     def _release(self) -> None:

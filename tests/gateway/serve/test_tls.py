@@ -112,6 +112,23 @@ async def test_a_caller_who_leaves_cancels_the_provider(files: Files) -> None:
         assert door.client.responses[0].aborted
 
 
+@pytest.mark.parametrize("why", ["idle", "draining"])
+async def test_a_caller_who_does_not_see_the_end_of_his_connection_is_not_waited_for_long(
+    files: Files, why: str
+) -> None:
+    """As a pool does not that looks at its connections when it needs one."""
+    tls = Certificate(files.cert, files.key).context
+    limits = {"linger_s": 0.1, **({"idle_s": 0.1} if why == "idle" else {})}
+    async with opened(answers(200, OK), tls=tls, **limits) as door, dialled(door, files) as (reader, writer):
+        writer.write(request("POST", CHAT, door.auth, BODY))
+        assert (await whole(reader))[1] == OK
+        writer.transport.pause_reading()  # type: ignore[attr-defined] # a socket's goes both ways
+        if why == "draining":
+            await door.server.close(HANG_S)
+        while door.server._lanes:  # noqa: ASYNC110 - nothing announces it
+            await asyncio.sleep(0.01)
+
+
 async def test_a_renewed_certificate_holds_for_the_next_connection_and_not_for_the_running_one(files: Files) -> None:
     certificate = Certificate(files.cert, files.key)
     async with opened(answers(200, OK), answers(200, OK), tls=certificate.context) as door:
