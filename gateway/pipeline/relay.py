@@ -284,7 +284,8 @@ def _length(response: UpstreamResponse) -> int | None:
     if response.status in WITHOUT_BODY:
         return 0
     length = response.headers.get("content-length")
-    return None if length is None else int(length)  # The parser took nothing but digits.
+    # The parser took nothing but digits, but Python takes no more than 4,300 of them, were they all zeros.
+    return None if length is None else int(length.lstrip("0") or "0")
 
 
 def _head(

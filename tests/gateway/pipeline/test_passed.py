@@ -121,6 +121,13 @@ async def test_what_is_answered_comes_back_as_it_is_by_the_list() -> None:
     assert (done.record.response_bytes, done.record.ending) == (70_002, "complete")
 
 
+@pytest.mark.parametrize(("length", "body"), [("0" * 5_000, b""), ("0" * 5_000 + "3", b"one")])
+async def test_a_length_behind_any_number_of_zeros_is_one(length: str, body: bytes) -> None:
+    answer = answers(200, body, content_type="audio/mpeg", headers={"content-length": length})
+    done = await run(answer, line="POST /v1/audio/speech", body=IMAGE)()
+    assert (done.answer.status, done.answer.length, done.answer.body) == (200, len(body), body)
+
+
 async def test_an_answer_of_unknown_length_passes_piece_by_piece() -> None:
     done = await run(
         answers(200, b"one", b"two", content_type="audio/mpeg"), line="POST /v1/audio/speech", body=IMAGE
