@@ -718,7 +718,8 @@ class Lane(asyncio.Protocol):
         if self._shared.draining or not (transport.can_write_eof() or self._http_1_1):
             transport.close()
         elif transport.can_write_eof():
-            transport.write_eof()
+            with suppress(OSError):  # asyncio's own transport tells here that the caller has gone.
+                transport.write_eof()
         # Else it is TLS, which knows no half-closed connection: the answer says where it ends and that none follows.
 
     def _close(self) -> None:

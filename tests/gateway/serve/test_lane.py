@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from errno import ENOTCONN
 from itertools import pairwise
 from typing import Any
 
@@ -1018,3 +1019,15 @@ def test_the_lane_needs_no_full_segment() -> None:
 
     caller = asyncio.run(connect())
     assert (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1) in caller.options
+
+
+async def test_a_caller_who_is_gone_as_the_last_answer_ends_is_let_go() -> None:
+    behind = front(answers(200, OK))
+    caller = behind.caller()
+
+    def gone_already() -> None:
+        raise OSError(ENOTCONN, "Transport endpoint is not connected")  # As asyncio's own transport says.
+
+    caller.write_eof = gone_already  # type: ignore[method-assign]
+    caller.feed(chat().replace(b" HTTP/1.1", b" HTTP/1.0"))
+    await gone(behind, caller)
