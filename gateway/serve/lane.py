@@ -514,21 +514,27 @@ class Lane(asyncio.Protocol):
 
     def _admit(self, headers: Mapping[str, str], length: int | None, bytes_max: int) -> None:
         """Raises GatewayError for a request that is refused before its body has come."""
-        shared = self._shared
-        limits = shared.limits
         if length is not None and length > bytes_max:
             raise too_large(bytes_max)
         exchange = self._exchange
         check_content(headers, json=exchange is not None and exchange.passage is None)
         if exchange is None and length is not None and length <= COLD_BODY_BYTES_FREE:
             return  # Probes and the model list answer also under the greatest load.
-        if shared.running >= limits.running_requests_max:
-            message = f"this worker already carries {limits.running_requests_max} requests; try again shortly"
+        if exchange is None or length is None or length > STRANGERS_BODY_BYTES_MAX:
+            self._take_place()
+            if exchange is not None:
+                self._shared.pipeline.admit(exchange)
+        # Else it takes its place when it is there whole: strangers who say no more could hold them all.
+
+    def _take_place(self) -> None:
+        """Among the requests that run. Raises GatewayError where there is none."""
+        shared = self._shared
+        places = shared.limits.running_requests_max
+        if shared.running >= places:
+            message = f"this worker already carries {places} requests; try again shortly"
             raise GatewayError(Code.OVERLOADED, message, retry_after_s=1)
         shared.running += 1
         self._holds_place = True
-        if exchange is not None and (length is None or length > STRANGERS_BODY_BYTES_MAX):
-            shared.pipeline.admit(exchange)
 
     def _read_body(self, data: bytes) -> bytes:
         """Returns what lies behind the request."""
@@ -548,6 +554,11 @@ class Lane(asyncio.Protocol):
             return b""
         exchange, self._exchange = self._exchange, None
         self._body = None  # The lane outlives the request; a large body should not.
+        if exchange is not None and self._refused is None and not self._holds_place:
+            try:
+                self._take_place()
+            except GatewayError as error:
+                self._refused = error
         if self._refused is not None:
             self._closes = self._closes or self._shared.draining
             self._say(self._refused, exchange, closes=self._closes)

@@ -269,6 +269,39 @@ async def test_thousands_of_refused_requests_in_one_piece_are_answered_one_by_on
     await gone(behind, caller)
 
 
+async def test_strangers_who_never_say_all_they_announce_take_nobodys_place() -> None:
+    behind = front(answers(200, OK), world=WORLD, running_requests_max=1)
+    strangers = [behind.caller() for _ in range(3)]
+    for stranger in strangers:
+        stranger.feed(b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n12345")
+    caller = behind.caller()
+    caller.feed(chat())
+    assert [reply.status for reply in await answered(caller, 1)] == [200]
+    for stranger in strangers:
+        stranger.lose()
+    await gone(behind, caller)
+
+
+async def test_a_small_body_that_comes_in_pieces_finds_a_place_or_hears_so_and_keeps_its_connection() -> None:
+    hang = Hang()
+    behind = front(hang, answers(200, OK), answers(200, OK), world=WORLD, running_requests_max=1)
+    running, caller = behind.caller(), behind.caller()
+    asked = chat()
+    caller.feed(asked[:-5])
+    running.feed(chat())
+    await hang.reached.wait()
+    caller.feed(asked[-5:])
+    assert [(reply.status, reply.code) for reply in await answered(caller, 1)] == [(503, "overloaded")]
+    hang.released.set()
+    await answered(running, 1)
+    caller.feed(asked[:-5])
+    caller.feed(asked[-5:])
+    assert [reply.status for reply in await answered(caller, 2)] == [503, 200]
+    assert behind.server.running == 0
+    running.lose()
+    await gone(behind, caller)
+
+
 @pytest.mark.parametrize("framing", [b"content-length: 65537\r\n\r\n", b"transfer-encoding: chunked\r\n\r\n1\r\na"])
 async def test_large_bodies_that_carry_no_llm_call_have_their_number_too(framing: bytes) -> None:
     """They wait in memory like any other, and whoever sends them need not even have a key."""
