@@ -6,6 +6,8 @@ from typing import Any
 from gateway.providers.base import Usage
 from gateway.providers.openai.usage import count
 
+_COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+
 
 def counted(before: Usage | None, usage: Any, *, is_end: bool) -> Usage | None:
     """What is known now. Input is told at the start, and once more at the end by some; output is told at the end.
@@ -15,14 +17,26 @@ def counted(before: Usage | None, usage: Any, *, is_end: bool) -> Usage | None:
     if not isinstance(usage, Mapping):
         return before
     before = before or Usage()
-    read, written = count(usage.get("cache_read_input_tokens")), count(usage.get("cache_creation_input_tokens"))
-    fresh, output = count(usage.get("input_tokens")), count(usage.get("output_tokens"))
+    fresh, output, read, written = [count(usage.get(name)) for name in _COUNTS]
     details = usage.get("output_tokens_details")
     thought = count(details.get("thinking_tokens")) if isinstance(details, Mapping) else None
+    if fresh is None:
+        fresh = _fresh(before)
+    if read is None:
+        read = before.cache_read_tokens
+    if written is None:
+        written = before.cache_write_tokens
     return Usage(
-        input_tokens=before.input_tokens if fresh is None else fresh + (read or 0) + (written or 0),
+        input_tokens=None if fresh is None else fresh + (read or 0) + (written or 0),
         output_tokens=output if is_end and output is not None else before.output_tokens,
-        cache_read_tokens=before.cache_read_tokens if read is None else read,
-        cache_write_tokens=before.cache_write_tokens if written is None else written,
+        cache_read_tokens=read,
+        cache_write_tokens=written,
         reasoning_tokens=before.reasoning_tokens if thought is None else thought,
     )
+
+
+def _fresh(usage: Usage) -> int | None:
+    """Of its input, what is in no cache."""
+    if usage.input_tokens is None:
+        return None
+    return usage.input_tokens - (usage.cache_read_tokens or 0) - (usage.cache_write_tokens or 0)
