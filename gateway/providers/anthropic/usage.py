@@ -18,8 +18,10 @@ def counted(before: Usage | None, usage: Any, *, is_end: bool) -> Usage | None:
         return before
     before = before or Usage()
     fresh, output, read, written = [count(usage.get(name)) for name in _COUNTS]
-    details = usage.get("output_tokens_details")
+    details, writes = usage.get("output_tokens_details"), usage.get("cache_creation")
     thought = count(details.get("thinking_tokens")) if isinstance(details, Mapping) else None
+    # A price list has one price for what is written to a cache, and what is kept there for an hour costs more.
+    for_an_hour = count(writes.get("ephemeral_1h_input_tokens")) if isinstance(writes, Mapping) else None
     if fresh is None:
         fresh = _fresh(before)
     if read is None:
@@ -32,6 +34,7 @@ def counted(before: Usage | None, usage: Any, *, is_end: bool) -> Usage | None:
         cache_read_tokens=read,
         cache_write_tokens=written,
         reasoning_tokens=before.reasoning_tokens if thought is None else thought,
+        unpriced=before.unpriced or bool(for_an_hour),
     )
 
 

@@ -36,6 +36,12 @@ def test_input_that_only_the_end_tells() -> None:
     assert told({"input_tokens": 0, "output_tokens": 0}, end) == Usage(23, 9, 20)
 
 
+@pytest.mark.parametrize("kept", ["ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"])
+def test_what_is_kept_for_an_hour_is_not_charged_as_what_is_kept_for_five_minutes(kept: str) -> None:
+    usage = told({**START, "cache_creation": {kept: 5}}, {"output_tokens": 9})
+    assert usage == Usage(115, 9, 100, 5, unpriced=kept == "ephemeral_1h_input_tokens")
+
+
 @pytest.mark.parametrize("junk", [-1, 1.5, 12.0, "12", True, 2**41, [], {}])
 def test_what_is_no_count_is_unknown(junk: Any) -> None:
     usage = counted(None, {"input_tokens": junk, "output_tokens": junk}, is_end=True)
@@ -43,7 +49,7 @@ def test_what_is_no_count_is_unknown(junk: Any) -> None:
 
 
 JUNK = st.none() | st.booleans() | st.integers(-5, 2**64) | st.floats() | st.text(max_size=2)
-NAMES = st.sampled_from([*START, "output_tokens_details"])
+NAMES = st.sampled_from([*START, "cache_creation", "ephemeral_1h_input_tokens"])
 TOLD = st.recursive(
     JUNK, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(NAMES, inner, max_size=4), max_leaves=10
 )
