@@ -17,7 +17,8 @@ def counted(before: Usage | None, usage: Any, *, is_end: bool) -> Usage | None:
     if not isinstance(usage, Mapping):
         return before
     before = before or Usage()
-    fresh, output, read, written = [count(usage.get(name)) for name in _COUNTS]
+    rounds = _rounds(usage)
+    fresh, output, read, written = [_sum(name, usage, rounds) for name in _COUNTS]
     details, writes = usage.get("output_tokens_details"), usage.get("cache_creation")
     thought = count(details.get("thinking_tokens")) if isinstance(details, Mapping) else None
     # A price list has one price for what is written to a cache, and what is kept there for an hour costs more.
@@ -34,8 +35,23 @@ def counted(before: Usage | None, usage: Any, *, is_end: bool) -> Usage | None:
         cache_read_tokens=read,
         cache_write_tokens=written,
         reasoning_tokens=before.reasoning_tokens if thought is None else thought,
-        unpriced=before.unpriced or bool(for_an_hour),
+        unpriced=before.unpriced or bool(for_an_hour) or any(one.get("type") != "compaction" for one in rounds),
     )
+
+
+def _rounds(usage: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What a model was set to work for that is not in the counts beside: a compaction, by the same model; or advice, by
+    another one.
+    """
+    told = usage.get("iterations")
+    if not isinstance(told, list):
+        return []
+    return [one for one in told if isinstance(one, Mapping) and one.get("type") != "message"]
+
+
+def _sum(name: str, usage: Mapping[str, Any], rounds: list[Mapping[str, Any]]) -> int | None:
+    own = count(usage.get(name))
+    return None if own is None else own + sum([count(one.get(name)) or 0 for one in rounds])
 
 
 def _fresh(usage: Usage) -> int | None:

@@ -1,4 +1,4 @@
-"""Usage as the Messages API tells it: in pieces, and beside its caches."""
+"""Usage as the Messages API tells it: in pieces, beside its caches, and round by round."""
 
 from typing import Any
 
@@ -10,6 +10,13 @@ from gateway.providers.anthropic.usage import counted
 from gateway.providers.base import Usage
 
 START = {"input_tokens": 10, "cache_read_input_tokens": 100, "cache_creation_input_tokens": 5, "output_tokens": 1}
+COMPACTION = {
+    "type": "compaction",
+    "input_tokens": 180_000,
+    "output_tokens": 3_500,
+    "cache_read_input_tokens": 7,
+    "cache_creation_input_tokens": 0,
+}
 
 
 def told(start: dict[str, Any], end: dict[str, Any]) -> Usage | None:
@@ -42,14 +49,27 @@ def test_what_is_kept_for_an_hour_is_not_charged_as_what_is_kept_for_five_minute
     assert usage == Usage(115, 9, 100, 5, unpriced=kept == "ephemeral_1h_input_tokens")
 
 
+def test_a_compaction_counts_beside_what_is_told_without_it() -> None:
+    end = {**START, "output_tokens": 9, "iterations": [COMPACTION, {**START, "type": "message"}]}
+    assert told({"input_tokens": 1, "output_tokens": 1}, end) == Usage(180_122, 3_509, 107, 5)
+    assert counted(None, end, is_end=True) == Usage(180_122, 3_509, 107, 5)
+
+
+def test_what_another_model_did_is_not_charged_as_this_one_s() -> None:
+    advice = {"type": "advisor_message", "model": "other", "input_tokens": 2, "output_tokens": 3}
+    usage = counted(None, {**START, "output_tokens": 9, "iterations": [advice]}, is_end=True)
+    assert usage is not None
+    assert usage.unpriced
+
+
 @pytest.mark.parametrize("junk", [-1, 1.5, 12.0, "12", True, 2**41, [], {}])
 def test_what_is_no_count_is_unknown(junk: Any) -> None:
-    usage = counted(None, {"input_tokens": junk, "output_tokens": junk}, is_end=True)
+    usage = counted(None, {"input_tokens": junk, "output_tokens": junk, "iterations": junk}, is_end=True)
     assert usage == Usage()
 
 
 JUNK = st.none() | st.booleans() | st.integers(-5, 2**64) | st.floats() | st.text(max_size=2)
-NAMES = st.sampled_from([*START, "cache_creation", "ephemeral_1h_input_tokens"])
+NAMES = st.sampled_from([*START, "iterations", "type", "cache_creation", "ephemeral_1h_input_tokens"])
 TOLD = st.recursive(
     JUNK, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(NAMES, inner, max_size=4), max_leaves=10
 )
