@@ -75,12 +75,19 @@ def counted(usage: Any) -> Usage | None:
         return None
     fresh, output = count(usage.get("inputTokens")), count(usage.get("outputTokens"))
     read, written = count(usage.get("cacheReadInputTokens")), count(usage.get("cacheWriteInputTokens"))
+    details = usage.get("cacheDetails")
     return Usage(
         input_tokens=None if fresh is None else fresh + (read or 0) + (written or 0),
         output_tokens=output,
         cache_read_tokens=read,
         cache_write_tokens=written,
+        unpriced=isinstance(details, list) and any(_is_for_an_hour(detail) for detail in details),
     )
+
+
+def _is_for_an_hour(detail: Any) -> bool:
+    """Such a write to the cache costs more than price lists say of writes."""
+    return isinstance(detail, Mapping) and detail.get("ttl") == "1h" and bool(count(detail.get("inputTokens")))
 
 
 def answer_id(call: Call) -> str:

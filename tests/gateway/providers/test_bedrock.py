@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from embedded.simulator.errors import Refused
 from embedded.simulator.manners import ACCESS_KEY_ID, Shown, Signed
-from gateway.providers.base import BrokenAnswer, Call, Door, Grant, GrantRefused, Translated, Untranslatable
+from gateway.providers.base import BrokenAnswer, Call, Door, Grant, GrantRefused, Translated, Untranslatable, Usage
+from gateway.providers.bedrock.answer import counted
 from gateway.providers.bedrock.event_stream import FRAME_BYTES_MAX, Frame, FrameBroken, FrameReader
 from gateway.providers.bedrock.provider import Bedrock
 from gateway.providers.bedrock.signature import AwsSigner
@@ -260,6 +261,21 @@ def test_advice_on_the_cache_stands_behind_what_it_is_about() -> None:
     assert sent["messages"][0]["content"] == [{"text": "u"}, point]
     assert sent["messages"][2]["content"] == [{"toolResult": {"toolUseId": "1", "content": [{"text": "r"}]}}, point]
     assert sent["toolConfig"]["tools"][1] == point
+
+
+@pytest.mark.parametrize(
+    ("details", "unpriced"),
+    [
+        (None, False),
+        ([{"ttl": "5m", "inputTokens": 5}], False),
+        ([{"ttl": "1h", "inputTokens": 0}, {"ttl": "5m", "inputTokens": 5}], False),
+        ([{"ttl": "1h", "inputTokens": 5}], True),
+        ([7, {"ttl": "1h"}], False),
+    ],
+)
+def test_what_is_kept_for_an_hour_is_not_charged_as_what_is_kept_for_five_minutes(details: Any, unpriced: bool) -> None:
+    told = {"inputTokens": 2, "outputTokens": 3, "cacheReadInputTokens": 7, "cacheWriteInputTokens": 5}
+    assert counted({**told, "cacheDetails": details}) == Usage(14, 3, 7, 5, unpriced=unpriced)
 
 
 def test_what_only_some_models_know_is_passed_on_to_them() -> None:
