@@ -44,6 +44,15 @@ def settled(said: Usage | None, call: Call, output_bytes: int) -> Usage:
     )
 
 
+def so_far(said: Usage, call: Call, output_bytes: int) -> Usage:
+    """The same of a stream that did not come to its end. What its provider told with one event and another is at least
+    what was used, and may be less than came: some tell 0 until the end.
+    """
+    told = said.output_tokens or 0
+    usage = settled(replace(said, input_tokens=said.input_tokens or None, output_tokens=None), call, output_bytes)
+    return replace(usage, output_tokens=max(told, usage.output_tokens or 0))
+
+
 def input_tokens(call: Call) -> int:
     """Of everything the model is asked to read: the texts, and of tools their names and descriptions too."""
     if call.asked_tokens is not None:

@@ -8,7 +8,7 @@ import orjson
 from gateway.providers.base import BrokenAnswer, Call, StreamFailure, Usage
 from gateway.providers.chat_answer import DONE, Chunks, block_more, thought_more
 from gateway.providers.chat_stream import TranslatedEvents
-from gateway.providers.estimate import settled, text_length
+from gateway.providers.estimate import settled, so_far, text_length
 from gateway.providers.gemini.answer import Bit, finish_of, named, read
 from gateway.providers.retry_info import first
 
@@ -33,10 +33,9 @@ class ContentStream(TranslatedEvents):
     @property
     def usage(self) -> Usage:
         said = self._usage
-        if said is not None and not self._finish:
-            # Told with each bit, and then before what the bit says is counted: only the input is final.
-            said = Usage(input_tokens=said.input_tokens, cache_read_tokens=said.cache_read_tokens)
-        return settled(said, self._call, self._bytes)
+        if said is None or self._finish:
+            return settled(said, self._call, self._bytes)
+        return so_far(said, self._call, self._bytes)  # Told with each bit, before what the bit says is counted.
 
     def end(self) -> bytes:
         rest = self._rest()

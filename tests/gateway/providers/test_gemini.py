@@ -4,6 +4,7 @@ from typing import Any
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from gateway.providers.base import BrokenAnswer, Call, Door, Translated, Untranslatable, Usage
 from gateway.providers.gemini.provider import Gemini
@@ -173,6 +174,22 @@ def test_a_cut_stream_s_output_is_estimated_whatever_its_bits_counted() -> None:
         b"data: %b\n\n" % orjson.dumps({**bit, "usageMetadata": {"promptTokenCount": 9, "candidatesTokenCount": 1}})
     )
     assert (reader.usage.input_tokens, reader.usage.output_tokens, reader.usage.estimated) == (9, 10, True)
+
+
+def test_what_a_cut_stream_had_told_is_not_forgotten() -> None:
+    """Sound was counted as text, which costs a fraction; thoughts that nobody was shown were not counted."""
+    reader = Gemini().stream(call({}, stream=True))
+    usage = {
+        "promptTokenCount": 900,
+        "candidatesTokenCount": 1,
+        "thoughtsTokenCount": 5_000,
+        "promptTokensDetails": [{"modality": "AUDIO", "tokenCount": 800}],
+        "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 1}],
+    }
+    bit = {"candidates": [{"content": {"parts": [{"text": "x" * 40}]}}], "usageMetadata": usage}
+    reader.feed(b"data: %b\n\n" % orjson.dumps(bit))
+    told = Usage(900, 5_001, reasoning_tokens=5_000, audio_input_tokens=800, unpriced=True)
+    assert reader.usage == replace(told, estimated=True)
 
 
 @pytest.mark.parametrize("wrap", [lambda error: error, lambda error: [error]])
