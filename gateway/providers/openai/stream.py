@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from gateway.providers.base import BrokenAnswer, Call, StreamFailure, Usage
-from gateway.providers.estimate import settled
+from gateway.providers.estimate import settled, so_far
 from gateway.providers.openai.content import ContentMeter, parsed, says_something
 from gateway.providers.openai.errors import status_of
 from gateway.providers.openai.usage import usage_of
@@ -18,7 +18,18 @@ _DONE = b"data: [DONE]\n\n"
 class OpenAIStream:
     """Only whole events leave, so an error event can follow a cut without being glued to half of another."""
 
-    __slots__ = ("_call", "_drops_usage", "_events", "_finished", "_meter", "_said", "begun", "complete", "failure")
+    __slots__ = (
+        "_call",
+        "_drops_usage",
+        "_events",
+        "_finished",
+        "_is_final",
+        "_meter",
+        "_said",
+        "begun",
+        "complete",
+        "failure",
+    )
 
     def __init__(self, call: Call, *, drops_usage: bool) -> None:
         self._call = call
@@ -28,6 +39,8 @@ class OpenAIStream:
         self._finished = False
         self._meter = ContentMeter()
         self._said: Usage | None = None
+        self._is_final = False
+        """It was said at the stream's end: some hosts say with each event what was used so far, or 0."""
         self.begun = False
         self.failure: StreamFailure | None = None
         self.complete = False
@@ -38,7 +51,10 @@ class OpenAIStream:
 
     @property
     def usage(self) -> Usage:
-        return settled(self._said, self._call, self._meter.bytes)
+        said = self._said
+        if said is None or self._is_final or self.complete:
+            return settled(said, self._call, self._meter.bytes)
+        return so_far(said, self._call, self._meter.bytes)
 
     def feed(self, data: bytes) -> bytes:
         meter = self._meter
@@ -94,8 +110,8 @@ class OpenAIStream:
         usage = chunk.get("usage")
         if usage is None and isinstance(own := chunk.get("x_groq"), dict):  # Where Groq puts it, asked or unasked.
             usage = own.get("usage")
-        if usage is not None:
-            self._said = usage_of(usage, self._call.door) or self._said
+        if usage is not None and (said := usage_of(usage, self._call.door)) is not None:
+            self._said, self._is_final = said, self._finished
         if chunk.get("choices") == []:
             return not (self._drops_usage and isinstance(usage, dict))
         meter.look(event, chunk)

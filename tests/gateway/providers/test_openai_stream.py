@@ -154,9 +154,22 @@ def test_usage_that_says_nothing_leaves_what_was_said_before() -> None:
 def test_usage_counted_as_the_stream_goes_is_the_last_that_was_said() -> None:
     stream = new_stream(drops_usage=False)
     stream.feed(content("a", usage={"prompt_tokens": 3, "completion_tokens": 1}))
-    assert stream.usage == Usage(input_tokens=3, output_tokens=1)
-    stream.feed(content("b", usage={"prompt_tokens": 3, "completion_tokens": 2}))
-    assert stream.usage == Usage(input_tokens=3, output_tokens=2)
+    stream.feed(content("b", usage={"prompt_tokens": 3, "completion_tokens": 200}))
+    assert stream.usage == Usage(input_tokens=3, output_tokens=200, estimated=True)
+    stream.feed(last(usage={"prompt_tokens": 3, "completion_tokens": 201}))
+    assert stream.usage == Usage(input_tokens=3, output_tokens=201)
+
+
+def test_usage_that_is_zero_until_the_end_is_not_what_a_cut_stream_used() -> None:
+    """Nor is one that was cut between its last word and what it used."""
+    stream = new_stream(drops_usage=False)
+    nothing = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    stream.feed(content("x" * 40, usage=nothing))
+    assert stream.usage == Usage(input_tokens=3, output_tokens=10, estimated=True)
+    stream.feed(last())
+    assert stream.usage == Usage(input_tokens=3, output_tokens=10, estimated=True)
+    stream.feed(USAGE_ONLY)
+    assert stream.usage == READ
 
 
 def test_where_nobody_says_it_is_estimated_from_what_passed() -> None:
