@@ -190,7 +190,7 @@ class Attempts:
                     return reply
                 reply.response.abort()
             exchange.fallbacks += 1
-            exchange.cache = "disabled"  # The next target has a word of its own.
+            exchange.cache, exchange.cached = "disabled", None  # The next target has a word of its own.
         return await self.run(plan.routes[-1], call, exchange, final=final)
 
     async def _retried(

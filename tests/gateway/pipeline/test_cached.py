@@ -108,6 +108,18 @@ async def test_miss_then_hit_that_costs_nothing_and_asks_nobody(worker: Worker) 
     assert (record.status, record.provider_status, record.ending, record.error) == (200, None, "complete", None)
 
 
+async def test_an_answer_that_is_given_up_for_another_target_s_costs_what_that_one_costs(worker: Worker) -> None:
+    worker.world.price("pr2", provider="acme", model="sim-chat", amounts=AMOUNTS, valid_from="2025-01-01")
+    targets = [SIMPLE, {"virtual_key": "second"}]
+    config = {"strategy": {"mode": "fallback", "on_status_codes": [200]}, "targets": targets}
+    await worker.run(ok())
+    done = await worker.run(ok(), config=config)
+    assert said(done) == DISABLED
+    assert (done.record.provider, done.record.fallback_count) == ("acme", 1)
+    assert done.spent == ("provider", 3, 5)
+    assert done.record.cost_picousd
+
+
 async def test_what_is_explained_is_the_key_under_which_an_answer_is_kept(worker: Worker) -> None:
     done = await worker.run(ok())
     exchange, call = done.exchange, done.exchange.call
