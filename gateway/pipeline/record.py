@@ -190,7 +190,8 @@ def row_of(exchange: Exchange, now_s: float, pseudonym: Pseudonym) -> Row:
         took_us, target, model = _us(ended_s - last.began_s), last.target, _model(last.model)
         provider_us += took_us
         unsettled += is_open
-        is_open = costs and last.sent and (last.error is not None or last.status is None)
+        # What a given-up answer used is in no count, be it a good one that the config's status codes name.
+        is_open = costs and last.sent and (last.error is not None or last.status is None or 200 <= last.status < 300)
         provider_status = provider_status if last.status is None else last.status
         place, began_us = target.place, _us(last.began_s - started_s)
         told.append(

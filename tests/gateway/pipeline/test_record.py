@@ -126,6 +126,15 @@ def test_an_attempt_given_up_without_a_word_is_counted_as_unsettled() -> None:
     assert recorded(made).unsettled_count == 1
 
 
+def test_a_good_answer_that_was_given_up_is_counted_as_unsettled() -> None:
+    """Its status was among those by which a config goes on. What it used is in no count of the record."""
+    made = exchange()
+    attempted(made, status=200)
+    attempted(made, status=200)
+    made.usage = Usage(input_tokens=1, output_tokens=1)
+    assert recorded(made).unsettled_count == 1
+
+
 def test_a_model_that_is_no_model_s_name_is_not_told() -> None:
     made = exchange()
     attempted(made, model=f"say this: {CANARY}!\n", status=404)
