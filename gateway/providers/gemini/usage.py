@@ -26,7 +26,10 @@ def counted(usage: Any) -> Usage | None:
         reasoning_tokens=thought,
         audio_input_tokens=_of(usage.get("promptTokensDetails"), "AUDIO"),
         audio_output_tokens=_of(usage.get("candidatesTokensDetails"), "AUDIO"),
-        unpriced=bool(_of(usage.get("candidatesTokensDetails"), "IMAGE")),
+        # Sound from the cache has a price of its own, and would be charged as cached and as sound.
+        unpriced=bool(
+            _of(usage.get("candidatesTokensDetails"), "IMAGE") or _of(usage.get("cacheTokensDetails"), "AUDIO")
+        ),
     )
 
 

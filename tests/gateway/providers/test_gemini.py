@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from gateway.providers.base import BrokenAnswer, Call, Door, Translated, Untranslatable, Usage
 from gateway.providers.gemini.provider import Gemini
 from gateway.providers.gemini.request import UNSIGNED, to_content
+from gateway.providers.gemini.usage import counted
 from gateway.providers.openai.provider import OpenAI
 from gateway.providers.registry import built_in_rows
 from gateway.providers.vertex.provider import Vertex
@@ -165,6 +166,18 @@ def test_pictures_and_sound_are_counted_as_what_they_are() -> None:
     assert seen == Usage(input_tokens=15, output_tokens=20, audio_input_tokens=3, unpriced=True)
     (block,) = chat["choices"][0]["message"]["content_blocks"]
     assert block == {"type": "image_url", "image_url": {"url": "data:image/png;base64,aQ=="}}
+
+
+@pytest.mark.parametrize(("modality", "unpriced"), [("TEXT", False), ("AUDIO", True)])
+def test_sound_from_the_cache_is_not_charged_as_cached_and_as_sound(modality: str, unpriced: bool) -> None:
+    usage = {
+        "promptTokenCount": 3_000,
+        "candidatesTokenCount": 20,
+        "cachedContentTokenCount": 1_000,
+        "cacheTokensDetails": [{"modality": modality, "tokenCount": 1_000}],
+        "promptTokensDetails": [{"modality": "AUDIO", "tokenCount": 1_000}, {"modality": "TEXT", "tokenCount": 2_000}],
+    }
+    assert counted(usage) == Usage(3_000, 20, 1_000, audio_input_tokens=1_000, unpriced=unpriced)
 
 
 def test_a_cut_stream_s_output_is_estimated_whatever_its_bits_counted() -> None:
