@@ -152,7 +152,7 @@ def _body(call: Call, passage: Passage, overrides: Mapping[str, Any], model: str
 def _usage_in(data: bytes, call: Call) -> Usage | None:
     said = _object(data)
     holder = said.get("response")
-    return usage_said(holder if isinstance(holder, dict) else said, call.door)
+    return usage_said((holder if isinstance(holder, dict) else said).get("usage"), call.door)
 
 
 def _object(data: bytes) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.providers.base import Usage
+from gateway.providers.base import Door, Usage
 from gateway.providers.estimate import text_length
-from gateway.providers.openai.usage import count
+from gateway.providers.openai.usage import usage_said
 
 _LAST = frozenset(("response.completed", "response.incomplete", "response.failed", "response.cancelled"))
 _BEFORE = frozenset(("response.created", "response.in_progress", "response.queued", "error"))
@@ -46,14 +46,4 @@ class ResponsesWatch:
                 self.content_bytes += sum(text_length(part.get(name)) for name in ("text", "refusal"))
 
     def _count(self, usage: Any) -> None:
-        if not isinstance(usage, Mapping):
-            return
-        read, written = usage.get("input_tokens_details"), usage.get("output_tokens_details")
-        read_details = read if isinstance(read, Mapping) else {}
-        self.usage = Usage(
-            input_tokens=count(usage.get("input_tokens")),
-            output_tokens=count(usage.get("output_tokens")),
-            cache_read_tokens=count(read_details.get("cached_tokens")),
-            cache_write_tokens=count(read_details.get("cache_write_tokens")),
-            reasoning_tokens=count(written.get("reasoning_tokens")) if isinstance(written, Mapping) else None,
-        )
+        self.usage = usage_said(usage, Door.RESPONSES)

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.providers.base import Usage
-from gateway.providers.openai.usage import count
+from gateway.providers.openai.usage import count, unreadable
 
-_COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+_CACHED = ("cache_read_input_tokens", "cache_creation_input_tokens")
+_COUNTS = ("input_tokens", "output_tokens", *_CACHED)
 
 
 def counted(before: Usage | None, usage: Any, *, is_end: bool) -> Usage | None:
@@ -35,7 +36,11 @@ def counted(before: Usage | None, usage: Any, *, is_end: bool) -> Usage | None:
         cache_read_tokens=read,
         cache_write_tokens=written,
         reasoning_tokens=before.reasoning_tokens if thought is None else thought,
-        unpriced=before.unpriced or bool(for_an_hour) or any(one.get("type") != "compaction" for one in rounds),
+        unpriced=before.unpriced
+        or bool(for_an_hour)
+        or any(one.get("type") != "compaction" for one in rounds)
+        or unreadable(usage, _CACHED)
+        or any(unreadable(one, _COUNTS) for one in rounds),
     )
 
 

@@ -9,7 +9,7 @@ from gateway.providers.anthropic.answer import written
 from gateway.providers.base import BrokenAnswer, Call, Usage
 from gateway.providers.chat_answer import whole
 from gateway.providers.estimate import settled, text_bytes
-from gateway.providers.openai.usage import count
+from gateway.providers.openai.usage import count, unreadable
 
 FINISH = {
     "end_turn": "stop",
@@ -81,7 +81,8 @@ def counted(usage: Any) -> Usage | None:
         output_tokens=output,
         cache_read_tokens=read,
         cache_write_tokens=written,
-        unpriced=isinstance(details, list) and any(_is_for_an_hour(detail) for detail in details),
+        unpriced=unreadable(usage, ("cacheReadInputTokens", "cacheWriteInputTokens"))
+        or (isinstance(details, list) and any(_is_for_an_hour(detail) for detail in details)),
     )
 
 

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.providers.base import Usage
-from gateway.providers.openai.usage import count
+from gateway.providers.openai.usage import count, unreadable
+
+_PARTS = ("cachedContentTokenCount", "thoughtsTokenCount", "toolUsePromptTokenCount")
 
 
 def counted(usage: Any) -> Usage | None:
@@ -29,7 +31,8 @@ def counted(usage: Any) -> Usage | None:
         # Sound from the cache has a price of its own, and would be charged as cached and as sound.
         unpriced=bool(
             _of(usage.get("candidatesTokensDetails"), "IMAGE") or _of(usage.get("cacheTokensDetails"), "AUDIO")
-        ),
+        )
+        or unreadable(usage, _PARTS),
     )
 
 

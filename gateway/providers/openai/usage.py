@@ -3,6 +3,7 @@
 Hosts that speak the dialect count in ways of their own. What their total says is trusted where it explains the rest.
 """
 
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -14,6 +15,9 @@ from gateway.providers.body import parsed_answer, usage_in
 _TOKENS_MAX = 2**40
 _READS_ONLY = frozenset((Door.EMBEDDINGS, Door.RERANK, Door.MODERATIONS))
 _NOTHING: dict[str, int] = {}
+_OF_ALL = ("prompt_cache_hit_tokens", "cached_tokens")
+_OF_INPUT = ("cached_tokens", "audio_tokens", "cache_write_tokens", "cache_creation_tokens")
+_OF_OUTPUT = ("reasoning_tokens", "audio_tokens")
 
 _Tokens = Annotated[int, msgspec.Meta(ge=0, le=_TOKENS_MAX)]
 
@@ -38,8 +42,8 @@ class _Usual(msgspec.Struct, gc=False):
     total_tokens: _Tokens | None = None
     prompt_tokens_details: _Read | None = None
     completion_tokens_details: _Written | None = None
-    prompt_cache_hit_tokens: Any = None
-    cached_tokens: Any = None
+    prompt_cache_hit_tokens: _Tokens | None = None
+    cached_tokens: _Tokens | None = None
 
 
 class _Answer(msgspec.Struct, gc=False):
@@ -64,7 +68,7 @@ def usage_read(body: bytes, door: Door) -> Usage | None:
     read, written = said.prompt_tokens_details or _NOTHING_READ, said.completion_tokens_details or _NOTHING_WRITTEN
     cached, write, reasoning = read.cached_tokens, read.cache_write_tokens, written.reasoning_tokens
     if cached is None:
-        cached = _first(said.prompt_cache_hit_tokens, said.cached_tokens)
+        cached = said.cached_tokens if said.prompt_cache_hit_tokens is None else said.prompt_cache_hit_tokens
     if write is None:
         write = read.cache_creation_tokens
     if input_ is None or output is None or total != input_ + output:
@@ -93,20 +97,23 @@ def usage_of(usage: Any, door: Door) -> Usage | None:
         return None
     input_, output = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
     read = write = reasoning = audio_input = audio_output = None
+    unpriced = unreadable(usage, _OF_ALL)
     were_read = usage.get("prompt_tokens_details")
     if isinstance(were_read, dict):
+        unpriced = unpriced or unreadable(were_read, _OF_INPUT)
         read, audio_input = count(were_read.get("cached_tokens")), count(were_read.get("audio_tokens"))
         write = _first(were_read.get("cache_write_tokens"), were_read.get("cache_creation_tokens"))
     if read is None:
         read = _first(usage.get("prompt_cache_hit_tokens"), usage.get("cached_tokens"))
     written = usage.get("completion_tokens_details")
     if isinstance(written, dict):
+        unpriced = unpriced or unreadable(written, _OF_OUTPUT)
         reasoning, audio_output = count(written.get("reasoning_tokens")), count(written.get("audio_tokens"))
     total = count(usage.get("total_tokens"))
     input_, output = _explained(input_, output, total, door, (read or 0) + (write or 0), reasoning)
     if input_ is None and output is None:
         return None
-    return Usage(input_, output, read, write, reasoning, audio_input, audio_output)
+    return Usage(input_, output, read, write, reasoning, audio_input, audio_output, unpriced=unpriced)
 
 
 def _explained(
@@ -130,19 +137,18 @@ def _explained(
     return input_, output
 
 
-def usage_said(answer: dict[str, Any], door: Door) -> Usage | None:
-    """Of an answer or event that is no chat's: `usage` with `input_tokens` and `output_tokens`, or in a chat's words.
+def usage_said(usage: Any, door: Door) -> Usage | None:
+    """Of an answer or event that is no chat's: with `input_tokens` and `output_tokens`, or in a chat's words.
 
     None: it says nothing, or counts something else (seconds, pictures, searches).
     """
-    usage = answer.get("usage")
     if not isinstance(usage, dict):
         return None
-    said = counts(usage)
-    input_, output = said.get("input_tokens"), said.get("output_tokens")
+    input_, output = count(usage.get("input_tokens")), count(usage.get("output_tokens"))
     if input_ is None and output is None:
         return usage_of(usage, door)
-    read, written = _details(usage, "input"), _details(usage, "output")
+    were_read, were_written = _details(usage, "input"), _details(usage, "output")
+    read, written = counts(were_read), counts(were_written)
     return Usage(
         input_tokens=input_,
         output_tokens=output,
@@ -151,13 +157,16 @@ def usage_said(answer: dict[str, Any], door: Door) -> Usage | None:
         reasoning_tokens=written.get("reasoning_tokens"),
         audio_input_tokens=read.get("audio_tokens"),
         audio_output_tokens=written.get("audio_tokens"),
-        unpriced=bool(read.get("image_tokens")),
+        unpriced=bool(read.get("image_tokens"))
+        or unreadable(were_read, (*_OF_INPUT, "image_tokens"))
+        or unreadable(were_written, _OF_OUTPUT),
     )
 
 
-def _details(usage: dict[str, Any], side: str) -> dict[str, int]:
+def _details(usage: dict[str, Any], side: str) -> dict[str, Any]:
     """Spelt with `tokens` by most doors, with `token` by transcriptions."""
-    return counts(usage.get(f"{side}_tokens_details", usage.get(f"{side}_token_details")))
+    told = usage.get(f"{side}_tokens_details", usage.get(f"{side}_token_details"))
+    return told if isinstance(told, dict) else {}
 
 
 def counts(said: Any) -> dict[str, int]:
@@ -171,6 +180,11 @@ def _first(value: Any, other: Any) -> int | None:
     """The one that is a count."""
     found = count(value)
     return count(other) if found is None else found
+
+
+def unreadable(said: Mapping[str, Any], names: Iterable[str]) -> bool:
+    """Whether one of these is told and is no count. How much of the whole it is nobody knows, so neither the cost."""
+    return any(said.get(name) is not None and count(said[name]) is None for name in names)
 
 
 def count(value: Any) -> int | None:

@@ -66,6 +66,11 @@ def test_what_another_model_did_is_not_charged_as_this_one_s() -> None:
 def test_what_is_no_count_is_unknown(junk: Any) -> None:
     usage = counted(None, {"input_tokens": junk, "output_tokens": junk, "iterations": junk}, is_end=True)
     assert usage == Usage()
+    assert told({**START, "cache_read_input_tokens": junk}, {"output_tokens": 9}) == Usage(
+        15, 9, None, 5, unpriced=True
+    )
+    rounds = {**START, "output_tokens": 9, "iterations": [{**COMPACTION, "input_tokens": junk}]}
+    assert counted(None, rounds, is_end=True) == Usage(122, 3_509, 107, 5, unpriced=True)
 
 
 JUNK = st.none() | st.booleans() | st.integers(-5, 2**64) | st.floats() | st.text(max_size=2)

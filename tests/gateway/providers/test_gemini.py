@@ -180,6 +180,11 @@ def test_sound_from_the_cache_is_not_charged_as_cached_and_as_sound(modality: st
     assert counted(usage) == Usage(3_000, 20, 1_000, audio_input_tokens=1_000, unpriced=unpriced)
 
 
+@pytest.mark.parametrize("name", ["cachedContentTokenCount", "thoughtsTokenCount", "toolUsePromptTokenCount"])
+def test_a_part_that_is_no_count_leaves_the_cost_unknown(name: str) -> None:
+    assert counted({"promptTokenCount": 9, "candidatesTokenCount": 2, name: "7"}) == Usage(9, 2, unpriced=True)
+
+
 def test_a_cut_stream_s_output_is_estimated_whatever_its_bits_counted() -> None:
     reader = Gemini().stream(call({}, stream=True))
     bit = {"candidates": [{"content": {"parts": [{"text": "x" * 40}]}}]}

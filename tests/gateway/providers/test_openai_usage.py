@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.providers.base import BrokenAnswer, Door, Usage
 from gateway.providers.openai import usage as usage_module
-from gateway.providers.openai.usage import usage_of, usage_read
+from gateway.providers.openai.usage import usage_of, usage_read, usage_said
 
 PLAIN = {"prompt_tokens": 12, "completion_tokens": 7, "total_tokens": 19}
 HOSTS: dict[str, tuple[dict[str, Any], Usage]] = {
@@ -115,7 +115,10 @@ def test_embeddings_put_out_no_tokens() -> None:
 def test_what_is_no_count_is_unknown_and_never_zero(junk: Any) -> None:
     details = {"cached_tokens": junk, "audio_tokens": junk, "cache_write_tokens": junk, "reasoning_tokens": junk}
     told = {**PLAIN, "prompt_tokens_details": details, "completion_tokens_details": details}
-    assert usage_of(told, Door.CHAT) == Usage(12, 7)
+    assert usage_of(told, Door.CHAT) == Usage(12, 7, unpriced=junk is not None)
+    assert usage_of({**PLAIN, "cached_tokens": junk}, Door.CHAT) == Usage(12, 7, unpriced=junk is not None)
+    apart = {"input_tokens": 12, "output_tokens": 7, "input_tokens_details": details}
+    assert usage_said(apart, Door.RESPONSES) == Usage(12, 7, unpriced=junk is not None)
     assert usage_of({"prompt_tokens": 12, "completion_tokens": junk}, Door.CHAT) == Usage(input_tokens=12)
     assert usage_of({"prompt_tokens": junk, "completion_tokens": 7}, Door.CHAT) == Usage(output_tokens=7)
     assert usage_of({"prompt_tokens": junk, "completion_tokens": junk}, Door.CHAT) is None
@@ -150,6 +153,9 @@ def test_whatever_is_told_each_count_is_a_count_or_unknown(told: dict[str, Any],
     assert not usage.estimated
 
 
+PARTS_READ = ("cached_tokens", "audio_tokens", "cache_write_tokens", "cache_creation_tokens")
+
+
 def plainly(usage: dict[str, Any], door: Door) -> Usage | None:
     """The same rules one by one, each value looked at by itself."""
 
@@ -179,7 +185,22 @@ def plainly(usage: dict[str, Any], door: Door) -> Usage | None:
             input_ += more
         else:
             output += more
-    return Usage(input_, output, read, write, reasoning, were_read.get("audio_tokens"), written.get("audio_tokens"))
+    parts = [
+        (usage, said, ("prompt_cache_hit_tokens", "cached_tokens")),
+        (usage.get("prompt_tokens_details"), were_read, PARTS_READ),
+        (usage.get("completion_tokens_details"), written, ("reasoning_tokens", "audio_tokens")),
+    ]
+    told = [(given, known, name) for given, known, names in parts if isinstance(given, dict) for name in names]
+    return Usage(
+        input_,
+        output,
+        read,
+        write,
+        reasoning,
+        were_read.get("audio_tokens"),
+        written.get("audio_tokens"),
+        unpriced=any(given.get(name) is not None and name not in known for given, known, name in told),
+    )
 
 
 SANE = st.integers(0, 9) | st.sampled_from((2**40 - 1, 2**40))
