@@ -10,7 +10,7 @@ import orjson
 from msgspec.structs import replace
 
 from gateway.dialects.base import Translation
-from gateway.dialects.native_stream import NativeStream
+from gateway.dialects.native_stream import NativeStream, used
 from gateway.dialects.translated_stream import TranslatedStream
 from gateway.providers.base import (
     BrokenAnswer,
@@ -27,7 +27,7 @@ from gateway.providers.base import (
     request_headers,
 )
 from gateway.providers.body import dumped, parsed_answer
-from gateway.providers.estimate import input_tokens, settled
+from gateway.providers.estimate import input_tokens
 from gateway.providers.fields import Path
 from shared.models.config import pointer
 
@@ -148,7 +148,7 @@ class Native(Provider):
         parsed = parsed_answer(body)
         watch = self._dialect.watch()
         watch.see_whole(parsed)
-        return body, settled(watch.usage, call, watch.content_bytes)
+        return body, used(watch, call)
 
     def stream(self, call: Call) -> StreamReader:
         return NativeStream(call, self._dialect.watch(), self._dialect.events(call.body, lambda: 0))

@@ -21,10 +21,19 @@ class Watch(Protocol):
     begun: bool
     ended: bool
     """The last event has come."""
+    goes_on: bool
+    """The provider works on, whether or not anybody listens: what it will have used by then, nobody can estimate."""
 
     def see(self, event: Mapping[str, Any]) -> None: ...
 
     def see_whole(self, answer: Mapping[str, Any]) -> None: ...
+
+
+def used(watch: Watch, call: Call) -> Usage:
+    """By the call whose answer was watched."""
+    if watch.usage is None and watch.goes_on:
+        return Usage()
+    return settled(watch.usage, call, watch.content_bytes)
 
 
 class NativeStream:
@@ -41,7 +50,7 @@ class NativeStream:
 
     @property
     def usage(self) -> Usage:
-        return settled(self._watch.usage, self._call, self._watch.content_bytes)
+        return used(self._watch, self._call)
 
     @property
     def begun(self) -> bool:

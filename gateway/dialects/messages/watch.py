@@ -14,6 +14,7 @@ class MessagesWatch:
         self.content_bytes = 0
         self.begun = False
         self.ended = False
+        self.goes_on = False
 
     def see(self, event: Mapping[str, Any]) -> None:
         match event.get("type"):

@@ -9,6 +9,8 @@ from gateway.providers.openai.usage import usage_said
 
 _LAST = frozenset(("response.completed", "response.incomplete", "response.failed", "response.cancelled"))
 _BEFORE = frozenset(("response.created", "response.in_progress", "response.queued", "error"))
+_UNDER_WAY = ("queued", "in_progress")
+_NOTHING: Mapping[str, Any] = {}
 
 
 class ResponsesWatch:
@@ -17,6 +19,7 @@ class ResponsesWatch:
         self.content_bytes = 0
         self.begun = False
         self.ended = False
+        self.goes_on = False
 
     def see(self, event: Mapping[str, Any]) -> None:
         type_ = event.get("type")
@@ -24,16 +27,20 @@ class ResponsesWatch:
             self.begun = True
         if isinstance(delta := event.get("delta"), str):
             self.content_bytes += text_length(delta)
+        response = event.get("response")
+        if not isinstance(response, Mapping):
+            response = _NOTHING
         if type_ in _LAST:
-            self.ended = True
-            response = event.get("response")
-            if isinstance(response, Mapping):
-                self._count(response.get("usage"))
+            self.ended, self.goes_on = True, False
+            self._count(response.get("usage"))
+        elif response.get("background") is True:
+            self.goes_on = True
 
     def see_whole(self, answer: Mapping[str, Any]) -> None:
         output = answer.get("output")
         for item in output if isinstance(output, list) else ():
             self._measure(item)
+        self.goes_on = answer.get("status") in _UNDER_WAY
         self._count(answer.get("usage"))
 
     def _measure(self, item: Any) -> None:

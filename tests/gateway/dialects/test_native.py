@@ -146,6 +146,27 @@ def test_a_stream_of_responses_passes_and_is_counted() -> None:
     assert stream.usage == adapter.answer(call, whole.body)[1]
 
 
+@pytest.mark.parametrize(("status", "estimated"), [("completed", True), ("queued", False), ("in_progress", False)])
+def test_a_response_that_is_still_to_be_made_used_nobody_knows_what(status: str, estimated: bool) -> None:
+    """It was recorded as one that used its input alone."""
+    call, adapter = spoken(Door.RESPONSES, {**RESPONSES, "background": True})
+    _, usage = adapter.answer(call, orjson.dumps({"status": status, "output": [], "usage": None}))
+    assert usage == (Usage(3, 0, estimated=True) if estimated else Usage())
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_a_response_that_goes_on_without_its_stream_used_nobody_knows_what(background: bool) -> None:
+    call, adapter = spoken(Door.RESPONSES, {**RESPONSES, "background": background})
+    stream = adapter.stream(call)
+    begun = {"status": "queued", "background": background, "usage": None}
+    stream.feed(framed([{"type": "response.created", "response": begun}]))
+    stream.feed(framed([{"type": "response.output_text.delta", "delta": "x" * 40}]))
+    assert stream.usage == (Usage() if background else Usage(3, 10, estimated=True))
+    usage = {"input_tokens": 4, "output_tokens": 11}
+    stream.feed(framed([{"type": "response.completed", "response": {"usage": usage}}]))
+    assert stream.usage == Usage(4, 11)
+
+
 @pytest.mark.parametrize("count", range(len(MESSAGE_EVENTS)))
 def test_a_stream_that_ends_too_early_is_broken(count: int) -> None:
     call, adapter = spoken(Door.MESSAGES, MESSAGES)
