@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from gateway.providers.anthropic.usage import CACHED, counted
 from gateway.providers.base import (
     BrokenAnswer,
     Call,
@@ -152,7 +153,10 @@ def _body(call: Call, passage: Passage, overrides: Mapping[str, Any], model: str
 def _usage_in(data: bytes, call: Call) -> Usage | None:
     said = _object(data)
     holder = said.get("response")
-    return usage_said((holder if isinstance(holder, dict) else said).get("usage"), call.door)
+    usage = (holder if isinstance(holder, dict) else said).get("usage")
+    if isinstance(usage, dict) and any(name in usage for name in CACHED):
+        return counted(None, usage, is_end=True)  # In the words of Messages, whose input is without what was cached.
+    return usage_said(usage, call.door)
 
 
 def _object(data: bytes) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from typing import Any
 from gateway.providers.base import Usage
 from gateway.providers.openai.usage import count, unreadable
 
-_CACHED = ("cache_read_input_tokens", "cache_creation_input_tokens")
-_COUNTS = ("input_tokens", "output_tokens", *_CACHED)
+CACHED = ("cache_read_input_tokens", "cache_creation_input_tokens")
+"""What stands beside its input tokens."""
+_COUNTS = ("input_tokens", "output_tokens", *CACHED)
 
 
 def counted(before: Usage | None, usage: Any, *, is_end: bool) -> Usage | None:
@@ -39,7 +40,7 @@ def counted(before: Usage | None, usage: Any, *, is_end: bool) -> Usage | None:
         unpriced=before.unpriced
         or bool(for_an_hour)
         or any(one.get("type") != "compaction" for one in rounds)
-        or unreadable(usage, _CACHED)
+        or unreadable(usage, CACHED)
         or any(unreadable(one, _COUNTS) for one in rounds),
     )
 

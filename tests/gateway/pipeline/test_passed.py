@@ -403,6 +403,13 @@ async def test_a_key_of_ours_in_the_address_goes_nowhere(place: str) -> None:
 
 # What it cost
 
+MESSAGES_USAGE = {
+    "input_tokens": 2,
+    "cache_read_input_tokens": 20,
+    "cache_creation_input_tokens": 5,
+    "output_tokens": 9,
+}
+
 
 @cases(
     ("line", "said", "spent"),
@@ -414,6 +421,7 @@ async def test_a_key_of_ours_in_the_address_goes_nowhere(place: str) -> None:
         ("POST /v1/moderations", {"results": []}, NOT_SAID),
         ("POST /v1/things", {"usage": {"prompt_tokens": 2, "completion_tokens": 1}}, ("provider", 2, 1)),
         ("POST /v1/things", {"usage": "much"}, NOT_SAID),
+        ("POST /v1/things", {"usage": MESSAGES_USAGE}, ("provider", 27, 9)),
         ("POST /v1/batches", {"id": "b"}, NOT_SAID),
         ("POST /v1/batches/b/cancel", {"usage": {"input_tokens": 3, "output_tokens": 5}}, FREE),
         ("GET /v1/responses/r", {"usage": {"input_tokens": 3, "output_tokens": 5}}, FREE),
