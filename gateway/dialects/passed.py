@@ -9,6 +9,7 @@ from gateway.providers.anthropic.usage import CACHED, counted
 from gateway.providers.base import (
     BrokenAnswer,
     Call,
+    Door,
     Passage,
     Place,
     Provider,
@@ -151,6 +152,8 @@ def _body(call: Call, passage: Passage, overrides: Mapping[str, Any], model: str
 
 
 def _usage_in(data: bytes, call: Call) -> Usage | None:
+    if call.door is Door.BATCHES:
+        return None  # What it says is what was used so far, and the work is still to be done.
     said = _object(data)
     holder = said.get("response")
     usage = (holder if isinstance(holder, dict) else said).get("usage")

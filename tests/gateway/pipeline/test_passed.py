@@ -423,6 +423,7 @@ MESSAGES_USAGE = {
         ("POST /v1/things", {"usage": "much"}, NOT_SAID),
         ("POST /v1/things", {"usage": MESSAGES_USAGE}, ("provider", 27, 9)),
         ("POST /v1/batches", {"id": "b"}, NOT_SAID),
+        ("POST /v1/batches", {"id": "b", "usage": {"input_tokens": 0, "output_tokens": 0}}, NOT_SAID),
         ("POST /v1/batches/b/cancel", {"usage": {"input_tokens": 3, "output_tokens": 5}}, FREE),
         ("GET /v1/responses/r", {"usage": {"input_tokens": 3, "output_tokens": 5}}, FREE),
         ("DELETE /v1/responses/r", {"deleted": True}, FREE),
