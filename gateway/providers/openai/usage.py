@@ -75,7 +75,11 @@ def usage_read(body: bytes, door: Door) -> Usage | None:
         input_, output = _explained(input_, output, total, door, (cached or 0) + (write or 0), reasoning)
         if input_ is None and output is None:
             return _usage_parsed(body, door)
-    return Usage(input_, output, cached, write, reasoning, read.audio_tokens, written.audio_tokens)
+    audio = read.audio_tokens
+    usage = Usage(input_, output, cached, write, reasoning, audio, written.audio_tokens)
+    if audio and cached:
+        usage.unpriced = True
+    return usage
 
 
 def _usage_parsed(body: bytes, door: Door) -> Usage | None:
@@ -113,6 +117,7 @@ def usage_of(usage: Any, door: Door) -> Usage | None:
     input_, output = _explained(input_, output, total, door, (read or 0) + (write or 0), reasoning)
     if input_ is None and output is None:
         return None
+    unpriced = unpriced or bool(read and audio_input)  # Whether it was the sound that was cached, nobody says.
     return Usage(input_, output, read, write, reasoning, audio_input, audio_output, unpriced=unpriced)
 
 
@@ -157,7 +162,7 @@ def usage_said(usage: Any, door: Door) -> Usage | None:
         reasoning_tokens=written.get("reasoning_tokens"),
         audio_input_tokens=read.get("audio_tokens"),
         audio_output_tokens=written.get("audio_tokens"),
-        unpriced=bool(read.get("image_tokens"))
+        unpriced=bool(read.get("image_tokens") or (read.get("cached_tokens") and read.get("audio_tokens")))
         or unreadable(were_read, (*_OF_INPUT, "image_tokens"))
         or unreadable(were_written, _OF_OUTPUT),
     )

@@ -17,7 +17,7 @@ HOSTS: dict[str, tuple[dict[str, Any], Usage]] = {
     "everything": (
         {
             **PLAIN,
-            "prompt_tokens_details": {"cached_tokens": 5, "audio_tokens": 2},
+            "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 2},
             "completion_tokens_details": {
                 "reasoning_tokens": 4,
                 "audio_tokens": 1,
@@ -25,7 +25,11 @@ HOSTS: dict[str, tuple[dict[str, Any], Usage]] = {
                 "rejected_prediction_tokens": 0,
             },
         },
-        Usage(12, 7, 5, None, 4, 2, 1),
+        Usage(12, 7, 0, None, 4, 2, 1),
+    ),
+    "sound that may be among what was cached": (
+        {**PLAIN, "prompt_tokens_details": {"cached_tokens": 5, "audio_tokens": 2}},
+        Usage(12, 7, 5, audio_input_tokens=2, unpriced=True),
     ),
     "details that are null": (
         {**PLAIN, "prompt_tokens_details": None, "completion_tokens_details": None},
@@ -102,6 +106,11 @@ def test_every_host_s_way_of_counting_becomes_ours(host: str) -> None:
 @pytest.mark.parametrize("nothing", [None, {}, [], 7, "12", True, {"total_tokens": 19}, {"prompt_tokens": None}])
 def test_a_provider_that_says_nothing_has_said_nothing(nothing: Any) -> None:
     assert usage_of(nothing, Door.CHAT) is None
+
+
+def test_sound_that_may_be_among_what_was_cached_is_not_charged_twice_in_other_words_either() -> None:
+    told = {"input_tokens": 12, "output_tokens": 7, "input_token_details": {"cached_tokens": 5, "audio_tokens": 2}}
+    assert usage_said(told, Door.AUDIO) == Usage(12, 7, 5, audio_input_tokens=2, unpriced=True)
 
 
 def test_embeddings_put_out_no_tokens() -> None:
@@ -199,7 +208,8 @@ def plainly(usage: dict[str, Any], door: Door) -> Usage | None:
         reasoning,
         were_read.get("audio_tokens"),
         written.get("audio_tokens"),
-        unpriced=any(given.get(name) is not None and name not in known for given, known, name in told),
+        unpriced=bool(read and were_read.get("audio_tokens"))
+        or any(given.get(name) is not None and name not in known for given, known, name in told),
     )
 
 
