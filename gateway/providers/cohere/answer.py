@@ -67,13 +67,20 @@ def counted(usage: Any) -> Usage | None:
     """As it is charged; where that is not said, as it was counted. None: the provider said nothing."""
     if not isinstance(usage, Mapping):
         return None
-    units = usage.get("billed_units") or usage.get("tokens")
+    charged = usage.get("billed_units")
+    units = charged or usage.get("tokens")
     if not isinstance(units, Mapping):
         return None
+    told = _whole(usage.get("cached_tokens"))
+    input_, cached = count(_whole(units.get("input_tokens"))), count(told)
+    is_junk = told is not None and cached is None
+    if charged and input_ is not None and cached is not None and cached > input_:
+        cached = None  # They are of all that was read, of which what the provider adds itself is not charged.
     return Usage(
-        input_tokens=count(_whole(units.get("input_tokens"))),
+        input_tokens=input_,
         output_tokens=count(_whole(units.get("output_tokens"))),
-        cache_read_tokens=count(_whole(usage.get("cached_tokens"))),
+        cache_read_tokens=cached,
+        unpriced=is_junk,
     )
 
 

@@ -1,9 +1,12 @@
 """Cohere's v2 API: what the corpus does not say (`tests/conformance/corpus/cohere.py`)."""
 
+from typing import Any
+
 import orjson
 import pytest
 
-from gateway.providers.base import BrokenAnswer
+from gateway.providers.base import BrokenAnswer, Usage
+from gateway.providers.cohere.answer import counted
 from gateway.providers.cohere.provider import Cohere
 from tests.conformance.corpus import checks
 from tests.conformance.corpus.cohere import WIRE
@@ -39,3 +42,19 @@ def test_an_answer_that_was_not_finished_is_none(word: str) -> None:
 def test_the_corpus_finds_fields_that_the_official_client_does_not_know(bad: dict[str, object]) -> None:
     with pytest.raises(AssertionError):
         WIRE.answers.validate({"model": "m", **bad})
+
+
+@pytest.mark.parametrize(
+    ("told", "usage"),
+    [
+        ({"billed_units": {"input_tokens": 5.0, "output_tokens": 9}, "cached_tokens": 3.0}, Usage(5, 9, 3)),
+        ({"billed_units": {"input_tokens": 5, "output_tokens": 9}, "cached_tokens": 448}, Usage(5, 9)),
+        ({"tokens": {"input_tokens": 5, "output_tokens": 9}, "cached_tokens": 448}, Usage(5, 9, 448)),
+        ({"tokens": {"input_tokens": 5, "output_tokens": 9}, "cached_tokens": "3"}, Usage(5, 9, unpriced=True)),
+        ({"tokens": {"input_tokens": 1.5, "output_tokens": 9}}, Usage(None, 9)),
+        ({"billed_units": 7}, None),
+    ],
+)
+def test_what_is_charged_counts_and_not_what_was_cached_of_the_rest(told: Any, usage: Usage | None) -> None:
+    """With more cached tokens than are charged, which is what a long preamble comes to, the cost was unknown."""
+    assert counted(told) == usage
