@@ -17,7 +17,12 @@ from shared.models.provider import Door, Provider
 from shared.pricing import model_id
 
 FILE = Path(__file__).with_name("models.jsonl")
-_DOORS: Mapping[str, Door] = {"chat": "chat", "completion": "completions", "embedding": "embeddings"}
+_DOORS: Mapping[str, Door] = {
+    "chat": "chat",
+    "completion": "completions",
+    "embedding": "embeddings",
+    "responses": "responses",
+}
 """Types of models that gateways have a door for."""
 
 Tokens = Annotated[int, Field(ge=1)]

@@ -133,17 +133,23 @@ def test_gateways_are_told_of_models_that_their_providers_can_serve() -> None:
         Entry(provider="acme", name="chats", type="chat"),
         Entry(provider="acme", name="embeds", type="embedding"),
         Entry(provider="acme", name="paints", type="image_generation"),
+        Entry(provider="acme", name="responds", type="responses"),
+        Entry(provider="responder", name="responds", type="responses"),
         Entry(provider="other", name="chats", type="chat"),
         Entry(provider="acme", name="*/1-month-commitment/chats", type="chat"),
     ]
-    assert list(Catalogue(entries, {"acme": ACME}, "").travelling()) == ["acme/chats"]
+    responder = ACME.model_copy(update={"id": "responder", "doors": ("chat", "responses")})
+    providers = {"acme": ACME, "responder": responder}
+    assert list(Catalogue(entries, providers, "").travelling()) == ["acme/chats", "responder/responds"]
 
 
 def test_the_catalogue_of_this_build_is_sound() -> None:
     providers = parse_table(resources.files("shared.data").joinpath("providers.toml").read_text("utf-8"))
     catalogue = load(providers)
     assert len(catalogue.entries) > 2_000
-    assert len(catalogue.travelling()) > 500
+    travelling = catalogue.travelling()
+    assert len(travelling) > 500
+    assert travelling["openai/gpt-5-codex"].prices, "what only the door of responses can call has its price too"
     assert encode(catalogue.entries) == FILE.read_bytes()
 
 
