@@ -8,6 +8,8 @@ from decimal import Decimal
 from control_plane.catalogue.catalogue import Entry
 from shared.models.price import Amounts, Price
 
+_WRITES_NOTHING = ("embedding", "rerank")
+
 
 def convert(lines: Iterable[str], before: Sequence[Entry], valid_from: date) -> list[Entry]:
     """`lines`: the CSV's, head line first. A price that differs from its last one holds from `valid_from`.
@@ -32,7 +34,9 @@ def _entry(
         output_tokens_max=_count(row["max_output_tokens"]),
         abilities=tuple(sorted(row["capabilities"].split())),
         retires_on=date.fromisoformat(row["retires_on"]) if row["retires_on"] else None,
-        prices=_prices(history.get((provider, name), ()), _amounts(row), valid_from),
+        prices=_prices(
+            history.get((provider, name), ()), _amounts(row, writes=row["mode"] not in _WRITES_NOTHING), valid_from
+        ),
     )
 
 
@@ -43,12 +47,14 @@ def _prices(before: tuple[Price, ...], now: Amounts, valid_from: date) -> tuple[
     return (*(price for price in before if price.valid_from < valid_from), Price(valid_from=valid_from, amounts=now))
 
 
-def _amounts(row: Mapping[str, str]) -> Amounts:
-    """Tables of prices write 0 also where they know nothing: without one amount above 0, the price is unknown."""
+def _amounts(row: Mapping[str, str], *, writes: bool) -> Amounts:
+    """Tables of prices write 0 also where they know nothing: without one amount above 0, the price is unknown. So is a
+    0 beside such an amount of a model that writes: it is sold by the piece, or the table tells only what comes on top.
+    """
     given = {name: Decimal(row[name]) for name in Amounts.model_fields if row[name]}
     if not any(given.values()):
         return Amounts()
-    return Amounts(**{name: _plain(amount) for name, amount in given.items()})
+    return Amounts(**{name: _plain(amount) for name, amount in given.items() if amount or not writes})
 
 
 def _plain(amount: Decimal) -> str:

@@ -55,8 +55,10 @@ def test_a_row_without_any_amount_above_zero_has_an_unknown_price(prices: str) -
     assert converted(line(prices=prices))[0].prices == ()
 
 
-def test_a_zero_beside_an_amount_is_a_price() -> None:
-    assert converted(line(prices="0.1,0"))[0].prices[0].amounts == amounts("0.1", "0")
+def test_a_zero_beside_an_amount_is_a_price_of_what_writes_nothing_and_else_unknown() -> None:
+    facts = line(prices="0.1,0")
+    assert converted(facts)[0].prices[0].amounts == Amounts(input_usd_per_mtok="0.1")
+    assert converted(facts.replace("chat", "embedding"))[0].prices[0].amounts == amounts("0.1", "0")
 
 
 def test_a_price_that_changes_keeps_its_history() -> None:

@@ -57,12 +57,24 @@ def test_each_priced_model_has_its_cost_and_each_other_has_none() -> None:
 
 
 def test_a_chat_without_a_cost_is_sold_by_something_else_than_its_tokens() -> None:
-    """By the second, or by output tokens alone."""
+    """By the second, by the piece, or by tokens of one side alone."""
     unknown = [entry for entry in ENTRIES if entry.type == "chat" and entry.prices and cost(entry) is None]
-    assert {entry.prices[-1].amounts.input_usd_per_mtok for entry in unknown} == {None}
+    amounts = [entry.prices[-1].amounts for entry in unknown]
+    assert all(None in (known.input_usd_per_mtok, known.output_usd_per_mtok) for known in amounts)
     doors = Counter(entry.type for entry in ENTRIES if entry.prices and cost(entry) is not None)
     assert doors["chat"] > 2_000
     assert doors["embedding"] > 100
+
+
+def test_no_model_that_writes_is_free_of_charge_on_one_side() -> None:
+    """Tables say 0 there of songs that are sold by the piece, and of a router that takes its fee beside the model's."""
+    free = [
+        entry.name
+        for entry in ENTRIES
+        if entry.type not in ("embedding", "rerank")
+        and any(amount == "0" for price in entry.prices for amount in price.amounts.model_dump().values())
+    ]
+    assert free == []
 
 
 def test_the_id_of_every_price_fits_a_record_and_is_its_own() -> None:
