@@ -15,6 +15,8 @@ from gateway.providers.body import parsed_answer, usage_in
 _TOKENS_MAX = 2**40
 _READS_ONLY = frozenset((Door.EMBEDDINGS, Door.RERANK, Door.MODERATIONS))
 _NOTHING: dict[str, int] = {}
+_SOLD_APART = ("prompt_audio_seconds", "citation_tokens")
+"""What some hosts charge beside the tokens: no price list tells for how much."""
 _OF_ALL = ("prompt_cache_hit_tokens", "cached_tokens")
 _OF_INPUT = ("cached_tokens", "audio_tokens", "cache_write_tokens", "cache_creation_tokens")
 _OF_OUTPUT = ("reasoning_tokens", "audio_tokens")
@@ -44,6 +46,8 @@ class _Usual(msgspec.Struct, gc=False):
     completion_tokens_details: _Written | None = None
     prompt_cache_hit_tokens: _Tokens | None = None
     cached_tokens: _Tokens | None = None
+    prompt_audio_seconds: Any = None
+    citation_tokens: Any = None
 
 
 class _Answer(msgspec.Struct, gc=False):
@@ -64,6 +68,8 @@ def usage_read(body: bytes, door: Door) -> Usage | None:
         return _usage_parsed(body, door)
     if said is None:
         return None
+    if said.prompt_audio_seconds or said.citation_tokens:
+        return _usage_parsed(body, door)
     input_, output, total = said.prompt_tokens, said.completion_tokens, said.total_tokens
     read, written = said.prompt_tokens_details or _NOTHING_READ, said.completion_tokens_details or _NOTHING_WRITTEN
     cached, write, reasoning = read.cached_tokens, read.cache_write_tokens, written.reasoning_tokens
@@ -114,6 +120,10 @@ def usage_of(usage: Any, door: Door) -> Usage | None:
         unpriced = unpriced or unreadable(written, _OF_OUTPUT)
         reasoning, audio_output = count(written.get("reasoning_tokens")), count(written.get("audio_tokens"))
     total = count(usage.get("total_tokens"))
+    if any(usage.get(name) for name in _SOLD_APART):
+        unpriced = True
+        if total is not None and output is not None and total - output > (input_ or 0):
+            input_ = total - output  # What was heard or looked up is in the total alone, and was read.
     input_, output = _explained(input_, output, total, door, (read or 0) + (write or 0), reasoning)
     if input_ is None and output is None:
         return None
