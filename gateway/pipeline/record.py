@@ -17,7 +17,7 @@ import orjson
 
 from gateway.pipeline.exchange import Attempt, Exchange
 from gateway.pipeline.metadata import NO_METADATA, Metadata
-from gateway.providers.base import Call, Usage
+from gateway.providers.base import Call, Door, Usage
 from gateway.view.view import Caller, ConfigView
 from shared.models.record import (
     ATTEMPTS_MAX,
@@ -80,6 +80,7 @@ class Writer:
             or exchange.ending is None
             or exchange.why
             or exchange.passage is not None
+            or exchange.door is Door.COUNT_TOKENS
             or exchange.upload is not None
             or exchange.cached is not None
             or exchange.paused_s
@@ -182,7 +183,7 @@ def row_of(exchange: Exchange, now_s: float, pseudonym: Pseudonym) -> Row:
     attempts = exchange.attempts
     last, target, model = None, None, None
     provider_us, unsettled, is_open = 0, 0, False
-    costs = exchange.passage is None or exchange.passage.runs_model
+    costs = exchange.door is not Door.COUNT_TOKENS if exchange.passage is None else exchange.passage.runs_model
     provider_status: int | None = None
     told = []
     for last in attempts:

@@ -206,7 +206,8 @@ async def test_tokens_are_counted_by_a_provider_that_counts_them() -> None:
     assert done.requests[0].head.target == "/v1/messages/count_tokens"
     assert done.answer.body == b'{"input_tokens": 3}'
     assert "x-gatehouse-estimated" not in done.answer.headers
-    assert (done.record.usage, done.record.input_tokens, done.record.stream) == ("provider", 0, False)
+    assert (done.record.usage, done.record.input_tokens, done.record.stream) == ("none", 0, False)
+    assert done.record.cost_picousd == 0, "though its model has no price here"
 
 
 @doors

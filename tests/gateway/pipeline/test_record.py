@@ -116,6 +116,17 @@ def test_what_cannot_be_known_is_unknown_and_what_was_not_used_is_nothing(
     ) == expected
 
 
+@pytest.mark.parametrize("attempt", [{"status": 200}, {"error": "upstream_timeout"}])
+def test_a_count_of_tokens_costs_nothing_whatever_is_known_of_its_model_s_price(attempt: dict[str, Any]) -> None:
+    made = exchange()
+    made.door = Door.COUNT_TOKENS
+    attempted(made, **attempt)
+    made.usage = Usage(0, 0) if "status" in attempt else None
+    record = recorded(made)
+    assert (record.usage, record.input_tokens, record.output_tokens) == ("none", 0, 0)
+    assert (record.cost_picousd, record.unsettled_count) == (0, 0)
+
+
 def test_an_attempt_given_up_without_a_word_is_counted_as_unsettled() -> None:
     made = exchange()
     attempted(made, error="upstream_timeout")
