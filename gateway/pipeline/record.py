@@ -40,6 +40,7 @@ _MODEL_CHARS_MAX = 200
 """As the pattern says."""
 _JSON = msgspec.json.Encoder()
 _UNDECIDED: Row = []
+_COUNT_TOKENS = Door.COUNT_TOKENS  # A member of an enumeration is found the slow way.
 _NOTHING = Usage(input_tokens=0, output_tokens=0)
 _NOT_KNOWN = Usage()
 _FREE = (None, None, 0, 0, 0, 0, 0, 0, 0)
@@ -80,7 +81,7 @@ class Writer:
             or exchange.ending is None
             or exchange.why
             or exchange.passage is not None
-            or exchange.door is Door.COUNT_TOKENS
+            or exchange.door is _COUNT_TOKENS
             or exchange.upload is not None
             or exchange.cached is not None
             or exchange.paused_s
@@ -183,7 +184,7 @@ def row_of(exchange: Exchange, now_s: float, pseudonym: Pseudonym) -> Row:
     attempts = exchange.attempts
     last, target, model = None, None, None
     provider_us, unsettled, is_open = 0, 0, False
-    costs = exchange.door is not Door.COUNT_TOKENS if exchange.passage is None else exchange.passage.runs_model
+    costs = exchange.door is not _COUNT_TOKENS if exchange.passage is None else exchange.passage.runs_model
     provider_status: int | None = None
     told = []
     for last in attempts:
