@@ -14,6 +14,7 @@ from shared.field_texts import field_texts
 from shared.models import record
 from shared.models.record import Record
 from shared.protocol import batch, enrolment, heartbeat, request
+from shared.protocol.drop import Drop
 
 SAMPLE = Record(
     id="lg_01a1fd9234a03f51c09d7744e7a1c2b0",
@@ -125,7 +126,7 @@ def messages() -> tuple[Message, ...]:
             (
                 *_fields(batch.Head),
                 *((f"rows[].{name}", text) for name, text in record.described().items()),
-                *_fields(batch.Drop, "drops[]."),
+                *_fields(Drop, "drops[]."),
             ),
         ),
     )

@@ -23,7 +23,8 @@ from control_plane.telemetry.ledger import Decision, Place, Standing
 from control_plane.telemetry.rows import Rows, Sender
 from shared.clock import Clock
 from shared.protocol import batch
-from shared.protocol.batch import Acknowledgement, Batch, BatchError, Drop
+from shared.protocol.batch import Acknowledgement, Batch, BatchError
+from shared.protocol.drop import Drop
 
 TABLE = "record"
 BATCHES_MAX = 4

@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 
 from control_plane.telemetry.rows import AHEAD_MS_MAX, EPOCH, Refusal, Rows
-from shared.protocol.batch import Drop
+from shared.protocol.drop import Drop
 from shared.protocol.resource import workspace_shard
 
 CHANNEL = "gatehouse_record"

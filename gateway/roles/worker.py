@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import structlog
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from gateway.cache.answers import Answers
 from gateway.cache.claims import Claims
@@ -39,7 +39,7 @@ from gateway.sync import reports
 from gateway.sync.follower import Follower
 from gateway.sync.node_keys import NodeKeys
 from gateway.sync.redis_client import prefix
-from gateway.sync.reports import Report
+from gateway.sync.reports import Refused, Report
 from gateway.sync.state import VerifiedState
 from gateway.telemetry import segments, slots
 from gateway.telemetry.pseudonyms import Pseudonyms
@@ -205,13 +205,13 @@ def _applier(settings: Settings, worker: str, views: ViewHolder) -> _Apply:
             view = await asyncio.to_thread(compiler.compile, state)
         except NotServable as error:
             log.error("view_not_servable", detail=str(error))  # noqa: TRY400 - the fault is in the state, not here
-            told = told.model_copy(update={"refusal": "not_servable"})
+            told = replace(told, refusal="not_servable")
         else:
             views.swap(view)
             freeze_collector()
             for refusal in compiler.refusals:
                 log.warning("resource_refused", **asdict(refusal))
-            told = reports.serving(worker, state.lease, map(asdict, compiler.refusals))
+            told = reports.serving(worker, state.lease, [Refused(**asdict(refusal)) for refusal in compiler.refusals])
         await asyncio.to_thread(reports.write, settings.state_dir, told)
 
     return apply

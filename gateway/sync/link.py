@@ -22,11 +22,14 @@ from shared.protocol.enrolment import ProtocolRange
 from shared.protocol.heartbeat import (
     HEARTBEAT_PATH,
     REFUSED_MAX,
+    TEXT_CHARS_MAX,
     WAIT_S_MAX,
     WATCH_PATH,
+    Applied,
     Heartbeat,
     Question,
     RecordsHealth,
+    RefusedResource,
     Watch,
     WorkerHealth,
 )
@@ -179,8 +182,11 @@ class Link:
             build=self._build,
             protocol=ProtocolRange(),
             kinds=SCHEMA_VERSIONS,
-            applied=reports.applied_by_all(told),
-            refused=refused[:REFUSED_MAX],
+            applied=[
+                Applied(shard=entry.shard, epoch=entry.epoch, revision=entry.revision)
+                for entry in reports.applied_by_all(told)
+            ],
+            refused=[_told(entry) for entry in refused[:REFUSED_MAX]],
             refused_count=len(refused),
             refusal=status.refusal or next((report.refusal for report in told if report.refusal), None),
             workers=[WorkerHealth(worker=report.worker, lease=report.lease) for report in told],
@@ -189,3 +195,14 @@ class Link:
             clock_ms=self._clock.wall_ms(),
             records=await asyncio.to_thread(self._records),
         )
+
+
+def _told(refused: reports.Refused) -> RefusedResource:
+    return RefusedResource(
+        shard=refused.shard,
+        kind=refused.kind,
+        id=refused.id,
+        revision=refused.revision,
+        code=refused.code,
+        path=refused.detail[:TEXT_CHARS_MAX],
+    )

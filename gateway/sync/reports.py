@@ -1,42 +1,50 @@
 """What each worker says of the state it serves: a small file of its own that the agent reads (GHS/1 13.3, 13.4)."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-import orjson
-from pydantic import ValidationError
+import msgspec
 
-from shared.protocol.heartbeat import TEXT_CHARS_MAX, Applied, RefusedResource
 from shared.protocol.lease import Lease
-from shared.protocol.wire import Count, Name, WirePart
 
 FOLDER = "workers"
 
 
-class Report(WirePart):
-    worker: Name
-    lease: Count | None
+class Applied(msgspec.Struct, frozen=True):
+    """Up to where the worker serves a shard."""
+
+    shard: str
+    epoch: int
+    revision: int
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A resource that the worker cannot use, and why."""
+
+    shard: str
+    kind: str
+    id: str
+    revision: int
+    code: str
+    detail: str
+
+
+class Report(msgspec.Struct, frozen=True):
+    worker: str
+    lease: int | None
     """Sequence of the lease in use."""
-    refusal: Name | None
+    refusal: str | None
     """Why the newest state as a whole is not served; None: it is."""
     applied: list[Applied]
-    refused: list[RefusedResource]
+    refused: list[Refused]
 
 
-def serving(worker: str, lease: Lease, refused: Iterable[Mapping[str, Any]]) -> Report:
-    """Of a worker that serves by this lease; `refused` as `view/` says them: with `code` and `detail`."""
-    return Report(
-        worker=worker,
-        lease=lease.sequence,
-        refusal=None,
-        applied=[Applied(shard=entry.shard, epoch=entry.epoch, revision=entry.revision) for entry in lease.vector],
-        refused=[
-            RefusedResource.model_validate({**entry, "path": entry["detail"][:TEXT_CHARS_MAX]}) for entry in refused
-        ],
-    )
+def serving(worker: str, lease: Lease, refused: Iterable[Refused]) -> Report:
+    """Of a worker that serves by this lease."""
+    applied = [Applied(entry.shard, entry.epoch, entry.revision) for entry in lease.vector]
+    return Report(worker, lease.sequence, None, applied, list(refused))
 
 
 def clear(state_dir: Path) -> None:
@@ -52,7 +60,7 @@ def write(state_dir: Path, report: Report) -> None:
     path = state_dir / FOLDER / f"{report.worker}.json"
     fresh = path.with_suffix(".new")
     with suppress(OSError):
-        fresh.write_bytes(orjson.dumps(report.model_dump(mode="json")))
+        fresh.write_bytes(msgspec.json.encode(report))
         fresh.replace(path)
 
 
@@ -67,8 +75,8 @@ def read(state_dir: Path) -> list[Report]:
     """Every worker's last report that can be read."""
     reports = []
     for name, _, _ in signature(state_dir):
-        with suppress(OSError, orjson.JSONDecodeError, ValidationError):
-            reports.append(Report.model_validate(orjson.loads((state_dir / FOLDER / name).read_bytes())))
+        with suppress(OSError, msgspec.DecodeError):
+            reports.append(msgspec.json.decode((state_dir / FOLDER / name).read_bytes(), type=Report))
     return reports
 
 
@@ -79,10 +87,10 @@ def applied_by_all(reports: Sequence[Report]) -> list[Applied]:
         return []
     shared = set(places[0]).intersection(*places)
     lowest = {shard: min(of_worker[shard] for of_worker in places) for shard in sorted(shared)}
-    return [Applied(shard=shard, epoch=epoch, revision=revision) for shard, (epoch, revision) in lowest.items()]
+    return [Applied(shard, *place) for shard, place in lowest.items()]
 
 
-def refused_by_any(reports: Iterable[Report]) -> list[RefusedResource]:
+def refused_by_any(reports: Iterable[Report]) -> list[Refused]:
     """Each refusal once, however many workers say it."""
     each = {
         (entry.shard, entry.kind, entry.id, entry.revision, entry.code): entry

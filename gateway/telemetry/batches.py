@@ -15,8 +15,9 @@ from pydantic import ValidationError
 from gateway.telemetry.segments import Kind, Stretch
 from gateway.telemetry.tails import Tail
 from shared.models.record import FIELDS
-from shared.protocol.batch import ROWS_BYTES_MAX, ROWS_MAX, Drop
+from shared.protocol.batch import ROWS_BYTES_MAX, ROWS_MAX
 from shared.protocol.canonical import INTEGER_MAX
+from shared.protocol.drop import Drop
 
 WAIT_S = 1.0
 """How long a record waits for others to go with."""

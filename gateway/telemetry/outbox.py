@@ -31,7 +31,8 @@ from gateway.telemetry.ballast import Ballast
 from gateway.telemetry.tally import Tally
 from shared.clock import Clock
 from shared.protocol import batch
-from shared.protocol.batch import Drop, Head
+from shared.protocol.batch import Head
+from shared.protocol.drop import Drop
 
 FILE = "outbox.sqlite3"
 DAMAGED = "outbox_damaged"

@@ -12,7 +12,7 @@ import orjson
 from pydantic import ValidationError
 
 from shared.protocol import batch
-from shared.protocol.batch import Drop
+from shared.protocol.drop import Drop
 
 _MAGIC = b"SQLite format 3\0"
 _HEAD_BYTES = 100

@@ -35,7 +35,7 @@ class Kind(IntEnum):
     RECORD = 1
     """A JSON array: the record's values in the order of the segment's fields."""
     DROP = 2
-    """A JSON object: records that the worker could not keep, as `shared.protocol.batch.Drop`."""
+    """A JSON object: records that the worker could not keep, as `shared.protocol.drop.Drop`."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

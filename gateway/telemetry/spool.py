@@ -18,7 +18,7 @@ import structlog
 from gateway.telemetry import segments
 from gateway.telemetry.segments import Kind, Segment, frame
 from shared.clock import Clock
-from shared.protocol.batch import Drop
+from shared.protocol.drop import Drop
 
 SEGMENT_BYTES_MAX = 4 * 1024 * 1024
 HELD_BYTES_MAX = 32 * 1024 * 1024

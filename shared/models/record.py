@@ -8,7 +8,7 @@ Money is in picodollars (10^-12 US dollars): whole numbers that add up exactly. 
 
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, StringConstraints, TypeAdapter
+from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter
 
 from shared.models.noun import Id
 
@@ -169,8 +169,9 @@ class Record(NamedTuple):
 FIELDS: tuple[str, ...] = Record._fields
 """In the order in which a record's values are written."""
 
-RECORD: TypeAdapter[Record] = TypeAdapter(Record)
-"""Checks a record's values. Strict use: `RECORD.validate_python(values, strict=True)`."""
+RECORD: TypeAdapter[Record] = TypeAdapter(Record, config=ConfigDict(defer_build=True))
+"""Checks a record's values. Strict use: `RECORD.validate_python(values, strict=True)`. Made when first used: not by a
+gateway, which writes records and reads none."""
 
 
 def described() -> dict[str, str]:

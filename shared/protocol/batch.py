@@ -16,8 +16,9 @@ import orjson
 from backports import zstd
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
-from shared.models.record import FIELDS, Record, Word
-from shared.protocol.wire import Count, WirePart
+from shared.models.record import FIELDS, Record
+from shared.protocol.drop import Drop
+from shared.protocol.wire import WirePart
 
 PATH = "/sync/v1/records"
 ROWS_MAX = 10_000
@@ -52,19 +53,6 @@ class Head(WirePart):
     """Name of the run of batches, random."""
     seq: Annotated[int, Field(ge=1, le=2**53 - 1)]
     """The batch's number in it."""
-
-
-class Drop(WirePart):
-    """Records that were lost at the node, and why: the truth about what the other records do not say."""
-
-    reason: Word
-    """Why: `disk_full`, `spool_full`, `damaged`, …"""
-    count: Annotated[int, Field(ge=1, le=2**53 - 1)]
-    """How many."""
-    from_ms: Count
-    """When the first of them was lost, ms since 1970."""
-    to_ms: Count
-    """When the last was."""
 
 
 class Acknowledgement(WirePart):

@@ -20,7 +20,7 @@ from control_plane.telemetry.ingest import Ingest
 from shared.crypto.secret import Secret
 from shared.models.record import FIELDS
 from shared.protocol import batch
-from shared.protocol.batch import Drop
+from shared.protocol.drop import Drop
 from shared.protocol.heartbeat import HEARTBEAT_PATH
 from shared.protocol.request import NODE
 from tests.fixtures.control_plane import Plane

@@ -7,7 +7,7 @@ import pytest
 from control_plane.errors import Invalid, NotFound
 from control_plane.gateways.nodes import Nodes
 from control_plane.telemetry.errors import AnalyticsUnavailable
-from shared.protocol.batch import Drop
+from shared.protocol.drop import Drop
 from tests.fixtures.delivery import Sender, payload
 from tests.fixtures.records import a_record
 

@@ -2,7 +2,8 @@
 
 import orjson
 
-from shared.protocol.batch import PATH, Drop
+from shared.protocol.batch import PATH
+from shared.protocol.drop import Drop
 from tests.fixtures.delivery import body, payload
 from tests.fixtures.records import a_record
 from tests.fixtures.sync import SyncPlane

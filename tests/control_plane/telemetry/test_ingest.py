@@ -15,7 +15,7 @@ from control_plane.gateways import store
 from control_plane.telemetry.errors import AnalyticsUnavailable
 from shared.models.record import FIELDS, Record
 from shared.protocol import batch
-from shared.protocol.batch import Drop
+from shared.protocol.drop import Drop
 from tests.fakes.record_store import Failure
 from tests.fixtures.clickhouse import ClickhouseServer
 from tests.fixtures.delivery import STREAM, Sender, payload

@@ -18,7 +18,8 @@ from gateway.telemetry.outbox import FULL, Outbox
 from shared.clock import Clock, FakeClock, SystemClock
 from shared.models.record import FIELDS
 from shared.protocol import batch
-from shared.protocol.batch import ROWS_MAX, Drop
+from shared.protocol.batch import ROWS_MAX
+from shared.protocol.drop import Drop
 from tests.fixtures.disk import no_writes, small_disk
 from tests.fixtures.records import a_record
 from tests.fixtures.spool import SpoolWriter, new_streams, parcels, some_records, told

@@ -12,8 +12,9 @@ from gateway.telemetry.batches import WAIT_S, Draft
 from gateway.telemetry.segments import Kind, Segment
 from gateway.telemetry.tails import Tail
 from shared.models.record import FIELDS
-from shared.protocol.batch import ROWS_BYTES_MAX, ROWS_MAX, Drop
+from shared.protocol.batch import ROWS_BYTES_MAX, ROWS_MAX
 from shared.protocol.canonical import INTEGER_MAX
+from shared.protocol.drop import Drop
 
 FEW = ("id", "started_at_ms")
 NOW_MS = 1_795_000_000_000

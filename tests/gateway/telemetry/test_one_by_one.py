@@ -16,8 +16,8 @@ from gateway.telemetry import batches, segments, tails
 from gateway.telemetry.batches import Columns, Draft, merged
 from gateway.telemetry.segments import PAYLOAD_BYTES_MAX, Kind, Segment
 from gateway.telemetry.tails import Tail
-from shared.protocol.batch import Drop
 from shared.protocol.canonical import INTEGER_MAX
+from shared.protocol.drop import Drop
 
 SEGMENT = Segment("worker-0", 1)
 FIELDS = ("id", "started_at_ms")

@@ -20,7 +20,7 @@ from gateway.telemetry.outbox import DAMAGED, FULL, Made, Outbox, OutboxUnavaila
 from shared.clock import FakeClock
 from shared.models.record import FIELDS
 from shared.protocol import batch
-from shared.protocol.batch import Drop
+from shared.protocol.drop import Drop
 from tests.fixtures.disk import SmallDisk, no_writes, small_disk
 from tests.fixtures.spool import new_streams, parcels, told
 

@@ -13,7 +13,7 @@ from gateway.telemetry.outbox import Outbox
 from gateway.telemetry.ship import Shipper
 from gateway.telemetry.way_out import WayOut
 from shared.clock import SystemClock
-from shared.protocol.batch import Drop
+from shared.protocol.drop import Drop
 from shared.protocol.heartbeat import RecordsHealth
 from tests.fakes.control_plane import FakeControlPlane
 from tests.fakes.ledger import FakeLedger

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from shared.models.record import FIELDS, Record
 from shared.protocol import batch
-from shared.protocol.batch import BatchError, Drop, Head
+from shared.protocol.batch import BatchError, Head
+from shared.protocol.drop import Drop
 from tests.fixtures.records import a_record, records
 
 HEAD = Head(stream="0123456789abcdef", seq=7)
