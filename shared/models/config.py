@@ -169,6 +169,9 @@ class ConfigBody(Strict):
         return bool(self.targets or self.provider or self.virtual_key)
 
 
+_KEYS = frozenset(ConfigBody.model_fields)
+
+
 class Config(Noun):
     """A stored config."""
 
@@ -255,7 +258,7 @@ def _faults_of(node: Any, path: Path) -> Iterator[Fault]:
     for key in node:
         if key in NOT_BUILT_YET:
             yield (*path, key), f"`{key}` is not supported by this version of Gatehouse; remove it"
-        elif key not in ConfigBody.model_fields:
+        elif key not in _KEYS:
             yield (*path, key), UNKNOWN_KEY
     cache = node.get("cache")
     mode = cache.get("mode") if isinstance(cache, dict) else cache

@@ -9,6 +9,8 @@ Json: TypeAlias = bool | int | str | Sequence["Json"] | Mapping[str, "Json"] | N
 
 INTEGER_MAX = 2**53 - 1
 DEPTH_MAX = 64
+_TEXT = frozenset({str})
+_PLAIN = frozenset({str, bool, type(None)})
 
 
 class CanonicalError(ValueError):
@@ -40,23 +42,26 @@ def decode(data: bytes) -> Any:
 
 
 def _check(value: Json) -> None:
-    rest: list[tuple[Any, int]] = [(value, 0)]
-    while rest:
-        item, depth = rest.pop()
-        kind = type(item)
-        if kind in (str, bool, type(None)):
-            continue
-        if kind is int:
-            if abs(item) > INTEGER_MAX:
-                raise CanonicalError("an integer is beyond 2^53 - 1")
-            continue
-        if depth >= DEPTH_MAX:
-            raise CanonicalError(f"nested deeper than {DEPTH_MAX}")
-        if kind is dict:
-            if any(type(key) is not str for key in item):
-                raise CanonicalError("a key is a string")
-            rest.extend((inner, depth + 1) for inner in item.values())
-        elif kind in (list, tuple):
-            rest.extend((inner, depth + 1) for inner in item)
-        else:
-            raise CanonicalError(f"{kind.__name__} has no canonical form")
+    layer: list[Any] = [value]
+    depth = 0
+    while layer:
+        below: list[Any] = []
+        for item in layer:
+            kind = type(item)
+            if kind in _PLAIN:
+                continue
+            if kind is int:
+                if abs(item) > INTEGER_MAX:
+                    raise CanonicalError("an integer is beyond 2^53 - 1")
+            elif depth >= DEPTH_MAX:
+                raise CanonicalError(f"nested deeper than {DEPTH_MAX}")
+            elif kind is dict:
+                if not _TEXT.issuperset(map(type, item)):
+                    raise CanonicalError("a key is a string")
+                below += item.values()
+            elif kind in (list, tuple):
+                below += item
+            else:
+                raise CanonicalError(f"{kind.__name__} has no canonical form")
+        layer = below
+        depth += 1
