@@ -48,8 +48,7 @@ def stores_of(settings: Settings, identity: Identity, clock: Clock, stack: Async
 
 
 def freeze_collector() -> None:
-    """What a view holds lives until the next one: looking through it again and again finds nothing to collect."""
-    gc.collect()
+    """What there is now is looked through no more: it lives long, what a view holds until the next one."""
     gc.freeze()
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
 

@@ -1,6 +1,7 @@
 """A worker: what carries calls, made of settings. Loaded before the supervisor forks, so that all share its pages."""
 
 import asyncio
+import gc
 import random
 import socket
 import ssl
@@ -207,6 +208,8 @@ def _applier(settings: Settings, worker: str, views: ViewHolder) -> _Apply:
             log.error("view_not_servable", detail=str(error))  # noqa: TRY400 - the fault is in the state, not here
             told = replace(told, refusal="not_servable")
         else:
+            if views.current is not None:  # Before the first view there are no calls, and compiling makes no cycles.
+                gc.collect()
             views.swap(view)
             freeze_collector()
             for refusal in compiler.refusals:
