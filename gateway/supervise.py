@@ -13,9 +13,9 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
 import structlog
 
 BACKLOG = 4096
@@ -36,8 +36,7 @@ _OURS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 log = structlog.get_logger(__name__)
 
 
-@dataclass(slots=True)
-class Child:
+class Child(msgspec.Struct):
     """One process to keep alive: `run` is called in the child and its return ends it."""
 
     name: str
@@ -51,7 +50,7 @@ class Child:
     pid: int | None = None
     born_s: float = 0.0
     wait_s: float = RESTART_WAIT_S_MIN
-    due_s: float = field(default=0.0)
+    due_s: float = 0.0
 
 
 def listen(host: str, port: int, count: int) -> list[socket.socket]:

@@ -6,11 +6,11 @@ Where nothing is left to try, nothing is held back.
 
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.errors import Code, GatewayError
 from gateway.pipeline.breaker import Breakers, State
@@ -47,7 +47,7 @@ from gateway.upstream.errors import (
     TotalTimeout,
     UpstreamError,
 )
-from gateway.upstream.messages import Deadlines, RequestHead, UpstreamClient, UpstreamRequest, UpstreamResponse
+from gateway.upstream.messages import Deadlines, Origin, RequestHead, UpstreamClient, UpstreamRequest, UpstreamResponse
 from gateway.view.route import AS_IT_COMES, Credential, CredentialUnavailable, DeadEnd, Fallback, Retry, Route, Target
 from shared.clock import Clock
 
@@ -361,7 +361,7 @@ class Attempts:
         headers, body = translated.headers, translated.body
         trust = place.trust if credential is None else credential.trust or place.trust
         if trust is not None:
-            origin = replace(origin, trust=trust)
+            origin = Origin(origin.scheme, origin.host, origin.port, trust)
         if "user-agent" in target.handling.forward_headers and "user-agent" in exchange.headers:
             headers = headers.replace(USER_AGENT, b"", 1)
         if translated.signer is not None:

@@ -6,7 +6,9 @@ call takes what is there, and one of them has it renewed beside the calls.
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+import msgspec
 
 from gateway.errors import Code, GatewayError
 from gateway.providers.base import Exchange, Grant, GrantRefused, ProviderKey
@@ -26,8 +28,7 @@ RETRY_MS = 10_000
 """So long nobody tries again what could not be renewed."""
 
 
-@dataclass(slots=True)
-class _Kept:
+class _Kept(msgspec.Struct):
     grant: Grant | None = None
     asking: "asyncio.Task[Grant] | None" = None
     """Under way; whoever needs it waits for the one that is."""

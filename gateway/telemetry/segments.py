@@ -11,11 +11,11 @@ looks for the next one that is: damage costs what it hit and nothing behind it.
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import orjson
 
 FOLDER = "spool"
@@ -38,8 +38,7 @@ class Kind(IntEnum):
     """A JSON object: records that the worker could not keep, as `shared.protocol.drop.Drop`."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Segment:
+class Segment(msgspec.Struct, frozen=True, order=True):
     """`<worker>.<number>.ghspool`; a worker's numbers only grow, across restarts too."""
 
     worker: str
@@ -55,8 +54,7 @@ class Frame(NamedTuple):
     payload: bytes
 
 
-@dataclass(slots=True)
-class Stretch:
+class Stretch(msgspec.Struct):
     """Frames of one kind, each right behind the one before. They are kept by the stretch, not one by one: there is one
     for each request."""
 
@@ -83,8 +81,7 @@ class Stretch:
         del self.payloads[:count]
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(msgspec.Struct, frozen=True):
     """What a part of a segment holds."""
 
     stretches: tuple[Stretch, ...]

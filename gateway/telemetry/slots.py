@@ -14,8 +14,9 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 FOLDER = "slots"
 SUFFIX = ".slots"
@@ -42,8 +43,7 @@ Owner = tuple[str, str, bool]
 """Workspace, API key, and whether its records are anonymous."""
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(msgspec.Struct, frozen=True):
     """A request that was under way."""
 
     id: str

@@ -7,7 +7,8 @@ for the deadlines of all calls.
 import asyncio
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from gateway.upstream.address import Network
 from gateway.upstream.connect import Connector
@@ -25,8 +26,7 @@ STALE_S = 2.0
 """How soon a kept connection has to end for us to say that the request crossed with the server's close."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     idle_s: float = 60.0
     idle_per_origin_max: int = 256
     sweep_s: float = 0.1

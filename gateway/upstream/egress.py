@@ -10,10 +10,11 @@ import re
 import ssl
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from typing import cast
 from urllib.parse import unquote, urlsplit
+
+import msgspec
 
 from gateway.upstream.address import Address, Network
 from gateway.upstream.errors import ConnectFailed
@@ -30,8 +31,7 @@ _PRIVATE_NAME = re.compile(r"(.*\.)?(localhost|local|internal|home\.arpa)|[^.]*"
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r]")
 
 
-@dataclass(frozen=True, slots=True)
-class _Bypass:
+class _Bypass(msgspec.Struct, frozen=True):
     """One entry of NO_PROXY. A name stands for itself and all below it."""
 
     name: str = ""
@@ -46,13 +46,12 @@ class _Bypass:
         return self.name == "" or origin.host == self.name or origin.host.endswith(f".{self.name}")
 
 
-@dataclass(frozen=True, slots=True)
-class Egress:
+class Egress(msgspec.Struct, frozen=True):
     host: str
     port: int
     login: Secret | None
     """`name:password`."""
-    bypasses: tuple[_Bypass, ...] = field(default=())
+    bypasses: tuple[_Bypass, ...] = ()
 
     @property
     def authority(self) -> str:

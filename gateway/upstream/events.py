@@ -9,8 +9,9 @@ event without fields. Lines end in LF, CRLF or CR. Source: WHATWG HTML, section 
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 EVENT_BYTES_MAX = 8 * 1024 * 1024
 
@@ -193,8 +194,7 @@ def line_of(event: bytes) -> bytes | None:
     return event.strip(b" \t\r\n") or None
 
 
-@dataclass(frozen=True, slots=True)
-class Framing:
+class Framing(msgspec.Struct, frozen=True):
     """How a stream is cut into events, and what an event's data are."""
 
     splitter: Callable[[], Splitter]

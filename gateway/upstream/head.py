@@ -6,8 +6,9 @@ Sources: RFC 9112, sections 2 to 5, as llhttp reads them: what is found here, it
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+
+import msgspec
 
 SHORT_HEAD_BYTES = 4 * 1024
 """A longer head has no form."""
@@ -25,8 +26,7 @@ _FIXED_VALUES = frozenset((b"connection: keep-alive", b"transfer-encoding: chunk
 _BLANKS = b" \t"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Form:
+class Form(msgspec.Struct, frozen=True, eq=False):
     """Of answers with status 200 on HTTP/1.1."""
 
     places: Mapping[str, int]

@@ -48,8 +48,7 @@ class Origin:
         return host if self.port == _SCHEME_PORTS[self.scheme] else f"{host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Deadlines:
+class Deadlines(msgspec.Struct, frozen=True):
     """How long each part of a call may take, in seconds (design section 3)."""
 
     connect_s: float = 5.0
