@@ -1,9 +1,11 @@
-"""Certificates as people paste them: checked as far as it can be told without the host they are for. Pure."""
+"""Certificates as people paste them: checked as far as it can be told without the host they are for. Pure.
+
+What reads them is loaded where it is used: of a gateway's start it is a twentieth, and few have certificates to read.
+"""
 
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from shared.crypto.secret import Secret
 
@@ -22,6 +24,12 @@ def pem_certificates(value: object) -> str:
 
 def client_certificate(value: object) -> Secret:
     """A certificate, its chain, and the first one's private key. Raises ValueError, which shows nothing of them."""
+    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415 - see above
+        Encoding,
+        PublicFormat,
+        load_pem_private_key,
+    )
+
     text = _text(value)
     first = _loaded(text)[0]
     try:
@@ -45,7 +53,7 @@ def _text(value: object) -> str:
 
 
 def _loaded(text: str) -> "list[Certificate]":
-    from cryptography import x509  # noqa: PLC0415 - of a gateway's start a thirtieth, and few have certificates to read
+    from cryptography import x509  # noqa: PLC0415 - see above
 
     try:
         return x509.load_pem_x509_certificates(text.encode())
