@@ -145,7 +145,9 @@ class RedisLine:
     __slots__ = ("_line", "_place", "_reply_s", "_said")
 
     def __init__(self, url: str, *, reply_s: float = REPLY_S) -> None:
-        self._place: Connection = ConnectionPool.from_url(url).make_connection()  # type: ignore[no-untyped-call]
+        # Whoever connects says which version of which library it is, and reading its own takes it milliseconds.
+        places = ConnectionPool.from_url(url, driver_info=None)
+        self._place: Connection = places.make_connection()  # type: ignore[no-untyped-call]
         """Never connected: it has read the URL."""
         self._reply_s = reply_s
         self._line: Line | None = None
