@@ -21,7 +21,6 @@ from gateway.sync.node_keys import NodeKeys, NodeKeysError, load_or_make
 from gateway.telemetry.recover import Recovery
 from gateway.upstream.tls import client_context
 from shared import logs
-from shared.protocol.enrolment import parse_token
 
 SUPERVISOR_GRACE_S = 5.0
 """What the supervisor allows a worker beyond its own draining."""
@@ -113,6 +112,8 @@ def _require_identity(settings: Settings) -> None:
     """Raises ValueError for a node that neither is enrolled nor can be, IdentityError."""
     if identity_of(settings) is not None:
         return
+    from shared.protocol.enrolment import parse_token  # noqa: PLC0415 - most starts are of nodes that are enrolled
+
     if settings.control_plane_url is None or not settings.enrolment_token:
         raise ValueError(
             "this node is not enrolled: set GATEHOUSE_CONTROL_PLANE_URL and GATEHOUSE_ENROLMENT_TOKEN"

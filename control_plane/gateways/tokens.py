@@ -13,7 +13,8 @@ from control_plane.ids import Ids
 from control_plane.snapshots.change import Change, Changes
 from control_plane.web.listing import Page
 from control_plane.web.route import Call, Route, View
-from shared.protocol.enrolment import TOKEN_LIFE_S, new_token, node_id
+from shared.protocol.enrolment import TOKEN_LIFE_S, new_token
+from shared.protocol.node import node_id
 
 _PATH = PATH + "/{gateway}/enrolment-tokens"
 

@@ -20,11 +20,10 @@ from shared.protocol.enrolment import (
     EnrolRequest,
     ProtocolRange,
     SignedEnrolment,
-    node_id,
     sign_enrolment,
     token_hash,
 )
-from shared.protocol.node import NodePublic
+from shared.protocol.node import NodePublic, node_id
 from shared.protocol.resource import organisation_shard
 from shared.protocol.version import NEWEST, OLDEST, PROTOCOL
 

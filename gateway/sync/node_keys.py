@@ -1,16 +1,15 @@
 """The node's own keys: made at first start, never leaving it, 0600 (GHS/1 5.1)."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import orjson
 from pydantic import ValidationError
 
 from gateway.sync import private_files
 from shared.crypto import hpke, sign
 from shared.crypto.secret import Secret
-from shared.protocol.enrolment import node_id
-from shared.protocol.node import NodePublic
+from shared.protocol.node import NodePublic, node_id
 from shared.protocol.wire import Base64, WirePart, to_base64
 
 PRIVATE_FILE = "node.key.json"
@@ -21,13 +20,12 @@ class NodeKeysError(Exception):
     """The private file is there and is not what this program wrote. Replacing it is for a person to decide."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeKeys:
+class NodeKeys(msgspec.Struct, frozen=True):
     node: str
     """`nd_` and 20 hex digits of the signing key's fingerprint: an id that needs no file of its own."""
-    signing: Secret = field(repr=False)
+    signing: Secret
     """Ed25519, raw."""
-    opening: Secret = field(repr=False)
+    opening: Secret
     """X25519, raw."""
 
     @property

@@ -16,7 +16,7 @@ from gateway.sync.node_keys import NodeKeys
 from shared.crypto import hpke, sign
 from shared.crypto.secret import Secret
 from shared.protocol import canonical
-from shared.protocol.enrolment import node_id
+from shared.protocol.node import node_id
 from shared.protocol.wire import Base64, Hex256, Name, WirePart
 
 

@@ -14,11 +14,11 @@ from typing import Annotated, Any
 
 import orjson
 from backports import zstd
-from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
 from shared.models.record import FIELDS, Record
 from shared.protocol.drop import Drop
-from shared.protocol.wire import WirePart
+from shared.protocol.wire import WHEN_READ, WirePart
 
 PATH = "/sync/v1/records"
 ROWS_MAX = 10_000
@@ -33,9 +33,7 @@ FIELDS_MAX = 500
 COMPRESSION_LEVEL = 1
 
 _MAGIC = b"GHB1"
-_WHEN_READ = ConfigDict(defer_build=True)
-"""Records are read at the control plane alone: a gateway's start does not wait until their reader is made."""
-_ROWS: TypeAdapter[list[Record]] = TypeAdapter(list[Record], config=_WHEN_READ)
+_ROWS: TypeAdapter[list[Record]] = TypeAdapter(list[Record], config=WHEN_READ)
 
 
 class BatchError(ValueError):
@@ -86,7 +84,7 @@ class _Payload(WirePart):
 class _Ours(WirePart):
     """A payload of this build's fields in which every row is a record, as nearly all are: read in one go."""
 
-    model_config = _WHEN_READ
+    model_config = WHEN_READ
 
     fields: Annotated[list[str], Field(max_length=FIELDS_MAX)]
     rows: Annotated[list[Record], Field(max_length=ROWS_MAX)]

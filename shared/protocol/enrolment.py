@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from shared.crypto import api_keys, sign
+from shared.crypto import api_keys
 from shared.crypto.secret import Secret
 from shared.protocol import canonical
 from shared.protocol.node import NodePublic
@@ -129,8 +129,3 @@ def read_enrolment(data: bytes, *, fingerprint: str, node: str) -> Enrolment:
     if enrolment.node != node:
         raise EnrolmentError(f"made for node {enrolment.node}; this is {node}")
     return enrolment
-
-
-def node_id(signing_public: bytes) -> str:
-    """`nd_` and 20 hex digits of the fingerprint of the node's signing key (GHS/1 5.1)."""
-    return "nd_" + sign.fingerprint(signing_public).removeprefix(_FINGERPRINT_HEAD)[:20]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.protocol.envelope import Subject
-from shared.protocol.wire import Base64, Count, Epoch, Name, WirePart, to_base64
+from shared.protocol.wire import WHEN_READ, Base64, Count, Epoch, Name, WirePart, to_base64
 
 GLOBAL_SHARD = "global"
 """Catalogue and provider definitions: the same bytes for every organisation."""
@@ -55,6 +55,8 @@ class SealedResource:
 
 class WireResource(WirePart):
     """A resource inside its shard's list, in a snapshot document or an answer (GHS/1 7.1, 14.3)."""
+
+    model_config = WHEN_READ
 
     kind: Name
     id: Name

@@ -12,7 +12,7 @@ from shared.protocol.digest import ShardPosition, shard_digest
 from shared.protocol.lease import SignedLease
 from shared.protocol.resource import SealedResource, WireResource, to_wire
 from shared.protocol.version import PROTOCOL
-from shared.protocol.wire import Count, Name, WirePart
+from shared.protocol.wire import WHEN_READ, Count, Name, WirePart
 
 DOCUMENT_BYTES_MAX = 256 * 1024 * 1024
 SHARDS_MAX = 10_000
@@ -59,6 +59,8 @@ class SnapshotError(Exception):
 
 
 class _Shard(WirePart):
+    model_config = WHEN_READ
+
     shard: Name
     epoch: Count
     revision: Count
@@ -66,6 +68,8 @@ class _Shard(WirePart):
 
 
 class _Document(WirePart):
+    model_config = WHEN_READ
+
     lease: SignedLease
     key_chain: dict[str, Any]
     shards: list[_Shard]

@@ -68,3 +68,7 @@ class WirePart(BaseModel):
     """What travels. Types are not coerced; a field this build does not know is ignored (GHS/1 7.4)."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True, hide_input_in_errors=True)
+
+
+WHEN_READ = ConfigDict(defer_build=True)
+"""Of what a gateway's workers never read: made when first read, so that their start does not wait for it."""

@@ -16,8 +16,8 @@ from control_plane.snapshots.change import CHANNEL
 from control_plane.snapshots.gateway_keys import GatewayKeys
 from control_plane.sync import store as sync
 from shared.crypto import sign
-from shared.protocol.enrolment import node_id, parse_token
-from shared.protocol.node import NodePublic
+from shared.protocol.enrolment import parse_token
+from shared.protocol.node import NodePublic, node_id
 from shared.protocol.resource import organisation_shard
 from tests.fixtures.control_plane import Plane
 

@@ -15,10 +15,10 @@ from control_plane.snapshots.gateway_keys import GatewayKeys
 from control_plane.sync import store as sync
 from shared.crypto import sign
 from shared.models.provider import Provider
-from shared.protocol.enrolment import ProtocolRange, node_id
+from shared.protocol.enrolment import ProtocolRange
 from shared.protocol.heartbeat import Applied, Heartbeat, RecordsHealth, RefusedResource, WorkerHealth
 from shared.protocol.lease import VectorEntry
-from shared.protocol.node import NodePublic
+from shared.protocol.node import NodePublic, node_id
 from shared.protocol.resource import GLOBAL_SHARD, organisation_shard, workspace_shard
 from tests.fixtures.control_plane import Plane
 

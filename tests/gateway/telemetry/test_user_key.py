@@ -21,7 +21,7 @@ from gateway.telemetry.user_key_words import Answer, Circle, Claim, Request
 from shared.clock import FakeClock
 from shared.crypto import hpke, sign
 from shared.crypto.secret import Secret
-from shared.protocol.enrolment import node_id
+from shared.protocol.node import node_id
 from tests.fixtures.house import GATEWAY, ORGANISATION, House
 from tests.fixtures.redis import RedisServer
 
