@@ -6,9 +6,9 @@ call takes what is there, and one of them has it renewed beside the calls.
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import replace
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.errors import Code, GatewayError
 from gateway.providers.base import Exchange, Grant, GrantRefused, ProviderKey

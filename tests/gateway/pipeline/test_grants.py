@@ -1,7 +1,7 @@
 """Credentials that are exchanged: once for many calls, ahead of time, and never in the way of who need not wait."""
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 
@@ -109,7 +109,7 @@ async def test_whoever_cannot_wait_any_longer_goes_and_the_grant_is_there_for_th
     hang = Hang()
     desk = Desk(hang, answers(200, b"a"))
     with pytest.raises(GatewayError) as refused:
-        await desk.key(deadlines=replace(Deadlines(), total_s=0))
+        await desk.key(deadlines=Deadlines(total_s=0))
     assert refused.value.code is Code.UPSTREAM_TIMEOUT
     await hang.reached.wait()
     hang.released.set()
