@@ -298,9 +298,9 @@ class GivenUp:
     def headers(self) -> Mapping[str, str]:
         return self._response.headers
 
-    @property
-    def is_over(self) -> bool:
-        return self._response.is_over
+    def read_out(self, within_s: float) -> None:
+        self._give_up()
+        self._response.read_out(within_s)
 
     def abort(self) -> None:
         self._give_up()

@@ -1,9 +1,7 @@
 """From a reply to the caller's answer: allowed headers, events as they come, and never a silent cut."""
 
-import asyncio
 import math
 from collections.abc import Awaitable, Iterable, Mapping
-from contextlib import suppress
 from functools import lru_cache
 
 import orjson
@@ -151,14 +149,19 @@ class Relay:
             exchange.usage = reply.reader.usage
             self._count(last, exchange)
             self._records.end(exchange)
+            if reply.reader.complete:
+                # The body's end comes right behind the last event, and the connection can be used again.
+                reply.response.read_out(READ_OUT_S)
+            else:
+                reply.response.abort()
             if not answer.end(last):
                 await answer.drained()
-            if reply.reader.complete and not reply.response.is_over:
-                await _read_out(reply.response)
+        except BaseException:
+            reply.response.abort()
+            raise
         finally:
             if exchange.usage is None:
                 exchange.usage = reply.reader.usage
-            reply.response.abort()
 
     def _first(self, reply: Stream, exchange: Exchange, answer: Answer) -> bool:
         """Pass on the events that are there already, in one write with the head; what can be done later is. Returns
@@ -218,14 +221,6 @@ class Relay:
         exchange.first_byte_s = self._clock.monotonic_s()
         if exchange.cached is None:
             exchange.attempts[-1].ended_s = exchange.first_byte_s
-
-
-async def _read_out(response: UpstreamResponse) -> None:
-    """The body's end comes right behind the stream's last event; once it is read, the connection can be used again."""
-    with suppress(UpstreamError, TimeoutError):
-        async with asyncio.timeout(READ_OUT_S):
-            while await response.chunk():
-                pass
 
 
 def _broken_off(error: GatewayError, reply: Stream, exchange: Exchange) -> bytes:

@@ -57,7 +57,6 @@ class OwnAnswer:
 
     status = 200
     headers: Mapping[str, str] = {}
-    is_over = True
 
     async def read(self, bytes_max: int) -> bytes:  # noqa: ARG002
         return b""
@@ -67,5 +66,7 @@ class OwnAnswer:
 
     async def pour(self, taken: Taken) -> bool:  # noqa: ARG002
         return False
+
+    def read_out(self, within_s: float) -> None: ...
 
     def abort(self) -> None: ...

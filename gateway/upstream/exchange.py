@@ -85,10 +85,6 @@ class Exchange(Waiter):
 
     # What the reader calls
 
-    @property
-    def is_over(self) -> bool:
-        return self._wire is None
-
     @coroutine  # A frame less for each call than with `async` and `await`.
     def head(self) -> Generator[Waiter, None, None]:
         """Wait for the head. Raises an UpstreamError."""
@@ -143,6 +139,15 @@ class Exchange(Waiter):
                 self._taken = None
             if stopped:
                 return True
+
+    def read_out(self, within_s: float) -> None:
+        if self._wire is None:
+            return
+        self._pieces.clear()
+        self._unread_bytes = 0
+        self._taken = _dropped
+        self._resume()
+        asyncio.get_running_loop().call_later(within_s, self.abort)
 
     def abort(self) -> None:
         wire, self._wire = self._wire, None
@@ -273,3 +278,7 @@ class Exchange(Waiter):
         if now_s < self._since_s + wait_s:
             return None
         return StallTimeout if is_moving else FirstByteTimeout, f"nothing moved, or no head came, within {wait_s:g} s"
+
+
+def _dropped(_: bytes, chunk: bytes | None) -> bool:  # noqa: ARG001 - as whoever takes it is called
+    return True

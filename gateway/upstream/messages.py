@@ -122,7 +122,7 @@ Taken = Callable[[bytes, bytes | None], bool]
 
 
 class UpstreamResponse(Protocol):
-    """An answer whose head has come. Exactly one of reading to the end and `abort()` frees the connection."""
+    """An answer whose head has come. One of reading to the end, `read_out()` and `abort()` frees the connection."""
 
     @property
     def status(self) -> int: ...
@@ -130,11 +130,6 @@ class UpstreamResponse(Protocol):
     @property
     def headers(self) -> Mapping[str, str]:
         """Names in lower case; of a repeated name the first value."""
-        ...
-
-    @property
-    def is_over(self) -> bool:
-        """All of it has come, or all that ever will: nothing is left to wait for."""
         ...
 
     async def read(self, bytes_max: int) -> bytes:
@@ -151,6 +146,12 @@ class UpstreamResponse(Protocol):
         It gets with each piece the chunk that it came as, framed as we frame our own, or None if it came otherwise.
         Returns whether more may come; False is the body's proper end. Raises an UpstreamError, and what `taken` raised.
         `headers` are let go: whoever pours has read them, and a stream may take long.
+        """
+        ...
+
+    def read_out(self, within_s: float) -> None:
+        """Nobody reads on, and nobody waits: what still comes is dropped, up to the body's end. A connection where that
+        does not come within so many seconds is closed.
         """
         ...
 

@@ -33,15 +33,13 @@ class FakeResponse:
         self._pieces = list(pieces)
         self.ended = False
         self.aborted = False
+        self.left = False
+        """To end by itself."""
 
     @property
     def freed(self) -> bool:
-        """Read to its end or aborted: the connection is nobody's any more."""
-        return self.ended or self.aborted
-
-    @property
-    def is_over(self) -> bool:
-        return self.freed
+        """Read to its end, left to end by itself, or aborted: the connection is nobody's any more."""
+        return self.ended or self.aborted or self.left
 
     async def read(self, bytes_max: int) -> bytes:
         whole = b""
@@ -75,6 +73,10 @@ class FakeResponse:
                 return True
             await asyncio.sleep(0)  # From a socket each would come in a turn of its own.
         return False
+
+    def read_out(self, within_s: float) -> None:
+        assert within_s > 0
+        self.left = not self.ended
 
     def abort(self) -> None:
         if not self.ended:

@@ -538,7 +538,7 @@ async def test_a_stream_passes_as_it_comes() -> None:
     assert run.answer.headers["content-type"].startswith("text/event-stream")
     assert run.answer.headers["x-request-id"] == "p"
     assert run.answer.body == EVENT + FINISH + USAGE + DONE
-    assert response.ended, "a whole stream is read out and its connection kept"
+    assert response.left, "a whole stream's connection is kept as soon as the body ends"
     assert (run.spent, run.record.ending, run.record.stream) == (SPENT, "complete", True)
     assert run.record.response_bytes == len(run.answer.body)
 
@@ -616,21 +616,12 @@ async def test_a_stream_without_done_gets_one_after_its_finish_reason() -> None:
 
 
 async def test_a_stream_that_does_not_end_after_done_keeps_nobody_waiting() -> None:
-    hang = Hang()
-    response = streams(FINISH, DONE, hang)
-    run = Run(response, raw=STREAMED)
-    task = asyncio.create_task(run())
-    await hang.reached.wait()
-    assert run.answer.ended, "the caller has everything before the provider's connection is looked after"
-    await task
-    assert response.aborted
-    assert run.record.ending == "complete"
-
-
-async def test_a_failed_read_out_is_nobody_s_error() -> None:
-    run = await Run(streams(FINISH, DONE, Cut("x")), raw=STREAMED)()
-    assert run.answer.body == FINISH + DONE
-    assert (run.record.ending, run.record.error) == ("complete", None)
+    for behind in (Hang(), Cut("x")):
+        response = streams(FINISH, DONE, behind)
+        run = await Run(response, raw=STREAMED)()
+        assert run.answer.body == FINISH + DONE
+        assert (response.left, response.aborted) == (True, False), "it is left to come to its end by itself"
+        assert (run.record.ending, run.record.error) == ("complete", None)
 
 
 async def test_a_plain_answer_to_a_stream_call_passes_as_it_is() -> None:
@@ -667,7 +658,6 @@ POINTS: dict[str, Callable[[Hang], Run]] = {
     "reading an error": lambda hang: Run(answers(500, b"{", hang)),
     "before the first event": lambda hang: Run(streams(hang), raw=STREAMED),
     "between two events": lambda hang: Run(streams(EVENT, hang), raw=STREAMED),
-    "reading out": lambda hang: Run(streams(FINISH, DONE, hang), raw=STREAMED),
 }
 STALLS: dict[str, Callable[[str], Run]] = {
     "plain": lambda stall: Run(plain(), stall=stall),
@@ -693,7 +683,7 @@ async def test_a_caller_who_leaves_cancels_the_provider_and_is_recorded_once(poi
     hang = Hang()
     run = POINTS[point](hang)
     await left(run, hang)
-    assert run.record.ending == ("complete" if point == "reading out" else "left")
+    assert run.record.ending == "left"
     if "head" in point or "second" in point:
         assert run.record.status is None
         assert (run.record.usage, run.record.unsettled_count) == ("unknown", 1)

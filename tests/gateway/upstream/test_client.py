@@ -191,6 +191,40 @@ async def test_a_connection_is_used_again(client, provider, resolver):
     assert resolver.asked == ["provider.test"]
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n"
+
+
+async def test_a_connection_is_used_again_whose_answer_nobody_read_to_its_end(client, provider):
+    call, caller = await in_flight(client, provider)
+    await caller.say(CHUNKED)
+    left = await call
+    assert await left.chunk() == b"hi"
+    left.read_out(60.0)
+    await caller.say(b"%x\r\n%b\r\n0\r\n\r\n" % (UNREAD_BYTES_MAX * 2, bytes(UNREAD_BYTES_MAX * 2)))
+    await until(lambda: left._wire is None)
+    call = asyncio.create_task(client.send(provider.ask()))
+    await caller.request()
+    await caller.say(OK)
+    assert await (await call).read(2) == b"hi"
+    left.read_out(0.0)
+    left.abort()
+    assert provider.connections == 1
+
+
+@pytest.mark.parametrize("ending", ["none in time", "a break"])
+async def test_a_connection_is_closed_whose_answer_does_not_end_by_itself(client, provider, ending):
+    call, caller = await in_flight(client, provider)
+    await caller.say(CHUNKED)
+    left = await call
+    left.read_out(0.0 if ending == "none in time" else 60.0)
+    if ending == "a break":
+        caller.hang_up()
+    else:
+        await caller.gone()
+    await until(lambda: left._wire is None)
+    assert not len(client._pool)
+
+
 async def test_a_connection_is_free_as_soon_as_the_answer_is_off_the_wire_though_unread(client, provider):
     call, caller = await in_flight(client, provider)
     await caller.say(OK)
