@@ -140,10 +140,12 @@ class ChunkedUpload(ChunkedBody):
         super().__init__(bytes_max)
         self._upload = upload
 
-    def on_body(self, piece: bytes) -> None:
-        self._body_bytes += len(piece)
-        if self._body_bytes <= self._bytes_max:
-            self._upload.came(piece)
+    def feed(self, data: bytes) -> bytes | None:
+        behind = super().feed(data)
+        if self._body:  # Once for each read, however small the caller's chunks are.
+            self._upload.came(bytes(self._body))
+            self._body.clear()
+        return behind
 
 
 def too_large(bytes_max: int) -> GatewayError:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.serve.body import Body, ChunkedBody, SizedBody
+from gateway.serve.body import Body, ChunkedBody, ChunkedUpload, SizedBody
+from gateway.upstream.upload import Upload
 
 BODY = 256 * 1024
 ROOM_MAX = 4 * BODY
@@ -49,3 +50,23 @@ def test_a_sized_body_is_whole_however_it_is_cut(content: bytes, behind: bytes, 
         at += step
     assert body.whole() == content
     assert rest + stream[at:] == behind
+
+
+@given(contents=st.lists(st.binary(min_size=1, max_size=5), max_size=40), step=st.integers(1, 300))
+def test_an_upload_is_given_once_for_each_read_what_its_chunks_held(contents: list[bytes], step: int) -> None:
+    given: list[bytes] = []
+
+    class Taker(Upload):
+        def came(self, piece: bytes) -> None:
+            given.append(piece)
+
+    upload = ChunkedUpload(1_000, Taker(None, wanted=lambda: None, taken=lambda: None))
+    wire = b"".join(b"%x\r\n%b\r\n" % (len(content), content) for content in contents) + b"0\r\n\r\nbehind"
+    reads = 0
+    for at in range(0, len(wire), step):
+        reads += 1
+        if (rest := upload.feed(wire[at : at + step])) is not None:
+            break
+    assert rest is not None
+    assert (rest + wire[at + step :], b"".join(given)) == (b"behind", b"".join(contents))
+    assert len(given) <= reads
