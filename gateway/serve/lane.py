@@ -495,7 +495,7 @@ class Lane(asyncio.Protocol):
         self._due_s = now_s + limits.body_wait_s
         self._refused: GatewayError | None = None
         try:
-            self._admit(headers, length, limits.upload_bytes_max if uploads else limits.body_bytes_max)
+            self._admit(headers, length, uploads=uploads)
         except GatewayError as error:
             self._refused = error
             return
@@ -512,19 +512,22 @@ class Lane(asyncio.Protocol):
         self._phase = _UPLOAD
         self._due_s = inf
 
-    def _admit(self, headers: Mapping[str, str], length: int | None, bytes_max: int) -> None:
+    def _admit(self, headers: Mapping[str, str], length: int | None, *, uploads: bool) -> None:
         """Raises GatewayError for a request that is refused before its body has come."""
+        limits = self._shared.limits
+        bytes_max = limits.upload_bytes_max if uploads else limits.body_bytes_max
         if length is not None and length > bytes_max:
             raise too_large(bytes_max)
         exchange = self._exchange
         check_content(headers, json=exchange is not None and exchange.passage is None)
         if exchange is None and length is not None and length <= COLD_BODY_BYTES_FREE:
             return  # Probes and the model list answer also under the greatest load.
-        if exchange is None or length is None or length > STRANGERS_BODY_BYTES_MAX:
-            self._take_place()
-            if exchange is not None:
-                self._shared.pipeline.admit(exchange)
-        # Else it takes its place when it is there whole: strangers who say no more could hold them all.
+        is_small = length is not None and length <= STRANGERS_BODY_BYTES_MAX
+        if exchange is not None and is_small and not uploads:
+            return  # It takes its place when it is there whole: strangers who say no more could hold them all.
+        self._take_place()
+        if exchange is not None and not is_small:
+            self._shared.pipeline.admit(exchange)
 
     def _take_place(self) -> None:
         """Among the requests that run. Raises GatewayError where there is none."""

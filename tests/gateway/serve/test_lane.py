@@ -763,9 +763,10 @@ async def test_a_lent_connection_hears_of_the_backpressure_too() -> None:
 
 async def test_a_connection_that_is_lent_to_who_may_not_write_yet_says_so() -> None:
     behind = front(client=Echo(), world=WORLD)
+    await among_many(behind)
     caller = behind.caller()
     caller.hold()
-    caller.feed(request("POST", CHAT, {"content-type": "text/plain"}, b"{}") + request("GET", "/livez", {}))
+    caller.feed(REFUSED + request("GET", "/livez", {}))
     await quiet()
     assert [reply.status for reply in said(caller.written)] == [400, 200]
     assert len(asyncio.all_tasks()) > 1, "aiohttp does not wait"
