@@ -14,6 +14,7 @@ from shared.protocol.digest import ShardPosition, shard_digest, state_digest
 from shared.protocol.envelope import Subject, Suite
 from shared.protocol.key_chain import DataPlaneKey
 from shared.protocol.lease import Lease, SignedLease
+from shared.protocol.node import node_id
 from shared.protocol.resource import SealedResource
 
 FOLDER = Path(__file__).parents[1] / "vectors"
@@ -102,7 +103,7 @@ def test_enrolment(case: dict[str, Any]) -> None:
     """GHS/1 5.1, 11.1, 11.2, 11.5."""
     token = enrolment.parse_token(case["token"])
     assert token.hash.hex() == case["token_hash"]
-    node = enrolment.node_id(unpack(case["node_public_key"]))
+    node = node_id(unpack(case["node_public_key"]))
     answer = json.dumps(case["answer"]).encode()
     read = enrolment.read_enrolment(answer, fingerprint=token.fingerprint, node=node)
     assert read.model_dump() == case["content"]
