@@ -40,7 +40,7 @@ from gateway.sync import reports
 from gateway.sync.follower import Follower
 from gateway.sync.node_keys import NodeKeys
 from gateway.sync.redis_client import prefix
-from gateway.sync.reports import Refused, Report
+from gateway.sync.reports import Report
 from gateway.sync.state import VerifiedState
 from gateway.telemetry import segments, slots
 from gateway.telemetry.pseudonyms import Pseudonyms
@@ -214,7 +214,7 @@ def _applier(settings: Settings, worker: str, views: ViewHolder) -> _Apply:
             freeze_collector()
             for refusal in compiler.refusals:
                 log.warning("resource_refused", **asdict(refusal))
-            told = reports.serving(worker, state.lease, [Refused(**asdict(refusal)) for refusal in compiler.refusals])
+            told = reports.serving(worker, state.lease, compiler.refusals)
         await asyncio.to_thread(reports.write, settings.state_dir, told)
 
     return apply

@@ -14,6 +14,7 @@ from gateway.sync.control_plane_client import CallFailed, ControlPlane
 from gateway.sync.leader import RENEW_S, Leader
 from gateway.sync.pace import Backoff, Pace
 from gateway.sync.trust import Refused
+from gateway.view.refusal import Refusal
 from shared.clock import Clock
 from shared.models.noun import Kind
 from shared.protocol import answer as answers
@@ -197,7 +198,7 @@ class Link:
         )
 
 
-def _told(refused: reports.Refused) -> RefusedResource:
+def _told(refused: Refusal) -> RefusedResource:
     return RefusedResource(
         shard=refused.shard,
         kind=refused.kind,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.view.refusal import Refusal
 from shared.protocol.lease import Lease
 
 FOLDER = "workers"
@@ -20,17 +21,6 @@ class Applied(msgspec.Struct, frozen=True):
     revision: int
 
 
-class Refused(msgspec.Struct, frozen=True):
-    """A resource that the worker cannot use, and why."""
-
-    shard: str
-    kind: str
-    id: str
-    revision: int
-    code: str
-    detail: str
-
-
 class Report(msgspec.Struct, frozen=True):
     worker: str
     lease: int | None
@@ -38,10 +28,10 @@ class Report(msgspec.Struct, frozen=True):
     refusal: str | None
     """Why the newest state as a whole is not served; None: it is."""
     applied: list[Applied]
-    refused: list[Refused]
+    refused: list[Refusal]
 
 
-def serving(worker: str, lease: Lease, refused: Iterable[Refused]) -> Report:
+def serving(worker: str, lease: Lease, refused: Iterable[Refusal]) -> Report:
     """Of a worker that serves by this lease."""
     applied = [Applied(entry.shard, entry.epoch, entry.revision) for entry in lease.vector]
     return Report(worker, lease.sequence, None, applied, list(refused))
@@ -90,7 +80,7 @@ def applied_by_all(reports: Sequence[Report]) -> list[Applied]:
     return [Applied(shard, *place) for shard, place in lowest.items()]
 
 
-def refused_by_any(reports: Iterable[Report]) -> list[Refused]:
+def refused_by_any(reports: Iterable[Report]) -> list[Refusal]:
     """Each refusal once, however many workers say it."""
     each = {
         (entry.shard, entry.kind, entry.id, entry.revision, entry.code): entry

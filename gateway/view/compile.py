@@ -18,6 +18,7 @@ from gateway.providers.base import Place, ProviderKey, key_of, trust_of
 from gateway.providers.base import Provider as Adapter
 from gateway.upstream.tls import Trust
 from gateway.view.plan import Names, compile_route, place_at, place_of
+from gateway.view.refusal import Refusal
 from gateway.view.route import Credential, CredentialUnavailable
 from gateway.view.view import Caller, ConfigEntry, ConfigView, ProviderView, VirtualKeyView, WorkspaceView
 from shared.crypto.secret import Secret
@@ -73,17 +74,6 @@ class State(Protocol):
 
     @property
     def opener(self) -> Opener: ...
-
-
-class Refusal(msgspec.Struct, frozen=True):
-    """A resource this gateway cannot use. Its last good version serves on, if there was one."""
-
-    shard: str
-    kind: str
-    id: str
-    revision: int
-    code: str
-    detail: str
 
 
 class Opened(msgspec.Struct, frozen=True):

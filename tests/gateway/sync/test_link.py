@@ -19,6 +19,7 @@ from gateway.sync.link import Link
 from gateway.sync.opener import unlock
 from gateway.sync.reports import Report
 from gateway.sync.store import MemoryStore
+from gateway.view.refusal import Refusal
 from shared.clock import FakeClock, SystemClock
 from shared.protocol import answer as answers
 from shared.protocol.answer import Answer, Delta, Unchanged, Whole
@@ -212,7 +213,7 @@ async def test_what_diverged_is_an_alarm_and_brings_everything(scene: Scene) -> 
 
 async def test_what_workers_say_is_told(scene: Scene) -> None:
     """GHS/1 13.3, 13.4: each refusal once, and only what every worker serves as applied."""
-    refused = reports.Refused("s", "config", "c", 7, "config_invalid", "/body: " + "no" * 1_000)
+    refused = Refusal("s", "config", "c", 7, "config_invalid", "/body: " + "no" * 1_000)
     for worker, revision in (("worker-0", 8), ("worker-1", 7)):
         applied = [reports.Applied("s", 1, revision)]
         reports.write(
@@ -234,7 +235,7 @@ async def test_what_workers_say_is_told(scene: Scene) -> None:
 
 async def test_of_very_many_refusals_the_first_are_told_and_all_counted(scene: Scene) -> None:
     """GHS/1 13.4."""
-    refused = [reports.Refused("s", "config", f"c{n:05}", 1, "x", "") for n in range(1_500)]
+    refused = [Refusal("s", "config", f"c{n:05}", 1, "x", "") for n in range(1_500)]
     reports.write(scene.folder, Report(worker="w", lease=1, refusal="not_servable", applied=[], refused=refused))
     await scene.beat(CallFailed("unreachable", ""))
     assert (len(scene.asked.refused), scene.asked.refused_count) == (1_000, 1_500)
@@ -313,7 +314,7 @@ async def test_an_edit_reaches_the_store_by_the_watch(sync_plane: SyncPlane, tmp
 async def test_a_refusal_by_a_worker_is_told_at_once(sync_plane: SyncPlane, tmp_path: Path) -> None:
     """GHS/1 13.1: long before the next heartbeat is due."""
     real = RealNode(await sync_plane.new_node(), tmp_path)
-    refused = reports.Refused("s", "config", "c", 7, "config_invalid", "")
+    refused = Refusal("s", "config", "c", 7, "config_invalid", "")
     async with real.running():
         await until(lambda: real.agent.held is not None)
         reports.write(tmp_path, Report(worker="w", lease=1, refusal=None, applied=[], refused=[refused]))

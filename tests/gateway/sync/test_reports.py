@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.sync import reports
-from gateway.sync.reports import Applied, Refused, Report
+from gateway.sync.reports import Applied, Report
+from gateway.view.refusal import Refusal
 from shared.protocol import lease as leases
 from tests.fixtures.house import House
 
@@ -64,7 +65,7 @@ def test_applied_is_what_every_worker_serves(places: list[dict[str, int]]) -> No
 def test_what_is_served_is_said_by_its_lease(house: House) -> None:
     """GHS/1 13.4."""
     lease = leases.parse(house.publish().lease.payload)
-    refusal = Refused(shard="s", kind="config", id="c", revision=1, code="x", detail="y" * 2_000)
+    refusal = Refusal(shard="s", kind="config", id="c", revision=1, code="x", detail="y" * 2_000)
     told = reports.serving("w0", lease, [refusal])
     assert (told.lease, len(told.applied), told.refusal) == (lease.sequence, len(lease.vector), None)
     assert told.refused == [refusal]
