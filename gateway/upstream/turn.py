@@ -34,11 +34,10 @@ class Turn:
         count = self._count = self._count + 1
         self._writes.append((transport, data))
         self._held_bytes += len(data)
-        if count == 1:
+        is_first = count == 1
+        if is_first:
             self._loop.call_soon(self._over)
-            if self._was_one:
-                self.end()
-        elif self._held_bytes >= HELD_BYTES_MAX:
+        if (is_first and self._was_one) or self._held_bytes >= HELD_BYTES_MAX:
             self.end()
 
     def end(self) -> None:

@@ -65,10 +65,15 @@ async def test_after_a_turn_with_one_write_the_next_ones_first_goes_out_at_once(
     assert sent == [(0, b"b"), (0, b"c"), (0, b"d")]
 
 
-@given(writes=st.lists(st.tuples(st.integers(0, 2), st.sampled_from([1, 1_000, HELD_BYTES_MAX // 2, HELD_BYTES_MAX]))))
-async def test_all_of_it_goes_out_in_its_order_and_never_much_waits(writes: list[tuple[int, int]]) -> None:
+@given(
+    writes=st.lists(st.tuples(st.integers(0, 2), st.sampled_from([1, 1_000, HELD_BYTES_MAX // 2, HELD_BYTES_MAX]))),
+    among_many=st.booleans(),
+)
+async def test_all_of_it_goes_out_in_its_order_and_never_much_waits(
+    writes: list[tuple[int, int]], among_many: bool
+) -> None:
     sent: list[tuple[int, bytes]] = []
-    turn = Turn(asyncio.get_running_loop())
+    turn = await turn_among_many() if among_many else Turn(asyncio.get_running_loop())
     transports = [Sent(name, sent) for name in range(3)]
     given_bytes = 0
     for name, length in writes:
