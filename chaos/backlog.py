@@ -45,7 +45,7 @@ _ONE = "select count() from record where id = {id:String} and started_at > now()
 class Drained:
     records: int
     seconds: float
-    """From the first of them in ClickHouse to the last."""
+    """From the last look at ClickHouse that found none of them to the first that found them all."""
     lost: int
     twice: int
     live: int
@@ -121,19 +121,22 @@ def _write(stack: Stack, records: int) -> None:
 
 
 async def _until_drained(client: AsyncClient, records: int) -> float:
-    """Seconds from the first record to the last; of a backlog that stops coming, to where it stopped."""
-    began_s = grew_s = told_s = 0.0
+    """Seconds of `Drained`; of a backlog that stops coming, to where it stopped.
+
+    They begin with the last look that found nothing: a short backlog may all be there at the next one.
+    """
+    began_s = grew_s = told_s = time.monotonic()
     before = 0
     while True:
         ((count,),) = (await client.query(_COUNT)).result_rows
         now_s = time.monotonic()
-        if count and not began_s:
-            began_s = told_s = now_s
+        if not count:
+            began_s = grew_s = told_s = now_s
         if count > before:
             before, grew_s = count, now_s
-        if began_s and (count >= records or now_s - grew_s > QUIET_S_MAX):
+        if count and (count >= records or now_s - grew_s > QUIET_S_MAX):
             return grew_s - began_s
-        if began_s and now_s - told_s > PROGRESS_S:
+        if count and now_s - told_s > PROGRESS_S:
             told_s = now_s
             print(f"{count:,} of {records:,} ({count / (now_s - began_s):,.0f}/s)", flush=True)
         await asyncio.sleep(LOOK_S)
