@@ -12,9 +12,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import Enum, auto
 from math import inf
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
-import httptools
 import msgspec
 import structlog
 
@@ -24,20 +23,8 @@ from gateway.pipeline.pipeline import Pipeline
 from gateway.pipeline.relay import refusal
 from gateway.serve.answer import CallerLeft, LaneAnswer
 from gateway.serve.body import Body, ChunkedBody, ChunkedUpload, SizedBody, SizedUpload, too_large
-from gateway.serve.head import (
-    HEAD_BYTES_MAX,
-    NOT_HTTP,
-    Head,
-    HeadBefore,
-    answer_head,
-    body_length,
-    check_content,
-    is_json,
-    read_headers,
-    read_passage,
-    read_request_line,
-    sized,
-)
+from gateway.serve.head import Head, answer_head, check_content, is_json, sized
+from gateway.serve.head_reader import HeadReader
 from gateway.serve.run import Run
 from gateway.upstream.turn import Turn
 from gateway.upstream.upload import Upload
@@ -57,7 +44,6 @@ STRANGERS_BODY_BYTES_MAX = 64 * 1024
 
 log = structlog.get_logger("serve.lane")
 
-_BLANK_LINE = b"\r\n\r\n"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -147,17 +133,12 @@ class Lane(asyncio.Protocol):
         "_due_s",
         "_exchange",
         "_expects_continue",
-        "_head",
-        "_head_before",
-        "_head_ended",
+        "_heads",
         "_holds_place",
         "_http_1_1",
-        "_keeps_alive",
         "_lent",
         "_loop",
-        "_parser",
         "_phase",
-        "_raw_headers",
         "_reading_paused",
         "_refused",
         "_run",
@@ -177,9 +158,7 @@ class Lane(asyncio.Protocol):
         self._phase = _HEAD
         self._due_s = inf
         """When the phase will have lasted too long."""
-        self._head = b""
-        """What has come of a head; the parser has it too."""
-        self._head_before: HeadBefore | None = None
+        self._heads = HeadReader()
         self._ahead = b""
         self._reading_paused = False
         self.write_paused = False
@@ -191,7 +170,6 @@ class Lane(asyncio.Protocol):
         self._lent: Lent | None = None
         self._holds_place = False
         self._http_1_1 = True
-        self._parser: Any = None
         self._exchange: Exchange | None = None
         self._body: Body | None = None
         self._cold = b""
@@ -230,7 +208,7 @@ class Lane(asyncio.Protocol):
 
     def drain(self) -> None:
         """No more requests: end now if none has begun, else with its answer."""
-        idle = self._phase is _HEAD and not self._head
+        idle = self._phase is _HEAD and not self._heads.begun
         if idle or self._phase is _LINGER:
             self._close()
 
@@ -323,16 +301,6 @@ class Lane(asyncio.Protocol):
         elif self._phase not in (_ANSWER, _UPLOAD):
             self._read_ahead()
 
-    # What the parser calls; it sees only heads
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._raw_headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        self._head_ended = True
-        # Asked now: of a request without a body the parser has forgotten it when the piece is read.
-        self._keeps_alive = self._parser.should_keep_alive()
-
     # From bytes to requests
 
     def _read(self, data: bytes) -> None:
@@ -380,42 +348,23 @@ class Lane(asyncio.Protocol):
 
     def _read_head(self, data: bytes) -> bytes:
         """Returns what lies behind the request, as far as it is here."""
-        fed = len(self._head)
-        if not fed:
-            again = None if self._head_before is None else self._head_before.again(data)
+        heads = self._heads
+        begun = heads.begun
+        if not begun:
+            again = heads.again(data)
             if again is not None:
                 return self._read_again(*again, data)
-            data = data.lstrip(b"\r\n")  # Some callers put an empty line behind a body (RFC 9112, 2.2).
-            if not data:
-                return b""
-            self._parser = httptools.HttpRequestParser(self)
-            self._raw_headers: list[tuple[bytes, bytes]] = []
-            self._head_ended = False
-        head = self._head + data
-        blank = head.find(_BLANK_LINE, max(fed - 3, 0))
-        stop = len(head) if blank < 0 else blank + 4
-        if stop > HEAD_BYTES_MAX:
-            self._refuse(GatewayError(Code.HEADER_INVALID, f"the head is longer than {HEAD_BYTES_MAX} bytes"))
-            return b""
         try:
-            self._parser.feed_data(head[fed:stop])
-        except httptools.HttpParserUpgrade:
-            pass  # An offer, not taken up. That the parser leaves off here is no loss: it has read the head.
-        except httptools.HttpParserError:
-            self._refuse(GatewayError(Code.HTTP_MALFORMED, NOT_HTTP))
+            head, behind = heads.feed(data)
+        except GatewayError as error:
+            self._refuse(error)
             return b""
-        if blank < 0:
-            if not fed:
+        if head is None:
+            if heads.begun and not begun:
                 self._due_s = self._shared.clock.monotonic_s() + self._shared.limits.head_s
-            self._head = head
             return b""
-        self._head = b""
-        found = self._head_of(head[:stop])
-        if found is None:
-            return b""
-        self._head_before = HeadBefore.of(found)
-        self._head_came(found)
-        return self._read_on(head[stop:])
+        self._head_came(head)
+        return self._read_on(behind)
 
     def _read_again(self, head: Head, end: int, data: bytes) -> bytes:
         """A request with the head of the one before it. Returns what lies behind it."""
@@ -454,24 +403,6 @@ class Lane(asyncio.Protocol):
         # Behind what is here of it: what begins may end at once, and with it the request.
         self._start(cast(Exchange, self._exchange))
         return behind
-
-    def _head_of(self, raw: bytes) -> Head | None:
-        """None: it was refused."""
-        self._parser = None
-        raw_headers, self._raw_headers = self._raw_headers, []
-        try:
-            door, http_1_1 = read_request_line(raw)
-            if not self._head_ended:
-                raise GatewayError(Code.HTTP_MALFORMED, NOT_HTTP)
-            headers = read_headers(raw_headers, http_1_1=http_1_1)
-            length = body_length(headers)
-            passage = read_passage(raw) if door is None else None
-        except GatewayError as error:
-            # Where this request ends is in doubt, so nothing behind it is read as another.
-            self._refuse(error)
-            return None
-        keeps_alive = http_1_1 and self._keeps_alive
-        return Head(raw, door, passage, http_1_1, headers, length, keeps_alive)
 
     def _head_came(self, head: Head) -> None:
         shared, headers, length, passage = self._shared, head.headers, head.length, head.passage
@@ -754,8 +685,9 @@ class Lane(asyncio.Protocol):
         """Let go of what has come. A request that came in part has its record all the same."""
         if self._exchange is not None:
             self._shared.records.end(self._exchange)
-        self._head = self._ahead = self._cold = b""
-        self._exchange = self._body = self._parser = None
+        self._heads.forget()
+        self._ahead = self._cold = b""
+        self._exchange = self._body = None
 
     def _leave(self) -> None:
         self._release()
