@@ -105,7 +105,7 @@ class Cached:
         if own_header(exchange.headers, "cache-force-refresh") == "true":
             exchange.cache = "refresh"
             return keeping.kept(await run(call), exchange)
-        entry = await self._followed(name, rules, stream=call.stream)
+        entry = await self._followed(name, rules, _wait_s(target, call))
         if entry is not None:
             return self._given(entry, target, call, exchange)
         if self._flights.running(name) is not None:
@@ -127,13 +127,13 @@ class Cached:
             keeping.give_up()
             raise
 
-    async def _followed(self, name: str, rules: CacheRules, *, stream: bool) -> Entry | None:
+    async def _followed(self, name: str, rules: CacheRules, wait_s: float | None) -> Entry | None:
         """The answer of an identical call that is under way, if there is one and it brings any."""
         for _ in range(FOLLOWED_MAX):
             flight = self._flights.running(name)
             if flight is None:
                 return None
-            entry = await flight.wait(STREAM_WAIT_S if stream else None)
+            entry = await flight.wait(wait_s)
             if entry is not None and self._is_fresh(entry, rules):
                 return entry
         return None
@@ -324,6 +324,12 @@ class Replayed:
 
     def error_event(self, body: Mapping[str, Any], status: int) -> bytes:  # noqa: ARG002 - it cannot fail
         return b""
+
+
+def _wait_s(target: Target, call: Call) -> float | None:
+    """How long another call is waited for, which may take more time than this one gives itself. None: to its end."""
+    limits = [] if target.handling.timeout_ms is None else [target.handling.timeout_ms / 1_000]
+    return min([*limits, STREAM_WAIT_S] if call.stream else limits, default=None)
 
 
 def _is_cacheable(call: Call) -> bool:

@@ -22,7 +22,7 @@ from tests.fakes.upstream import FakeResponse, Hang, Step, answers, streams
 from tests.fakes.world import AMOUNTS, World
 from tests.fixtures.redis import RedisServer
 from tests.gateway.dialects.chats import Answer
-from tests.gateway.pipeline.test_pipeline import DONE, EVENT, FALLBACK, FINISH, OK, ROLE, STREAMED, USAGE, Run
+from tests.gateway.pipeline.test_pipeline import DONE, EVENT, FALLBACK, FINISH, OK, RAW, ROLE, STREAMED, USAGE, Run
 
 SIMPLE: dict[str, Any] = {"cache": "simple", "virtual_key": "main"}
 STREAM = ROLE + EVENT + FINISH + USAGE + DONE
@@ -544,6 +544,22 @@ async def test_a_follower_that_leaves_harms_nobody(worker: Worker) -> None:
     await asyncio.wait_for(going, HANG_S)
     assert (said(leader), leader.answer.body) == (MISS, OK)
     assert follower.record.ending == "left"
+
+
+@pytest.mark.parametrize("raw", [RAW, STREAMED])
+async def test_a_follower_waits_no_longer_than_its_own_timeout(worker: Worker, raw: bytes) -> None:
+    """The other one gave itself more time, and what it gives itself is not in the key."""
+    hang = Hang()
+    good = streams(STREAM) if raw is STREAMED else ok()
+    leader = worker.call(hang, good, raw=raw)
+    follower = worker.call(good, raw=raw, headers={"x-portkey-request-timeout": "20"})
+    going = asyncio.create_task(leader())
+    await hang.reached.wait()
+    await asyncio.wait_for(follower(), HANG_S)
+    assert said(follower) == MISS
+    hang.released.set()
+    await asyncio.wait_for(going, HANG_S)
+    assert said(leader) == MISS
 
 
 async def test_without_a_cache_identical_calls_are_calls_of_their_own(worker: Worker) -> None:
