@@ -18,6 +18,8 @@ from shared.clock import Clock, FakeClock
 USER_KEY = bytes(range(32))
 PREFIX = "gh:{gw}:"
 BODY_BYTES_MAX = 4_000
+PATIENT_S = 1.0
+"""For a reply, where Redis is well and the machine may be busy."""
 UP_S = 10.0
 """Only a guard against hanging."""
 
@@ -40,9 +42,9 @@ def not_idempotent(clock: Clock) -> Idempotent:
 
 
 @asynccontextmanager
-async def running_line(url: str) -> AsyncIterator[RedisLine]:
+async def running_line(url: str, reply_s: float = PATIENT_S) -> AsyncIterator[RedisLine]:
     """A line that is up."""
-    line = RedisLine(url)
+    line = RedisLine(url, reply_s=reply_s)
     running = asyncio.create_task(line.run())
     try:
         await until_up(line)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cache.redis_line import LineDown, RedisLine, Refused, Replies, ended, packed
+from gateway.cache.redis_line import REPLY_S, LineDown, RedisLine, Refused, Replies, ended, packed
 from tests.fakes.cache import running_line, until_up
 from tests.fixtures.redis import RedisServer
 
@@ -69,7 +69,7 @@ async def test_a_command_goes_out_in_the_turn_in_which_it_was_given(redis_server
 
 
 async def test_frozen_it_is_down_for_everybody_at_once_and_comes_back(redis_server: RedisServer) -> None:
-    async with running_line(redis_server.url) as line:
+    async with running_line(redis_server.url, REPLY_S) as line:
         redis_server.freeze()
         waiting = [asyncio.create_task(line.ask(b"PING")) for _ in range(3)]
         for outcome in await asyncio.gather(*waiting, return_exceptions=True):
@@ -90,7 +90,7 @@ async def test_one_who_leaves_takes_no_reply_with_him(redis_server: RedisServer)
 
 
 async def test_a_slow_redis_is_down_until_it_answers_in_time(redis_server: RedisServer) -> None:
-    async with running_line(redis_server.url) as line:
+    async with running_line(redis_server.url, REPLY_S) as line:
         slow = line.begin(b"EVAL", BUSY, b"0")
         with pytest.raises(LineDown):
             await line.ask(b"PING")
