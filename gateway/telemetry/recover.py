@@ -21,6 +21,9 @@ from shared.models.record import FIELDS
 
 LOOKED_AT = 2
 """How many of a worker's last segments are searched for its last records: the newest may have just begun."""
+LATE = ".late"
+"""Behind a worker's name: of segments that are written when it has a successor. A newer one of its own would say that
+nobody writes to the successor's any more, and the agent would take that away."""
 
 log = structlog.get_logger("telemetry.recover")
 
@@ -32,6 +35,7 @@ class Recovery:
         self._state_dir = state_dir
         self._folder = state_dir / segments.FOLDER
         self._waiting: dict[str, list[Row]] = {}
+        """By what their segment is to be named after."""
 
     @property
     def waits(self) -> bool:
@@ -56,22 +60,27 @@ class Recovery:
         except OSError as error:
             log.error("slots_unreadable", worker=worker, detail=error.strerror)  # noqa: TRY400 - the disk's fault
             return
+        self.retry()
         rows = [_row(request) for request in left if _chance_of(request.id) not in told]
         if rows:
             log.warning("requests_aborted", worker=worker, count=len(rows))
-            self._waiting.setdefault(worker, []).extend(rows)
-        self.retry()
+            if not self._written(worker, rows):
+                self._waiting.setdefault(worker + LATE, []).extend(rows)
         path.unlink(missing_ok=True)
 
     def retry(self) -> None:
         """Write what waits."""
-        for worker, rows in list(self._waiting.items()):
-            try:
-                _write(self._folder, Segment(worker, next_number(self._folder, worker)), rows)
-            except OSError as error:
-                log.error("aborted_not_written", worker=worker, detail=error.strerror)  # noqa: TRY400 - as above
-                continue
-            del self._waiting[worker]
+        for name, rows in list(self._waiting.items()):
+            if self._written(name, rows):
+                del self._waiting[name]
+
+    def _written(self, name: str, rows: Sequence[Row]) -> bool:
+        try:
+            _write(self._folder, Segment(name, next_number(self._folder, name)), rows)
+        except OSError as error:
+            log.error("aborted_not_written", worker=name, detail=error.strerror)  # noqa: TRY400 - as above
+            return False
+        return True
 
 
 def _told(folder: Path, worker: str) -> frozenset[str]:

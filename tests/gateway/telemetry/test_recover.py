@@ -10,14 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.telemetry import segments, slots
+from gateway.telemetry.ballast import Ballast
+from gateway.telemetry.batcher import Batcher, Room
+from gateway.telemetry.outbox import Outbox
 from gateway.telemetry.recover import Recovery
 from gateway.telemetry.slots import SlotTable
 from gateway.telemetry.spool import Spool
 from shared.clock import FakeClock
 from shared.models.record import FIELDS, RECORD, Record
+from tests.fixtures.disk import small_disk
 from tests.fixtures.records import a_record
+from tests.fixtures.spool import new_streams, parcels, told
 
 STARTED_MS = 1_795_255_579_808
+NAMES = new_streams()
+ROOM = Room(bytes_max=8 * 1024**3, disk_share_max=1.0)
 
 
 def request_id(number: int) -> str:
@@ -128,6 +135,32 @@ def test_a_disk_that_takes_nothing_gets_them_later(state_dir: Path) -> None:
     recovery.ended("worker-0")
     recovery.retry()
     assert [record.id for record in records(state_dir)] == [request_id(1)]
+
+
+def test_what_is_written_late_takes_no_segment_from_the_worker_that_writes_by_then(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 4 * 1024 * 1024) as disk:
+        recovery = Recovery(disk.path)
+        recovery.everybody()
+        worker = Worker(disk.path)
+        worker.slots.take(request_id(1), "chat")
+        worker.spool.close()
+        worker.slots.close()
+        elses = disk.fill()
+        recovery.ended("worker-0")
+        assert recovery.waits
+        successor = Worker(disk.path)  # Its table has the room of the one before.
+        elses.unlink()
+        successor.write(2)
+        assert successor.spool.flush()
+        recovery.retry()
+        assert not recovery.waits
+        outbox = Outbox(disk.path, Ballast(disk.path, 0), FakeClock(), lambda: next(NAMES), keep=True)
+        batcher = Batcher(disk.path, outbox, Ballast(disk.path, 0), ROOM, FakeClock(), lambda _: lambda _: None)
+        batcher.look(last=True)
+        successor.write(3)
+        batcher.look(last=True)
+        assert sorted(told(parcels(outbox))[0]) == [request_id(number) for number in (1, 2, 3)]
+        outbox.close()
 
 
 def test_a_worker_that_never_began_left_nothing(state_dir: Path) -> None:
