@@ -141,25 +141,14 @@ class Spool:
             self._failed("spool_full", f"segments of more than {self._folder_bytes_max} bytes wait to be shipped")
             return
         segment = Segment(self._worker, self._number)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
-            file = os.open(self._folder / segment.name, flags, 0o600)
+            file = _begun(self._folder / segment.name, self._folder / f"{self._worker}.new", self._head)
         except OSError as error:
             self._failed("disk_full" if error.errno in _FULL else "disk_error", error.strerror or "")
             self._size = 0  # The old one goes on for as long again.
             return
         self._number += 1
-        try:
-            whole = os.write(file, self._head) == len(self._head)
-        except OSError as error:
-            whole = False
-            self._failed("disk_full" if error.errno in _FULL else "disk_error", error.strerror or "")
-        if not whole:
-            os.close(file)
-            (self._folder / segment.name).unlink(missing_ok=True)
-            self._size = 0
-            return
         self._close_segment()
         self._file, self._size = file, len(self._head)
 
@@ -196,6 +185,24 @@ class Spool:
             from_ms=min(before.from_ms, now_ms) if before is not None else now_ms,
             to_ms=max(before.to_ms, now_ms) if before is not None else now_ms,
         )
+
+
+def _begun(path: Path, fresh: Path, head: bytes) -> int:
+    """A segment with its head, to append to. It has its name last: that says of the one before it that nobody writes to
+    it any more, and the agent takes that away. Raises OSError."""
+    file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+    try:
+        if os.write(file, head) != len(head):
+            raise OSError(errno.ENOSPC, "only a part of its head could be written")
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, "there is one of its name")
+        fresh.rename(path)
+    except OSError:
+        os.close(file)
+        with suppress(OSError):
+            fresh.unlink()
+        raise
+    return file
 
 
 def next_number(folder: Path, worker: str) -> int:

@@ -1,6 +1,7 @@
 """The batcher: every frame that a worker wrote is in exactly one batch, and only then its segment goes."""
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -8,6 +9,7 @@ from queue import Queue
 from typing import Any
 from unittest.mock import patch
 
+import orjson
 import pytest
 from structlog.testing import capture_logs
 
@@ -15,6 +17,7 @@ from gateway.telemetry.ballast import Ballast
 from gateway.telemetry.batcher import AHEAD_MAX, OLD_MAX, Batcher, Room
 from gateway.telemetry.batches import QUEUED_WAIT_S, WAIT_S, Columns
 from gateway.telemetry.outbox import FULL, Outbox
+from gateway.telemetry.spool import RETRY_S, Spool
 from shared.clock import Clock, FakeClock, SystemClock
 from shared.models.record import FIELDS
 from shared.protocol import batch
@@ -260,6 +263,32 @@ def test_with_nothing_left_to_give_back_segments_wait_and_nothing_is_lost(tmp_pa
         elses.unlink()
         bench.look()
         assert told(parcels(bench.outbox))[0] == ids(some_records(500))
+        bench.outbox.close()
+
+
+def test_a_segment_is_not_taken_from_its_worker_that_cannot_begin_the_next_one(tmp_path: Path) -> None:
+    """Whoever looks while it tries sees no newer one."""
+    with small_disk(tmp_path / "disk", 4 * 1024 * 1024) as disk:
+        bench = Bench(disk.path)
+        spool = Spool(disk.path / "spool", "worker-0", FIELDS, bench.clock, segment_bytes_max=1)
+        spool.write(orjson.dumps(tuple(a_record(1))))
+        bench.look()
+        elses = disk.fill()
+        write = os.write
+
+        def seen_by_the_agent(file: int, data: bytes) -> int:
+            try:
+                return write(file, data)
+            finally:
+                bench.batcher.look()
+
+        with patch.object(os, "write", seen_by_the_agent):
+            spool.write(orjson.dumps(tuple(a_record(2))))
+        elses.unlink()
+        bench.clock.advance(RETRY_S)
+        assert spool.flush()
+        bench.look()
+        assert told(parcels(bench.outbox))[0] == ids([a_record(1), a_record(2)])
         bench.outbox.close()
 
 
