@@ -10,6 +10,7 @@ import os
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
 
 import orjson
@@ -72,13 +73,14 @@ class Spool:
     def write(self, *payloads: bytes) -> None:
         """Keep these records: on the disk, else in memory, else in the count of those that were lost."""
         frames = [frame(_RECORD, payload) for payload in payloads]
+        written = 0
         if self._why or self._held or self._dropped:
             waits = bool(self._why) and self._clock.monotonic_s() < self._retry_due_s
-            if not waits and self._flushed() and self._append(b"".join(frames)):
-                return
-        elif self._append(b"".join(frames)):
-            return
-        for data in frames:
+            if not waits and self._flushed():
+                written = self._append(*frames)
+        else:
+            written = self._append(*frames)
+        for data in frames[written:]:
             self._hold(data)
 
     def flush(self, frames_max: int = FLUSH_FRAMES_MAX) -> bool:
@@ -108,31 +110,34 @@ class Spool:
     def _flushed(self) -> bool:
         return not self.holds or self.flush()
 
-    def _append(self, data: bytes) -> bool:
+    def _append(self, *frames: bytes) -> int:
+        """How many of them, from the first on, stand in the file."""
         file = self._file
         if file is None or self._size >= self._segment_bytes_max:
             self._open()
             file = self._file
             if file is None:
-                return False
+                return 0
+        data = b"".join(frames)
         try:
             written = os.write(file, data)
         except OSError as error:
             self._failed("disk_full" if error.errno in _FULL else "disk_error", error.strerror or "")
-            return False
+            return 0
         if written != len(data):
-            # The rest did not fit. What stands there may end in no frame and goes, so that nobody takes that for a lost
-            # record; all of it is written anew, whole, elsewhere.
+            # The rest did not fit. Half a frame goes, so that nobody takes it for a lost record, and is written anew,
+            # whole, elsewhere. The whole ones stay: the agent may have read them already.
+            whole = sum(end <= written for end in accumulate(map(len, frames)))
             with suppress(OSError):
-                os.ftruncate(file, os.fstat(file).st_size - written)
+                os.ftruncate(file, os.fstat(file).st_size - written + sum(map(len, frames[:whole])))
             self._close_segment()
             self._failed("disk_full", "only a part of it could be written")
-            return False
+            return whole
         self._size += written
         if self._why:
             log.info("spool_writes_again", worker=self._worker)
             self._why = ""
-        return True
+        return len(frames)
 
     def _open(self) -> None:
         """Begin a segment. If that cannot be done, the one before goes on; if there is none, records are held."""

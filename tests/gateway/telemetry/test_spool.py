@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import orjson
 import pytest
@@ -157,6 +158,31 @@ def test_a_full_disk_holds_records_in_memory_and_they_are_written_when_there_is_
     assert sorted(told(folder)) == sorted([b"before", b"first after", b"second after", b"third after", b"room again"])
     assert drops(folder) == []
     assert damaged_bytes(folder) == 0, "half a frame would be counted as a record that is lost"
+
+
+def test_of_records_cut_short_together_those_that_stand_whole_stay_there(folder: Path, clock: FakeClock) -> None:
+    """An agent may have read them by then: written again elsewhere, they would count twice."""
+    spool = Spool(folder, "worker-0", FIELDS, clock)
+    (segment,) = segments.listed(folder)
+    truncate = os.ftruncate
+    seen: list[list[bytes]] = []
+
+    def seen_by_the_agent(file: int, length: int) -> None:
+        seen.append(told(folder))
+        truncate(file, length)
+
+    room = 2 * len(segments.frame(Kind.RECORD, b"1")) + 5
+    with (
+        files_end_at((folder / segment.name).stat().st_size + room),
+        patch.object(os, "ftruncate", seen_by_the_agent),
+    ):
+        spool.write(b"1", b"2", b"3")
+    assert seen == [[b"1", b"2"]]
+    assert told(folder) == [b"1", b"2"]
+    clock.advance(RETRY_S)
+    assert spool.flush()
+    assert told(folder) == [b"1", b"2", b"3"]
+    assert damaged_bytes(folder) == 0
 
 
 def test_held_records_are_written_by_a_flush_when_no_call_comes(folder: Path, clock: FakeClock) -> None:
