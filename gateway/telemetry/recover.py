@@ -6,6 +6,7 @@ those of one turn, if the worker was killed between the two. Its last segments t
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import orjson
@@ -61,12 +62,16 @@ class Recovery:
             log.error("slots_unreadable", worker=worker, detail=error.strerror)  # noqa: TRY400 - the disk's fault
             return
         self.retry()
+        told |= {_chance_of(str(row[0])) for row in self._waiting.get(worker + LATE, ())}
         rows = [_row(request) for request in left if _chance_of(request.id) not in told]
         if rows:
             log.warning("requests_aborted", worker=worker, count=len(rows))
             if not self._written(worker, rows):
                 self._waiting.setdefault(worker + LATE, []).extend(rows)
-        path.unlink(missing_ok=True)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:  # Who it holds is told or waits, so it may be read again.
+            log.error("slots_not_removed", worker=worker, detail=error.strerror)  # noqa: TRY400 - as above
 
     def retry(self) -> None:
         """Write what waits."""
@@ -85,9 +90,14 @@ class Recovery:
 
 def _told(folder: Path, worker: str) -> frozenset[str]:
     """Of the worker's last records what in their ids is chance. Raises OSError."""
-    own = [segment for segment in segments.listed(folder) if segment.worker == worker]
-    frames = (frame for segment in own[-LOOKED_AT:] for frame in segments.iterate(folder, segment))
-    return frozenset(_chance_of(orjson.loads(frame.payload)[0]) for frame in frames if frame.kind == Kind.RECORD)
+    listed = segments.listed(folder)
+    own, late = ([segment for segment in listed if segment.worker == name] for name in (worker, worker + LATE))
+    told: set[str] = set()
+    for segment in (*own[-LOOKED_AT:], *late[-LOOKED_AT:]):
+        with suppress(FileNotFoundError):  # The agent took it away just now: a newer one has the last records.
+            frames = segments.iterate(folder, segment)
+            told |= {_chance_of(orjson.loads(frame.payload)[0]) for frame in frames if frame.kind == Kind.RECORD}
+    return frozenset(told)
 
 
 def _chance_of(id_: str) -> str:

@@ -14,6 +14,7 @@ from gateway.telemetry.ballast import Ballast
 from gateway.telemetry.batcher import Batcher, Room
 from gateway.telemetry.outbox import Outbox
 from gateway.telemetry.recover import Recovery
+from gateway.telemetry.segments import Segment
 from gateway.telemetry.slots import SlotTable
 from gateway.telemetry.spool import Spool
 from shared.clock import FakeClock
@@ -161,6 +162,34 @@ def test_what_is_written_late_takes_no_segment_from_the_worker_that_writes_by_th
         batcher.look(last=True)
         assert sorted(told(parcels(outbox))[0]) == [request_id(number) for number in (1, 2, 3)]
         outbox.close()
+
+
+def test_a_disk_that_takes_no_change_ends_nobody_and_each_request_is_told_once(tmp_path: Path) -> None:
+    """The supervisor asks: what it raised would end all of the node's workers."""
+    with small_disk(tmp_path / "disk", 4 * 1024 * 1024) as disk:
+        recovery = Recovery(disk.path)
+        recovery.everybody()
+        worker = Worker(disk.path)
+        worker.slots.take(request_id(1), "chat")
+        worker.spool.close()
+        worker.slots.close()
+        disk.read_only(True)
+        for _ in range(3):  # No successor can begin either.
+            recovery.ended("worker-0")
+        disk.read_only(False)
+        recovery.retry()
+        recovery.ended("worker-0")
+        assert [record.id for record in records(disk.path)] == [request_id(1)]
+
+
+def test_a_segment_that_the_agent_takes_away_meanwhile_hides_no_request(state_dir: Path) -> None:
+    worker = Worker(state_dir)
+    worker.slots.take(request_id(1), "chat")
+    gone = state_dir / segments.FOLDER / Segment("worker-0", 0).name
+    gone.symlink_to(state_dir / "gone")  # It is listed, and not there when it is read.
+    Recovery(state_dir).ended("worker-0")
+    gone.unlink()
+    assert [record.id for record in records(state_dir)] == [request_id(1)]
 
 
 def test_a_worker_that_never_began_left_nothing(state_dir: Path) -> None:
