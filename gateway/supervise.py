@@ -154,7 +154,14 @@ class Supervisor:
         parent = os.getpid()
         # Else a stop that reaches the child before it has let go of our handlers would be taken, and forgotten.
         signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:  # Of memory or processes there are too few just now; the other children go on.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS)
+            child.wait_s = min(child.wait_s * 2, RESTART_WAIT_S_MAX)
+            child.due_s = now + child.wait_s
+            log.error("child_not_started", child=child.name, detail=error.strerror)  # noqa: TRY400 - the system's fault
+            return
         if pid == 0:
             _become(child, parent, self._children)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS)

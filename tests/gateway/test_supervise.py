@@ -72,6 +72,13 @@ if sys.argv[3] in ("clerk", "stubborn clerk"):
         Child(f"w{i}", lambda sock=sock: (serve(sock, False), os.write(1, b"worker done\\n"))[0])
         for i, sock in enumerate(sockets)
     ]
+if sys.argv[3] == "short":  # Of memory or processes, twice in a row.
+    fork, failures = os.fork, [BlockingIOError(11, "no process to spare"), OSError(12, "no memory to spare")]
+    def fork_if_there_is_room():
+        if failures and sum(child.pid is not None for child in children) == 1:
+            raise failures.pop()
+        return fork()
+    os.fork = fork_if_there_is_room
 print("listening", flush=True)
 Supervisor(children, drain_s).run()
 """
@@ -267,6 +274,13 @@ def test_a_child_that_gives_way_stands_behind_the_others(nodes: list[Node]) -> N
     nices = sorted(os.getpriority(os.PRIO_PROCESS, pid) for pid in held)
     assert nices == [own, min(own + GIVING_WAY, 19)]
     close(held)
+
+
+def test_a_worker_that_cannot_be_begun_just_now_is_begun_later_and_the_others_serve_on(nodes: list[Node]) -> None:
+    nodes.append(node := Node(mode="short"))
+    close(node.hold_both())
+    node.process.terminate()
+    assert node.process.wait(HANG_S) == 0, "and a stop is still heard"
 
 
 def test_a_child_that_is_due_later_begins_later_and_the_others_do_not_wait_for_it(nodes: list[Node]) -> None:
