@@ -55,6 +55,7 @@ class Link:
         build: str,
         clock: Clock,
         chance: Random,
+        renew_s: float = RENEW_S,
     ) -> None:
         """`records` blocks: it is called in a thread."""
         self._control_plane = control_plane
@@ -65,7 +66,9 @@ class Link:
         self._build = build
         self._clock = clock
         self._chance = chance
+        self._renew_s = renew_s
         self._leading = asyncio.Event()
+        self._watch_failed = False
         self._beaten_s: float | None = None
         self._said: dict[str, str] = {}
         self._log = structlog.get_logger("sync.link")
@@ -122,10 +125,11 @@ class Link:
                 await asyncio.sleep(LOOK_S)
                 continue
             await asyncio.sleep(pace.take())
-            if await self._supervised(self.watch):
-                backoff.succeeded()
-            else:
+            self._watch_failed = not await self._supervised(self.watch)
+            if self._watch_failed:
                 await asyncio.sleep(backoff.failed())
+            else:
+                backoff.succeeded()
 
     async def _lead(self) -> None:
         while True:
@@ -133,7 +137,11 @@ class Link:
                 self._leading.set()
             else:
                 self._leading.clear()
-            await asyncio.sleep(RENEW_S)
+            await asyncio.sleep(self._renew_s)
+            if self._leading.is_set() and (self._watch_failed or self._agent.held is None):
+                # Revoked or cut off, it would keep the watch from all others. It tries on until one of them has it.
+                await self._leader.resign()
+                await asyncio.sleep(self._renew_s)
 
     async def _supervised(self, act: Callable[[], Awaitable[float | bool | None]]) -> float | None:
         try:

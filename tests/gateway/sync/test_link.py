@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from gateway.sync import reports, tree
 from gateway.sync.agent import STORE_POLL_S, Agent
 from gateway.sync.control_plane_client import CallFailed, ControlPlane, ControlPlaneClient
-from gateway.sync.leader import Alone
+from gateway.sync.leader import RENEW_S, Alone, Leader
 from gateway.sync.link import Link
 from gateway.sync.opener import unlock
 from gateway.sync.reports import Report
@@ -23,7 +23,7 @@ from gateway.view.refusal import Refusal
 from shared.clock import FakeClock, SystemClock
 from shared.protocol import answer as answers
 from shared.protocol.answer import Answer, Delta, Unchanged, Whole
-from shared.protocol.heartbeat import Heartbeat, RecordsHealth, RefusedResource
+from shared.protocol.heartbeat import WATCH_PATH, Heartbeat, RecordsHealth, RefusedResource
 from shared.protocol.snapshot import Snapshot
 from tests.fakes.control_plane import FakeControlPlane
 from tests.fixtures.house import GATEWAY, WORKSPACE, House
@@ -69,16 +69,24 @@ class Scene:
         return Heartbeat.model_validate_json(self.control_plane.asked[-1][1])
 
 
-def new_link(control_plane: ControlPlane, agent: Agent, folder: Path, clock: FakeClock | SystemClock) -> Link:
+def new_link(
+    control_plane: ControlPlane,
+    agent: Agent,
+    folder: Path,
+    clock: FakeClock | SystemClock,
+    leader: Leader | None = None,
+    renew_s: float = RENEW_S,
+) -> Link:
     return Link(
         control_plane=control_plane,
         agent=agent,
-        leader=Alone(),
+        leader=leader or Alone(),
         state_dir=folder,
         records=lambda: RECORDS,
         build="test",
         clock=clock,
         chance=Random(1),
+        renew_s=renew_s,
     )
 
 
@@ -294,6 +302,47 @@ async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(HANG_S):
         while not holds():  # noqa: ASYNC110 - the agent tells nobody
             await asyncio.sleep(0.01)
+
+
+class OneOf:
+    """A leader of those that share `place`, which holds the one that leads."""
+
+    def __init__(self, place: list[Path], node: Path) -> None:
+        self._place = place
+        self._node = node
+
+    async def leads(self) -> bool:
+        if not self._place:
+            self._place.append(self._node)
+        return self._place == [self._node]
+
+    async def resign(self) -> None:
+        if self._place == [self._node]:
+            self._place.clear()
+
+
+@pytest.mark.parametrize("holds_a_state", [True, False])
+async def test_a_leader_that_cannot_watch_lets_another_node_watch(
+    house: House, tmp_path: Path, holds_a_state: bool
+) -> None:
+    """GHS/1 15.4: revoked, cut off, or without a state to watch for."""
+    first, second = scenes = [Scene(house, tmp_path / name) for name in ("nd_1", "nd_2")]
+    place: list[Path] = []
+    for scene in scenes:
+        scene.folder.mkdir()
+        leader = OneOf(place, scene.folder)
+        scene.link = new_link(scene.control_plane, scene.agent, scene.folder, SystemClock(), leader, renew_s=0.05)
+    if holds_a_state:
+        await first.beat(first.next())
+    await second.beat(second.next())
+    place.append(first.folder)
+    running = [asyncio.create_task(scene.link.run()) for scene in scenes]
+    try:
+        await until(lambda: WATCH_PATH in [path for path, _ in second.control_plane.asked])
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running)
 
 
 async def test_an_edit_reaches_the_store_by_the_watch(sync_plane: SyncPlane, tmp_path: Path) -> None:
