@@ -27,6 +27,8 @@ TOTAL_S_MAX = 300.0
 JSON = "application/json"
 BYTES = "application/octet-stream"
 _REFUSAL_BYTES_MAX = 64 * 1024
+_NO_CODE = "http_"
+"""Begins the code of a failure that has none of a control plane's."""
 
 
 class CallFailed(Exception):
@@ -58,7 +60,7 @@ class ControlPlane(Protocol):
 
 
 class ControlPlaneClient:
-    """Made in a running loop. Goes on to the next endpoint when one cannot be reached."""
+    """Made in a running loop. Goes on to the next endpoint when one cannot be reached, or is no control plane."""
 
     def __init__(
         self, endpoints: Sequence[str], node_keys: NodeKeys, clock: Clock, egress: Egress | None = None
@@ -107,13 +109,20 @@ class ControlPlaneClient:
                 **self._through(endpoint),
             ) as response:
                 if response.status != 200:
-                    raise _refusal(response, await _read(response, _REFUSAL_BYTES_MAX))
+                    refusal = _refusal(response, await _read(response, _REFUSAL_BYTES_MAX))
+                    if refusal.code.startswith(_NO_CODE):  # Somebody else's page: a proxy's, or it has moved.
+                        self._go_on(at)
+                    raise refusal
                 return await _read(response, answer_bytes_max)
         except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
             # ValueError is how aiohttp names an address it cannot use.
-            if self._at == at:
-                self._at += 1
+            self._go_on(at)
             raise CallFailed("unreachable", f"{endpoint}: {type(error).__name__}") from error
+
+    def _go_on(self, at: int) -> None:
+        """To the next endpoint, unless another request that failed has done so already (GHS/1 12.6)."""
+        if self._at == at:
+            self._at += 1
 
     def _through(self, endpoint: str) -> dict[str, Any]:
         """By the egress proxy, if it carries what goes there."""
@@ -146,4 +155,4 @@ def _refusal(response: aiohttp.ClientResponse, body: bytes) -> CallFailed:
             return CallFailed(code[:100], detail[:500], wait_s)
     except (orjson.JSONDecodeError, KeyError, TypeError):
         pass
-    return CallFailed(f"http_{response.status}", "not an answer of a control plane", wait_s)
+    return CallFailed(f"{_NO_CODE}{response.status}", "not an answer of a control plane", wait_s)

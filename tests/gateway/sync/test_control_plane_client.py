@@ -117,6 +117,26 @@ async def test_the_next_endpoint_is_tried_after_one_that_is_away(serve: Serve) -
     await client.close()
 
 
+@pytest.mark.parametrize("code", [code for code in PAGES if code.startswith("http_")])
+async def test_the_next_endpoint_is_tried_after_one_that_answers_with_something_else(serve: Serve, code: str) -> None:
+    """GHS/1 12.6: the first has moved, say, and somebody else's page stands there."""
+    status, body, location = PAGES[code]
+
+    async def moved(_: web.Request) -> web.Response:
+        return web.Response(status=status, body=body, headers={} if location is None else {"location": location})
+
+    async def handle(_: web.Request) -> web.Response:
+        return web.Response(body=b"told")
+
+    client = ControlPlaneClient([await serve(moved), await serve(handle)], KEYS, FakeClock())
+    try:
+        with pytest.raises(CallFailed):
+            await client.post(PATH, b"{}")
+        assert await client.post(PATH, b"{}") == b"told"
+    finally:
+        await client.close()
+
+
 async def test_no_two_requests_have_one_nonce(serve: Serve) -> None:
     """GHS/1 12.1."""
     nonces: list[str] = []
