@@ -61,6 +61,10 @@ def cache_key(secret: Secret, question: Question) -> str:
         if isinstance(key, Form):
             raise Unkeyed("a credential of several words was brought along")
         own = b"" if key is None else key.reveal()
+    elif place.template and target.credential is not None:
+        # Its words say whose resource it is. Models of one name may be others there.
+        key = target.credential.key()
+        own = _pairs(sorted(key.words().items())) if isinstance(key, Form) else b""
     address = f"{place.origin.scheme} {place.origin.authority}{place.prefix} {place.template}"
     parts = [
         FORMAT,

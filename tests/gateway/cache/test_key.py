@@ -18,8 +18,9 @@ from gateway.pipeline.resolve import resolve
 from gateway.providers.base import Door
 from gateway.upstream.messages import Origin
 from gateway.view.plan import known
-from gateway.view.route import CacheRules, Handling, Target, targets_of
+from gateway.view.route import CacheRules, Credential, Handling, Target, targets_of
 from shared.crypto.secret import Secret
+from shared.models.credential import EntraForm, Form
 from tests.fakes.world import World
 
 SECRET = Secret(b"k" * 32)
@@ -160,6 +161,22 @@ CHANGES: dict[str, Callable[[Target], Target]] = {
     "other own key": lambda t: replace(t, virtual_key_id=None, credential=known(Secret("sk-b"))),
     "no key": lambda t: replace(t, virtual_key_id=None, credential=None),
 }
+
+
+def test_the_words_of_a_saved_key_that_say_where_it_goes_change_it_and_a_renewed_secret_does_not() -> None:
+    """Models of one name, such as Azure's deployments, may be others at another resource."""
+
+    def of(form: Form) -> str:
+        def change(target: Target) -> Target:
+            place = replace(target.place, template="https://{resource}.test/openai")
+            return replace(target, place=place, credential=Credential(lambda: (form, None)))
+
+        return changed(change)
+
+    before = of(EntraForm(resource="one", api_key="sk-a"))
+    assert of(EntraForm(resource="one", api_key="sk-b")) == before
+    assert of(EntraForm(resource="two", api_key="sk-a")) != before
+    assert of(EntraForm(resource="one", api_key="sk-a", api_version="2025-01-01")) != before
 
 
 def test_whatever_says_where_a_call_goes_changes_it() -> None:
