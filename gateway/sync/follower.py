@@ -23,7 +23,7 @@ FIRST_POLL_S = 0.2
 """How often the first store, the node's disk, is looked at."""
 OTHER_POLL_S = 1.0
 RETRY_S = 2.0
-"""After a state that was not all there, or a store that was away."""
+"""After a state that was not all there or could not be applied, or a store that was away."""
 
 
 class FollowerStatus(msgspec.Struct, frozen=True):
@@ -124,17 +124,21 @@ class Follower:
             else:
                 watch.settled = pointer
             return
-        watch.settled = pointer
         if found is None:
+            watch.settled = pointer
             return
         verified, opener = found
         if self._have is not None and _same_content(verified, self._have):
             self._have = verified  # A fresh lease over what is served already.
             self._refusals.clear(watch.store.name)
+            watch.settled = pointer
             return
         stale = trust.is_expired(verified.lease, self._clock.wall_ms())
         shards = {shard.shard: shard for shard in verified.snapshot.shards}
+        look_s, watch.due_s = watch.due_s, self._clock.monotonic_s() + RETRY_S
         await self._apply(VerifiedState(verified.lease, shards, opener, stale))
+        # Only now: what could not be applied, for want of memory say, is tried again.
+        watch.settled, watch.due_s = pointer, look_s
         self._have = verified
         self._refusals.clear(watch.store.name)
         self._log.info("sync_applied", source=watch.store.name, sequence=verified.lease.sequence, stale=stale)

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from gateway.sync import copies, tree, trust
 from gateway.sync.disk_store import DiskStore
-from gateway.sync.follower import Follower
+from gateway.sync.follower import FIRST_POLL_S, RETRY_S, Follower
 from gateway.sync.redis_store import RedisStore
 from gateway.sync.state import VerifiedState
 from gateway.sync.store import MemoryStore, Store
@@ -314,3 +314,28 @@ async def test_a_view_that_cannot_be_made_does_not_stop_the_worker_from_followin
             await running
     assert applied == [2]
     assert "sync_follower_failed" in [entry["event"] for entry in logs]
+
+
+async def test_a_state_that_could_not_be_applied_just_then_is_applied_later(house: House, disk: MemoryStore) -> None:
+    """Want of memory, or of a thread, passes; a revoked key of this state may not serve until the next one."""
+    applied: list[int] = []
+    failures = [RuntimeError("can't start new thread")]
+
+    async def apply(state: VerifiedState) -> None:
+        if failures:
+            raise failures.pop()
+        applied.append(state.lease.sequence)
+
+    follower = Worker.new(house, [disk], apply)
+    await put(disk, house)
+    with pytest.raises(RuntimeError):
+        await follower.turn()
+    await follower.turn()
+    assert applied == [], "not at once again and again: it may be for good"
+    house.clock.advance(RETRY_S)
+    await follower.turn()
+    assert applied == [1]
+    house.clock.advance(FIRST_POLL_S)
+    await put(disk, house)
+    await follower.turn()
+    assert applied == [1, 2]
