@@ -253,9 +253,10 @@ class Agent:
         held = self._held
         if copy.pointer is None:
             return True
-        if held is not None and copy.pointer == held.planted.pointer:
-            return False
         source = copy.store.name
+        if held is not None and copy.pointer == held.planted.pointer:
+            self._refusals.clear(source)
+            return False
         try:
             record = tree.read_pointer(copy.pointer)
             lease = trust.verify_lease(record.lease, pinned_fingerprint=self._pinned, gateway=self._gateway)

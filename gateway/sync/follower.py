@@ -126,6 +126,7 @@ class Follower:
             return
         if found is None:
             watch.settled = pointer
+            self._refusals.clear(watch.store.name)
             return
         verified, opener = found
         if self._have is not None and _same_content(verified, self._have):

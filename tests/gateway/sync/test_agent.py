@@ -426,6 +426,25 @@ async def test_a_writer_beaten_by_a_rival_looks_again_at_its_next_turn(
     assert await sequences(node) == [1]
 
 
+async def test_a_refusal_is_over_also_where_a_rival_mended_what_was_refused(
+    house: House, tmp_path: Path, disk: MemoryStore, clock: FakeClock
+) -> None:
+    class Rivalled(MemoryStore):
+        async def move(self, expected: bytes | None, pointer: bytes) -> bool:
+            await super().move(expected, pointer)
+            return False
+
+    redis = Rivalled(clock, "redis")
+    node = Node(house, tmp_path, [disk, redis])
+    await node.receive(house.document())
+    redis.history = [b"what somebody else left"]
+    clock.advance(STORE_POLL_S)
+    await node.agent.turn()
+    assert node.agent.status().refusal == "malformed"
+    await node.agent.turn()
+    assert node.agent.status().refusal is None
+
+
 async def test_a_start_with_an_expired_lease_serves_and_says_so(node: Node, clock: FakeClock) -> None:
     """GHS/1 6.8."""
     await node.receive(node.house.document(lease_ms=HOUR_MS))

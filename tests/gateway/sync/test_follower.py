@@ -171,6 +171,18 @@ async def test_a_store_that_lags_changes_nothing_and_is_no_refusal(
     assert worker.follower.status.refusal is None
 
 
+async def test_a_refusal_is_over_when_the_store_has_what_is_served(
+    worker: Worker, house: House, disk: MemoryStore, redis: MemoryStore
+) -> None:
+    await put(disk, house)
+    redis.history = [b"what somebody else left"]
+    await worker.turn()
+    assert worker.follower.status.refusal == "malformed"
+    redis.history = list(disk.history)
+    await worker.turn()
+    assert worker.follower.status.refusal is None
+
+
 async def test_unchanged_shards_are_the_same_objects(worker: Worker, house: House, disk: MemoryStore) -> None:
     await put(disk, house)
     await worker.turn()
