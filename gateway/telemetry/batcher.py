@@ -122,10 +122,12 @@ class Batcher:
             self._keep(self._draft)
         tails_ = self._follow()
         newest, old = _by_turn(tails_)
+        unreadable = [tail for tail in old if tail.segment in self._unreadable]
+        old = [tail for tail in old if tail.segment not in self._unreadable]
         has_room = last or self._waiting() <= AHEAD_MAX
         chosen = old if last else old[:OLD_MAX] if has_room else []
         more = has_room and len(chosen) < len(old)
-        for tail in (*newest, *chosen):
+        for tail in (*newest, *chosen, *(unreadable if has_room else ())):
             for _ in range(SLICES_MAX):
                 if not self._grow(tail):
                     break

@@ -17,6 +17,7 @@ from gateway.telemetry.ballast import Ballast
 from gateway.telemetry.batcher import AHEAD_MAX, OLD_MAX, Batcher, Room
 from gateway.telemetry.batches import QUEUED_WAIT_S, WAIT_S, Columns
 from gateway.telemetry.outbox import FULL, Outbox
+from gateway.telemetry.segments import Segment
 from gateway.telemetry.spool import RETRY_S, Spool
 from shared.clock import Clock, FakeClock, SystemClock
 from shared.models.record import FIELDS
@@ -317,6 +318,19 @@ def test_a_folder_that_cannot_be_read_is_said_once_and_read_when_it_can_be(bench
     SpoolWriter(bench.folder).record(a_record(1))
     bench.look()
     assert told(parcels(bench.outbox))[0] == [a_record(1).id]
+
+
+def test_segments_that_cannot_be_read_keep_no_others_waiting_and_nobody_busy(bench: Bench) -> None:
+    """As on a disk that dies."""
+    for number in range(1, OLD_MAX + 3):
+        (bench.folder / "spool" / Segment("worker-0", number).name).mkdir(parents=True)
+    writer = SpoolWriter(bench.folder)
+    writer.record(*some_records(3))
+    writer.rotate()
+    for _ in range(2):
+        bench.look()
+    assert told(parcels(bench.outbox))[0] == ids(some_records(3))
+    assert not bench.batcher.look(), "there is nothing more to read at once"
 
 
 def test_the_ballast_is_made_when_there_is_room_and_once(bench: Bench) -> None:
