@@ -10,7 +10,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,6 +27,8 @@ some milliseconds."""
 _BATCH = 500
 _PRIMARY_CODE = 0xFF
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_NO_ROOM = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL})
+_READ, _WRITE = "BEGIN", "BEGIN IMMEDIATE"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS piece (name TEXT PRIMARY KEY, body BLOB NOT NULL);
@@ -130,10 +132,10 @@ class DiskStore:
         await asyncio.to_thread(self._close)
 
     async def _read(self, act: Callable[[sqlite3.Connection], T]) -> T:
-        return await asyncio.to_thread(self._transact, "BEGIN", act)
+        return await asyncio.to_thread(self._transact, _READ, act)
 
     async def _write(self, act: Callable[[sqlite3.Connection], T]) -> T:
-        return await asyncio.to_thread(self._transact, "BEGIN IMMEDIATE", act)
+        return await asyncio.to_thread(self._transact, _WRITE, act)
 
     def _transact(self, begin: str, act: Callable[[sqlite3.Connection], T]) -> T:
         """`act` in one transaction. Raises StoreUnavailable."""
@@ -144,9 +146,24 @@ class DiskStore:
                     return act(db)
             except (sqlite3.Error, OSError) as error:
                 self._disconnect()
-                if getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE in _DAMAGED:
+                code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
+                if code in _DAMAGED:
                     self._move_aside()
+                if begin == _READ and code in _NO_ROOM and self._has_no_log():
+                    with suppress(sqlite3.Error), closing(sqlite3.connect(self._still, uri=True)) as db:
+                        return act(db)
                 raise StoreUnavailable(NAME, f"{type(error).__name__}: {error}") from error
+
+    def _has_no_log(self) -> bool:
+        """All is in the file itself: so it is where it was closed in order. On a full disk there is no room then to
+        begin a log, without which SQLite does not even read. What changes while it is read so fails its hash."""
+        with suppress(FileNotFoundError):
+            return self._path.with_name(self._path.name + "-wal").stat().st_size == 0
+        return True
+
+    @property
+    def _still(self) -> str:
+        return f"{self._path.absolute().as_uri()}?mode=ro&immutable=1"
 
     def _open(self) -> sqlite3.Connection:
         """The connection to the file that is there now, which may not be the one that was there last time."""

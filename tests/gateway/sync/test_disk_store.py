@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from gateway.sync.disk_store import SETTLED_S, DiskStore
 from gateway.sync.store import StoreUnavailable
 from shared.clock import FakeClock
+from tests.fixtures.disk import small_disk
 
 
 @pytest.fixture
@@ -241,6 +242,26 @@ async def test_full_it_refuses_and_keeps_what_it_has(path: Path, clock: FakeCloc
     assert await store.pointer() == b"pointer"
     assert await store.get(["value:big"]) == {}
     await store.close()
+
+
+async def test_a_start_on_a_full_disk_reads_what_the_last_one_left(tmp_path: Path, clock: FakeClock) -> None:
+    """Law 3: who closed the file last took its log away, and there is no room to begin another."""
+    with small_disk(tmp_path / "disk", 4 * 1024 * 1024) as disk:
+        path = disk.path / "configuration.sqlite"
+        await (await filled(path, clock)).close()
+        elses = disk.fill()
+        stores = [DiskStore(path, clock) for _ in range(2)]
+        for store in stores:
+            for _ in range(2):
+                assert await store.pointer() == b"pointer"
+                assert await store.get(["value:7"]) == {"value:7": b"\7" * 2000}
+            with pytest.raises(StoreUnavailable):
+                await store.move(b"pointer", b"next")
+        elses.unlink()
+        assert await stores[0].move(b"pointer", b"next")
+        for store in stores:
+            assert await store.pointer() == b"next"
+            await store.close()
 
 
 async def test_several_processes_worth_of_stores_read_while_one_writes(path: Path, clock: FakeClock) -> None:
