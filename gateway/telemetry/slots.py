@@ -14,9 +14,11 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
+import structlog
 
 FOLDER = "slots"
 SUFFIX = ".slots"
@@ -39,6 +41,8 @@ _NAME_BYTES_MAX = 72
 _OWNERS_MAX = 10_000
 _ANONYMOUS = 1
 
+log = structlog.get_logger("telemetry.slots")
+
 Owner = tuple[str, str, bool]
 """Workspace, API key, and whether its records are anonymous."""
 
@@ -59,18 +63,13 @@ class SlotTable:
     __slots__ = ("_begins", "_free", "_map", "_owners", "full_count")
 
     def __init__(self, path: Path, count: int) -> None:
-        """Raises OSError."""
-        fresh = path.with_suffix(".new")
         size = _HEAD_BYTES + count * _SLOT_BYTES
-        descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
-            # The room is taken now: a full disk later would kill the worker at its next write to the map.
-            os.posix_fallocate(descriptor, 0, size)
-            self._map = mmap.mmap(descriptor, size)
-        finally:
-            os.close(descriptor)
-        _HEAD.pack_into(self._map, 0, _MAGIC, count)
-        fresh.replace(path)
+            self._map = _kept(path, size, count)
+        except OSError as error:
+            # A full disk stops no call: a kill leaves no trace of those that run here, and that is all.
+            log.error("slots_not_kept", path=str(path), detail=error.strerror)  # noqa: TRY400 - the disk's fault
+            self._map = mmap.mmap(-1, size)
         self._free = list(range(size - _SLOT_BYTES, _HEAD_BYTES - 1, -_SLOT_BYTES))
         """Where each slot begins that is not in use."""
         self._begins: dict[str, bytes] = {}
@@ -110,6 +109,25 @@ class SlotTable:
 
     def close(self) -> None:
         self._map.close()
+
+
+def _kept(path: Path, size: int, count: int) -> mmap.mmap:
+    """The table in its file, empty. Raises OSError."""
+    fresh = path.with_suffix(".new")
+    descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        # The room is taken now: a full disk later would kill the worker at its next write to the map.
+        os.posix_fallocate(descriptor, 0, size)
+        table = mmap.mmap(descriptor, size)
+        _HEAD.pack_into(table, 0, _MAGIC, count)
+        fresh.replace(path)
+    except OSError:
+        with suppress(OSError):
+            fresh.unlink()
+        raise
+    finally:
+        os.close(descriptor)
+    return table
 
 
 def path_of(state_dir: Path, worker: str) -> Path:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.telemetry import slots
 from gateway.telemetry.slots import Left, SlotTable
+from tests.fixtures.disk import small_disk
 
 
 def request_id(number: int) -> str:
@@ -117,6 +118,24 @@ def test_what_was_written_outlives_a_kill(path: Path) -> None:
 def test_a_file_that_is_no_table_holds_nothing(path: Path, data: bytes) -> None:
     path.write_bytes(data)
     assert slots.left(path) == []
+
+
+def test_on_a_disk_without_room_requests_run_all_the_same(tmp_path: Path) -> None:
+    """A worker that could not begin for that would carry no call at all."""
+    with small_disk(tmp_path / "disk", 1024 * 1024) as disk:
+        path = slots.path_of(disk.path, "worker-0")
+        path.parent.mkdir()
+        elses = disk.fill(leave=256)
+        table = SlotTable(path, 64)
+        slot = table.take(request_id(1), "chat")
+        assert slot is not None
+        table.name(slot, ("ws_1", "ak_1", False))
+        table.give_back(slot)
+        table.close()
+        assert list(path.parent.iterdir()) == []
+        elses.unlink()
+        SlotTable(path, 64).take(request_id(2), "chat")
+        assert [left.id for left in slots.left(path)] == [request_id(2)]
 
 
 def test_a_table_is_its_owner_s_alone(path: Path) -> None:
