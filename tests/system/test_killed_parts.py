@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from redis.asyncio import Redis
 
+from tests.fixtures.disk import small_disk
 from tests.fixtures.processes import Process, children_of, is_running
 from tests.fixtures.stack import GATEWAY_ID, Stack, chat, running_stack
 from tests.fixtures.wire import Broken, Wire, look, request
@@ -144,6 +146,21 @@ async def test_restart_without_redis_and_without_the_file_serves_from_disk(fresh
     await fresh.restart_gateway()
     assert (await fresh.call()).status == 200
     assert {reply.json()["sequence"] for reply in (await fresh.readiness()).values()} == {fresh.sequence}
+
+
+async def test_restart_without_redis_on_a_full_disk_serves_from_disk(fresh: Stack) -> None:
+    fresh.hold_redis()
+    fresh.stop_gateway()
+    fresh.snapshot.unlink()
+    kept = fresh.state_dir.rename(fresh.folder / "kept")
+    with small_disk(fresh.state_dir, 8 * 1024 * 1024) as disk:
+        shutil.copytree(kept, disk.path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("ballast"))
+        disk.fill()
+        fresh.start_gateway()
+        await fresh.wait_for_sequence(fresh.sequence)
+        assert (await fresh.call()).status == 200
+        assert fresh.logs("slots_not_kept")
+        fresh.stop_gateway()
 
 
 async def test_restart_with_a_wiped_disk_serves_from_redis_and_writes_the_disk_again(fresh: Stack) -> None:
