@@ -120,7 +120,9 @@ class RedisStore:
         with self._renamed():
             async with asyncio.timeout(self._timeout_s):
                 listed = cast("list[bytes]", await self._redis.zrange(self._key("touched"), 0, -1))
-        for batch in _batches([name for name in map(bytes.decode, listed) if name not in keep]):
+        # Whoever else can write there may have left names that are no text. They are passed over.
+        names = (name.decode(errors="replace") for name in listed)
+        for batch in _batches([name for name in names if name not in keep]):
             with self._renamed():
                 async with asyncio.timeout(self._timeout_s):
                     gone += int(await self._sweep(keys=self._keys(batch), args=[self._sweep_after_s, *batch]))

@@ -52,6 +52,16 @@ async def test_killed_it_is_unavailable_and_comes_back_by_itself(redis_server: R
     await store.close()
 
 
+async def test_a_name_of_nobody_s_making_does_not_keep_others_from_being_swept(redis_server: RedisServer) -> None:
+    store = RedisStore(redis_server.url, GATEWAY, sweep_after_s=0)
+    await store.touch(["value:aa"])
+    await store.put({"value:aa": b"1"})
+    await store._redis.zadd(store._key("touched"), {b"\xff": 0, b"value:\xff": 0})
+    assert await store.sweep([]) == 1
+    assert await store.get(["value:aa"]) == {}
+    await store.close()
+
+
 async def test_frozen_it_is_unavailable_after_its_timeout(redis_server: RedisServer) -> None:
     store = RedisStore(redis_server.url, GATEWAY, timeout_s=0.1)
     assert await store.move(None, b"one")
