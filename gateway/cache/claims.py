@@ -129,14 +129,16 @@ class Claims:
         if not isinstance(value, bytes):
             raise CacheAway
         asked_bytes, _, rest = value[1:].partition(b" ")
-        request_id, _, sealed = rest.partition(b" ")
-        asked = asked_bytes.decode("ascii", "replace")
+        request_id_bytes, _, sealed = rest.partition(b" ")
+        asked, request_id = asked_bytes.decode("ascii", "replace"), request_id_bytes.decode("ascii", "replace")
+        if not request_id.isprintable():
+            raise CacheAway  # It is told in a header, and not sealed.
         if value[:1] == _CLAIMED:
-            return Held(asked, request_id.decode("ascii", "replace"), None)
+            return Held(asked, request_id, None)
         entry = self._answers.opened(keys, f"{name}.{asked}", sealed)
         if entry is None:
             raise CacheAway
-        return Held(asked, request_id.decode("ascii", "replace"), entry)
+        return Held(asked, request_id, entry)
 
     async def _written(self, line: RedisLine, pending: "asyncio.Future[bytes | int | None]") -> None:
         try:

@@ -413,6 +413,19 @@ async def test_what_was_damaged_or_belongs_to_another_body_is_not_given(worker: 
     assert (done.answer.status, done.answer.headers[STATUS]) == (200, "DISABLED")
 
 
+async def test_a_call_whose_id_was_made_another_s_header_is_as_one_that_was_damaged(worker: Worker) -> None:
+    """What names the call stands beside what is sealed, for whoever writes to Redis to change."""
+    assert worker.line is not None
+    first = await worker.run(ok())
+    script = (
+        b"local k = redis.call('KEYS', '*')[1] local v = redis.call('GET', k) "
+        b"return redis.call('SET', k, (string.gsub(v, ARGV[1], 'lg_\\r\\nset-cookie:a', 1)))"
+    )
+    await worker.line.ask(b"EVAL", script, b"0", first.exchange.id.encode())
+    done = await worker.run(ok())
+    assert (done.answer.status, done.answer.headers[STATUS]) == (200, "DISABLED")
+
+
 # Whatever happens, in whatever order
 
 BODIES = (b'{"model": "sim-chat", "messages": []}', b'{"model": "sim-chat", "messages": [1]}')
