@@ -8,6 +8,7 @@ import orjson
 from gateway.dialects.translated_stream import Events
 from gateway.providers.base import BrokenAnswer, Call, StreamFailure, Usage
 from gateway.providers.estimate import settled
+from gateway.providers.openai.errors import status_of
 from gateway.upstream.events import EventSplitter, EventTooLarge, data_of
 
 
@@ -114,7 +115,7 @@ def _error_in(said: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _status(error: Mapping[str, Any]) -> int:
     words = (str(error.get(name)) for name in ("type", "code"))
-    return next((_STATUSES[word] for word in words if word in _STATUSES), 502)
+    return next((_STATUSES[word] for word in words if word in _STATUSES), status_of(error))
 
 
 _STATUSES = {
@@ -129,4 +130,12 @@ _STATUSES = {
     "server_error": 500,
     "timeout_error": 504,
     "overloaded_error": 529,
+    **dict.fromkeys(
+        "invalid_prompt bio_policy misalignment_policy_violation invalid_image invalid_image_format "
+        "invalid_base64_image invalid_image_url image_too_large image_too_small image_parse_error "
+        "image_content_policy_violation invalid_image_mode image_file_too_large unsupported_image_media_type "
+        "empty_image_file failed_to_download_image image_file_not_found".split(),
+        400,
+    ),
 }
+"""The dialects' own words; of responses that failed, those that say it was the caller's doing."""

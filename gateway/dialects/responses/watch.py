@@ -8,7 +8,8 @@ from gateway.providers.estimate import text_length
 from gateway.providers.openai.usage import usage_said
 
 _LAST = frozenset(("response.completed", "response.incomplete", "response.failed", "response.cancelled"))
-_BEFORE = frozenset(("response.created", "response.in_progress", "response.queued", "error"))
+_BEFORE = frozenset(("response.created", "response.in_progress", "response.queued", "response.failed", "error"))
+"""What says nothing of the answer itself."""
 _UNDER_WAY = ("queued", "in_progress")
 _NOTHING: Mapping[str, Any] = {}
 

@@ -1,5 +1,6 @@
 """A provider's error, in the shape both OpenAI's and the original's clients read (reference/portkey.md 2.6)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -35,7 +36,7 @@ _STATUSES = {
 """What hosts call an error in the middle of a stream, and the status they give it elsewhere."""
 
 
-def status_of(error: dict[str, Any] | str) -> int:
+def status_of(error: Mapping[str, Any] | str) -> int:
     """The status that an error event would have had as an answer of its own."""
     if isinstance(error, str):
         return _UNKNOWN_STATUS

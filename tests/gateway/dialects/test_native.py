@@ -188,6 +188,14 @@ def test_a_stream_that_ends_too_early_is_broken(count: int) -> None:
             {"type": "response.failed", "response": {"error": {"code": "server_error", "message": "No"}}},
             500,
         ),
+        *[
+            (
+                Door.RESPONSES,
+                {"type": "response.failed", "response": {"error": {"code": code, "message": "No"}}},
+                status,
+            )
+            for code, status in (("invalid_prompt", 400), ("invalid_image_url", 400), ("insufficient_quota", 429))
+        ],
     ],
 )
 def test_an_error_event_is_a_failure_with_the_status_it_would_have_had(
@@ -202,6 +210,20 @@ def test_an_error_event_is_a_failure_with_the_status_it_would_have_had(
     shaped = orjson.loads(adapter.error("acme", status, JSON, stream.failure.body))
     assert shaped["error"]["message"] == "acme error: No"
     assert ("type" in shaped) is (door is Door.MESSAGES)
+
+
+@pytest.mark.parametrize("is_told_twice", [False, True])
+def test_a_response_that_failed_before_it_said_anything_can_be_taken_back(is_told_twice: bool) -> None:
+    """Its last event was taken for content: no other target was tried, and the caller got the failure as a stream."""
+    error = {"type": "tokens", "code": "rate_limit_exceeded", "message": "No", "param": None}
+    said = [{"type": name, "response": {"error": None}} for name in ("response.created", "response.in_progress")]
+    said += [{"type": "error", "error": error}] if is_told_twice else []
+    call, adapter = spoken(Door.RESPONSES, RESPONSES)
+    stream = adapter.stream(call)
+    stream.feed(framed([*said, {"type": "response.failed", "response": {"error": error}}]))
+    assert stream.failure is not None
+    assert stream.failure.status == 429
+    assert not stream.begun
 
 
 def test_a_stream_that_breaks_ends_with_the_dialects_own_error() -> None:
