@@ -115,6 +115,8 @@ class Said:
 
     def _take(self, said: Mapping[str, Any], logprobs: Mapping[str, Any]) -> None:
         for kind, text, signature in _thoughts(said):
+            if not (text or signature):  # Some hosts say so beside each word of the answer.
+                continue
             block = self._last_or_new(kind)
             self._grow(block, text)
             block.signature += signature
@@ -135,7 +137,9 @@ class Said:
                 self._call(call, place)
 
     def _call(self, call: Mapping[str, Any], place: int) -> None:
-        index, call_id = call.get("index", place), call.get("id")
+        index, call_id = call.get("index"), call.get("id")
+        if index is None:
+            index = place
         kind = Kind.CUSTOM if isinstance(call.get("custom"), Mapping) else Kind.FUNCTION
         detail = call.get("custom" if kind is Kind.CUSTOM else "function")
         if not isinstance(index, int) or not isinstance(detail, Mapping):

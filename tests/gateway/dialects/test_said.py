@@ -155,3 +155,17 @@ def test_a_host_that_never_makes_its_call_whole_is_not_looked_at_forever() -> No
     for _ in range(2 * said_room.LOOKS_MAX):
         said.take(delta(tool_calls=[call(0, arguments=" ")]))
     assert said._looks == said_room.LOOKS_MAX
+
+
+@pytest.mark.parametrize("index", [{"index": None}, {}])
+def test_calls_that_a_host_does_not_number_are_those_of_their_places(index: dict[str, None]) -> None:
+    """SGLang's whole answers say `index: null`: no message and no response could be made of them."""
+    calls = [{"id": id_, "function": {"name": id_, "arguments": "{}"}, **index} for id_ in ("a", "b")]
+    whole, _ = told([{"choices": [{"index": 0, "message": {"tool_calls": calls}}]}])
+    assert [block.call_id for block in whole.blocks] == ["a", "b"]
+
+
+def test_a_thought_that_says_nothing_is_none() -> None:
+    """Beside each word it cut the text in pieces, with empty thoughts between them."""
+    said, _ = told([delta(content=word, reasoning="") for word in ("Hel", "lo")])
+    assert [shown(block) for block in said.blocks] == [(Kind.TEXT, "", "", "Hello", "")]
