@@ -24,6 +24,7 @@ from gateway.providers.chat import (
     refuse_all,
     stops,
     strictness_in,
+    thinking,
     tokens_max,
     tool_choice,
 )
@@ -33,13 +34,13 @@ BUDGETS = {"minimal": 1_024, "low": 1_024, "medium": 8_192, "high": 24_576, "xhi
 """What a word for effort is in tokens of thought, as in the original (reference/portkey.md 4.4)."""
 _SAME = frozenset(
     "model temperature seed presence_penalty frequency_penalty stream documents citation_options safety_mode "
-    "strict_tools priority thinking".split()
+    "strict_tools priority".split()
 )
 """Both sides' under one name: chat's own, and those that only this side knows."""
 _RENAMED = {"top_p": "p", "top_k": "k"}
 _READ = frozenset(
-    "messages stop max_tokens max_completion_tokens tools tool_choice response_format reasoning_effort stream_options "
-    "logprobs".split()
+    "messages stop max_tokens max_completion_tokens tools tool_choice response_format reasoning_effort thinking "
+    "stream_options logprobs".split()
 )
 _LEFT_OUT = frozenset("user safety_identifier metadata prompt_cache_key prompt_cache_retention prediction".split())
 _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
@@ -79,12 +80,8 @@ def to_chat_v2(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]
         asked["stop_sequences"] = stop
     asked |= _tools(body, left_out)
     asked |= _form(body)
-    effort = given(str, body, "reasoning_effort", ())
-    if effort is not None:
-        if body.get("thinking") is None:
-            asked["thinking"] = _thinking(effort)
-        else:
-            left_out.add("reasoning_effort")
+    if (thought := _thinking(body, left_out)) is not None:
+        asked["thinking"] = thought
     return asked, frozenset(left_out | said.left_out | hints_in(said, body))
 
 
@@ -176,7 +173,23 @@ def _form(body: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def _thinking(effort: str) -> dict[str, Any]:
+def _thinking(body: Mapping[str, Any], left_out: set[str]) -> dict[str, Any] | None:
+    """In this provider's own words, as the door of messages asks for it, or by a word for effort."""
+    own = given(dict, body, "thinking", ())
+    effort = given(str, body, "reasoning_effort", ())
+    if own is None:
+        return None if effort is None else _of_effort(effort)
+    if effort is not None:
+        left_out.add("reasoning_effort")
+    if "budget_tokens" not in own and "display" not in own and own.get("type") != "adaptive":
+        return own
+    asked = thinking(body, left_out) or {}
+    budget = given(int, asked, "budget_tokens", ("thinking",))
+    kind = "enabled" if asked.get("type") == "adaptive" else asked.get("type")
+    return {"type": kind} if budget is None else {"type": kind, "token_budget": budget}
+
+
+def _of_effort(effort: str) -> dict[str, Any]:
     if effort == "none":
         return {"type": "disabled"}
     if effort not in BUDGETS:

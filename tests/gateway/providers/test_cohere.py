@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.providers.base import BrokenAnswer, Usage
+from gateway.providers.base import BrokenAnswer, Call, Door, Usage
 from gateway.providers.cohere.answer import counted
 from gateway.providers.cohere.provider import Cohere
 from tests.conformance.corpus import checks
@@ -58,3 +58,21 @@ def test_the_corpus_finds_fields_that_the_official_client_does_not_know(bad: dic
 def test_what_is_charged_counts_and_not_what_was_cached_of_the_rest(told: Any, usage: Usage | None) -> None:
     """With more cached tokens than are charged, which is what a long preamble comes to, the cost was unknown."""
     assert counted(told) == usage
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent", "left_out"),
+    [
+        ({"type": "enabled", "budget_tokens": 2_000}, {"type": "enabled", "token_budget": 2_000}, set()),
+        ({"type": "adaptive", "display": "omitted"}, {"type": "enabled"}, {"display"}),
+        ({"type": "disabled"}, {"type": "disabled"}, set()),
+        ({"type": "enabled", "token_budget": 2_000}, {"type": "enabled", "token_budget": 2_000}, set()),
+    ],
+)
+def test_thoughts_are_asked_for_in_the_provider_s_own_words(asked: Any, sent: Any, left_out: set[str]) -> None:
+    """From the door of messages they came in Anthropic's, and the provider refuses fields that it does not know."""
+    body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "thinking": asked}
+    translated = Cohere().request(Call(Door.CHAT, b"", body, stream=False), WIRE.place, WIRE.key, {}, "m")
+    made = orjson.loads(translated.body)
+    WIRE.answers.validate(made)
+    assert (made["thinking"], translated.left_out) == (sent, left_out)
