@@ -135,7 +135,9 @@ def conversation(body: Mapping[str, Any], *, prefixes: bool = False) -> Conversa
             case "assistant":
                 if turn.get("prefix") and not (prefixes and at == len(body["messages"]) - 1):
                     raise refuse((*path, "prefix"))
-                _add(said, "assistant", [*_assistant(turn, path, said)])
+                parts = [*_assistant(turn, path, said)]
+                if parts or turn.get("prefix"):  # Models say nothing at times, and nobody takes such a turn.
+                    _add(said, "assistant", parts)
             case "tool":
                 only(turn, _RESULT, path)
                 result = [*_parts(turn.get("content"), (*path, "content"), said)]
