@@ -79,7 +79,9 @@ _DOCUMENTS = {
     "text/plain": "txt",
     "text/markdown": "md",
 }
-_NOT_IN_A_NAME = re.compile(r"[^0-9A-Za-z ()\[\]-]+")
+_NOT_IN_A_NAME = re.compile(r"[^0-9A-Za-z()\[\]-]+")
+"""Spaces among it: there may be one between two signs, not more."""
+_NAME_CHARS_MAX = 200
 
 
 def to_converse(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:
@@ -158,7 +160,7 @@ def _block(part: Part, left_out: set[str]) -> dict[str, Any]:
         case ToolUse():
             return {"toolUse": {"toolUseId": part.id, "name": part.name, "input": part.input}}
         case ToolResult():
-            return {"toolResult": {"toolUseId": part.id, "content": [_in_result(i, left_out) for i in part.parts]}}
+            return {"toolResult": {"toolUseId": part.id, "content": [*_results(part.parts, left_out)]}}
         case Thought():
             if part.sealed:
                 return {"reasoningContent": {"redactedContent": part.sealed}}
@@ -166,10 +168,12 @@ def _block(part: Part, left_out: set[str]) -> dict[str, Any]:
             return {"reasoningContent": {"reasoningText": thought}}
 
 
-def _in_result(part: Part, left_out: set[str]) -> dict[str, Any]:
-    if isinstance(part, Text | Image | File):
-        return _block(part, left_out)
-    raise refuse((*part.path, "type"), "cannot stand in a tool's result at this provider")
+def _results(parts: list[Part], left_out: set[str]) -> Iterable[dict[str, Any]]:
+    for part in parts:
+        if not isinstance(part, Text | Image | File):
+            raise refuse((*part.path, "type"), "cannot stand in a tool's result at this provider")
+        if not isinstance(part, Text) or part.text:  # As of a system's: it takes no text that is empty.
+            yield _block(part, left_out)
 
 
 def _image(image: Image) -> dict[str, Any]:
@@ -189,10 +193,10 @@ def _document(file: File, left_out: set[str]) -> dict[str, Any]:
         raise refuse((*file.path, "file", "file_id"), "names a file that is kept elsewhere")
     if file.media_type not in _DOCUMENTS:
         raise refuse((*file.path, "file", "file_data"), "is of a kind that this provider does not read")
-    name = _NOT_IN_A_NAME.sub(" ", file.name or "document").strip() or "document"
+    name = _NOT_IN_A_NAME.sub(" ", file.name or "document").strip()[:_NAME_CHARS_MAX] or "document"
     if file.name is not None and name != file.name:
         left_out.add("filename")  # As it was: of a name only letters, digits and few signs are taken.
-    return {"format": _DOCUMENTS[file.media_type], "name": name[:200], "source": {"bytes": file.data}}
+    return {"format": _DOCUMENTS[file.media_type], "name": name, "source": {"bytes": file.data}}
 
 
 def _inference(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -41,6 +41,36 @@ def headers_of(block: bytes) -> dict[str, str]:
     return dict(line.split(": ", 1) for line in block.decode().split("\r\n") if line)
 
 
+# Requests
+
+
+@pytest.mark.parametrize(
+    ("named", "name"),
+    [
+        ("Q1, 2026.pdf", "Q1 2026 pdf"),
+        ("two  spaces", "two spaces"),
+        ("a - b (1)", "a - b (1)"),
+        ("\u6f22. \u5b57", "document"),
+        ("x" * 201, "x" * 200),
+    ],
+)
+def test_a_file_s_name_is_one_that_the_provider_takes(named: str, name: str) -> None:
+    """It takes no two spaces one behind the other: what stood in the place of a sign made two of one."""
+    part = {"type": "file", "file": {"filename": named, "file_data": "data:application/pdf;base64,JVBERg=="}}
+    translated = asked({"messages": [{"role": "user", "content": [part]}]})
+    (block,) = orjson.loads(translated.body)["messages"][0]["content"]
+    assert block["document"]["name"] == name
+    assert translated.left_out == (set() if name == named else {"filename"})
+
+
+def test_a_tool_s_result_that_says_nothing_holds_no_empty_text() -> None:
+    """The provider refuses texts that are empty, and a command that succeeds often says nothing."""
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    turns = [{"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c", "content": ""}]
+    made = orjson.loads(asked({"messages": [*ASK["messages"], *turns]}).body)
+    assert made["messages"][2]["content"] == [{"toolResult": {"toolUseId": "c", "content": []}}]
+
+
 # Signatures
 
 _MODELS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=40)
