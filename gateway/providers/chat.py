@@ -117,8 +117,10 @@ class Conversation(msgspec.Struct):
     """Advice that has no place in the turns: it changes no answer."""
 
 
-def conversation(body: Mapping[str, Any], *, prefixes: bool = False) -> Conversation:
-    """`prefixes`: an assistant's message may be said to be the beginning of the answer. Raises Untranslatable."""
+def conversation(body: Mapping[str, Any], *, prefixes: bool = False, unsigned: bool = True) -> Conversation:
+    """`prefixes`: an assistant's message may be said to be the beginning of the answer. `unsigned`: the provider takes
+    thoughts without a signature, such as other models' are. Raises Untranslatable.
+    """
     said = Conversation()
     for at, message in enumerate(needed(list, body, "messages", ())):
         path: Path = ("messages", at)
@@ -136,6 +138,8 @@ def conversation(body: Mapping[str, Any], *, prefixes: bool = False) -> Conversa
                 if turn.get("prefix") and not (prefixes and at == len(body["messages"]) - 1):
                     raise refuse((*path, "prefix"))
                 parts = [*_assistant(turn, path, said)]
+                if not unsigned:
+                    parts = [*_signed(parts, said)]
                 if parts or turn.get("prefix"):  # Models say nothing at times, and nobody takes such a turn.
                     _add(said, "assistant", parts)
             case "tool":
@@ -437,6 +441,15 @@ def _thoughts(turn: Mapping[str, Any], path: Path, said: Conversation) -> Iterat
         # Of no provider's own: nobody would know it again. Our own answers say the same in a block, signed.
         if (words := turn.get(name)) and words != "".join(texts):
             said.left_out.add("reasoning_content")
+
+
+def _signed(parts: list[Part], said: Conversation) -> Iterator[Part]:
+    """Without the thoughts that their provider does not know again."""
+    for part in parts:
+        if isinstance(part, Thought) and not (part.signature or part.sealed):
+            said.left_out.add("content_blocks")
+        else:
+            yield part
 
 
 def _tool_use(call: Mapping[str, Any], path: Path) -> ToolUse:

@@ -82,6 +82,8 @@ _DOCUMENTS = {
 _NOT_IN_A_NAME = re.compile(r"[^0-9A-Za-z()\[\]-]+")
 """Spaces among it: there may be one between two signs, not more."""
 _NAME_CHARS_MAX = 200
+_SIGNS_THOUGHTS = "anthropic."
+"""In the names of models that take no thought without a signature."""
 
 
 def to_converse(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:
@@ -94,7 +96,7 @@ def to_converse(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]
         if name not in _LEFT_OUT:
             raise refuse((name,))
         left_out.add(name)
-    said = conversation(body)
+    said = conversation(body, unsigned=_SIGNS_THOUGHTS not in body["model"])
     left_out |= said.left_out
     asked: dict[str, Any] = {
         "messages": [

@@ -152,6 +152,16 @@ def test_who_asks_and_what_was_left_out() -> None:
     assert asked({"messages": [*HELLO["messages"], thought, *HELLO["messages"]]}).left_out == {"reasoning_content"}
 
 
+def test_a_thought_that_nobody_signed_is_left_out_and_told() -> None:
+    """Other models' thoughts have no signature, and the provider takes none without one: the conversation was over."""
+    blocks = [{"type": "thinking", "thinking": "Hm."}, {"type": "thinking", "thinking": "Ah.", "signature": "c2ln"}]
+    turn = {"role": "assistant", "content": "x", "content_blocks": blocks}
+    translated = asked({"messages": [*HELLO["messages"], turn, *HELLO["messages"]]})
+    content = orjson.loads(translated.body)["messages"][1]["content"]
+    assert content == [blocks[1], {"type": "text", "text": "x"}]
+    assert translated.left_out == {"content_blocks"}
+
+
 def test_a_config_s_overrides_are_part_of_the_chat() -> None:
     made = sent({"temperature": 1}, {"temperature": 0.5, "top_k": 3})
     assert (made["temperature"], made["top_k"], made["model"]) == (0.5, 3, "m")

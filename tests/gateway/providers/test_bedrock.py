@@ -71,6 +71,14 @@ def test_a_tool_s_result_that_says_nothing_holds_no_empty_text() -> None:
     assert made["messages"][2]["content"] == [{"toolResult": {"toolUseId": "c", "content": []}}]
 
 
+@pytest.mark.parametrize(("model", "told"), [("eu.anthropic.claude-x-v1:0", True), ("deepseek.r1-v1:0", False)])
+def test_a_thought_that_nobody_signed_is_left_out_where_the_model_knows_its_own_by_that(model: str, told: bool) -> None:
+    turn = {"role": "assistant", "content": "x", "content_blocks": [{"type": "thinking", "thinking": "Hm."}]}
+    translated = asked({"messages": [*ASK["messages"], turn, *ASK["messages"]]}, model=model)
+    assert translated.left_out == ({"content_blocks"} if told else set())
+    assert (b"Hm." in translated.body) is not told
+
+
 # Signatures
 
 _MODELS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=40)
