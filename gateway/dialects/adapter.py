@@ -83,6 +83,8 @@ class InChat(Provider):
         chat, usage = self._provider.answer(self._asked(), body)
         try:
             return orjson.dumps(self._dialect.answer(orjson.loads(chat), usage, call.body)), usage
+        except orjson.JSONDecodeError:  # Where a chat's bytes pass, a number that no reader holds does too.
+            raise BrokenAnswer("the answer is not JSON") from None
         except orjson.JSONEncodeError:  # orjson reads deeper than it writes.
             raise BrokenAnswer("the answer is nested too deep to be translated") from None
 

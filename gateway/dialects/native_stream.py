@@ -7,6 +7,7 @@ import orjson
 
 from gateway.dialects.translated_stream import Events
 from gateway.providers.base import BrokenAnswer, Call, StreamFailure, Usage
+from gateway.providers.body import word
 from gateway.providers.estimate import settled
 from gateway.providers.openai.errors import status_of
 from gateway.upstream.events import EventSplitter, EventTooLarge, data_of
@@ -114,8 +115,8 @@ def _error_in(said: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _status(error: Mapping[str, Any]) -> int:
-    words = (str(error.get(name)) for name in ("type", "code"))
-    return next((_STATUSES[word] for word in words if word in _STATUSES), status_of(error))
+    words = (word(error.get(name)) for name in ("type", "code"))
+    return next((_STATUSES[told] for told in words if told in _STATUSES), status_of(error))
 
 
 _STATUSES = {

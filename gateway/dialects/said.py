@@ -154,7 +154,10 @@ class Said:
             block.name = name
         said = detail.get("input" if kind is Kind.CUSTOM else "arguments")
         if isinstance(said, Mapping):  # Some hosts send the object itself.
-            said = orjson.dumps(said).decode()
+            try:
+                said = orjson.dumps(said).decode()
+            except orjson.JSONEncodeError:  # orjson reads deeper than it writes.
+                raise BrokenAnswer("it calls a tool with arguments that are nested too deep") from None
         self._grow(block, said if isinstance(said, str) else "")
 
     def _last_or_new(self, kind: Kind) -> Block:
@@ -238,7 +241,11 @@ def _thoughts(said: Mapping[str, Any]) -> Iterator[tuple[Kind, str, str]]:
         thought, signature = detail.get("thinking"), detail.get("signature")
         if isinstance(thought, str) or isinstance(signature, str):
             found = True
-            yield Kind.THOUGHT, thought if isinstance(thought, str) else "", str(signature or "")
+            yield (
+                Kind.THOUGHT,
+                thought if isinstance(thought, str) else "",
+                signature if isinstance(signature, str) else "",
+            )
     if found:
         return
     words = said.get("reasoning_content") or said.get("reasoning")

@@ -85,6 +85,9 @@ class TranslatedStream:
 
 
 def framed(event: Mapping[str, Any]) -> bytes:
-    """An event whose name is its type."""
+    """An event whose name is its type. Raises BrokenAnswer."""
     name: str = event["type"]
-    return b"event: %b\ndata: %b\n\n" % (name.encode(), orjson.dumps(event))
+    try:
+        return b"event: %b\ndata: %b\n\n" % (name.encode(), orjson.dumps(event))
+    except orjson.JSONEncodeError:  # orjson reads deeper than it writes.
+        raise BrokenAnswer("its stream is nested too deep to be translated") from None

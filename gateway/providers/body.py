@@ -50,6 +50,13 @@ def parsed_answer(body: bytes) -> dict[str, Any]:
     return parsed
 
 
+def word(value: Any) -> str:
+    """What a provider says in a word or a number, an id for one; empty for whatever else stands there, which may be
+    nested deeper than Python writes down.
+    """
+    return str(value) if isinstance(value, str | int | float) else ""
+
+
 class _Answer(msgspec.Struct, gc=False):
     usage: msgspec.Raw = msgspec.Raw(b"null")
 

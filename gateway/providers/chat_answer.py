@@ -75,8 +75,12 @@ class Chunks:
         )
 
     def finish(self, reason: str, **choice: Any) -> bytes:
-        last = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": reason, **choice}
-        return b'%b,"choices":[%b]}\n\n' % (self._head, orjson.dumps(last))
+        """Raises BrokenAnswer."""
+        try:
+            last = orjson.dumps({"index": 0, "delta": {}, "logprobs": None, "finish_reason": reason, **choice})
+        except orjson.JSONEncodeError:
+            raise BrokenAnswer("its stream is nested too deep to be translated") from None
+        return b'%b,"choices":[%b]}\n\n' % (self._head, last)
 
     def usage(self, usage: Usage) -> bytes:
         return b'%b,"choices":[],"usage":%b}\n\n' % (self._head, orjson.dumps(usage_body(usage)))

@@ -85,4 +85,7 @@ class TranslatedEvents(TranslatedStream, ABC):
             raise BrokenAnswer("an event of its stream is not JSON") from None
         if not isinstance(said, dict):
             raise BrokenAnswer("an event of its stream is not a JSON object")
-        return self._chunk(said)
+        try:
+            return self._chunk(said)
+        except orjson.JSONEncodeError:  # orjson reads deeper than it writes.
+            raise BrokenAnswer("its stream is nested too deep to be translated") from None

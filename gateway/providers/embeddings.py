@@ -39,7 +39,7 @@ def listed(call: Call, vectors: Iterable[Any], tokens: int | None) -> tuple[byte
     usage = settled(Usage(input_tokens=tokens, output_tokens=0), call, 0)
     packs = call.body.get("encoding_format") == "base64"
     data = [
-        {"object": "embedding", "index": at, "embedding": _packed(vector) if packs else _checked(vector)}
+        {"object": "embedding", "index": at, "embedding": _packed(vector) if packs else checked(vector)}
         for at, vector in enumerate(vectors)
     ]
     counts = {"prompt_tokens": usage.input_tokens, "total_tokens": usage.input_tokens}
@@ -47,12 +47,15 @@ def listed(call: Call, vectors: Iterable[Any], tokens: int | None) -> tuple[byte
     return orjson.dumps({"object": "list", "data": data, "model": model, "usage": counts}), usage
 
 
-def _checked(vector: Any) -> list[float]:
+def checked(vector: Any) -> list[float]:
     if not isinstance(vector, list) or not all(type(number) in (int, float) for number in vector):
         raise BrokenAnswer("the answer holds an embedding that is none")
     return vector
 
 
 def _packed(vector: Any) -> str:
-    numbers = _checked(vector)
-    return base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode("ascii")
+    numbers = checked(vector)
+    try:
+        return base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode("ascii")
+    except OverflowError:
+        raise BrokenAnswer("the answer holds an embedding of numbers too large to be packed") from None

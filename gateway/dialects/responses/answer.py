@@ -128,7 +128,7 @@ def part(block: Block) -> dict[str, Any]:
         "type": "output_text",
         "text": block.text,
         "annotations": [],
-        "logprobs": [_logprob(entry) for entry in block.logprobs],
+        "logprobs": [logprob(entry) for entry in block.logprobs],
     }
 
 
@@ -170,9 +170,10 @@ def _tool(tool: Any) -> Any:
     return tool
 
 
-def _logprob(entry: Any) -> dict[str, Any]:
+def logprob(entry: Any) -> dict[str, Any]:
+    """Raises BrokenAnswer."""
     top = entry.get("top_logprobs") if isinstance(entry, Mapping) else None
-    return {**_token(entry), "top_logprobs": [_token(rival) for rival in top or ()]}
+    return {**_token(entry), "top_logprobs": [_token(rival) for rival in top] if isinstance(top, list) else []}
 
 
 def _token(entry: Any) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.dialects.responses.answer import INCOMPLETE, begun, ended, id_of, item, item_id, opened, part
+from gateway.dialects.responses.answer import INCOMPLETE, begun, ended, id_of, item, item_id, logprob, opened, part
 from gateway.dialects.said import Block, Kind, Move, Said, Step
 from gateway.dialects.translated_stream import framed
 from gateway.providers.base import Usage
+from gateway.providers.body import word
 
 _WORDS = {
     Kind.THOUGHT: ("reasoning_text", "text"),
@@ -38,10 +39,9 @@ class ResponseEvents:
 
     def failure(self, error: Mapping[str, Any], status: int) -> bytes:  # noqa: ARG002 - the dialect tells none here
         detail = error.get("error")
-        told = detail if isinstance(detail, Mapping) else {"message": str(detail)}
-        code = told.get("code") or told.get("type")
-        message = str(told.get("message"))
-        return self._event("error", code=None if code is None else str(code), message=message, param=told.get("param"))
+        told = detail if isinstance(detail, Mapping) else {"message": word(detail)}
+        code = word(told.get("code")) or word(told.get("type")) or None
+        return self._event("error", code=code, message=word(told.get("message")), param=told.get("param"))
 
     def _begin(self) -> bytes:
         if self._number:
@@ -105,9 +105,7 @@ def _has_logprobs(block: Block) -> bool:
 
 
 def _logprob(entry: Any) -> dict[str, Any]:
-    top = entry.get("top_logprobs") or ()
-    return {
-        "token": entry.get("token"),
-        "logprob": entry.get("logprob"),
-        "top_logprobs": [{"token": rival.get("token"), "logprob": rival.get("logprob")} for rival in top],
-    }
+    """Events tell no bytes. Raises BrokenAnswer."""
+    whole = logprob(entry)
+    bare, *rivals = [{name: one[name] for name in ("token", "logprob")} for one in (whole, *whole["top_logprobs"])]
+    return {**bare, "top_logprobs": rivals}

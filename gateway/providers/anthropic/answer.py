@@ -7,6 +7,7 @@ import orjson
 
 from gateway.providers.anthropic.usage import counted
 from gateway.providers.base import BrokenAnswer, Call, Usage
+from gateway.providers.body import word
 from gateway.providers.chat_answer import whole
 from gateway.providers.estimate import settled, text_bytes
 
@@ -43,7 +44,7 @@ def to_chat(call: Call, message: Mapping[str, Any]) -> tuple[bytes, Usage]:
                 calls.append(_call(block))
             case kind:
                 if kind == "thinking":
-                    thoughts.append(str(block.get("thinking") or ""))
+                    thoughts.append(word(block.get("thinking")))
                 own.append(block)
     if texts:
         said["content"] = "".join(texts)
@@ -57,10 +58,10 @@ def to_chat(call: Call, message: Mapping[str, Any]) -> tuple[bytes, Usage]:
     try:
         return whole(
             call,
-            str(message.get("id") or ""),
-            str(message.get("model") or call.body.get("model")),
+            word(message.get("id")),
+            word(message.get("model")) or str(call.body.get("model")),
             said,
-            FINISH.get(str(message.get("stop_reason")), "stop"),
+            FINISH.get(word(message.get("stop_reason")), "stop"),
             usage,
             **stopped_at(message.get("stop_sequence")),
         ), usage

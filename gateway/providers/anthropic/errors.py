@@ -4,6 +4,7 @@ from typing import Any
 
 import orjson
 
+from gateway.providers.body import word
 from gateway.providers.openai.errors import client_error
 
 CONTEXT_TOO_LONG = "context_length_exceeded"
@@ -22,7 +23,7 @@ def _coded(body: bytes) -> bytes:
     except orjson.JSONDecodeError:
         return body
     error = parsed.get("error") if isinstance(parsed, dict) else None
-    if not isinstance(error, dict) or not str(error.get("message")).startswith(_TOO_LONG):
+    if not isinstance(error, dict) or not word(error.get("message")).startswith(_TOO_LONG):
         return body
     try:
         return orjson.dumps({"error": {**error, "code": CONTEXT_TOO_LONG}})

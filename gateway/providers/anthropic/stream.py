@@ -8,6 +8,7 @@ import orjson
 from gateway.providers.anthropic.answer import FINISH, stopped_at, written
 from gateway.providers.anthropic.usage import counted
 from gateway.providers.base import BrokenAnswer, Call, StreamFailure
+from gateway.providers.body import word
 from gateway.providers.chat_answer import DONE, Chunks, block_more, thought_more, tool_begun, tool_more
 from gateway.providers.chat_stream import TranslatedEvents
 from gateway.providers.estimate import text_length
@@ -55,8 +56,8 @@ class MessageStream(TranslatedEvents):
     def _begin(self, message: Any) -> bytes:
         if not isinstance(message, Mapping):
             raise BrokenAnswer("its stream begins with a message that is none")
-        model = message.get("model") or self._call.body.get("model")
-        self._chunks = Chunks(self._call, str(message.get("id") or ""), str(model))
+        model = word(message.get("model")) or str(self._call.body.get("model"))
+        self._chunks = Chunks(self._call, word(message.get("id")), model)
         self._usage = counted(None, message.get("usage"), is_end=False)
         return self._chunks.delta({"role": "assistant", "content": ""})
 
@@ -128,7 +129,7 @@ class MessageStream(TranslatedEvents):
 
     def _fail(self, said: Mapping[str, Any]) -> bytes:
         error = said.get("error")
-        detail = error if isinstance(error, dict) else {"message": str(error or "its stream ended with an error")}
+        detail = error if isinstance(error, dict) else {"message": word(error) or "its stream ended with an error"}
         try:
             body = orjson.dumps({"error": detail})
         except orjson.JSONEncodeError:  # orjson reads deeper than it writes.

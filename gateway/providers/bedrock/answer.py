@@ -7,6 +7,7 @@ import orjson
 
 from gateway.providers.anthropic.answer import written
 from gateway.providers.base import BrokenAnswer, Call, Usage
+from gateway.providers.body import word
 from gateway.providers.chat_answer import whole
 from gateway.providers.estimate import settled, text_bytes
 from gateway.providers.openai.usage import count, unreadable
@@ -44,7 +45,7 @@ def to_chat(call: Call, answer: Mapping[str, Any]) -> tuple[bytes, Usage]:
                 )
             case {"reasoningContent": {"reasoningText": {"text": str(thought)} as told}}:
                 thoughts.append(thought)
-                own.append({"type": "thinking", "thinking": thought, "signature": str(told.get("signature") or "")})
+                own.append({"type": "thinking", "thinking": thought, "signature": word(told.get("signature"))})
             case {"reasoningContent": {"redactedContent": str(sealed)}}:
                 own.append({"type": "redacted_thinking", "data": sealed})
             case {"toolUse": _} | {"reasoningContent": _}:
@@ -62,7 +63,7 @@ def to_chat(call: Call, answer: Mapping[str, Any]) -> tuple[bytes, Usage]:
     if calls:
         said["tool_calls"] = calls
     usage = settled(counted(answer.get("usage")), call, text_bytes(said))
-    finish = FINISH.get(str(answer.get("stopReason")), "stop")
+    finish = FINISH.get(word(answer.get("stopReason")), "stop")
     try:
         return whole(call, answer_id(call), model_of(call), said, finish, usage), usage
     except orjson.JSONEncodeError:  # orjson reads deeper than it writes.

@@ -13,6 +13,7 @@ import orjson
 from gateway.providers.base import BrokenAnswer, Call, Usage
 from gateway.providers.bedrock.answer import model_of
 from gateway.providers.chat import refuse
+from gateway.providers.embeddings import checked
 from gateway.providers.estimate import settled
 from gateway.providers.fields import given, malformed, of
 from gateway.providers.openai.usage import count
@@ -86,7 +87,7 @@ def to_embeddings(call: Call, answer: Mapping[str, Any]) -> tuple[bytes, Usage]:
         raise BrokenAnswer("the answer holds no embeddings")
     tokens = count(answer.get("inputTextTokenCount"))
     usage = settled(None if tokens is None else Usage(input_tokens=tokens, output_tokens=0), call, 0)
-    encode = _base64 if call.body.get("encoding_format") == "base64" else list
+    encode = _base64 if call.body.get("encoding_format") == "base64" else checked
     try:
         data = [
             {"object": "embedding", "index": index, "embedding": encode(vector)} for index, vector in enumerate(vectors)

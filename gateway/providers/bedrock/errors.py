@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from gateway.providers.body import word
 from gateway.providers.openai.errors import client_error
 
 _STATUSES = {
@@ -45,7 +46,7 @@ def chat_error(provider: str, status: int, headers: Mapping[str, str], body: byt
     if not isinstance(parsed, dict) or "error" in parsed:
         return client_error(provider, status, content_type, body)
     kind = headers.get("x-amzn-errortype") or parsed.get("__type") or "unknown"
-    message = parsed.get("message") or parsed.get("Message") or f"status {status}"
+    message = word(parsed.get("message")) or word(parsed.get("Message")) or f"status {status}"
     # `ThrottlingException:http://…`, and `com.amazon…#ThrottlingException` in a body.
-    kind = str(kind).partition(":")[0].rpartition("#")[2]
-    return client_error(provider, status, content_type, orjson.dumps(chat_error_body(kind, str(message))))
+    kind = word(kind).partition(":")[0].rpartition("#")[2]
+    return client_error(provider, status, content_type, orjson.dumps(chat_error_body(kind, message)))

@@ -9,6 +9,7 @@ from gateway.providers.base import BrokenAnswer, Call, StreamFailure
 from gateway.providers.bedrock.answer import FINISH, answer_id, counted, model_of
 from gateway.providers.bedrock.errors import chat_error_body, status_of
 from gateway.providers.bedrock.event_stream import Frame, FrameBroken, FrameReader
+from gateway.providers.body import word
 from gateway.providers.chat_answer import DONE, Chunks, block_more, thought_more, tool_begun, tool_more
 from gateway.providers.chat_stream import TranslatedStream
 from gateway.providers.estimate import text_length
@@ -66,7 +67,7 @@ class ConverseStream(TranslatedStream):
                 return self._say({"role": "assistant", "content": ""})
             case "messageStop":
                 self.begun = self._stopped = True
-                return self._chunks.finish(FINISH.get(str(said.get("stopReason")), "stop"))
+                return self._chunks.finish(FINISH.get(word(said.get("stopReason")), "stop"))
             case "metadata":
                 self._usage = counted(said.get("usage"))
                 return self._finish()
@@ -124,8 +125,8 @@ class ConverseStream(TranslatedStream):
 
     def _fail(self, headers: Mapping[str, str], said: Mapping[str, Any]) -> bytes:
         kind = headers.get(":exception-type") or headers.get(":error-code") or "unknown"
-        message = said.get("message") or headers.get(":error-message") or "its stream ended with an error"
-        body = orjson.dumps(chat_error_body(kind, str(message)))
+        message = word(said.get("message")) or headers.get(":error-message") or "its stream ended with an error"
+        body = orjson.dumps(chat_error_body(kind, message))
         self.failure = StreamFailure(status_of(kind), body)
         return b"data: %b\n\n" % body
 

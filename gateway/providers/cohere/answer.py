@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from gateway.providers.base import BrokenAnswer, Call, Usage
+from gateway.providers.body import word
 from gateway.providers.chat_answer import listed, whole
 from gateway.providers.estimate import settled, text_bytes
 from gateway.providers.openai.usage import count
@@ -40,9 +41,9 @@ def to_chat(call: Call, answer: Mapping[str, Any]) -> tuple[bytes, Usage]:
     if citations := message.get("citations"):
         said["citations"] = citations
     usage = settled(counted(answer.get("usage")), call, text_bytes(said))
-    finish = FINISH.get(str(answer.get("finish_reason")), "stop")
+    finish = FINISH.get(word(answer.get("finish_reason")), "stop")
     try:
-        return whole(call, str(answer.get("id") or ""), str(call.body.get("model")), said, finish, usage), usage
+        return whole(call, word(answer.get("id")), str(call.body.get("model")), said, finish, usage), usage
     except orjson.JSONEncodeError:  # orjson reads deeper than it writes.
         raise BrokenAnswer("the answer is nested too deep to be translated") from None
 
@@ -60,7 +61,7 @@ def called(call: Any) -> dict[str, Any]:
         raise BrokenAnswer("it calls a tool without a name")
     arguments = function.get("arguments")
     made = {"name": function["name"], "arguments": arguments if isinstance(arguments, str) else ""}
-    return {"id": str(call.get("id") or ""), "type": "function", "function": made}
+    return {"id": word(call.get("id")), "type": "function", "function": made}
 
 
 def counted(usage: Any) -> Usage | None:

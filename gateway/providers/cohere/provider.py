@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from gateway.providers.base import Call, Door, Place, Provider, ProviderKey, Translated, Usage
-from gateway.providers.body import caller_wants_usage, json_request, parsed_answer
+from gateway.providers.body import caller_wants_usage, json_request, parsed_answer, word
 from gateway.providers.cohere.answer import to_chat
 from gateway.providers.cohere.embeddings import from_embed, to_embed
 from gateway.providers.cohere.request import to_chat_v2
@@ -50,6 +50,9 @@ def _coded(body: bytes) -> bytes:
         parsed: Any = orjson.loads(body)
     except orjson.JSONDecodeError:
         return body
-    if not isinstance(parsed, dict) or _TOO_LONG not in str(parsed.get("message")):
+    if not isinstance(parsed, dict) or _TOO_LONG not in word(parsed.get("message")):
         return body
-    return orjson.dumps({**parsed, "code": "context_length_exceeded"})
+    try:
+        return orjson.dumps({**parsed, "code": "context_length_exceeded"})
+    except orjson.JSONEncodeError:  # orjson reads deeper than it writes.
+        return body

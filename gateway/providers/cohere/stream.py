@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from gateway.providers.base import BrokenAnswer, Call, StreamFailure
+from gateway.providers.body import word
 from gateway.providers.chat_answer import DONE, Chunks, thought_more, tool_begun, tool_more
 from gateway.providers.chat_stream import TranslatedEvents
 from gateway.providers.cohere.answer import FAILED, FINISH, called, counted
@@ -43,7 +44,7 @@ class ChatStream(TranslatedEvents):
             case "tool-call-end" if (index := _index(said)) in self._silent:
                 return self._say(tool_more(self._calls[index], "{}"))  # Clients parse them all the same.
             case "message-start":
-                self._chunks = Chunks(self._call, str(said.get("id") or ""), str(self._call.body.get("model")))
+                self._chunks = Chunks(self._call, word(said.get("id")), str(self._call.body.get("model")))
                 return self._say({"role": "assistant", "content": ""})
             case "message-end":
                 return self._last(delta)
@@ -97,18 +98,18 @@ class ChatStream(TranslatedEvents):
         return self._say(tool_more(self._calls[index], piece))
 
     def _last(self, delta: Mapping[str, Any]) -> bytes:
-        word = str(delta.get("finish_reason"))
-        if word in FAILED:
-            return self._fail(delta.get("error") or f"its stream ended with {word}")
+        reason = word(delta.get("finish_reason"))
+        if reason in FAILED:
+            return self._fail(delta.get("error") or f"its stream ended with {reason}")
         self.begun = self.complete = True
         self._usage = counted(delta.get("usage"))
         if self._chunks is None:
             raise BrokenAnswer("its stream does not begin with a message")
-        last = self._chunks.finish(FINISH.get(word, "stop"))
+        last = self._chunks.finish(FINISH.get(reason, "stop"))
         return last + (self._chunks.usage(self.usage) if self._asks_usage else b"") + DONE
 
     def _fail(self, error: Any) -> bytes:
-        detail = error if isinstance(error, dict) else {"message": str(error)}
+        detail = error if isinstance(error, dict) else {"message": word(error) or "its stream ended with an error"}
         body = orjson.dumps({"error": detail})
         self.failure = StreamFailure(status_of(detail), body)
         return b"data: %b\n\n" % body

@@ -7,6 +7,7 @@ import msgspec
 import orjson
 
 from gateway.providers.base import BrokenAnswer, Call, Usage
+from gateway.providers.body import word
 from gateway.providers.chat_answer import listed, whole
 from gateway.providers.estimate import settled, text_bytes
 from gateway.providers.gemini.usage import counted
@@ -78,7 +79,7 @@ def to_chat(call: Call, content: Mapping[str, Any]) -> tuple[bytes, Usage]:
 
 def read(content: Mapping[str, Any]) -> Bit:
     """Raises BrokenAnswer."""
-    bit = Bit(str(content.get("responseId") or ""), str(content.get("modelVersion") or ""))
+    bit = Bit(word(content.get("responseId")), word(content.get("modelVersion")))
     bit.usage = counted(content.get("usageMetadata"))
     candidates = content.get("candidates")
     if not candidates:
@@ -95,7 +96,7 @@ def read(content: Mapping[str, Any]) -> Bit:
         if not isinstance(part, dict):
             raise BrokenAnswer("the answer holds a part that is none")
         _take(part, bit)
-    bit.finish = str(candidate.get("finishReason") or "")
+    bit.finish = word(candidate.get("finishReason"))
     if isinstance(probabilities := candidate.get("logprobsResult"), Mapping):
         bit.logprobs = _logprobs(probabilities)
     bit.own |= {own: candidate[name] for name, own in _OWN.items() if candidate.get(name)}
@@ -139,7 +140,7 @@ def _call(called: Any, signature: str) -> dict[str, Any]:
     function = {"name": called["name"], "arguments": arguments}
     if signature:
         function["thought_signature"] = signature
-    return {"id": str(called.get("id") or ""), "type": "function", "function": function}
+    return {"id": word(called.get("id")), "type": "function", "function": function}
 
 
 def _logprobs(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,14 +149,15 @@ def _logprobs(result: Mapping[str, Any]) -> dict[str, Any]:
     content = []
     for at, candidate in enumerate(chosen if isinstance(chosen, list) else ()):
         others = tops[at].get("candidates") if at < len(tops) and isinstance(tops[at], dict) else None
-        content.append({**_token(candidate), "top_logprobs": [_token(other) for other in others or ()]})
+        rivals = [_token(other) for other in others] if isinstance(others, list) else []
+        content.append({**_token(candidate), "top_logprobs": rivals})
     return {"content": content, "refusal": None}
 
 
 def _token(candidate: Any) -> dict[str, Any]:
     if not isinstance(candidate, Mapping):
         raise BrokenAnswer("the answer holds a token that is none")
-    text = str(candidate.get("token") or "")
+    text = word(candidate.get("token"))
     return {
         "token": text,
         "logprob": candidate.get("logProbability"),

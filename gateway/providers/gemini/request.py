@@ -28,7 +28,7 @@ from gateway.providers.chat import (
     tokens_max,
     tool_choice,
 )
-from gateway.providers.fields import Path, given, malformed
+from gateway.providers.fields import Path, given, malformed, of
 
 BUDGETS = {"none": 0, "minimal": 1_024, "low": 1_024, "medium": 8_192, "high": 24_576, "xhigh": 24_576, "max": 24_576}
 """What a word for effort is in tokens of thought, as in the original (reference/portkey.md 4.4)."""
@@ -220,7 +220,9 @@ def _config(body: Mapping[str, Any], model: str, left_out: set[str]) -> dict[str
     elif given(int, body, "top_logprobs", ()):
         raise malformed(("top_logprobs",), "needs `logprobs` to be true")
     if (modalities := given(list, body, "modalities", ())) not in (None, ["text"]):
-        config["responseModalities"] = [str(word).upper() for word in modalities or ()]
+        config["responseModalities"] = [
+            of(str, kind, ("modalities", at)).upper() for at, kind in enumerate(modalities or ())
+        ]
     form = given(dict, body, "response_format", ())
     if form is not None and form.get("type") == "json_object":
         config["responseMimeType"] = "application/json"

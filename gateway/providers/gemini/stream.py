@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from gateway.providers.base import BrokenAnswer, Call, StreamFailure, Usage
+from gateway.providers.body import word
 from gateway.providers.chat_answer import DONE, Chunks, block_more, thought_more
 from gateway.providers.chat_stream import TranslatedEvents
 from gateway.providers.estimate import settled, so_far, text_length
@@ -85,7 +86,7 @@ class ContentStream(TranslatedEvents):
         return b"".join(made)
 
     def _fail(self, error: Any) -> bytes:
-        detail = error if isinstance(error, dict) else {"message": str(error)}
+        detail = error if isinstance(error, dict) else {"message": word(error) or "its stream ended with an error"}
         body = orjson.dumps({"error": detail})
         code = detail.get("code")
         self.failure = StreamFailure(code if isinstance(code, int) and 400 <= code <= 599 else _UNKNOWN_STATUS, body)

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from gateway.providers.base import BrokenAnswer, Call, Door, Usage
+from gateway.providers.body import word
 from gateway.providers.estimate import settled, text_bytes
 from gateway.providers.openai.usage import usage_of
 
@@ -22,7 +23,7 @@ def to_chat(call: Call, answer: dict[str, Any]) -> tuple[bytes, Usage]:
     choices = answer.get("choices")
     if not isinstance(choices, list) or not choices:
         raise BrokenAnswer("the answer holds no choices")
-    id_ = str(answer.get("id") or call.id)
+    id_ = word(answer.get("id")) or call.id
     said = [_choice(choice, id_) for choice in choices]
     written = sum([text_bytes(choice["message"]) for choice in said])
     usage = settled(usage_of(answer.get("usage"), Door.CHAT), call, written)
@@ -52,7 +53,7 @@ def _choice(choice: Any, answer: str) -> dict[str, Any]:
         if not isinstance(calls, list):
             raise BrokenAnswer("it calls a tool without a name")
         said["tool_calls"] = [_whole_call(one, f"call_{answer}_{at}") for at, one in enumerate(calls)]
-    finish = FINISH.get(str(reason), str(reason or "stop"))
+    finish = FINISH.get(word(reason), word(reason) or "stop")
     return {"index": 0, "logprobs": None, **choice, "message": said, "finish_reason": finish}
 
 
@@ -65,7 +66,7 @@ def _whole_call(call: Any, id_: str) -> dict[str, Any]:
 
 def id_of(call: Mapping[str, Any]) -> str:
     id_ = call.get("id")
-    return "" if id_ in _NO_ID else str(id_)
+    return "" if id_ in _NO_ID else word(id_)
 
 
 def function_of(call: Any) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from gateway.providers.base import StreamFailure
+from gateway.providers.body import word
 from gateway.providers.openai.errors import client_error, status_of
 from shared.models.config import pointer
 
@@ -52,7 +53,7 @@ def _error(parsed: Mapping[str, Any]) -> dict[str, Any] | None:
 def _sentence(found: list[Any]) -> str:
     """All that the validator found, each with its place."""
     faults = [fault for fault in found if isinstance(fault, dict)]
-    return "; ".join(f"{_pointer(fault.get('loc'))} {fault.get('msg')}".strip() for fault in faults)
+    return "; ".join(f"{_pointer(fault.get('loc'))} {word(fault.get('msg'))}".strip() for fault in faults)
 
 
 def _pointer(location: Any) -> str:

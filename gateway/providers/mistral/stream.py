@@ -7,6 +7,7 @@ import msgspec
 import orjson
 
 from gateway.providers.base import BrokenAnswer, Call, Door, StreamFailure
+from gateway.providers.body import word
 from gateway.providers.chat_answer import DONE, usage_body
 from gateway.providers.chat_stream import TranslatedEvents
 from gateway.providers.estimate import text_length
@@ -72,8 +73,8 @@ class CompletionStream(TranslatedEvents):
         if not isinstance(choices, list) or not choices:
             return b""
         if not self._head:
-            self._id = str(said.get("id") or self._call.id)
-            model = str(said.get("model") or self._call.body.get("model"))
+            self._id = word(said.get("id")) or self._call.id
+            model = word(said.get("model")) or str(self._call.body.get("model"))
             head = {
                 "id": self._id,
                 "object": "chat.completion.chunk",
@@ -102,7 +103,7 @@ class CompletionStream(TranslatedEvents):
             self.begun = True
             self._finished.add(index)
             calls += self._empty_calls(index)
-            reason = FINISH.get(str(reason), str(reason))
+            reason = FINISH.get(word(reason), word(reason) or "stop")
         if calls:
             said["tool_calls"] = calls
         return {"index": index, "delta": said, "logprobs": choice.get("logprobs"), "finish_reason": reason}

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from gateway.providers.base import BrokenAnswer, Call, Usage
+from gateway.providers.body import word
 from gateway.providers.chat_answer import whole
 from gateway.providers.estimate import settled, text_bytes
 from gateway.providers.openai.usage import count
@@ -57,7 +58,7 @@ def calls_of(message: Mapping[str, Any], call: Call, first: int) -> Iterator[dic
             written = orjson.dumps(arguments if isinstance(arguments, dict) else {}).decode()
         except orjson.JSONEncodeError:
             raise BrokenAnswer("the answer is nested too deep to be translated") from None
-        id_ = str(one.get("id") or f"call_{call.id}_{at}")
+        id_ = word(one.get("id")) or f"call_{call.id}_{at}"
         yield {"id": id_, "type": "function", "function": {"name": function["name"], "arguments": written}}
 
 

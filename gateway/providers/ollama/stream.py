@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from gateway.providers.base import Call, StreamFailure
+from gateway.providers.body import word
 from gateway.providers.chat_answer import DONE, Chunks, thought_more, tool_begun
 from gateway.providers.chat_stream import TranslatedEvents
 from gateway.providers.estimate import text_length
@@ -59,7 +60,7 @@ class ChatLines(TranslatedEvents):
         return last + (self._chunks.usage(self.usage) if self._asks_usage else b"") + DONE
 
     def _fail(self, error: Any) -> bytes:
-        detail = error if isinstance(error, dict) else {"message": str(error)}
+        detail = error if isinstance(error, dict) else {"message": word(error) or "its stream ended with an error"}
         body = orjson.dumps({"error": detail})
         self.failure = StreamFailure(status_of(detail), body)
         return b"data: %b\n\n" % body

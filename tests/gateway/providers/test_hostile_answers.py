@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -10,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.providers.base import BrokenAnswer, Call, Door, Untranslatable
+from gateway.providers.bedrock.event_stream import FrameReader
 from tests.conformance.corpus.bedrock import frame
 from tests.conformance.corpus.cases import ANSWERS
 from tests.conformance.corpus.checks import ASKED, STREAMED
 from tests.conformance.corpus.wire import Wire
 from tests.conformance.corpus.wires import WIRES
+from tests.gateway.odd import TOO_DEEP, everywhere
 
 NATIVE = [wire for wire in WIRES if wire.name not in ("openai", "azure")]
 """Those that translate: of a host that speaks a caller's own dialect bytes pass."""
@@ -87,6 +90,52 @@ def test_an_error_of_anything(wire: Wire, body: bytes, status: int, kind: str) -
 
 
 @every_wire
+@pytest.mark.parametrize("odd", TOO_DEEP.values(), ids=TOO_DEEP)
+def test_what_is_nested_deeper_than_python_writes_is_no_fault_of_ours(wire: Wire, odd: bytes) -> None:
+    """At any place of an answer, of a stream's event, or of an error, in the middle of a stream too."""
+    said = ANSWERS["thought, text and tools"]
+    for whole in everywhere(orjson.loads(wire.answers.whole(said)), odd):
+        with suppress(BrokenAnswer):
+            wire.adapter.answer(ASKED, whole)
+    frames = wire.answers.frames(said, cut=40)
+    for at, framed in enumerate([*frames, wire.answers.error_frame("why")]):
+        for event in everywhere(_said_in(wire, framed), odd):
+            reader = wire.adapter.stream(STREAMED)
+            with suppress(BrokenAnswer):
+                for one in [*frames[:at], _framed_like(wire, framed, event), *frames[at + 1 :]]:
+                    reader.feed(one)
+                reader.end()
+    for kind in ("too long", "invalid"):
+        failed = wire.answers.error(kind, "why")
+        assert failed is not None
+        status, headers, body = failed
+        for error in everywhere(orjson.loads(body), odd):
+            assert isinstance(orjson.loads(wire.adapter.error("acme", status, headers, error))["error"]["message"], str)
+
+
+@pytest.mark.parametrize("rivals", [True, 5, "x"])
+def test_rivals_of_a_token_that_are_no_list_are_none(rivals: Any) -> None:
+    result = {"chosenCandidates": [{"token": "Hi"}], "topCandidates": [{"candidates": rivals}]}
+    candidate = {"content": {"parts": [{"text": "Hi"}]}, "finishReason": "STOP", "logprobsResult": result}
+    wire = next(wire for wire in NATIVE if wire.name == "gemini")
+    chat, _ = wire.adapter.answer(ASKED, orjson.dumps({"candidates": [candidate]}))
+    assert orjson.loads(chat)["choices"][0]["logprobs"]["content"][0]["top_logprobs"] == []
+
+
+@pytest.mark.parametrize("wire", [wire for wire in NATIVE if wire.embeddings], ids=lambda wire: wire.name)
+@pytest.mark.parametrize("odd", [b"1e300", b'"x"', *TOO_DEEP.values()], ids=["large", "text", *TOO_DEEP])
+@pytest.mark.parametrize("encoding", ["float", "base64"])
+def test_embeddings_of_anything(wire: Wire, odd: bytes, encoding: str) -> None:
+    assert wire.embeddings is not None
+    body = {"model": wire.embeddings.model, "input": "x", "encoding_format": encoding}
+    call = Call(Door.EMBEDDINGS, orjson.dumps(body), body, stream=False)
+    asked = orjson.loads(wire.adapter.request(call, wire.place, wire.key, {}, wire.embeddings.model).body)
+    for answer in everywhere(orjson.loads(wire.embeddings.answer(asked)), odd):
+        with suppress(BrokenAnswer):
+            wire.adapter.answer(call, answer)
+
+
+@every_wire
 def test_what_is_nested_too_deep_is_refused_either_way(wire: Wire) -> None:
     body = {"model": wire.model, "messages": [{"role": "user", "content": "x"}], "tools": [_deep_tool()]}
     with pytest.raises(Untranslatable, match="too deep"):
@@ -106,6 +155,23 @@ def _disturbed(value: Any, data: st.DataObject, other: st.SearchStrategy[Any]) -
         at = data.draw(st.integers(0, len(value) - 1))
         return [*value[:at], _disturbed(value[at], data, other), *value[at + 1 :]]
     return data.draw(other)
+
+
+def _said_in(wire: Wire, framed: bytes) -> Any:
+    if wire.stream_type == "application/x-ndjson":
+        return orjson.loads(framed)
+    if wire.stream_type != "text/event-stream":
+        return orjson.loads(FrameReader().feed(framed)[0].payload)
+    told = framed.partition(b"data: ")[2].strip()
+    return {} if told == b"[DONE]" else orjson.loads(told)
+
+
+def _framed_like(wire: Wire, framed: bytes, said: bytes) -> bytes:
+    if wire.stream_type == "application/x-ndjson":
+        return said + b"\n"
+    if wire.stream_type != "text/event-stream":
+        return frame(FrameReader().feed(framed)[0].headers, said)
+    return framed.partition(b"data: ")[0] + b"data: %b\n\n" % said
 
 
 def _frame(wire: Wire, said: Any, data: st.DataObject, instead_of: bytes) -> bytes:
