@@ -79,7 +79,7 @@ class Said:
         self._bytes = 0
         self._looks = 0
 
-    def take(self, chunk: Mapping[str, Any]) -> list[Step]:
+    def take(self, chunk: Mapping[str, Any], *, whole: bool = False) -> list[Step]:
         """A chunk of a stream, or a whole answer. Raises BrokenAnswer."""
         if not self.head:
             self.head = chunk
@@ -93,9 +93,11 @@ class Said:
             self.finish = reason
         if isinstance(stop := choice.get("stop_reason"), str):
             self.stop = stop
-        said = choice.get("delta")
+        # Some hosts put both into either.
+        named, other = ("message", "delta") if whole else ("delta", "message")
+        said = choice.get(named)
         if not isinstance(said, Mapping):
-            said = choice.get("message")
+            said = choice.get(other)
         if not isinstance(said, Mapping):
             return []
         logprobs = choice.get("logprobs")

@@ -20,7 +20,7 @@ _STOP_REASONS = {
 def message(chat: Mapping[str, Any], usage: Usage, asked: Mapping[str, Any]) -> dict[str, Any]:
     """The message that says the same; `asked` is the caller's request. Raises BrokenAnswer."""
     said = Said()
-    said.take(chat)
+    said.take(chat, whole=True)
     said.end()
     if not isinstance(chat.get("choices"), list) or not chat["choices"]:
         raise BrokenAnswer("the answer holds no choice")

@@ -28,7 +28,7 @@ INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 def response(chat: Mapping[str, Any], usage: Usage, asked: Mapping[str, Any]) -> dict[str, Any]:
     """The response that says the same; `asked` is the caller's request. Raises BrokenAnswer."""
     said = Said()
-    said.take(chat)
+    said.take(chat, whole=True)
     said.end()
     if not isinstance(chat.get("choices"), list) or not chat["choices"]:
         raise BrokenAnswer("the answer holds no choice")

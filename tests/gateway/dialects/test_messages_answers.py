@@ -246,6 +246,13 @@ def test_a_providers_error_event_is_told_in_the_dialect_and_ends_the_stream() ->
     assert orjson.loads(last.partition(b"data: ")[2])["error"]["type"] == "overloaded_error"
 
 
+def test_a_whole_answer_beside_a_delta_that_says_nothing_is_that_answer() -> None:
+    """Of Perplexity's nothing was left."""
+    chat = Answer(text="Hi").whole()
+    chat["choices"][0]["delta"] = {"role": "assistant", "content": ""}
+    assert [block.model_dump(exclude_none=True) for block in whole(chat).content] == [{"type": "text", "text": "Hi"}]
+
+
 def test_what_was_read_is_estimated_at_the_start_and_counted_at_the_end() -> None:
     found = events(read([Answer(text="Hi").stream()]))
     assert found[0].message.usage.input_tokens > 0

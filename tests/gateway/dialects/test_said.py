@@ -157,6 +157,19 @@ def test_a_host_that_never_makes_its_call_whole_is_not_looked_at_forever() -> No
     assert said._looks == said_room.LOOKS_MAX
 
 
+def test_of_a_whole_answer_the_message_counts_and_of_a_chunk_what_is_new() -> None:
+    """Perplexity's hold both: beside a whole message a delta that says nothing, beside a delta all that was said."""
+    whole = {"index": 0, "message": {"content": "Hello"}, "delta": {"role": "assistant", "content": ""}}
+    said = Said()
+    said.take({"choices": [whole]}, whole=True)
+    assert [block.text for block in said.blocks] == ["Hello"]
+    parts = [
+        {"message": {"content": all_}, "delta": {"content": new}} for all_, new in (("Hel", "Hel"), ("Hello", "lo"))
+    ]
+    said, _ = told([{"choices": [part]} for part in parts])
+    assert [block.text for block in said.blocks] == ["Hello"]
+
+
 @pytest.mark.parametrize("index", [{"index": None}, {}])
 def test_calls_that_a_host_does_not_number_are_those_of_their_places(index: dict[str, None]) -> None:
     """SGLang's whole answers say `index: null`: no message and no response could be made of them."""
