@@ -71,7 +71,9 @@ class Said:
         self.stop: str | None = None
         """The stop sequence that was met, where the host says which."""
         self.head: Mapping[str, Any] = {}
-        """The first chunk: id, model, created."""
+        """The first chunk that has an id: id, model, created."""
+        self.is_headed = False
+        """No later chunk is: there was one, or something was told without."""
         self.service_tier: str | None = None
         self._calls: dict[int, Block] = {}
         self._live = 0
@@ -81,8 +83,8 @@ class Said:
 
     def take(self, chunk: Mapping[str, Any], *, whole: bool = False) -> list[Step]:
         """A chunk of a stream, or a whole answer. Raises BrokenAnswer."""
-        if not self.head:
-            self.head = chunk
+        if not self.is_headed:
+            self.head, self.is_headed = chunk, bool(chunk.get("id"))
         if isinstance(tier := chunk.get("service_tier"), str):
             self.service_tier = tier
         choices = chunk.get("choices")
@@ -102,7 +104,9 @@ class Said:
             return []
         logprobs = choice.get("logprobs")
         self._take(said, logprobs if isinstance(logprobs, Mapping) else {})
-        return [*self._advance()]
+        steps = [*self._advance()]
+        self.is_headed = self.is_headed or bool(steps)
+        return steps
 
     def end(self) -> list[Step]:
         """Nothing more comes. Raises BrokenAnswer."""

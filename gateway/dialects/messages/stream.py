@@ -21,6 +21,8 @@ class MessageEvents:
 
     def take(self, chunk: Mapping[str, Any]) -> bytes:
         steps = self._said.take(chunk)
+        if not self._said.is_headed:
+            return b""
         return self._begin() + b"".join([self._event(step) for step in steps])
 
     def end(self, usage: Usage) -> bytes:

@@ -21,6 +21,10 @@ PLACE = Place(
 )
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "prompt_tokens_details": {"cached_tokens": 4}}
 JSON = {"content-type": "application/json"}
+CHECKED = b"data: %b\n\n" % orjson.dumps(
+    {"choices": [], "created": 0, "id": "", "model": "", "object": "", "prompt_filter_results": [{"prompt_index": 0}]}
+)
+"""What Azure's streams begin with: nothing of the answer."""
 fuzz = settings(deadline=None)
 LINE_ENDS = (b"\n", b"\r\n", b"\r")
 

@@ -18,7 +18,7 @@ from gateway.providers.base import BrokenAnswer, Call, Door, Provider, StreamRea
 from gateway.providers.openai.provider import OpenAI
 from gateway.upstream.events import EventSplitter, data_of, name_of
 from tests.conformance.test_simulator import parse, unknown_fields
-from tests.gateway.dialects.chats import JSON, LINE_ENDS, PLACE, USAGE, Answer, answers, fuzz
+from tests.gateway.dialects.chats import CHECKED, JSON, LINE_ENDS, PLACE, USAGE, Answer, answers, fuzz
 from tests.gateway.dialects.chats import Call as ToolCall
 
 ASKED: dict[str, Any] = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "Hello"}]}
@@ -244,6 +244,14 @@ def test_a_providers_error_event_is_told_in_the_dialect_and_ends_the_stream() ->
     last = said.split(b"\n\n")[-2]
     assert last.startswith(b"event: error\n")
     assert orjson.loads(last.partition(b"data: ")[2])["error"]["type"] == "overloaded_error"
+
+
+def test_a_message_that_was_checked_before_it_began_bears_its_own_id() -> None:
+    """Every one of Azure's was `msg_0`."""
+    found = events(read([CHECKED, Answer(text="Hi").stream()]))
+    assert (found[0].message.id, found[0].message.model) == ("chatcmpl-1", "acme-chat")
+    (begun, *_) = events(read([CHECKED, b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n']))
+    assert begun.message.id == "msg_0", "it has none"
 
 
 def test_a_whole_answer_beside_a_delta_that_says_nothing_is_that_answer() -> None:

@@ -15,7 +15,7 @@ from gateway.providers.base import BrokenAnswer, Call, Door, Provider, StreamRea
 from gateway.providers.openai.provider import OpenAI
 from gateway.upstream.events import EventSplitter, data_of, name_of
 from tests.conformance.test_simulator import parse
-from tests.gateway.dialects.chats import JSON, LINE_ENDS, PLACE, Answer, answers, fuzz
+from tests.gateway.dialects.chats import CHECKED, JSON, LINE_ENDS, PLACE, Answer, answers, fuzz
 from tests.gateway.dialects.chats import Call as ToolCall
 
 TOOLS = [{"type": "function", "name": "f", "parameters": {"type": "object"}}]
@@ -161,6 +161,13 @@ def test_probabilities_come_along() -> None:
     said = stream.feed(b"data: " + orjson.dumps(chunk) + b"\n\n")
     (delta,) = [event for event in events(said) if event.type == "response.output_text.delta"]
     assert delta.logprobs[0].token == "Hi"
+
+
+def test_a_response_that_was_checked_before_it_began_bears_its_own_id() -> None:
+    """Every one of Azure's was `resp_0`, made in 1970."""
+    found = events(read([CHECKED, Answer(text="Hi").stream()]))
+    seen = {(e.response.id, e.response.created_at, e.response.model) for e in found if hasattr(e, "response")}
+    assert seen == {("resp_chatcmpl-1", 1_750_000_000, "acme-chat")}
 
 
 def test_a_refusal_is_a_part_of_its_own() -> None:

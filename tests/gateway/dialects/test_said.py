@@ -170,6 +170,16 @@ def test_of_a_whole_answer_the_message_counts_and_of_a_chunk_what_is_new() -> No
     assert [block.text for block in said.blocks] == ["Hello"]
 
 
+def test_an_answer_is_known_by_the_first_chunk_that_has_an_id_unless_something_was_said_before() -> None:
+    nothing = {"id": "", "model": "", "created": 0, "choices": []}
+    said, _ = told([nothing, {"id": "x", "model": "m", **delta(content="Hi")}, {"id": "y", **delta(content="!")}])
+    assert (said.head["id"], said.head["model"]) == ("x", "m")
+    said = Said()
+    said.take({"id": "", **delta(content="Hi")})
+    said.take({"id": "x", **delta(content="!")})
+    assert said.head["id"] == "", "what was told of it before bears no id"
+
+
 @pytest.mark.parametrize("index", [{"index": None}, {}])
 def test_calls_that_a_host_does_not_number_are_those_of_their_places(index: dict[str, None]) -> None:
     """SGLang's whole answers say `index: null`: no message and no response could be made of them."""
