@@ -10,6 +10,9 @@ from gateway.providers.openai.provider import OpenAI
 from shared.crypto.secret import Secret
 from shared.models.credential import EntraForm
 
+_ROOT = "/openai"
+"""What a resource's paths begin with."""
+
 
 class Azure(OpenAI):
     """Source: Azure OpenAI in Foundry Models REST API reference (v1, and the versioned one by deployment)."""
@@ -27,8 +30,8 @@ class Azure(OpenAI):
             asked.headers += b"authorization: Bearer %b\r\n" % key.token.reveal()
         elif isinstance(key, EntraForm) and key.api_key is not None:
             asked.headers += b"%b: %b%b\r\n" % (place.auth_header, place.auth_prefix, key.api_key.reveal())
-        if not place.template:
-            return asked  # A host of the caller's own says the whole way.
+        if not place.template or _ROOT not in asked.target:
+            return asked  # A host of the caller's own says the whole way, and so does a row of another shape.
 
         version = None if key is None or isinstance(key, Secret) else key.words().get("api_version")
         path = asked.target.removeprefix(_prefix(asked.target))
@@ -40,7 +43,7 @@ class Azure(OpenAI):
 
 def _prefix(target: str) -> str:
     """What the row's base URL ends with: door paths begin behind it."""
-    at = target.index("/openai") + len("/openai")
+    at = target.index(_ROOT) + len(_ROOT)
     return target[:at]
 
 

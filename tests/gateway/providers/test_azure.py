@@ -48,6 +48,16 @@ def test_a_host_of_the_caller_s_own_says_the_whole_way() -> None:
     assert (asked.origin, asked.target) == (None, "/azure/v1/chat/completions")
 
 
+def test_a_row_of_one_s_own_whose_address_is_put_together_otherwise_says_the_whole_way() -> None:
+    """Every call to it was a fault of the gateway's."""
+    row = built_in_rows()["azure-openai"].model_copy(update={"base_url": "https://{resource}.azure-api.net/llm"})
+    for key in (form(), form(api_version="2024-10-21")):
+        asked = sent(key, place_of(row))
+        assert asked.origin is not None
+        assert (asked.origin.host, asked.target) == ("r.azure-api.net", "/llm/chat/completions")
+        assert b"api-key: k\r\n" in asked.headers
+
+
 def test_an_application_s_secret_becomes_a_token_and_stays_home() -> None:
     application = EntraForm.model_validate(APPLICATION)
     exchange = Azure().exchange(application)
