@@ -17,13 +17,14 @@ from gateway.providers.openai.errors import status_of
 class ChatStream(TranslatedEvents):
     """A StreamReader."""
 
-    __slots__ = ("_calls", "_chunks", "_silent")
+    __slots__ = ("_calls", "_chunks", "_citations", "_silent")
 
     def __init__(self, call: Call, *, asks_usage: bool) -> None:
         super().__init__(call, asks_usage=asks_usage)
         self._chunks: Chunks | None = None
         self._calls: dict[Any, int] = {}
         """Which of the tool calls an index is."""
+        self._citations = 0
         self._silent: set[Any] = set()
         """Calls of whose arguments nothing has come."""
 
@@ -43,6 +44,8 @@ class ChatStream(TranslatedEvents):
                 return self._more_of_call(_index(said), message.get("tool_calls"))
             case "tool-call-end" if (index := _index(said)) in self._silent:
                 return self._say(tool_more(self._calls[index], "{}"))  # Clients parse them all the same.
+            case "citation-start":
+                return self._cite(message.get("citations"))
             case "message-start":
                 self._chunks = Chunks(self._call, word(said.get("id")), str(self._call.body.get("model")))
                 return self._say({"role": "assistant", "content": ""})
@@ -75,6 +78,14 @@ class ChatStream(TranslatedEvents):
         self.begun = True
         self._bytes += text_length(text)
         return self._say(thought_more(0, text))
+
+    def _cite(self, citation: Any) -> bytes:
+        """As in a whole answer; clients that add up chunks want to be told where it belongs."""
+        if not isinstance(citation, dict):
+            return b""
+        told = {**citation, "index": self._citations}
+        self._citations += 1
+        return self._say({"citations": [told]})
 
     def _begin_call(self, index: int, call: Any) -> bytes:
         made = called(call)

@@ -4,6 +4,8 @@ from typing import Any
 
 import orjson
 import pytest
+from openai.lib.streaming._deltas import accumulate_delta
+from openai.types.chat import ChatCompletionChunk
 
 from gateway.providers.base import BrokenAnswer, Call, Door, Usage
 from gateway.providers.cohere.answer import counted
@@ -42,6 +44,27 @@ def test_an_answer_that_was_not_finished_is_none(word: str) -> None:
 def test_the_corpus_finds_fields_that_the_official_client_does_not_know(bad: dict[str, object]) -> None:
     with pytest.raises(AssertionError):
         WIRE.answers.validate({"model": "m", **bad})
+
+
+def test_a_stream_tells_the_sources_that_a_whole_answer_tells() -> None:
+    """They went lost. The official client adds chunks up, and puts what has an index in its place."""
+    cited = [{"start": at, "end": at + 2, "text": "He", "sources": [{"type": "document", "id": "1"}]} for at in (0, 3)]
+    whole = orjson.loads(WIRE.answers.whole(Said("Hello there.")))
+    whole["message"]["citations"] = cited
+    (choice,) = orjson.loads(Cohere().answer(checks.ASKED, orjson.dumps(whole))[0])["choices"]
+    assert choice["message"]["citations"] == cited
+    begun, *rest = WIRE.answers.frames(Said("Hello there."))
+    said = [{"type": "citation-start", "index": 7, "delta": {"message": {"citations": one}}} for one in cited]
+    said += [{"type": "citation-end", "index": 7}, {"type": "citation-start", "delta": {"message": {"citations": 5}}}]
+    frames = [begun, *(b"data: %b\n\n" % orjson.dumps(event) for event in said), *rest]
+    reader = Cohere().stream(checks.STREAMED)
+    events = (b"".join([reader.feed(frame) for frame in frames]) + reader.end()).split(b"\n\n")
+    added: dict[object, object] = {}
+    for event in events[:-2]:
+        for one in ChatCompletionChunk.model_validate_json(event.removeprefix(b"data: ")).choices:
+            added = accumulate_delta(added, one.delta.to_dict())
+    assert added["citations"] == [{"index": at, **one} for at, one in enumerate(cited)]
+    assert added["content"] == "Hello there."
 
 
 @pytest.mark.parametrize(
