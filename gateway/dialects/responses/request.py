@@ -31,9 +31,11 @@ SEALED_THOUGHTS = "reasoning.encrypted_content"
 """Thoughts come with whatever seals their provider gave them, asked for or not."""
 
 _SAME = tuple(
-    "stream temperature top_p top_logprobs user safety_identifier prompt_cache_key prompt_cache_retention service_tier "
-    "parallel_tool_calls".split()
+    "stream temperature top_p top_logprobs user safety_identifier prompt_cache_key prompt_cache_retention "
+    "service_tier".split()
 )
+_WITHOUT_TOOLS = ("auto", "none")
+"""Ways to choose among tools that ask for nothing where there are none. Chats may not say them then."""
 _STATELESS = "asks for something that is kept between calls, which this gateway does not do for another dialect's sake"
 
 
@@ -120,8 +122,10 @@ def _tools(body: Mapping[str, Any]) -> dict[str, Any]:
     asked: dict[str, Any] = {}
     if tools := given(list, body, "tools", ()):
         asked["tools"] = [_tool(tool, ("tools", at)) for at, tool in enumerate(tools)]
+        if body.get("parallel_tool_calls") is not None:
+            asked["parallel_tool_calls"] = body["parallel_tool_calls"]
     choice = body.get("tool_choice")
-    if choice is None:
+    if choice is None or (not tools and choice in _WITHOUT_TOOLS):
         return asked
     path: Path = ("tool_choice",)
     if isinstance(choice, str):

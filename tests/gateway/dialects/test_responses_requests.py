@@ -49,7 +49,13 @@ def text(words: str) -> dict[str, Any]:
         ({"temperature": 0.5, "top_p": 0.9, "user": "u"}, {"temperature": 0.5, "top_p": 0.9, "user": "u"}),
         ({"stream": True, "stream_options": {"include_obfuscation": False}}, {"stream": True}),
         ({"service_tier": "flex", "prompt_cache_key": "k"}, {"service_tier": "flex", "prompt_cache_key": "k"}),
-        ({"parallel_tool_calls": False}, {"parallel_tool_calls": False}),
+        (
+            {"parallel_tool_calls": False, "tools": [FUNCTION]},
+            {"parallel_tool_calls": False, "tools": [FUNCTION_TOOL]},
+        ),
+        # What is said of tools where there are none: hosts of chats refuse it.
+        ({"parallel_tool_calls": False, "tool_choice": "auto", "tools": []}, {}),
+        ({"parallel_tool_calls": True, "tool_choice": "none"}, {}),
         ({"top_logprobs": 3}, {"top_logprobs": 3, "logprobs": True}),
         ({"include": ["message.output_text.logprobs"]}, {"logprobs": True}),
         ({"include": ["reasoning.encrypted_content"]}, {}),
