@@ -1,6 +1,7 @@
 """A request of the messages dialect as the chat that asks the same (pure)."""
 
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from typing import Any
 
 from gateway.dialects.chat import Asked, Hints
@@ -24,6 +25,8 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 }
 """Where else than under its own name something of a chat was said."""
 
+USER_CHARS_MAX = 64
+"""OpenAI takes no longer end user, others twice as much. This dialect has 256, and clients use most of them."""
 _SAME = ("temperature", "top_p", "top_k", "thinking", "stream")
 _TIERS = {"auto": "auto", "standard_only": "default"}
 _TOOL_FIELDS = frozenset("name description input_schema strict type cache_control".split())
@@ -46,7 +49,7 @@ def to_chat(body: Mapping[str, Any], place: Place, *, counts_only: bool = False)
         if limit < 1:
             raise unsayable(("max_tokens",), "asks for no answer at all, which has no counterpart in a chat")
         chat[place.limit_name] = limit
-    if (stops := given(list, body, "stop_sequences", ())) is not None:
+    if stops := given(list, body, "stop_sequences", ()):  # Of an empty list hosts of chats say that it is too short.
         chat["stop"] = [of(str, stop, ("stop_sequences", at)) for at, stop in enumerate(stops)]
     chat |= _tools(body, hints)
     chat |= _rest(body)
@@ -124,7 +127,8 @@ def _rest(body: Mapping[str, Any]) -> dict[str, Any]:
     if (metadata := given(dict, body, "metadata", ())) is not None:
         only(metadata, ("user_id",), ("metadata",))
         if (user := given(str, metadata, "user_id", ("metadata",))) is not None:
-            asked["user"] = user
+            # The digest of a name says as well that it is the same user again.
+            asked["user"] = user if len(user) <= USER_CHARS_MAX else sha256(user.encode()).hexdigest()
     if (tier := given(str, body, "service_tier", ())) is not None:
         if tier not in _TIERS:
             raise malformed(("service_tier",), "must be `auto` or `standard_only`")

@@ -1,6 +1,7 @@
 """A request of the messages dialect as a chat: each thing it can say, and by name each that a chat cannot."""
 
 from contextlib import suppress
+from hashlib import sha256
 from typing import Any
 
 import orjson
@@ -58,7 +59,9 @@ def result(content: Any, **fields: Any) -> dict[str, Any]:
         ({"temperature": 0.5, "top_p": 0.9, "top_k": 3}, {"temperature": 0.5, "top_p": 0.9, "top_k": 3}),
         ({"stop_sequences": ["a", "b"]}, {"stop": ["a", "b"]}),
         ({"stream": True}, {"stream": True}),
-        ({"metadata": {"user_id": "u"}}, {"user": "u"}),
+        ({"stop_sequences": []}, {}),
+        ({"metadata": {"user_id": "u" * 64}}, {"user": "u" * 64}),
+        ({"metadata": {"user_id": "u" * 65}}, {"user": sha256(b"u" * 65).hexdigest()}),
         ({"metadata": {"user_id": None}}, {}),
         ({"service_tier": "standard_only"}, {"service_tier": "default"}),
         ({"service_tier": "auto"}, {"service_tier": "auto"}),
