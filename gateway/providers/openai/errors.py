@@ -59,12 +59,25 @@ def client_error(provider: str, status: int, content_type: str, body: bytes) -> 
     error = parsed.get("error") if isinstance(parsed, dict) else None
     if isinstance(error, str):
         error = {"message": error}
-    if not isinstance(error, dict):
-        error = parsed if isinstance(parsed, dict) and isinstance(parsed.get("message"), str) else {}
     try:
+        if not isinstance(error, dict):
+            error = _elsewhere(parsed, status)
         return orjson.dumps({"error": _fields(provider, status, error), "provider": provider})
     except orjson.JSONEncodeError:  # orjson reads deeper than it writes.
         return _page(provider, status, content_type, body)
+
+
+def _elsewhere(parsed: Any, status: int) -> dict[str, Any]:
+    """What is wrong, where a host does not say it in the dialect's place. Raises orjson.JSONEncodeError."""
+    if isinstance(parsed, dict):
+        if isinstance(parsed.get("message"), str):
+            return parsed
+        if isinstance(detail := parsed.get("detail"), str):
+            return {**parsed, "message": detail}
+    if not isinstance(parsed, dict | str) or not parsed:
+        return {}
+    said = parsed if isinstance(parsed, str) else orjson.dumps(parsed).decode()
+    return {"message": f"status {status}: {said[:_TEXT_CHARS_MAX]}"}
 
 
 def _fields(provider: str, status: int, error: dict[str, Any]) -> dict[str, Any]:

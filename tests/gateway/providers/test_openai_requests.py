@@ -141,6 +141,7 @@ def test_a_provider_s_error_keeps_its_fields() -> None:
         {"message": "too many"},
         {"error": {"message": "too many"}},
         {"error": None, "message": "too many"},
+        {"status": 404, "title": "Not Found", "detail": "too many"},
     ],
 )
 def test_errors_of_other_shapes_say_their_message(body: Any) -> None:
@@ -150,6 +151,23 @@ def test_errors_of_other_shapes_say_their_message(body: Any) -> None:
 @pytest.mark.parametrize("body", [[], {}, "text", None, 5, {"error": {"message": 5}}, {"error": []}])
 def test_an_error_without_a_message_says_its_status(body: Any) -> None:
     assert "418" in error(orjson.dumps(body))["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"success": False, "errors": [{"code": 7003, "message": "No route for that URI"}]},
+        {"detail": [{"loc": ["body", "n"], "msg": "No route for that URI"}]},
+        {"base_resp": {"status_code": 1004, "status_msg": "No route for that URI"}},
+        "No route for that URI",
+    ],
+)
+def test_an_error_of_a_shape_of_its_own_is_told_as_it_stands(body: Any) -> None:
+    """Nothing of it reached the caller but its status."""
+    message = error(orjson.dumps(body))["error"]["message"]
+    assert "418" in message
+    assert "No route for that URI" in message
+    assert len(error(orjson.dumps({"errors": "x" * 9_000}))["error"]["message"]) < 4_100
 
 
 def test_a_page_comes_along_as_text() -> None:
