@@ -151,6 +151,8 @@ def conversation(body: Mapping[str, Any], *, prefixes: bool = False, unsigned: b
                 raise refuse((*path, "role"), "names a function's message; send a `tool` message")
             case _:
                 raise malformed((*path, "role"), "must be `system`, `developer`, `user`, `assistant` or `tool`")
+    if any(text.text for text in said.system):
+        said.system = [text for text in said.system if _says_something(text, said)]
     return said
 
 
@@ -327,6 +329,13 @@ def _system(turn: Mapping[str, Any], path: Path, said: Conversation) -> Iterator
         yield Text(needed(str, part, "text", (*place, at)), (*place, at), part.get(CACHE_HINT))
 
 
+def _says_something(text: Text, said: Conversation) -> bool:
+    """Some providers refuse a text that is empty, and beside others it is nothing that anybody reads."""
+    if not text.text and text.hint is not None:
+        said.left_out.add(CACHE_HINT)
+    return text.text != ""
+
+
 def _leave_out(said: Conversation, holder: Mapping[str, Any], name: str) -> None:
     """Advice that stands where nobody can be given it."""
     if holder.get(name) is not None:
@@ -343,7 +352,9 @@ def _parts(content: Any, path: Path, said: Conversation, hint: Any = None) -> It
     if not isinstance(content, list):
         raise malformed(path, "must be a string or a list of parts")
     for at, value in enumerate(content):
-        yield _part(of(dict, value, (*path, at)), (*path, at), said)
+        part = _part(of(dict, value, (*path, at)), (*path, at), said)
+        if len(content) == 1 or not isinstance(part, Text) or _says_something(part, said):
+            yield part
 
 
 def _part(part: Mapping[str, Any], path: Path, said: Conversation) -> Part:

@@ -5,7 +5,8 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.providers.chat import conversation
+from gateway.providers.chat import Text, conversation
+from tests.conformance.corpus.cases import PIXEL
 from tests.conformance.corpus.checks import asked, chat_call
 from tests.conformance.corpus.wire import Wire
 from tests.conformance.corpus.wires import WIRES
@@ -26,3 +27,32 @@ def test_a_turn_in_which_the_model_said_nothing_is_none(wire: Wire, said: dict[s
 def test_an_answer_that_begins_with_nothing_is_begun_all_the_same() -> None:
     said = conversation({"messages": [ONE, {"role": "assistant", "content": "", "prefix": True}]}, prefixes=True)
     assert [turn.role for turn in said.turns] == ["user", "assistant"]
+
+
+@pytest.mark.parametrize("wire", TRANSLATED, ids=[wire.name for wire in TRANSLATED])
+def test_a_text_that_says_nothing_is_none_beside_what_says_something(wire: Wire) -> None:
+    """Clients put one beside a picture. Anthropic and Bedrock take no text that is empty."""
+    image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}
+    nothing = {"type": "text", "text": ""}
+    system = [{"role": "system", "content": text} for text in ("Be brief.", "")]
+    said, without = (
+        orjson.loads(asked(wire, chat_call({"messages": messages}, model=wire.model)).body)
+        for messages in (
+            [*system, {"role": "user", "content": [nothing, image, nothing]}],
+            [*system[:1], {"role": "user", "content": [image]}],
+        )
+    )
+    assert said == without
+
+
+def test_where_nothing_else_is_said_it_stays_the_provider_s_to_judge() -> None:
+    for content in ("", [{"type": "text", "text": ""}]):
+        said = conversation({"messages": [{"role": "user", "content": content}, {"role": "system", "content": ""}]})
+        assert [[part.text for part in turn.parts if isinstance(part, Text)] for turn in said.turns] == [[""]]
+        assert [text.text for text in said.system] == [""]
+
+
+def test_advice_beside_a_text_that_says_nothing_is_told() -> None:
+    parts = [{"type": "text", "text": "", "cache_control": {"type": "ephemeral"}}, {"type": "text", "text": "x"}]
+    for role in ("user", "system"):
+        assert conversation({"messages": [{"role": role, "content": parts}]}).left_out == {"cache_control"}
