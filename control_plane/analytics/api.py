@@ -14,6 +14,7 @@ from control_plane.db.pool import Database
 from control_plane.errors import Invalid
 from control_plane.filters.parse import parse
 from control_plane.filters.records import VOCABULARY
+from control_plane.web.listing import number
 from control_plane.web.route import Call, Route, View
 from shared.clock import Clock
 
@@ -161,9 +162,8 @@ def _measure(name: str, pointer: str) -> Measure:
 
 def _order(given: Mapping[str, str]) -> Order:
     sort, limit = given.get("sort", "-requests"), given.get("limit", str(LIMIT_DEFAULT))
-    if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit[:6]) <= LIMIT_MAX):
-        raise Invalid(f"a number from 1 to {LIMIT_MAX}", pointer="limit")
-    return Order(_measure(sort.removeprefix("-"), "sort"), sort.startswith("-"), int(limit))
+    shown = number(limit, 1, LIMIT_MAX, "limit")
+    return Order(_measure(sort.removeprefix("-"), "sort"), sort.startswith("-"), shown)
 
 
 def _compare(text: str | None) -> bool:

@@ -16,6 +16,7 @@ from control_plane.analytics.scope import visible
 from control_plane.db.pool import Database
 from control_plane.errors import Invalid
 from control_plane.filters.tree import quoted
+from control_plane.web.listing import number
 from control_plane.web.route import Call, Route, View
 from shared.clock import Clock
 
@@ -356,7 +357,4 @@ def _int(value: Value) -> int:
 
 
 def _number(call: Call, name: str, default: int, least: int, most: int) -> int:
-    text = call.query.get(name, str(default))
-    if not (text.isascii() and text.isdecimal() and least <= int(text[:6]) <= most):
-        raise Invalid(f"a number from {least} to {most}", pointer=name)
-    return int(text)
+    return number(call.query.get(name, str(default)), least, most, name)

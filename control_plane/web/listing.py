@@ -22,6 +22,8 @@ from control_plane.filters.fields import Field, Type, Vocabulary
 
 LIMIT_MAX = 200
 LIMIT_DEFAULT = 50
+_DIGITS_MAX = 6
+"""Of a number, zeros before it among them: Python does not read thousands of them."""
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -123,10 +125,13 @@ class Listing:
 
 
 def page_limit(text: str | None) -> int:
-    if text is None:
-        return LIMIT_DEFAULT
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:6]) <= LIMIT_MAX):
-        raise Invalid(f"a number from 1 to {LIMIT_MAX}", pointer="limit")
+    return LIMIT_DEFAULT if text is None else number(text, 1, LIMIT_MAX, "limit")
+
+
+def number(text: str, least: int, most: int, where: str) -> int:
+    """A whole number of the query parameter `where`. Raises Invalid."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS_MAX and least <= int(text) <= most):
+        raise Invalid(f"a number from {least} to {most}", pointer=where)
     return int(text)
 
 

@@ -145,6 +145,8 @@ async def test_what_is_not_shown_is_summed_up(house: House) -> None:
         ({"limit": "0"}, "limit", "from 1 to 100"),
         ({"limit": "101"}, "limit", "from 1 to 100"),
         ({"limit": "１"}, "limit", "from 1 to 100"),  # noqa: RUF001
+        ({"limit": "0000999"}, "limit", "from 1 to 100"),
+        ({"limit": "000001" + "0" * 5_000}, "limit", "from 1 to 100"),
         ({"step": "7h"}, "step", "a step is one of"),
         ({"step": "1m", "last": "3d"}, "step", "more than 1500"),
         ({"last": "forever"}, "last", "such as `30d`"),

@@ -242,6 +242,8 @@ async def test_pages_are_bounded(house: House) -> None:
     for query in (
         {"page_size": "0"},
         {"page_size": "101"},
+        {"page_size": "0000101"},
+        {"page_size": "000001" + "0" * 5_000},
         {"current_page": "-1"},
         {"current_page": "101", "page_size": "100"},
     ):

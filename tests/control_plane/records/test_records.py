@@ -145,6 +145,8 @@ async def test_a_list_is_filtered_by_the_language_and_by_time(house: House) -> N
     [
         ({"sort": "colour"}, "sort"),
         ({"limit": "201"}, "limit"),
+        ({"limit": "0000201"}, "limit"),
+        ({"limit": "000001" + "0" * 5_000}, "limit"),
         ({"cursor": "nonsense"}, "cursor"),
         ({"cursor": "WyJjb3N0IiwiMC4wMSIsImxnXzEiXQ"}, "cursor"),
         ({"cursor": "WyJzdGFydGVkX2F0IiwieCIsImxnXzEiXQ"}, "cursor"),
