@@ -49,7 +49,8 @@ QUERY = (
     ("compare", "`previous`: the same of the time before, as long"),
 )
 
-_COMMA = re.compile(r',(?=(?:[^"\\]|\\.|"(?:[^"\\]|\\.)*")*$)')
+_PART = re.compile(r'(?:"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[^",])+', re.DOTALL)
+"""Takes each character once: quotes that do not end hold the rest."""
 _NUMBERS = frozenset({"status"})
 
 
@@ -118,8 +119,8 @@ class Analytics:
         assert asked is not None
         step = times.step(given.get("step"), asked)
         points = () if step is None else times.points(asked, step, zone)
-        measured = tuple(_measure(name, "measures") for name in _listed(given.get("measures") or MEASURES_DEFAULT))
-        by = tuple(dimensions.find(name) for name in _listed(given.get("by", "")))
+        measured = tuple(_measure(name, "measures") for name in listed(given.get("measures") or MEASURES_DEFAULT))
+        by = tuple(dimensions.find(name) for name in listed(given.get("by", "")))
         if len(by) > DIMENSIONS_MAX:
             raise Invalid(f"at most {DIMENSIONS_MAX} dimensions", pointer="by")
         order, compare = _order(given), _compare(given.get("compare"))
@@ -149,9 +150,9 @@ class Analytics:
         )
 
 
-def _listed(text: str) -> list[str]:
+def listed(text: str) -> list[str]:
     """What stands between commas, each once; a comma in quotes is none."""
-    return list(dict.fromkeys(part for part in (part.strip() for part in _COMMA.split(text)) if part))
+    return list(dict.fromkeys(part for part in (part.strip() for part in _PART.findall(text)) if part))
 
 
 def _measure(name: str, pointer: str) -> Measure:

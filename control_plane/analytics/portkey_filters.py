@@ -101,7 +101,7 @@ def _bound(name: str, text: str) -> Value:
     if not number.is_finite() or number < 0:
         raise Invalid("a number that is not negative", pointer=name)
     if not name.startswith("cost_"):
-        return Number(min(int(number), INTEGER_MAX))
+        return Number(int(min(number, Decimal(INTEGER_MAX))))  # `1e999999999` is short, and as an integer it is not.
     return Money(round(min(number, _CENTS_MAX) / 100, 12))
 
 
