@@ -134,7 +134,11 @@ class Api:
         for name, value in request.match_info.items():
             if "\0" in value:
                 raise Invalid("a NUL is in the path", pointer=name)
-        body = None if route.body is None else await read_body(request, route.body)
+        body = None
+        if route.body is not None:
+            body = await read_body(request, route.body)
+            # It comes as slowly as its sender likes, and what they may do can end meanwhile.
+            principal = await self._principal(route, request)
         client = Client(request.remote or "", session_cookie.read(request))
         last_event = request.headers.get("last-event-id") if route.events else None
         call = Call(request_id, principal, request.match_info, body, _query(request, route), client, last_event)
