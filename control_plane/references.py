@@ -199,7 +199,28 @@ async def require_held(connection: asyncpg.Connection, principal: Principal) -> 
     else:
         return
     if held is None:
-        raise Forbidden("your own rights changed just now")
+        raise _changed()
+
+
+async def require_held_there(connection: asyncpg.Connection, principal: Principal, workspace: str) -> None:
+    """The same where a role in the workspace may be what the caller's rights there rest on."""
+    await require_held(connection, principal)
+    if principal.sees_every_workspace:
+        return
+    held = await connection.fetchval(
+        "select 1 from workspace_member where organisation = $1 and workspace = $2 and account = $3 and role = $4"
+        " for share",
+        principal.organisation,
+        workspace,
+        principal.id,
+        principal.workspaces.get(workspace),
+    )
+    if held is None:
+        raise _changed()
+
+
+def _changed() -> Forbidden:
+    return Forbidden("your own rights changed just now")
 
 
 async def end_delegations(connection: asyncpg.Connection, organisation: str, account: str) -> None:

@@ -9,7 +9,7 @@ from control_plane.errors import NotFound
 from control_plane.members import store
 from control_plane.members.roles import check_change, check_workspace_change
 from control_plane.permissions import OrganisationRole, WorkspaceRole, outranks
-from control_plane.references import end_delegations, require_held, require_workspace
+from control_plane.references import end_delegations, require_held, require_held_there, require_workspace
 from control_plane.snapshots.change import Changes
 from control_plane.web.listing import Page
 from control_plane.web.route import Body, Call, Route, View
@@ -142,7 +142,9 @@ class Members:
         organisation, workspace = call.principal.organisation, call.path["workspace"]
         async with self._changes.open(call.principal, call.request_id) as change:
             connection = change.connection
+            await store.lock(connection, organisation)
             await require_workspace(connection, organisation, workspace)
+            await require_held_there(connection, call.principal, workspace)
             member = await _found(connection, call)
             before = await _role_there(connection, call)
             check_workspace_change(call.principal, workspace, before, role)
@@ -160,6 +162,8 @@ class Members:
     async def remove_there(self, call: Call) -> None:
         organisation, workspace, account = call.principal.organisation, call.path["workspace"], call.path["member"]
         async with self._changes.open(call.principal, call.request_id) as change:
+            await store.lock(change.connection, organisation)
+            await require_held_there(change.connection, call.principal, workspace)
             before = await _role_there(change.connection, call)
             if before is None:
                 raise NotFound(f"no member {account!r} in this workspace")

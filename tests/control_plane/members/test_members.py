@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from control_plane.members.api import Members, MemberUpdate
-from control_plane.permissions import GRANTABLE, TABLE, ActorKind, OrganisationRole, Principal
+from control_plane.errors import Forbidden
+from control_plane.members.api import Members, MemberUpdate, WorkspaceMemberPut
+from control_plane.permissions import GRANTABLE, TABLE, ActorKind, OrganisationRole, Principal, WorkspaceRole
 from control_plane.web.route import Call
 from tests.fixtures.people import PASSWORD, People
 
@@ -198,6 +199,25 @@ async def test_rights_lost_while_a_request_was_on_its_way_are_lost(people: Peopl
     with pytest.raises(Exception, match="changed just now"):
         await members.update(call)
     assert await people.sql("select role from member where account = $1", guest.account) == "member"
+
+
+async def test_a_role_in_a_workspace_lost_while_a_request_was_on_its_way_gives_and_takes_no_more(
+    people: People,
+) -> None:
+    owner = await people.owner()
+    workspace = await people.workspace(owner)
+    admin = await people.join(owner, "admin@example.com", workspaces={workspace: "admin"})
+    guest = await people.join(owner, "guest@example.com", workspaces={workspace: "member"})
+    organisation, admins = owner.session["organisation"]["id"], {workspace: WorkspaceRole.ADMIN}
+    stale = Principal(ActorKind.ACCOUNT, admin.account, organisation, OrganisationRole.MEMBER, admins)
+    await owner.ok("DELETE", f"/api/v1/workspaces/{workspace}/members/{admin.account}")
+    members, body = Members(people.database, people.changes), WorkspaceMemberPut(role=WorkspaceRole.ADMIN)
+    with pytest.raises(Forbidden, match="changed just now"):
+        await members.put_there(Call("rq_late", stale, {"workspace": workspace, "member": admin.account}, body, {}))
+    with pytest.raises(Forbidden, match="changed just now"):
+        await members.remove_there(Call("rq_late", stale, {"workspace": workspace, "member": guest.account}, None, {}))
+    rows = (await owner.ok("GET", f"/api/v1/workspaces/{workspace}/members"))["data"]
+    assert [(row["id"], row["role"]) for row in rows] == [(guest.account, "member")]
 
 
 async def test_roles_in_a_workspace_are_put_listed_and_taken(people: People) -> None:
