@@ -64,22 +64,29 @@ class Joining:
             # Passwords are slow, so they come before the edit: no row stays locked meanwhile.
             if known is None:
                 newcomer = _Newcomer(body.name, await self._passwords.hash(body.password))
-                return await self._join(call, invitation, self._ids.new("ac"), newcomer)
+                return await self._join(call, invitation, self._ids.new("ac"), newcomer, None)
             with self._attempts.at_account(invitation["email"]):
                 if not await self._passwords.right(body.password, known["password_hash"]):
-                    message = "the invited address has an account, and this is not its password"
-                    raise Forbidden(message, code="password_wrong", pointer="/password")
-            return await self._join(call, invitation, known["id"], None)
+                    raise _wrong()
+            return await self._join(call, invitation, known["id"], None, known["password_hash"])
 
     async def _join(
-        self, call: Call, invitation: asyncpg.Record, account: str, newcomer: "_Newcomer | None"
+        self,
+        call: Call,
+        invitation: asyncpg.Record,
+        account: str,
+        newcomer: "_Newcomer | None",
+        password_hash: str | None,
     ) -> SessionReply:
+        """`password_hash`: that of an account which is there, and was given."""
         organisation, email, role = invitation["organisation"], invitation["email"], invitation["role"]
         principal = Principal(ActorKind.ACCOUNT, account, organisation)
         async with self._changes.open_instance(principal, organisation, call.request_id) as change:
             connection = change.connection
             if not await store.use_invitation(connection, invitation["id"]):
                 raise _refused()
+            if password_hash is not None and not await store.hold_account(connection, account, password_hash):
+                raise _wrong()
             if newcomer is not None:
                 await store.insert_account(connection, account, email, newcomer.name, newcomer.password_hash)
             if not await store.insert_member(connection, organisation, account, role):
@@ -95,6 +102,11 @@ class Joining:
 class _Newcomer:
     name: str
     password_hash: str = field(repr=False)
+
+
+def _wrong() -> Forbidden:
+    message = "the invited address has an account, and this is not its password"
+    return Forbidden(message, code="password_wrong", pointer="/password")
 
 
 def _refused() -> Forbidden:

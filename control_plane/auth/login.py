@@ -10,8 +10,9 @@ from control_plane.db.pool import Database
 from control_plane.errors import NotFound, Unauthenticated
 from control_plane.people import Email, GivenPassword, PasswordBody
 from control_plane.permissions import ActorKind, Principal
-from control_plane.snapshots.change import Changes
+from control_plane.snapshots.change import Change, Changes
 from control_plane.web.route import Body, Call, Route, SessionReply
+from shared.crypto.secret import Secret
 from shared.models.noun import Id
 
 _SESSION = "/api/v1/session"
@@ -62,9 +63,12 @@ class Logins:
             organisations: list[str] = [] if account is None else account["organisations"]
             wanted = [id_ for id_ in organisations if body.organisation in (None, id_)]
             if account is None or not right or not wanted:
-                raise Unauthenticated("no such e-mail address with this password here", code="login_failed")
+                raise _refused()
         principal = Principal(ActorKind.ACCOUNT, account["id"], wanted[0])
-        return await self._start(call, principal, "session.create")
+        async with self._changes.open_instance(principal, principal.organisation, call.request_id) as change:
+            if not await store.hold_account(change.connection, principal.id, account["password_hash"]):
+                raise _refused()
+            return await _started(change, "session.create", before=call.client.session)
 
     async def switch(self, call: Call) -> SessionReply:
         """The session goes on under a new token: another organisation is another role."""
@@ -73,7 +77,13 @@ class Logins:
             mine = await store.memberships(connection, account)
         if organisation not in {membership["id"] for membership in mine}:
             raise NotFound(f"you belong to no organisation {organisation!r}", pointer="/organisation")
-        return await self._start(call, Principal(ActorKind.ACCOUNT, account, organisation), "session.update")
+        assert call.client.session is not None
+        principal = Principal(ActorKind.ACCOUNT, account, organisation)
+        async with self._changes.open_instance(principal, organisation, call.request_id) as change:
+            await store.hold_account(change.connection, account)
+            if not await store.end_session(change.connection, sessions.hashed(call.client.session)):
+                raise sessions.ended()
+            return await _started(change, "session.update")
 
     async def read(self, call: Call) -> SessionView:
         assert call.client.session is not None
@@ -87,9 +97,12 @@ class Logins:
             change.record("session.delete", "account", call.principal.id)
         return SessionReply(None, None)
 
-    async def _start(self, call: Call, principal: Principal, action: str) -> SessionReply:
-        async with self._changes.open_instance(principal, principal.organisation, call.request_id) as change:
-            change.record(action, "account", principal.id)
-            return await sessions.start(
-                change.connection, principal.id, principal.organisation, before=call.client.session
-            )
+
+async def _started(change: Change, action: str, *, before: Secret | None = None) -> SessionReply:
+    account, organisation = change.principal.id, change.organisation
+    change.record(action, "account", account)
+    return await sessions.start(change.connection, account, organisation, before=before)
+
+
+def _refused() -> Unauthenticated:
+    return Unauthenticated("no such e-mail address with this password here", code="login_failed")

@@ -76,7 +76,7 @@ async def principal(connection: asyncpg.Connection, token: Secret) -> Principal:
     """Raises Unauthenticated if the session is over, or never was."""
     row = await store.live_session(connection, hashed(token), IDLE_S_MAX, TOUCH_S)
     if row is None:
-        raise Unauthenticated("your session has ended; log in again", code="session_ended")
+        raise ended()
     if row["untouched"]:
         await store.touch_session(connection, hashed(token))
     return Principal(
@@ -94,7 +94,7 @@ async def view(connection: asyncpg.Connection, token: Secret) -> SessionView:
     memberships = [] if row is None else await store.memberships(connection, row["account_id"])
     here = next((m for m in memberships if row is not None and m["id"] == row["organisation"]), None)
     if row is None or here is None:
-        raise Unauthenticated("your session has ended; log in again", code="session_ended")
+        raise ended()
     return SessionView(
         account=AccountView(id=row["account_id"], email=row["email"], name=row["name"]),
         organisation=_membership(here),
@@ -103,6 +103,10 @@ async def view(connection: asyncpg.Connection, token: Secret) -> SessionView:
         csrf_token=csrf_token(token),
         expires_at=row["expires_at"],
     )
+
+
+def ended() -> Unauthenticated:
+    return Unauthenticated("your session has ended; log in again", code="session_ended")
 
 
 def _membership(row: asyncpg.Record) -> MembershipView:

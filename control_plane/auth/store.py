@@ -24,6 +24,18 @@ async def password_hash(connection: asyncpg.Connection, account: str) -> str | N
     return hash_
 
 
+async def hold_account(connection: asyncpg.Connection, account: str, password_hash: str | None = None) -> bool:
+    """Its password stays until the transaction ends, so that who changes it ends what is begun here. False if the hash
+    is not `password_hash` any more.
+    """
+    held = await connection.fetchval(
+        "select 1 from account where id = $1 and ($2::text is null or password_hash = $2) for share",
+        account,
+        password_hash,
+    )
+    return held is not None
+
+
 async def replace_password(connection: asyncpg.Connection, account: str, before: str, after: str) -> bool:
     """False if the hash is not `before` any more."""
     changed = await connection.fetchval(
@@ -130,8 +142,10 @@ async def memberships(connection: asyncpg.Connection, account: str) -> list[asyn
     return rows
 
 
-async def end_session(connection: asyncpg.Connection, token_hash: bytes) -> None:
-    await connection.execute("delete from session where token_hash = $1", token_hash)
+async def end_session(connection: asyncpg.Connection, token_hash: bytes) -> bool:
+    """False if there is none."""
+    ended = await connection.fetchval("delete from session where token_hash = $1 returning 1", token_hash)
+    return ended is not None
 
 
 async def end_sessions(connection: asyncpg.Connection, account: str) -> None:

@@ -1,12 +1,22 @@
 """Login, the session, and every way it ends."""
 
 import asyncio
+import secrets
+import threading
 
 import pytest
 
-from control_plane.auth.attempts import AT_ACCOUNT_MAX, FROM_ADDRESS_MAX
+from control_plane.auth.attempts import AT_ACCOUNT_MAX, FROM_ADDRESS_MAX, Attempts
+from control_plane.auth.join import InvitationAccept, Joining
+from control_plane.auth.login import Login, Logins, OrganisationSwitch
+from control_plane.auth.passwords import Hasher, Passwords
 from control_plane.auth.sessions import AGE_S_MAX, IDLE_S_MAX
+from control_plane.data_keys import digest
+from control_plane.errors import Problem, Unauthenticated
+from control_plane.permissions import STRANGER, ActorKind, OrganisationRole, Principal
 from control_plane.web import session_cookie
+from control_plane.web.route import Call, Client
+from shared.crypto.secret import Secret
 from tests.fixtures.people import PASSWORD, Browser, People
 
 LOGIN, LOGOUT, SESSION = "/api/v1/login", "/api/v1/logout", "/api/v1/session"
@@ -172,6 +182,68 @@ async def test_a_new_password_ends_every_session_and_works(people: People) -> No
     stranger = await people.browser()
     assert (await stranger.post(LOGIN, GOOD)).status == 401
     assert (await stranger.post(LOGIN, {**GOOD, "password": "another horse battery"})).status == 200
+
+
+class Paused:
+    """The real hasher, which is asked about a password and does not answer before it is told to."""
+
+    def __init__(self, real: Hasher) -> None:
+        self._real = real
+        self.asked, self.told = threading.Event(), threading.Event()
+
+    def hash(self, password: str) -> str:
+        return self._real.hash(password)
+
+    def verify(self, hash: str, password: str) -> bool:  # noqa: A002 - the library's own name
+        self.asked.set()
+        self.told.wait()
+        return self._real.verify(hash, password)
+
+
+@pytest.mark.parametrize("way", ["login", "invitation"])
+async def test_a_new_password_also_ends_what_was_begun_with_the_one_before(people: People, way: str) -> None:
+    owner = await people.owner()
+    second = await people.organisation("Second", owner.account)
+    await people.sql("delete from member where organisation = $1 returning 1", second)
+    hasher, link = Paused(people.hasher), secrets.token_urlsafe()
+    passwords, attempts, client = Passwords(hasher), Attempts(people.clock), Client("127.0.0.1")
+    if way == "login":
+        room = Logins(people.database, people.changes, passwords, attempts)
+        begun = room.login(Call("rq_early", STRANGER, {}, Login.model_validate(GOOD), {}, client))
+    else:
+        await people.sql(
+            "insert into invitation (id, organisation, token_hash, email, role, invited_by, expires_at)"
+            " values ('in_1', $1, $2, $3, 'member', 'test', now() + interval '1 hour') returning 1",
+            second,
+            digest(link),
+            GOOD["email"],
+        )
+        body = InvitationAccept.model_validate({"token": link, "name": "Owner", "password": PASSWORD})
+        joining = Joining(people.database, people.changes, passwords, attempts, people.ids)
+        begun = joining.accept(Call("rq_early", STRANGER, {}, body, {}, client))
+    early = asyncio.create_task(begun)
+    await asyncio.to_thread(hasher.asked.wait)
+    change = {"current_password": PASSWORD, "new_password": "another horse battery"}
+    await owner.ok("POST", "/api/v1/account/password", change)
+    hasher.told.set()
+    with pytest.raises(Problem) as refused:
+        await early
+    assert refused.value.code == ("login_failed" if way == "login" else "password_wrong")
+    assert await people.sql("select count(*) from session") == 1
+
+
+async def test_a_session_that_ended_while_it_was_to_switch_begins_no_other(people: People) -> None:
+    owner, other = await people.owner(), await login(people)
+    organisation = owner.session["organisation"]["id"]
+    second = await people.organisation("Second", owner.account)
+    let_in = Principal(ActorKind.ACCOUNT, owner.account, organisation, OrganisationRole.OWNER)
+    change = {"current_password": PASSWORD, "new_password": "another horse battery"}
+    await owner.ok("POST", "/api/v1/account/password", change)
+    room = Logins(people.database, people.changes, people.passwords, Attempts(people.clock))
+    body, client = OrganisationSwitch(organisation=second), Client("127.0.0.1", Secret(other.token))
+    with pytest.raises(Unauthenticated, match="has ended"):
+        await room.switch(Call("rq_late", let_in, {}, body, {}, client))
+    assert await people.sql("select count(*) from session") == 1
 
 
 async def test_a_new_password_needs_the_one_before_and_guessing_it_is_slowed(people: People) -> None:
