@@ -7,6 +7,7 @@ the other: a field the reader does not know is left out, one that is missing is 
 """
 
 import hashlib
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -145,13 +146,20 @@ def parse(payload: bytes) -> Batch:
 
 def _checked(rows: list[list[Any]]) -> tuple[tuple[Record, ...], tuple[Refused, ...]]:
     try:
-        return tuple(_ROWS.validate_json(orjson.dumps(rows), strict=True)), ()
+        return tuple(_ROWS.validate_json(_json(rows), strict=True)), ()
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False, include_context=False)
     places = {int(fault["loc"][0]): fault for fault in reversed(faults)}
     refused = tuple(Refused(row, _place(fault["loc"][1:], fault["msg"])) for row, fault in sorted(places.items()))
     good = [row for index, row in enumerate(rows) if index not in places]
-    return tuple(_ROWS.validate_json(orjson.dumps(good), strict=True)), refused
+    return tuple(_ROWS.validate_json(_json(good), strict=True)), refused
+
+
+def _json(rows: list[list[Any]]) -> bytes:
+    try:
+        return orjson.dumps(rows)
+    except orjson.JSONEncodeError:  # A number of more than 64 bits: no record's, and no reason to refuse the others.
+        return json.dumps(rows).encode()
 
 
 def _in_our_order(row: list[Any], places: dict[str, int]) -> list[Any]:
@@ -177,9 +185,7 @@ def _where(error: ValidationError) -> str:
 
 
 def _place(path: tuple[int | str, ...], message: str) -> str:
-    """A field of a record is named, not numbered."""
-    named = [
-        FIELDS[part] if index == 0 and isinstance(part, int) and part < len(FIELDS) else part
-        for index, part in enumerate(path)
-    ]
-    return f"/{'/'.join(str(part) for part in named)}: {message}"
+    """A field of a record is named, not numbered; a key of its metadata, which may be any text, is not told."""
+    if path and isinstance(path[0], int) and path[0] < len(FIELDS):
+        path = (FIELDS[path[0]], *(part if isinstance(part, int) else "…" for part in path[1:]))
+    return f"/{'/'.join(str(part) for part in path)}: {message}"

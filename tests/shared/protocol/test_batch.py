@@ -56,6 +56,26 @@ def test_a_bad_row_harms_only_itself_and_its_fault_holds_no_value() -> None:
     assert "canary" not in str(parsed.refused)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("input_tokens", "1" + "0" * 40, "/input_tokens: "),
+        ("metadata", '{"a\\u0000b": 1}', "/metadata/…: "),
+        ("metadata", f'{{"{"k" * 5_000}": "x"}}', "/metadata/…/…: "),
+    ],
+    ids=["huge number", "NUL in a key", "long key"],
+)
+def test_a_bad_row_is_refused_alone_whatever_stands_in_it(field: str, value: str, told: str) -> None:
+    """GHS/1 17.7."""
+    bad = row(a_record(1)._replace(**{field: field})).replace(f'"{field}"'.encode(), value.encode())
+    parsed = batch.parse(sent(row(a_record(0)), bad, row(a_record(2))))
+    assert [record.id for record in parsed.records] == [a_record(0).id, a_record(2).id]
+    (refused,) = parsed.refused
+    assert (refused.row, refused.detail[: len(told)]) == (1, told)
+    assert len(refused.detail) < 200
+    assert refused.detail.isprintable()
+
+
 def test_the_hash_is_of_the_payload_alone() -> None:
     payload = sent(row(a_record()))
     _, again = batch.split(batch.encode(Head(stream="f" * 16, seq=1), payload))
