@@ -273,6 +273,14 @@ def _health(heartbeat: Mapping[str, Any], seen_at: datetime) -> HealthView:
     records = heartbeat.get("records")
     if records is not None:
         oldest_ms = records["oldest_ms"]
-        oldest_at = None if oldest_ms is None else datetime.fromtimestamp((oldest_ms - ahead_ms) / 1000, UTC)
+        oldest_at = None if oldest_ms is None else _moment(oldest_ms - ahead_ms, seen_at)
         records = {**records, "oldest_at": oldest_at}
     return HealthView.model_validate({**heartbeat, "clock_ahead_ms": ahead_ms, "records": records})
+
+
+def _moment(ms: int, heard_at: datetime) -> datetime:
+    """By a node's clock; of what no calendar has, the time it was told is left."""
+    try:
+        return datetime.fromtimestamp(ms / 1000, UTC)
+    except (OverflowError, ValueError):
+        return heard_at

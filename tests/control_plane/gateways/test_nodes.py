@@ -15,6 +15,7 @@ from control_plane.snapshots.gateway_keys import GatewayKeys
 from control_plane.sync import store as sync
 from shared.crypto import sign
 from shared.models.provider import Provider
+from shared.protocol.canonical import INTEGER_MAX as COUNT_MAX
 from shared.protocol.enrolment import ProtocolRange
 from shared.protocol.heartbeat import Applied, Heartbeat, RecordsHealth, RefusedResource, WorkerHealth
 from shared.protocol.lease import VectorEntry
@@ -135,6 +136,20 @@ async def test_a_node_says_which_records_wait_and_which_were_lost(nodes: Nodes, 
     }
     assert health.records.oldest_at is not None
     assert timedelta(seconds=55) < datetime.now(UTC) - health.records.oldest_at < timedelta(seconds=300)
+
+
+@pytest.mark.parametrize(("clock_ms", "oldest_ms"), [(0, COUNT_MAX), (COUNT_MAX, 0)])
+async def test_a_node_whose_clock_no_calendar_has_is_listed_with_the_others(
+    nodes: Nodes, plane: Plane, gateway: str, clock_ms: int, oldest_ms: int
+) -> None:
+    node, _ = await enrolled(plane, gateway), await enrolled(plane, gateway)
+    told = RecordsHealth(waiting=1, waiting_bytes=1, oldest_ms=oldest_ms, dropped={})
+    await beat(plane, node, {}, records=told, clock_ms=clock_ms)
+    assert len((await nodes.list(plane.call(gateway=gateway))).data) == 2
+    view = await read(nodes, plane, gateway, node)
+    assert view.health is not None
+    assert view.health.records is not None
+    assert view.health.records.oldest_at == view.seen_at
 
 
 async def test_lag_is_counted_in_revisions_and_since_the_first_change_it_lacks(
