@@ -192,14 +192,20 @@ async def revoke_node(connection: asyncpg.Connection, organisation: str, id_: st
 async def heads(
     connection: asyncpg.Connection, organisation: str, workspaces: Sequence[str] | None
 ) -> list[asyncpg.Record]:
-    """How far each shard of a gateway has come. `workspaces`: the ids it may serve; None: all."""
-    own = None if workspaces is None else [workspace_shard(workspace) for workspace in workspaces]
+    """How far each shard of a gateway has come. `workspaces`: the ids it may serve; None: all.
+
+    Not that of a workspace which was deleted: it stays, and no gateway is told of it.
+    """
+    served = await connection.fetch(
+        "select id from workspace where organisation = $1 and ($2::text[] is null or id = any($2))",
+        organisation,
+        workspaces,
+    )
+    shards = [GLOBAL_SHARD, organisation_shard(organisation), *(workspace_shard(row["id"]) for row in served)]
     rows: list[asyncpg.Record] = await connection.fetch(
-        "select shard, epoch, revision from shard_head where organisation = any($1)"
-        " and (shard = any($2) or (shard like 'ws:%' and ($3::text[] is null or shard = any($3)))) order by shard",
+        "select shard, epoch, revision from shard_head where organisation = any($1) and shard = any($2) order by shard",
         [organisation, "instance"],
-        [GLOBAL_SHARD, organisation_shard(organisation)],
-        own,
+        shards,
     )
     return rows
 

@@ -13,6 +13,7 @@ from control_plane.gateways.api import GatewayCreate, Gateways
 from control_plane.gateways.nodes import Nodes, NodeView, Position, ShardView
 from control_plane.snapshots.gateway_keys import GatewayKeys
 from control_plane.sync import store as sync
+from control_plane.workspaces.api import Workspaces
 from shared.crypto import sign
 from shared.models.provider import Provider
 from shared.protocol.canonical import INTEGER_MAX as COUNT_MAX
@@ -150,6 +151,20 @@ async def test_a_node_whose_clock_no_calendar_has_is_listed_with_the_others(
     assert view.health is not None
     assert view.health.records is not None
     assert view.health.records.oldest_at == view.seen_at
+
+
+@pytest.mark.parametrize("serves", ["all", "named"])
+async def test_nobody_is_behind_a_workspace_that_was_deleted(nodes: Nodes, plane: Plane, serves: str) -> None:
+    other = await plane.in_another_workspace("other")
+    named = None if serves == "all" else (plane.workspace, other.workspace)
+    gateways = Gateways(plane.database, plane.changes, GatewayKeys(plane.data_keys, plane.shard_keys), plane.ids)
+    gateway = (await gateways.create(plane.call(GatewayCreate(name="Wide", workspaces=named)))).id
+    node = await enrolled(plane, gateway)
+    before = await read(nodes, plane, gateway, node)
+    await Workspaces(plane.database, plane.changes, plane.shard_keys, plane.ids).delete(other.call())
+    after = await read(nodes, plane, gateway, node)
+    gone = workspace_shard(other.workspace)
+    assert {shard.shard for shard in before.shards} - {shard.shard for shard in after.shards} == {gone}
 
 
 async def test_lag_is_counted_in_revisions_and_since_the_first_change_it_lacks(
