@@ -120,6 +120,8 @@ class Api:
             response = refusal(refused, request_id)
         except web.HTTPRequestEntityTooLarge:
             response = refusal(TooLarge(f"the body is larger than {BODY_BYTES_MAX} bytes"), request_id)
+        except web.RequestPayloadError:
+            response = refusal(Invalid("the body is not what its headers say", pointer=""), request_id)
         except (web.HTTPException, ConnectionError):
             raise
         except Exception:  # The API's outermost wall: a fault of ours is logged, and told as one.

@@ -1,0 +1,49 @@
+"""Bodies that are not what their headers say."""
+
+import gzip
+
+import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
+
+from control_plane.ids import Ids
+from control_plane.web.api import Api
+from control_plane.web.route import Body, Call, Route
+from shared.clock import FakeClock
+from tests.control_plane.web.test_public_routes import Nobody
+
+
+class Word(Body):
+    word: str
+
+
+async def take(call: Call) -> None:
+    assert call.parsed(Word).word == "x"
+
+
+def served() -> TestServer:
+    application = web.Application()
+    route = Route("POST", "/open", "open.create", take, "Open", Word, public=True)
+    Api(Nobody(), Ids(FakeClock())).add(application, [route])
+    return TestServer(application, host="127.0.0.1")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_a_body_that_does_not_decompress_is_its_sender_s_fault(encoding: str) -> None:
+    headers = {"content-encoding": encoding}
+    async with (
+        served() as server,
+        ClientSession() as http,
+        http.post(server.make_url("/open"), data=b"garbage", headers=headers) as response,
+    ):
+        assert (response.status, (await response.json())["code"]) == (400, "invalid")
+
+
+async def test_a_body_that_decompresses_is_read() -> None:
+    packed = gzip.compress(b'{"word": "x"}')
+    async with (
+        served() as server,
+        ClientSession() as http,
+        http.post(server.make_url("/open"), data=packed, headers={"content-encoding": "gzip"}) as response,
+    ):
+        assert response.status == 204
