@@ -21,6 +21,7 @@ from shared.settings import Origin
 PATH = "/api/v1/gateways"
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Url = Annotated[Origin, Field(max_length=300)]
 Workspaces = Annotated[
     tuple[Id, ...], Field(min_length=1, max_length=1_000), AfterValidator(lambda ids: tuple(dict.fromkeys(ids)))
 ]
@@ -30,7 +31,7 @@ class GatewayCreate(Body):
     name: Name
     workspaces: Workspaces | None = None
     """Ids of the workspaces it may serve; null: all, also those made later."""
-    url: Origin | None = None
+    url: Url | None = None
     """Where callers reach it, for those who read about it here. The control plane never connects to it."""
 
 
@@ -39,7 +40,7 @@ class GatewayUpdate(Body):
 
     name: Name | None = None
     workspaces: Workspaces | None = None
-    url: Origin | None = None
+    url: Url | None = None
 
 
 class GatewayView(View):

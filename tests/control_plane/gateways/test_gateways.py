@@ -195,7 +195,14 @@ async def test_a_gateway_says_where_callers_reach_it(gateways: Gateways, plane: 
 
 
 @pytest.mark.parametrize(
-    "url", ["gateway.internal", "javascript:alert(1)", "https://user@gateway.internal", "https://g/v1"]
+    "url",
+    [
+        "gateway.internal",
+        "javascript:alert(1)",
+        "https://user@gateway.internal",
+        "https://g/v1",
+        f"https://{'g' * 300}",
+    ],
 )
 async def test_where_callers_reach_a_gateway_is_an_origin(url: str) -> None:
     with pytest.raises(ValidationError):
