@@ -16,7 +16,8 @@ LAST_DEFAULT = "24h"
 
 _LAST = re.compile(r"([1-9][0-9]{0,5})(m|h|d|w)", re.ASCII)
 _UNIT = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-_YEARS = range(1971, 2200)
+_YEARS = range(1980, 2200)
+"""Steps count the seconds since 1970: that of the longest range before the longest one begins after that."""
 _MILLISECOND = timedelta(milliseconds=1)
 _DAY = timedelta(days=1)
 

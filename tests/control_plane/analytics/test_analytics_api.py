@@ -151,6 +151,7 @@ async def test_what_is_not_shown_is_summed_up(house: House) -> None:
         ({"step": "1m", "last": "3d"}, "step", "more than 1500"),
         ({"last": "forever"}, "last", "such as `30d`"),
         ({"time_zone": "Moon"}, "time_zone", "Europe/Berlin"),
+        ({"to": "1971-01-02", "last": "1100d", "step": "1d"}, "to", "2026-11-01"),
         ({"compare": "last year"}, "compare", "previous"),
         ({"filter": "status>=x"}, "filter", "a status"),
         ({"colour": "red"}, "colour", "no query parameter"),
@@ -165,6 +166,12 @@ async def test_a_mistake_is_told_with_its_place(house: House, query: dict[str, s
     problem = await house.refused(QUERY, **query)
     assert (problem["status"], problem["pointer"]) == (400, pointer)
     assert told in problem["detail"]
+
+
+async def test_the_first_time_that_can_be_asked_for_is_answered_beside_the_time_before(house: House) -> None:
+    first = {"last": "1100d", "to": "1980-01-01", "step": "1mo", "time_zone": "Pacific/Kiritimati"}
+    answer = await house.ok(QUERY, measures="requests", compare="previous", **first)
+    assert answer["totals"]["values"] == answer["totals"]["previous"] == {"requests": 0}
 
 
 async def test_a_fault_in_a_filter_has_a_position(house: House) -> None:
