@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
-from control_plane.errors import TooMany
+from control_plane.errors import TooMany, Unavailable
 from shared.clock import Clock
 
 WINDOW_S = 900.0
@@ -56,7 +56,10 @@ class SlidingWindow:
 
 
 class Attempts:
-    """Counted before the attempt and put back after it succeeded, so that a hundred at once are a hundred."""
+    """Counted before the attempt and put back after it succeeded, so that a hundred at once are a hundred.
+
+    What a part of ours that is away cuts short is put back, too.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._addresses = SlidingWindow(clock, attempts_max=FROM_ADDRESS_MAX, window_s=WINDOW_S, keys_max=KEYS_MAX)
@@ -65,17 +68,25 @@ class Attempts:
     @contextmanager
     def from_address(self, address: str) -> Iterator[None]:
         """Raises TooMany. Behind a proxy the address is the proxy's, and the limit is everybody's together."""
-        key = _site(address)
-        self._addresses.take(key)
-        yield
-        self._addresses.put_back(key)
+        with _attempt(self._addresses, _site(address)):
+            yield
 
     @contextmanager
     def at_account(self, account: str) -> Iterator[None]:
         """Raises TooMany. `account` is what the attempt names, whether or not it exists."""
-        self._accounts.take(account)
+        with _attempt(self._accounts, account):
+            yield
+
+
+@contextmanager
+def _attempt(window: SlidingWindow, key: str) -> Iterator[None]:
+    window.take(key)
+    try:
         yield
-        self._accounts.put_back(account)
+    except Unavailable:  # Nobody was told whether it was right.
+        window.put_back(key)
+        raise
+    window.put_back(key)
 
 
 def _site(address: str) -> str:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control_plane.auth.attempts import AT_ACCOUNT_MAX, FROM_ADDRESS_MAX, WINDOW_S, Attempts, SlidingWindow
-from control_plane.errors import TooMany
+from control_plane.errors import TooMany, Unavailable
 from shared.clock import FakeClock
 
 MAX, WINDOW = 3, 10.0
@@ -68,6 +68,19 @@ def test_a_success_is_not_counted_and_a_failure_is() -> None:
             raise ValueError("wrong")
     with pytest.raises(TooMany), attempts.at_account("a@example.com"):
         pytest.fail("let in")
+
+
+def test_what_the_database_s_absence_cut_short_is_no_failure() -> None:
+    attempts = Attempts(FakeClock())
+    for _ in range(FROM_ADDRESS_MAX + AT_ACCOUNT_MAX):
+        with (
+            pytest.raises(Unavailable),
+            attempts.from_address("192.0.2.1"),
+            attempts.at_account("a@example.com"),
+        ):
+            raise Unavailable("away")
+    with attempts.from_address("192.0.2.1"), attempts.at_account("a@example.com"):
+        pass
 
 
 def test_attempts_that_have_not_ended_yet_count() -> None:
