@@ -172,7 +172,8 @@ class ApiKeys:
             if before.state == "revoked":
                 raise Conflict("this key was revoked, for good; make a new one", code="revoked")
             await _check(change.connection, organisation, workspace, given)
-            fields = {**before.model_dump(), **given}
+            inline = {**before.inline.model_dump(), **given.pop("inline", {})}
+            fields = {**before.model_dump(), **given, "inline": inline}
             view = ApiKeyView(**await store.update(change.connection, organisation, before.id, fields))
             shard = workspace_shard(workspace)
             change.put(shard, Kind.API_KEY, _noun(view, await store.hash_of(change.connection, organisation, view.id)))

@@ -103,6 +103,17 @@ async def test_an_update_changes_what_it_names_null_clears_and_the_hash_stays(ro
     assert (cleared.name, cleared.default_config, cleared.expires_at) == ("New", None, None)
 
 
+async def test_what_a_key_may_not_bring_along_stays_when_something_else_of_it_is_changed(
+    rooms: ApiKeys, plane: Plane
+) -> None:
+    created = await rooms.create(plane.call(create(inline={"configs": False, "hosts": False})))
+    view = await rooms.update(plane.call(update(inline={"keys": False, "hosts": None}), api_key=created.id))
+    assert view.inline.model_dump() == {"keys": False, "configs": False, "hosts": None}
+    stored = await told(plane, created.id)
+    assert stored is not None
+    assert stored.inline == view.inline
+
+
 async def test_a_revoked_key_leaves_the_gateways_and_stays_in_the_list(rooms: ApiKeys, plane: Plane) -> None:
     created = await rooms.create(plane.call(create()))
     await rooms.revoke(plane.call(api_key=created.id))
