@@ -6,8 +6,9 @@ import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
+from control_plane.errors import Invalid
 from control_plane.ids import Ids
-from control_plane.web.api import Api
+from control_plane.web.api import Api, parse_body
 from control_plane.web.route import Body, Call, Route
 from shared.clock import FakeClock
 from tests.control_plane.web.test_public_routes import Nobody
@@ -37,6 +38,26 @@ async def test_a_body_that_does_not_decompress_is_its_sender_s_fault(encoding: s
         http.post(server.make_url("/open"), data=b"garbage", headers=headers) as response,
     ):
         assert (response.status, (await response.json())["code"]) == (400, "invalid")
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (rb"\u0000", None),
+        (rb"a\u0000", None),
+        (rb"\\\u0000", None),
+        (rb"\\u0000", "\\u0000"),
+        (rb"\\\\u0000", "\\\\u0000"),
+        (rb"\u00001", None),
+    ],
+)
+def test_a_nul_is_refused_and_what_only_reads_like_one_is_not(written: bytes, read: str | None) -> None:
+    body = b'{"word": "%b"}' % written
+    if read is None:
+        with pytest.raises(Invalid, match="NUL"):
+            parse_body(body, Word)
+    else:
+        assert parse_body(body, Word).word == read
 
 
 async def test_a_body_that_decompresses_is_read() -> None:
