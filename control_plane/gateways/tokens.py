@@ -10,6 +10,7 @@ from control_plane.db.pool import Database
 from control_plane.gateways import store
 from control_plane.gateways.api import PATH, found
 from control_plane.ids import Ids
+from control_plane.references import require_held
 from control_plane.snapshots.change import Change, Changes
 from control_plane.web.listing import Page
 from control_plane.web.route import Call, Route, View
@@ -87,6 +88,7 @@ class EnrolmentTokens:
     async def create(self, call: Call) -> EnrolmentTokenCreated:
         async with self._changes.open(call.principal, call.request_id) as change:
             gateway = await found(change.connection, call)
+            await require_held(change.connection, call.principal)
             return await self.make(change, gateway.id)
 
     async def make(self, change: Change, gateway: str) -> EnrolmentTokenCreated:

@@ -161,7 +161,8 @@ async def test_null_clears_a_field_and_absence_leaves_it(http: Http, plane: Plan
     assert (status, read["state"], "key" in read) == (200, "revoked", False)
 
 
-async def test_a_gateway_is_registered_and_a_token_made_without_a_body(http: Http) -> None:
+async def test_a_gateway_is_registered_and_a_token_made_without_a_body(http: Http, plane: Plane) -> None:
+    await plane.enter_owner()
     _, gateway = await http("POST", "/gateways", {"name": "Frankfurt"})
     status, token = await http("POST", f"/gateways/{gateway['id']}/enrolment-tokens")
     assert (status, token["state"]) == (201, "unused")

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from control_plane.data_keys import Sealed
-from control_plane.errors import Invalid, NotFound
+from control_plane.errors import Forbidden, Invalid, NotFound
 from control_plane.gateways.api import GatewayCreate, Gateways, GatewayUpdate, GatewayView
 from control_plane.gateways.tokens import EnrolmentTokens
 from control_plane.snapshots.change import CHANNEL
@@ -33,7 +33,8 @@ def gateways(plane: Plane) -> Gateways:
 
 
 @pytest.fixture
-def tokens(plane: Plane) -> EnrolmentTokens:
+async def tokens(plane: Plane) -> EnrolmentTokens:
+    await plane.enter_owner()
     return EnrolmentTokens(plane.database, plane.changes, plane.ids, fingerprint=FINGERPRINT, public_url=URL)
 
 
@@ -53,6 +54,17 @@ async def enrol(plane: Plane, text: str, node: NodePublic) -> bool:
         if row is None:
             return False
         return await sync.enrol_node(connection, row["organisation"], row["gateway"], node)
+
+
+async def test_who_was_removed_while_their_request_was_on_its_way_makes_no_token(
+    gateways: Gateways, tokens: EnrolmentTokens, plane: Plane
+) -> None:
+    gateway = await made(gateways, plane)
+    async with plane.database.instance() as connection:
+        await connection.execute("delete from member where account = $1", plane.owner.id)
+    with pytest.raises(Forbidden, match="changed just now"):
+        await tokens.create(plane.call(gateway=gateway.id))
+    assert (await tokens.list(plane.call(gateway=gateway.id))).data == ()
 
 
 async def test_a_gateway_has_its_data_plane_key_from_the_start(gateways: Gateways, plane: Plane) -> None:
