@@ -123,6 +123,19 @@ async def test_what_one_target_cannot_be_told_the_next_one_may_be() -> None:
     assert done.record.fallback_count == 1
 
 
+async def test_a_response_that_fails_before_it_says_anything_is_asked_for_elsewhere() -> None:
+    error = {"code": "rate_limit_exceeded", "message": "Slow down"}
+    said = [{"type": name, "response": {"error": None}} for name in ("response.created", "response.in_progress")]
+    said += [{"type": "error", "error": error}, {"type": "response.failed", "response": {"error": error}}]
+    failing = b"".join(b"event: %b\ndata: %b\n\n" % (e["type"].encode(), orjson.dumps(e)) for e in said)
+    script = streams(failing), streams(STREAM)
+    done = await run(*script, door=Door.RESPONSES, world=native("responses"), config=FALLBACK, stream=True)()
+    assert [request.head.target for request in done.requests] == ["/v1/responses", "/chat/completions"]
+    assert b"response.completed" in done.answer.body
+    assert b"Slow down" not in done.answer.body
+    assert (done.record.fallback_count, done.record.ending) == (1, "complete")
+
+
 @doors
 async def test_a_providers_error_is_in_the_doors_shape(door: Door) -> None:
     done = await run(answers(429, ERROR, headers={"retry-after": "3"}), door=door)()
