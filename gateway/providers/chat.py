@@ -443,7 +443,9 @@ def _thoughts(turn: Mapping[str, Any], path: Path, said: Conversation) -> Iterat
         detail = of(dict, block, place)
         if detail.get("type") == "thinking":
             texts.append(needed(str, detail, "thinking", place))
-            yield Thought(texts[-1], given(str, detail, "signature", place) or "", place)
+            signature = given(str, detail, "signature", place) or ""
+            if texts[-1] or signature:
+                yield Thought(texts[-1], signature, place)
         elif detail.get("type") == "redacted_thinking":
             yield Thought("", "", place, needed(str, detail, "data", place))
         elif detail.get("type") != "text":  # Of texts the turn's content has all but their sources.

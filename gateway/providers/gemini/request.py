@@ -122,6 +122,8 @@ class _Contents:
         calls = [part for part in made if "functionCall" in part]
         rest = [part for part in made if "text" in part and not part.get("thought")]
         signature = next((part.signature for part in parts if isinstance(part, Thought) and part.signature), "")
+        if signature and not made:
+            made.append({"text": ""})  # As it came: no turn may be without parts.
         signed = (calls or rest or made)[:1]
         if signed and "thoughtSignature" not in signed[0]:
             if signature:

@@ -16,7 +16,17 @@ ONE, TWO = ({"role": "user", "content": text} for text in ("one", "two"))
 
 
 @pytest.mark.parametrize("wire", TRANSLATED, ids=[wire.name for wire in TRANSLATED])
-@pytest.mark.parametrize("said", [{"content": ""}, {"content": None}, {"content": []}, {"refusal": ""}, {}])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"content": ""},
+        {"content": None},
+        {"content": []},
+        {"refusal": ""},
+        {},
+        {"content_blocks": [{"type": "thinking", "thinking": ""}]},
+    ],
+)
 def test_a_turn_in_which_the_model_said_nothing_is_none(wire: Wire, said: dict[str, Any]) -> None:
     """Models answer nothing at times, and nearly every provider refuses such a turn: no conversation could go on."""
     empty = chat_call({"messages": [ONE, {"role": "assistant", **said}, TWO]}, model=wire.model)

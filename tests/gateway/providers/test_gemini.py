@@ -83,6 +83,15 @@ def model_turn(turn: dict[str, Any], model: str) -> list[dict[str, Any]]:
     return parts
 
 
+def test_a_signature_alone_goes_back_in_a_text_of_nothing_as_it_came() -> None:
+    """The turn had no parts, which the provider refuses: the conversation was over."""
+    part = {"text": "", "thoughtSignature": "czE="}
+    answer, _ = answered(candidate(part))
+    message = answer["choices"][0]["message"]
+    made = sent({"messages": [*ASK, message, *ASK]})["contents"]
+    assert made[1] == {"role": "model", "parts": [part]}
+
+
 def test_a_call_s_signature_goes_back_to_where_it_came_from() -> None:
     chat, _ = answered(
         {
