@@ -7,7 +7,6 @@ the other: a field the reader does not know is left out, one that is missing is 
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,9 +14,9 @@ from typing import Annotated, Any
 
 import orjson
 from backports import zstd
-from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import FailFast, Field, StringConstraints, ValidationError
 
-from shared.models.record import FIELDS, Record
+from shared.models.record import FIELDS, RECORD, Record
 from shared.protocol.drop import Drop
 from shared.protocol.wire import WHEN_READ, WirePart
 
@@ -28,13 +27,14 @@ PAYLOAD_BYTES_MAX = 16 * 1024 * 1024
 """Decompressed."""
 ROWS_BYTES_MAX = 8 * 1024 * 1024
 """What a writer puts in one batch, before compression; one row more may be over it."""
+ROW_BYTES_MAX = 256 * 1024
+"""As JSON; the largest record has half of it."""
 HEAD_BYTES_MAX = 1_024
 DROPS_MAX = 1_000
 FIELDS_MAX = 500
 COMPRESSION_LEVEL = 1
 
 _MAGIC = b"GHB1"
-_ROWS: TypeAdapter[list[Record]] = TypeAdapter(list[Record], config=WHEN_READ)
 
 
 class BatchError(ValueError):
@@ -88,7 +88,7 @@ class _Ours(WirePart):
     model_config = WHEN_READ
 
     fields: Annotated[list[str], Field(max_length=FIELDS_MAX)]
-    rows: Annotated[list[Record], Field(max_length=ROWS_MAX)]
+    rows: Annotated[list[Record], FailFast(), Field(max_length=ROWS_MAX)]
     drops: Annotated[list[Drop], Field(max_length=DROPS_MAX)]
 
 
@@ -132,7 +132,9 @@ def parse(payload: bytes) -> Batch:
         if tuple(ours.fields) == FIELDS:
             return Batch(tuple(ours.rows), (), tuple(ours.drops))
     try:
-        parsed = _Payload.model_validate_json(plain)
+        parsed = _Payload.model_validate(orjson.loads(plain))
+    except orjson.JSONDecodeError as error:
+        raise BatchError("malformed", f"payload: no JSON: {error}") from None
     except ValidationError as error:
         raise BatchError("malformed", f"payload: {_where(error)}") from None
     rows = parsed.rows
@@ -145,21 +147,21 @@ def parse(payload: bytes) -> Batch:
 
 
 def _checked(rows: list[list[Any]]) -> tuple[tuple[Record, ...], tuple[Refused, ...]]:
-    try:
-        return tuple(_ROWS.validate_json(_json(rows), strict=True)), ()
-    except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False, include_context=False)
-    places = {int(fault["loc"][0]): fault for fault in reversed(faults)}
-    refused = tuple(Refused(row, _place(fault["loc"][1:], fault["msg"])) for row, fault in sorted(places.items()))
-    good = [row for index, row in enumerate(rows) if index not in places]
-    return tuple(_ROWS.validate_json(_json(good), strict=True)), refused
-
-
-def _json(rows: list[list[Any]]) -> bytes:
-    try:
-        return orjson.dumps(rows)
-    except orjson.JSONEncodeError:  # A number of more than 64 bits: no record's, and no reason to refuse the others.
-        return json.dumps(rows).encode()
+    """Row by row: what is wrong with thousands of them at once is more than there is room for."""
+    records: list[Record] = []
+    refused: list[Refused] = []
+    for place, row in enumerate(rows):
+        try:
+            data = orjson.dumps(row)
+            if len(data) > ROW_BYTES_MAX:
+                refused.append(Refused(place, f"/: more than {ROW_BYTES_MAX} bytes"))
+            else:
+                records.append(RECORD.validate_json(data, strict=True))
+        except orjson.JSONEncodeError:  # orjson reads deeper than it writes.
+            refused.append(Refused(place, "/: nested too deep"))
+        except ValidationError as error:
+            refused.append(Refused(place, _where(error)))
+    return tuple(records), tuple(refused)
 
 
 def _in_our_order(row: list[Any], places: dict[str, int]) -> list[Any]:

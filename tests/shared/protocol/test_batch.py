@@ -1,5 +1,6 @@
 """Batches: what goes in comes out, from older and newer gateways too, and whatever else is refused by name."""
 
+import tracemalloc
 from contextlib import suppress
 
 import orjson
@@ -74,6 +75,32 @@ def test_a_bad_row_is_refused_alone_whatever_stands_in_it(field: str, value: str
     assert (refused.row, refused.detail[: len(told)]) == (1, told)
     assert len(refused.detail) < 200
     assert refused.detail.isprintable()
+
+
+def test_what_is_wrong_with_many_values_takes_no_more_room_than_they_do() -> None:
+    attempts = [[1, 2, 3, 4, 5, 6, 7, 8]] * 30
+    wrong = orjson.dumps([attempts if name == "attempts" else True for name in FIELDS])
+    payload = sent(*[wrong] * 300)
+    tracemalloc.start()
+    try:
+        parsed = batch.parse(payload)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(parsed.refused) == 300
+    assert peak < 50 * 300 * len(wrong)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [("[" * 300 + "]" * 300, "nested too deep"), (f'"{"x" * 262_144}"', "more than 262144 bytes")],
+    ids=["deep", "long"],
+)
+def test_a_row_that_is_too_deep_or_too_long_is_refused_alone(value: str, told: str) -> None:
+    bad = row(a_record(1)._replace(user="user")).replace(b'"user"', value.encode())
+    parsed = batch.parse(sent(row(a_record(0)), bad))
+    assert [record.id for record in parsed.records] == [a_record(0).id]
+    assert [refused.detail for refused in parsed.refused] == [f"/: {told}"]
 
 
 def test_the_hash_is_of_the_payload_alone() -> None:
