@@ -39,7 +39,8 @@ CODES_MAX = 50
 """Names of failures that are counted each for itself."""
 
 _BROKEN_STREAM = frozenset({"batch_gap", "batch_conflict"})
-_BAD_BATCH = frozenset({"invalid", "malformed", "too_large"})
+_BAD_BATCH = frozenset({"invalid", "malformed", "too_large", "http_413"})
+"""The last one: whoever stands on the way takes no body so large."""
 _UNWELCOME = frozenset({"node_revoked", "node_unknown", "gateway_unknown"})
 _WRONG = "answer_wrong"
 
@@ -122,14 +123,14 @@ class Shipper:
             return UNAVAILABLE_S
         if parcel is None:
             return 0.0
+        if len(ready) > 1:
+            self._turn += 1  # Whatever comes of it: else a batch that always fails would keep the others waiting.
         try:
             await self._send(parcel)
         except CallFailed as failure:
             return await self._failed(failure, chosen, parcel)
         await self._sent(parcel)
-        if len(ready) > 1:
-            self._turn += 1
-        elif chosen.live and chosen.last - chosen.first > BEHIND_MAX:
+        if len(ready) == 1 and chosen.live and chosen.last - chosen.first > BEHIND_MAX:
             await asyncio.to_thread(self._outbox.renew)
             self._log.info("records_behind", batches=chosen.last - chosen.first)
         return 0.0
@@ -154,7 +155,7 @@ class Shipper:
 
     async def _sent(self, parcel: Parcel) -> None:
         self._backoff.succeeded()
-        self._refusals.clear()
+        del self._refusals[parcel.id]
         if self._said:
             self._said = ""
             self._log.info("records_flow_again")
@@ -193,7 +194,7 @@ class Shipper:
         self._log.error("batch_set_aside", code=failure.code, detail=failure.detail, records=parcel.records)
         await asyncio.to_thread(self._outbox.set_aside, parcel.id)
         self._aside[parcel.id - 1] = self._clock.monotonic_s() + ASIDE_S
-        self._refusals.clear()
+        del self._refusals[parcel.id]
 
     def _wait_s(self) -> float:
         return max(self._backoff.failed(), self._pace.take())

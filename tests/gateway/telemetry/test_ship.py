@@ -265,12 +265,13 @@ async def test_a_node_that_is_not_welcome_keeps_its_records_and_asks_seldom(dock
     assert dock.arrived() == [0, 1]
 
 
-async def test_a_batch_that_is_refused_for_itself_lets_the_others_pass_and_is_kept(dock: Dock) -> None:
-    """GHS/1 17.10."""
+@pytest.mark.parametrize("code", ["invalid", "http_413"])
+async def test_a_batch_that_is_refused_for_itself_lets_the_others_pass_and_is_kept(dock: Dock, code: str) -> None:
+    """GHS/1 17.10: also by a proxy on the way that takes no body so large."""
 
     def picky(body: bytes) -> Reply:
         bad = b"[0]" in batch._decompressed(batch.split(body)[1])
-        return CallFailed("invalid", "no batch") if bad else dock.ledger(body)
+        return CallFailed(code, "no batch") if bad else dock.ledger(body)
 
     dock.put(3)
     for _ in range(REFUSALS_MAX):
@@ -286,6 +287,26 @@ async def test_a_batch_that_is_refused_for_itself_lets_the_others_pass_and_is_ke
     dock.clock.advance(ASIDE_S)
     assert await dock.turn() == 0.0
     assert dock.arrived() == [1, 2, 3, 0]
+
+
+@pytest.mark.parametrize("code", ["http_500", "too_large"])
+async def test_a_backlog_whose_first_batch_always_fails_does_not_keep_the_newest_waiting(dock: Dock, code: str) -> None:
+    """GHS/1 17.13, 17.10: and where it is refused for itself, it is set aside although others arrive meanwhile."""
+
+    def picky(body: bytes) -> Reply:
+        bad = b"[1]" in batch._decompressed(batch.split(body)[1])
+        return CallFailed(code, "") if bad else dock.ledger(body)
+
+    dock.put(BEHIND_MAX + 2)
+    await dock.turn()
+    dock.put(3)
+    for _ in range(30):
+        dock.clock.advance(await dock.turn(picky) or 0.0)
+    newest = [BEHIND_MAX + 2 + number for number in range(3)]
+    assert set(newest) <= set(dock.arrived())
+    assert (2 in dock.arrived()) == (code == "too_large")
+    await dock.all()
+    assert sorted(dock.arrived()) == list(range(BEHIND_MAX + 5))
 
 
 async def test_where_everything_is_refused_no_more_than_so_many_are_set_aside(dock: Dock) -> None:
