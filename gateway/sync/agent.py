@@ -146,9 +146,8 @@ class Agent:
             self._refusals.clear(_CONTROL_PLANE)
             if held is not None and held is not before:
                 self._hold(held, _CONTROL_PLANE)
-                for copy in self._copies:
+                for copy in self._copies:  # The disk, which workers read, does not wait for what others have to say.
                     await self._survey(copy)
-                for copy in self._copies:
                     await self._bring_up(copy)
         return True
 

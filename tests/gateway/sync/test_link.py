@@ -196,6 +196,39 @@ async def test_an_answer_that_was_overtaken_is_dropped_without_a_word(scene: Sce
     assert scene.agent.status().refusal is None
 
 
+class Slow(MemoryStore):
+    """Says nothing until it is let."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock, "redis")
+        self.let = asyncio.Event()
+
+    async def pointer(self) -> bytes | None:
+        await self.let.wait()
+        return await super().pointer()
+
+
+async def test_what_comes_is_on_the_disk_while_redis_says_nothing_yet(house: House, tmp_path: Path) -> None:
+    """A Redis that stands still costs each edit two seconds there; workers read the disk."""
+    reports.clear(tmp_path)
+    scene = Scene(house, tmp_path)
+    slow = Slow(house.clock)
+    agent = Agent(
+        stores=[scene.store, slow],
+        snapshot_path=None,
+        pinned=house.fingerprint,
+        gateway=GATEWAY,
+        node_keys=house.node_keys,
+        clock=house.clock,
+    )
+    taking = asyncio.create_task(agent.take(answers.parse(scene.next()), None))
+    await until(lambda: bool(scene.store.history))
+    assert slow.history == []
+    slow.let.set()
+    assert await taking
+    assert slow.history == scene.store.history
+
+
 async def test_what_diverged_is_an_alarm_and_brings_everything(scene: Scene) -> None:
     """GHS/1 14.7, 13.2."""
     await scene.beat(scene.next())
