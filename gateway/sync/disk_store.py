@@ -5,6 +5,7 @@ hash of every piece): the file is moved aside, an empty one takes its place, and
 """
 
 import asyncio
+import errno
 import fcntl
 import os
 import sqlite3
@@ -28,6 +29,7 @@ _BATCH = 500
 _PRIMARY_CODE = 0xFF
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _NO_ROOM = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL})
+_NO_CHANGE = (errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 _READ, _WRITE = "BEGIN", "BEGIN IMMEDIATE"
 
 _SCHEMA = """
@@ -149,21 +151,20 @@ class DiskStore:
                 code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
                 if code in _DAMAGED:
                     self._move_aside()
-                if begin == _READ and code in _NO_ROOM and self._has_no_log():
-                    with suppress(sqlite3.Error), closing(sqlite3.connect(self._still, uri=True)) as db:
+                if begin == _READ and (code in _NO_ROOM or getattr(error, "errno", None) in _NO_CHANGE):
+                    with suppress(sqlite3.Error), closing(sqlite3.connect(self._as_it_stands(), uri=True)) as db:
                         return act(db)
                 raise StoreUnavailable(NAME, f"{type(error).__name__}: {error}") from error
 
-    def _has_no_log(self) -> bool:
-        """All is in the file itself: so it is where it was closed in order. On a full disk there is no room then to
-        begin a log, without which SQLite does not even read. What changes while it is read so fails its hash."""
-        with suppress(FileNotFoundError):
-            return self._path.with_name(self._path.name + "-wal").stat().st_size == 0
-        return True
+    def _as_it_stands(self) -> str:
+        """How to read it and change nothing, for a disk that takes nothing.
 
-    @property
-    def _still(self) -> str:
-        return f"{self._path.absolute().as_uri()}?mode=ro&immutable=1"
+        Closed in order it has no log, and without room to begin one SQLite would not even read; all is in the file
+        itself then. What is changed while it is read so fails its hash.
+        """
+        found = _stamp(self._path)
+        immutable = found is None or found[1][1] == 0
+        return f"{self._path.absolute().as_uri()}?mode=ro{'&immutable=1' if immutable else ''}"
 
     def _open(self) -> sqlite3.Connection:
         """The connection to the file that is there now, which may not be the one that was there last time."""

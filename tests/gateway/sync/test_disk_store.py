@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import shutil
 import sqlite3
 import stat
 import sys
@@ -262,6 +263,28 @@ async def test_a_start_on_a_full_disk_reads_what_the_last_one_left(tmp_path: Pat
         for store in stores:
             assert await store.pointer() == b"next"
             await store.close()
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+async def test_a_start_on_a_disk_that_takes_nothing_reads_what_the_last_one_left(
+    path: Path, tmp_path: Path, clock: FakeClock, in_order: bool
+) -> None:
+    """As a worker is replaced after its disk was remounted read-only; the last one ended in order, or did not."""
+    with small_disk(tmp_path / "disk", 4 * 1024 * 1024) as disk:
+        store = await filled(path, clock)
+        if in_order:
+            await store.close()
+        for file in path.parent.glob(f"{path.name}*"):
+            shutil.copy(file, disk.path)
+        disk.read_only(True)
+        again = DiskStore(disk.path / path.name, clock)
+        for _ in range(2):
+            assert await again.pointer() == b"pointer"
+            assert await again.get(["value:7"]) == {"value:7": b"\7" * 2000}
+        with pytest.raises(StoreUnavailable):
+            await again.move(b"pointer", b"next")
+        await again.close()
+        await store.close()
 
 
 async def test_several_processes_worth_of_stores_read_while_one_writes(path: Path, clock: FakeClock) -> None:
