@@ -138,14 +138,20 @@ def test_a_disk_that_takes_nothing_gets_them_later(state_dir: Path) -> None:
     assert [record.id for record in records(state_dir)] == [request_id(1)]
 
 
+def beside_a_dead_worker(state_dir: Path) -> Recovery:
+    """As it stands when a worker has died that carried one request."""
+    recovery = Recovery(state_dir)
+    recovery.everybody()
+    worker = Worker(state_dir)
+    worker.slots.take(request_id(1), "chat")
+    worker.spool.close()
+    worker.slots.close()
+    return recovery
+
+
 def test_what_is_written_late_takes_no_segment_from_the_worker_that_writes_by_then(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 4 * 1024 * 1024) as disk:
-        recovery = Recovery(disk.path)
-        recovery.everybody()
-        worker = Worker(disk.path)
-        worker.slots.take(request_id(1), "chat")
-        worker.spool.close()
-        worker.slots.close()
+        recovery = beside_a_dead_worker(disk.path)
         elses = disk.fill()
         recovery.ended("worker-0")
         assert recovery.waits
@@ -167,12 +173,7 @@ def test_what_is_written_late_takes_no_segment_from_the_worker_that_writes_by_th
 def test_a_disk_that_takes_no_change_ends_nobody_and_each_request_is_told_once(tmp_path: Path) -> None:
     """The supervisor asks: what it raised would end all of the node's workers."""
     with small_disk(tmp_path / "disk", 4 * 1024 * 1024) as disk:
-        recovery = Recovery(disk.path)
-        recovery.everybody()
-        worker = Worker(disk.path)
-        worker.slots.take(request_id(1), "chat")
-        worker.spool.close()
-        worker.slots.close()
+        recovery = beside_a_dead_worker(disk.path)
         disk.read_only(True)
         for _ in range(3):  # No successor can begin either.
             recovery.ended("worker-0")
