@@ -71,6 +71,7 @@ class Connection(asyncio.Protocol):
         "idle_since_s",
         "is_usable",
         "origin",
+        "quiet_until_s",
     )
 
     def __init__(
@@ -84,6 +85,8 @@ class Connection(asyncio.Protocol):
         self.origin = origin
         self._turn = turn
         self.idle_since_s = 0.0
+        self.quiet_until_s = 0.0
+        """Until then there is nothing to look for in a sweep."""
         self.is_usable = False
         """It is open, and we have not closed it."""
         self._free = free
@@ -125,6 +128,7 @@ class Connection(asyncio.Protocol):
             exchange.failed(self._cut())
             return exchange
         self._exchange = exchange
+        self.quiet_until_s = now_s
         head, body, upload = request.head, request.body, request.upload
         self._has_body = head.has_answer_body
         length = len(body)
@@ -166,14 +170,18 @@ class Connection(asyncio.Protocol):
 
     def sweep(self, now_s: float, idle_s: float) -> None:
         """Hold the deadlines: of the exchange, or of being idle."""
-        if self._exchange is None:
-            if now_s - self.idle_since_s >= idle_s:
+        exchange = self._exchange
+        if exchange is None:
+            self.quiet_until_s = self.idle_since_s + idle_s
+            if now_s >= self.quiet_until_s:
                 self.abort()
             return
-        overdue = self._exchange.overdue(now_s)
+        overdue = exchange.overdue(now_s)
         if overdue is not None:
             late, words = overdue
             self.fail(late(f"{self.origin.authority}: {words}", answered=self._received_bytes > 0))
+            return
+        self.quiet_until_s = exchange.quiet_until_s(now_s)
 
     def pause_reading(self) -> None:
         transport = self._transport

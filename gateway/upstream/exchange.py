@@ -14,6 +14,10 @@ UNREAD_BYTES_MAX = 256 * 1024
 PIECES_MAX = 64
 """Beyond this what comes is put together at once: the other side chooses how small its pieces are, and kept each for
 itself they would take many times the room of their bytes."""
+LOOK_S_MAX = 1.0
+LOOKS_IN_A_WAIT = 32
+"""So often it is looked whether anything has moved: a stall is seen so much too late at most. To look at a thousand slow
+streams at each sweep would hold up their events."""
 _LET_GO: Mapping[str, str] = MappingProxyType({})
 
 
@@ -262,7 +266,7 @@ class Exchange(Waiter):
         self.wake()
 
     def overdue(self, now_s: float) -> tuple[type[UpstreamError], str] | None:
-        """Which deadline has passed, and in words; None if none has. Called about ten times a second."""
+        """Which deadline has passed, and in words; None if none has. Called whenever `quiet_until_s` is over."""
         deadlines = self._deadlines
         if now_s >= self._began_s + deadlines.total_s:
             return TotalTimeout, f"has not ended within {deadlines.total_s:g} s"
@@ -278,6 +282,14 @@ class Exchange(Waiter):
         if now_s < self._since_s + wait_s:
             return None
         return StallTimeout if is_moving else FirstByteTimeout, f"nothing moved, or no head came, within {wait_s:g} s"
+
+    def quiet_until_s(self, now_s: float) -> float:
+        """Until when nothing more can be overdue, but for what may be seen a look later."""
+        deadlines = self._deadlines
+        wait_s = min(deadlines.first_byte_s, deadlines.between_bytes_s)
+        call_s = deadlines.total_s if self.status else min(deadlines.total_s, deadlines.head_s)
+        look_s = min(wait_s / LOOKS_IN_A_WAIT, LOOK_S_MAX)
+        return min(now_s + look_s, self._since_s + wait_s, self._began_s + call_s)
 
 
 def _dropped(_: bytes, chunk: bytes | None) -> bool:  # noqa: ARG001 - as whoever takes it is called

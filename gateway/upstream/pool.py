@@ -64,7 +64,8 @@ class Pool:
 
     def sweep(self, now_s: float) -> None:
         for connection in tuple(self._open):
-            connection.sweep(now_s, self._idle_s)
+            if connection.quiet_until_s <= now_s:
+                connection.sweep(now_s, self._idle_s)
 
     async def close(self) -> None:
         """Close every connection and wait until the sockets have gone. What is added later is closed on its return."""

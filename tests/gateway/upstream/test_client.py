@@ -16,7 +16,7 @@ from gateway.upstream.errors import (
     TotalTimeout,
     UpstreamError,
 )
-from gateway.upstream.exchange import UNREAD_BYTES_MAX
+from gateway.upstream.exchange import LOOK_S_MAX, UNREAD_BYTES_MAX
 from gateway.upstream.messages import Deadlines, UpstreamResponse
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
@@ -516,6 +516,7 @@ async def test_the_answers_time_begins_after_the_requests_last_byte(client, prov
     client.sweep(clock.monotonic_s())
     assert not call.done()
     await caller.reader.readexactly(8 * MIB)
+    clock.advance(LOOK_S_MAX)
     client.sweep(clock.monotonic_s())
     clock.advance(10.0)
     client.sweep(clock.monotonic_s())

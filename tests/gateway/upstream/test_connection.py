@@ -6,6 +6,7 @@ import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
+from math import inf
 
 import httptools
 import pytest
@@ -21,7 +22,7 @@ from gateway.upstream.connection import (
     Stale,
 )
 from gateway.upstream.errors import Cut, ProtocolFault, TooLarge, UpstreamError
-from gateway.upstream.exchange import Exchange
+from gateway.upstream.exchange import LOOK_S_MAX, LOOKS_IN_A_WAIT, Exchange
 from gateway.upstream.messages import Deadlines, Origin, RequestHead, UpstreamRequest
 from gateway.upstream.pool import Pool
 from gateway.upstream.turn import Turn
@@ -647,3 +648,52 @@ async def test_trailers_behind_chunks_that_came_alone_are_bounded() -> None:
         for _ in range(200):
             call.feed(b"x-trailer: %b\r\n" % (b"a" * 1_000))
     assert call.transport.closed
+
+
+TICK_S = 0.1
+"""Between sweeps."""
+
+
+@given(
+    waits=st.tuples(st.sampled_from([0.5, 2.0, 60.0]), st.sampled_from([0.5, 3.0, 40.0]), st.sampled_from([30.0, 900.0])),
+    said=st.lists(st.floats(0.01, 45.0), max_size=6),
+)
+async def test_a_stall_is_never_seen_before_its_time_and_soon_after_it(
+    waits: tuple[float, float, float], said: list[float]
+) -> None:
+    """`said`: how long after the piece before it each piece comes, the head first."""
+    deadlines = Deadlines(first_byte_s=waits[0], between_bytes_s=waits[1], total_s=waits[2])
+    call = Call()
+    pool = Pool(FakeClock(), idle_s=60.0, idle_per_origin_max=1)
+    pool.add(call.connection)
+    call.answer = call.connection.send(
+        UpstreamRequest(ORIGIN, RequestHead("POST", "/", b""), b"{}", deadlines), 0.0, 0.0
+    )
+    piece, tick, heard_s = b"HTTP/1.1 200 OK\r\n\r\n", 0, 0.0
+    for wait_s, after_s in zip([waits[0], *[waits[1]] * len(said)], [*said, inf], strict=True):
+        due_s = min(heard_s + wait_s, waits[2])
+        seen_s = due_s + min(min(waits[:2]) / LOOKS_IN_A_WAIT, LOOK_S_MAX) + TICK_S
+        while (tick + 1) * TICK_S < min(heard_s + after_s, seen_s + TICK_S) and not call.transport.closed:
+            tick += 1
+            pool.sweep(tick * TICK_S)
+        if call.transport.closed:
+            assert due_s - TICK_S < tick * TICK_S <= seen_s + 1e-6
+            return
+        assert heard_s + after_s <= seen_s + TICK_S
+        heard_s += after_s
+        call.feed(piece)
+        piece = b"x"
+
+
+async def test_a_stream_that_moves_is_looked_at_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[float] = []
+    overdue = Exchange.overdue
+    monkeypatch.setattr(Exchange, "overdue", lambda self, now_s: looks.append(now_s) or overdue(self, now_s))
+    call = Call()
+    pool = Pool(FakeClock(), idle_s=60.0, idle_per_origin_max=1)
+    pool.add(call.connection)
+    call.feed(ok(CHUNKED))
+    for tick in range(1, 101):
+        call.feed(b"1\r\nx\r\n")
+        pool.sweep(tick * TICK_S)
+    assert len(looks) == 100 * TICK_S / LOOK_S_MAX

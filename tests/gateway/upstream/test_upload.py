@@ -8,6 +8,7 @@ import pytest
 
 from gateway.upstream.client import Client
 from gateway.upstream.errors import Cut, FirstByteTimeout, StallTimeout
+from gateway.upstream.exchange import LOOK_S_MAX
 from gateway.upstream.messages import UpstreamRequest
 from gateway.upstream.upload import AHEAD_BYTES_MAX, KEPT_BYTES_MAX, Upload
 from shared.clock import FakeClock
@@ -208,6 +209,7 @@ async def test_time_is_counted_against_whoever_takes_it(client: Client, provider
     assert not call.done()
     lane.upload.came(b"2")
     lane.upload.ended()
+    clock.advance(LOOK_S_MAX)
     client.sweep(clock.monotonic_s())
     clock.advance(299)
     client.sweep(clock.monotonic_s())
