@@ -61,7 +61,7 @@ class Limits(msgspec.Struct, frozen=True):
     linger_s: float = 10.0
     """How long a caller may go on sending after the answer that ends his connection, and how long TLS waits for his
     word that he has seen its end."""
-    sweep_s: float = 0.5
+    sweep_s: float = 1.0
 
 
 class Lent(Protocol):

@@ -10,6 +10,9 @@ from gateway.serve.lane import Lane, Limits
 from gateway.upstream.turn import Turn
 from shared.clock import Clock
 
+SWEEP_PARTS = 10
+"""In so many parts all lanes are looked at within `sweep_s`: to look at thousands at once would hold up the calls."""
+
 
 class Server:
     """Called by the event loop for each accepted socket. Made inside the loop that it is used in."""
@@ -34,6 +37,8 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self.turn = Turn(self._loop, records.write)
         self._lanes: set[Lane] = set()
+        self._to_look_at: list[Lane] = []
+        """In this round."""
         self._timer: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Future[None] | None = None
 
@@ -41,7 +46,7 @@ class Server:
         return Lane(self, self._loop)
 
     def sweep(self, now_s: float) -> None:
-        """Hold all deadlines as of `now_s`. The server calls it itself as long as a caller is there."""
+        """Hold all deadlines as of `now_s`. The server does it itself, part by part, as long as a caller is there."""
         for lane in list(self._lanes):
             lane.sweep(now_s)
 
@@ -76,10 +81,14 @@ class Server:
     # The rest
 
     def _tick_later(self) -> None:
-        self._timer = self._loop.call_later(self.limits.sweep_s, self._tick)
+        self._timer = self._loop.call_later(self.limits.sweep_s / SWEEP_PARTS, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
-        self.sweep(self.clock.monotonic_s())
+        waiting = self._to_look_at = self._to_look_at or list(self._lanes)
+        now_s, part = self.clock.monotonic_s(), -(-len(self._lanes) // SWEEP_PARTS)
+        for lane in waiting[-part:]:
+            lane.sweep(now_s)
+        del waiting[-part:]
         if self._lanes:
             self._tick_later()
