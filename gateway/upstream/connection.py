@@ -30,6 +30,7 @@ CHUNK_FRAME_BYTES_MAX = 16
 """What the framing of one chunk may take: size, two line ends, some leading zeros; no room to hide a flood in."""
 
 _HEAD = b"%b%b%b%b\r\n"
+_LAST_CHUNK = b"0\r\n\r\n"
 _ONCE = frozenset({"transfer-encoding", "content-encoding"})
 _VERSIONS = (b"HTTP/1.1 ", b"HTTP/1.0 ")
 _NAME = re.compile(r"\r\n([^:]*):[ \t]*+")
@@ -311,7 +312,8 @@ class Connection(asyncio.Protocol):
         if not body:
             self._fields = fields
             if fields.form.length_at is None:
-                _, _, self._chunk_left = whole_chunks(data, fields.end)
+                behind = data[fields.end :]
+                self._chunk_left = 0 if framed_as_ours(behind) else whole_chunks(behind, 0)[2]
             return False
         self._let_go()
         exchange.came_whole(fields, body)
@@ -374,6 +376,12 @@ class Connection(asyncio.Protocol):
         if start < self._chunk_left:
             self._chunk_left -= start
             return
+        if not start and data.endswith(_LAST_CHUNK) and (body := framed_as_ours(data[: -len(_LAST_CHUNK)])):
+            # How most streams end.
+            self._chunk_left = -1
+            self.on_body(body)
+            self._parser.feed_data(_LAST_CHUNK)
+            return
         body, end, self._chunk_left = whole_chunks(data, start)
         if body:
             self.on_body(body)
@@ -409,7 +417,7 @@ class Connection(asyncio.Protocol):
             self._leave_upload()
             exchange.starved = False
             if self._in_chunks:
-                transport.write(b"0\r\n\r\n")
+                transport.write(_LAST_CHUNK)
             exchange.sent()
 
     def _framed(self, data: bytes) -> bytes:

@@ -9,7 +9,7 @@ from gateway.providers.base import BrokenAnswer, Call, StreamFailure, Usage
 from gateway.providers.estimate import settled, so_far
 from gateway.providers.openai.content import ContentMeter, parsed, says_something
 from gateway.providers.openai.errors import status_of
-from gateway.providers.openai.usage import usage_of
+from gateway.providers.openai.usage import usage_alone, usage_of
 from gateway.upstream.events import EventSplitter, EventTooLarge, data_of
 
 _DONE = b"data: [DONE]\n\n"
@@ -101,6 +101,11 @@ class OpenAIStream:
             return True
         if event.find(b'"finish_reason":"') >= 0 or event.find(b'"finish_reason": "') >= 0:
             self._finished = True
+        elif data is not None and (event.find(b'"choices":[]') >= 0 or event.find(b'"choices": []') >= 0):
+            alone = usage_alone(data, self._call.door)
+            if alone is not None:
+                self._said, self._is_final = alone, self._finished
+                return not self._drops_usage
         chunk = parsed(data)
         error = chunk.get("error")
         if error is not None and isinstance(error, dict | str):

@@ -54,7 +54,17 @@ class _Answer(msgspec.Struct, gc=False):
     usage: _Usual | None = None
 
 
+class _LastWord(msgspec.Struct, gc=False):
+    """A stream's event that tells the usage and nothing else."""
+
+    usage: _Usual
+    choices: Annotated[list[msgspec.Raw], msgspec.Meta(max_length=0)]
+    error: None = None
+    x_groq: None = None
+
+
 _ANSWER = msgspec.json.Decoder(_Answer)
+_LAST_WORD = msgspec.json.Decoder(_LastWord)
 _NOTHING_READ, _NOTHING_WRITTEN = _Read(), _Written()
 
 
@@ -68,8 +78,25 @@ def usage_read(body: bytes, door: Door) -> Usage | None:
         return _usage_parsed(body, door)
     if said is None:
         return None
+    usage = _usual(said, door)
+    return _usage_parsed(body, door) if usage is None else usage
+
+
+def usage_alone(data: bytes, door: Door) -> Usage | None:
+    """Of an event that tells nothing else, in the usual shape; None: it has to be looked at more closely."""
+    if not data.isascii():
+        return None
+    try:
+        said = _LAST_WORD.decode(data).usage
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return _usual(said, door)
+
+
+def _usual(said: _Usual, door: Door) -> Usage | None:
+    """None: it says too little, or what the usual shape has no place for."""
     if said.prompt_audio_seconds or said.citation_tokens:
-        return _usage_parsed(body, door)
+        return None
     input_, output, total = said.prompt_tokens, said.completion_tokens, said.total_tokens
     read, written = said.prompt_tokens_details or _NOTHING_READ, said.completion_tokens_details or _NOTHING_WRITTEN
     cached, write, reasoning = read.cached_tokens, read.cache_write_tokens, written.reasoning_tokens
@@ -80,7 +107,7 @@ def usage_read(body: bytes, door: Door) -> Usage | None:
     if input_ is None or output is None or total != input_ + output:
         input_, output = _explained(input_, output, total, door, (cached or 0) + (write or 0), reasoning)
         if input_ is None and output is None:
-            return _usage_parsed(body, door)
+            return None
     audio = read.audio_tokens
     usage = Usage(input_, output, cached, write, reasoning, audio, written.audio_tokens)
     if audio and cached:

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.providers.base import BrokenAnswer, Door, Usage
+from gateway.providers.base import BrokenAnswer, Call, Door, Usage
+from gateway.providers.openai import stream as stream_module
 from gateway.providers.openai import usage as usage_module
-from gateway.providers.openai.usage import usage_of, usage_read, usage_said
+from gateway.providers.openai.stream import OpenAIStream
+from gateway.providers.openai.usage import usage_alone, usage_of, usage_read, usage_said
 
 PLAIN = {"prompt_tokens": 12, "completion_tokens": 7, "total_tokens": 19}
 HOSTS: dict[str, tuple[dict[str, Any], Usage]] = {
@@ -265,6 +267,25 @@ def test_what_hosts_say_is_read_into_place(host: str, monkeypatch: pytest.Monkey
     told, usage = HOSTS[host]
     monkeypatch.delattr(usage_module, "_usage_parsed")
     assert usage_read(json.dumps({"id": "c", "usage": told}).encode(), Door.CHAT) == usage
+    assert usage_alone(json.dumps({"id": "c", "choices": [], "usage": told}).encode(), Door.CHAT) == usage
+
+
+@given(usages(), st.booleans(), st.sampled_from((None, {}, {"usage": PLAIN}, "overloaded", {"message": "no"})))
+def test_an_event_that_tells_usage_alone_is_read_as_any_other(told: dict[str, Any], spaced: bool, odd: Any) -> None:
+    asked = Call(Door.CHAT, b"", {"messages": []}, stream=True)
+    more = {} if odd is None else {"x_groq" if isinstance(odd, dict) and "message" not in odd else "error": odd}
+    chunk = {"id": "c", "choices": [], "usage": told, **more}
+    event = b"data: %b\n\n" % json.dumps(chunk, separators=None if spaced else (",", ":")).encode()
+
+    def seen(*, alone: bool) -> tuple[Any, ...]:
+        stream = OpenAIStream(asked, drops_usage=True)
+        with pytest.MonkeyPatch.context() as patch:
+            if not alone:
+                patch.setattr(stream_module, "usage_alone", lambda *_: None)
+            passed = stream.feed(event)
+        return passed, repr(stream.usage), stream.begun, repr(stream.failure)
+
+    assert seen(alone=True) == seen(alone=False)
 
 
 @given(usages())
