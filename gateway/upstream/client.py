@@ -1,7 +1,7 @@
 """The client: takes a request, gives an answer whose head has come. The hot path of every call out.
 
 A call on a kept connection makes no task, no timer and no future: there is one sweep in a tenth of a second
-for the deadlines of all calls.
+for the deadlines of all calls, which passes over those that cannot be due.
 """
 
 import asyncio

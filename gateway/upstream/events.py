@@ -3,8 +3,8 @@
 Server-sent events, and JSON by the line (NDJSON); a `Framing` is either, for whoever reads data and not frames.
 
 A server-sent event is every byte up to and including the blank line that ends it, so the events put together are the
-stream, byte for byte, and a stream that needs no translation passes untouched. A blank line that ends nothing is an
-event without fields. Lines end in LF, CRLF or CR. Source: WHATWG HTML, section 9.2.5 and 9.2.6.
+stream, byte for byte, and a stream that needs no translation passes untouched. Blank lines that end nothing are, as many
+as stand together, an event without fields. Lines end in LF, CRLF or CR. Source: WHATWG HTML, section 9.2.5 and 9.2.6.
 """
 
 import re
@@ -20,7 +20,7 @@ _LF = 0x0A
 _BLANK = b"\n\n"
 _BOM = b"\xef\xbb\xbf"
 # Atomic groups: a CRLF is one line end, and must not be read as two when what follows it is no line end.
-_LINE_END = re.compile(rb"(?>\r\n|[\r\n])")
+_BLANKS = re.compile(rb"(?>\r\n|[\r\n])+")
 _BLANK_LINE = re.compile(rb"(?>\r\n|[\r\n])(?>\r\n|[\r\n])")
 _BLANK_LINE_BYTES_MAX = 4
 
@@ -153,21 +153,33 @@ class LineSplitter:
 def _end_by_lf(data: bytearray, start: int, search_from: int) -> int:
     """Where the event ends that begins at `start`, in `data` without a CR; 0 if it has not ended."""
     if data.startswith(b"\n", start):
-        return start + 1
+        return _blanks_end(data, start)
     found = data.find(b"\n\n", search_from)
     return found + 2 if found >= 0 else 0
 
 
 def _end_by_any(data: bytearray, start: int, search_from: int) -> int:
     """As `_end_by_lf`, for all line ends, at a quarter of the speed."""
-    found = _LINE_END.match(data, start) or _BLANK_LINE.search(data, search_from)
+    if data.startswith((b"\r", b"\n"), start):
+        return _blanks_end(data, start)
+    found = _BLANK_LINE.search(data, search_from)
     return found.end() if found else 0
+
+
+def _blanks_end(data: bytearray, start: int) -> int:
+    """Of blank lines that end nothing. A CR at the end of `data` is left out: what follows may belong to it."""
+    found = _BLANKS.match(data, start)
+    assert found is not None
+    end = found.end()
+    return end - 1 if data[-1] == _CR and end == len(data) > start + 1 else end
 
 
 def data_of(event: bytes) -> bytes | None:
     """The values of the event's `data` lines, joined by LF; None if it has none and so is never dispatched."""
     if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2 and b"\r" not in event:
         return event[6:-2]
+    if event.find(b"data") < 0:
+        return None
     values = _values(event, b"data")
     return b"\n".join(values) if values else None
 

@@ -84,6 +84,8 @@ class OpenAIStream:
 
     def _passes(self, event: bytes) -> bool:
         """Whether the event goes to the caller. Most are not parsed."""
+        if event.find(b"data") < 0:
+            return True  # A comment, or blank lines.
         meter = self._meter
         if not _stands_out(event):
             if self.begun:

@@ -1,6 +1,6 @@
 """The event cutter against a slow reading of the standard, in every cut."""
 
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import pytest
 from hypothesis import example, given
@@ -57,6 +57,12 @@ def split(*parts: bytes) -> tuple[list[bytes], bytes]:
     return events, splitter.pending
 
 
+def joined(events: list[bytes]) -> list[bytes]:
+    """Blank lines that end nothing are as many events as pieces they come in."""
+    runs = groupby(events, key=lambda event: not event.strip(b"\r\n"))
+    return [part for blank, run in runs for part in ([b"".join(run)] if blank else run)]
+
+
 def dispatched(events: list[bytes]) -> list[tuple[bytes, bytes]]:
     read = [(name_of(event) or b"message", data_of(event)) for event in events]
     return [(name, data) for name, data in read if data is not None]
@@ -75,11 +81,24 @@ def test_reads_what_the_standard_reads(stream):
 @given(streams, st.lists(st.integers(0, 200), max_size=8))
 def test_any_cuts_give_the_same_events_and_lose_no_byte(stream, at):
     edges = [0, *sorted({edge % (len(stream) + 1) for edge in at}), len(stream)]
-    whole = split(stream)
-    assert split(*(stream[a:b] for a, b in pairwise(edges))) == whole
-    assert split(*(bytes([byte]) for byte in stream)) == whole
-    events, pending = whole
+    events, pending = split(stream)
+    for parts in ([stream[a:b] for a, b in pairwise(edges)], [bytes([byte]) for byte in stream]):
+        cut_events, cut_pending = split(*parts)
+        assert joined(cut_events) == joined(events)
+        assert cut_pending == pending
     assert b"".join(events) + pending == stream.removeprefix(b"\xef\xbb\xbf")
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r", b"\n\r"])
+def test_a_flood_of_blank_lines_is_an_event_or_two(end):
+    """Each by itself they would cost a worker more than their provider."""
+    flood = 1_000 * end
+    events, pending = split(b"data: x\n\n" + flood, flood + b"data: y\n\n")
+    assert events[0] == b"data: x\n\n"
+    assert events[-1] == b"data: y\n\n"
+    assert b"".join(events[1:-1]) == 2 * flood
+    assert len(events) <= 6
+    assert pending == b""
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
