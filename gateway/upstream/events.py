@@ -3,8 +3,8 @@
 Server-sent events, and JSON by the line (NDJSON); a `Framing` is either, for whoever reads data and not frames.
 
 A server-sent event is every byte up to and including the blank line that ends it, so the events put together are the
-stream, byte for byte, and a stream that needs no translation passes untouched. Blank lines that end nothing are, as many
-as stand together, an event without fields. Lines end in LF, CRLF or CR. Source: WHATWG HTML, section 9.2.5 and 9.2.6.
+stream, byte for byte, and a stream that needs no translation passes untouched. Blank lines that end nothing are an
+event without fields, as many as come together. Lines end in LF, CRLF or CR. Source: WHATWG HTML, 9.2.5 and 9.2.6.
 """
 
 import re

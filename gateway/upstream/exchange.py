@@ -16,8 +16,8 @@ PIECES_MAX = 64
 itself they would take many times the room of their bytes."""
 LOOK_S_MAX = 1.0
 LOOKS_IN_A_WAIT = 32
-"""So often it is looked whether anything has moved: a stall is seen so much too late at most. To look at a thousand slow
-streams at each sweep would hold up their events."""
+"""So often it is looked whether anything has moved: a stall is seen so much too late at most. To look at a thousand
+slow streams at each sweep would hold up their events."""
 _LET_GO: Mapping[str, str] = MappingProxyType({})
 
 

@@ -655,7 +655,7 @@ TICK_S = 0.1
 
 
 @given(
-    waits=st.tuples(st.sampled_from([0.5, 2.0, 60.0]), st.sampled_from([0.5, 3.0, 40.0]), st.sampled_from([30.0, 900.0])),
+    waits=st.tuples(*map(st.sampled_from, ([0.5, 2.0, 60.0], [0.5, 3.0, 40.0], [30.0, 900.0]))),
     said=st.lists(st.floats(0.01, 45.0), max_size=6),
 )
 async def test_a_stall_is_never_seen_before_its_time_and_soon_after_it(
