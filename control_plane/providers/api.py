@@ -74,6 +74,8 @@ class ProviderCreate(_ProviderBody):
     """Parameters that the host would drop in silence: a call that gives one is refused."""
     ignored: ParameterNames = ()
     """Parameters that change no answer here: they stay out, and the caller is told."""
+    ignored_in_messages: ParameterNames = ()
+    """The same for fields of a chat's messages and of the calls in them, such as another host's `reasoning_content`."""
     ca_certificates: CaCertificates = None
     """PEM: authorities to trust for its host, besides the usual ones."""
     doors: Doors = ("chat", "completions", "embeddings")
@@ -98,6 +100,7 @@ class ProviderUpdate(_ProviderBody):
     renamed: Renamed | None = None
     refused: ParameterNames | None = None
     ignored: ParameterNames | None = None
+    ignored_in_messages: ParameterNames | None = None
     ca_certificates: CaCertificates = None
     """PEM; null takes them away."""
     doors: Doors | None = None
@@ -120,6 +123,7 @@ class ProviderView(View):
     renamed: Mapping[str, str] = {}
     refused: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    ignored_in_messages: tuple[str, ...] = ()
     ca_certificates: str | None = None
     doors: tuple[str, ...]
     models: tuple[str, ...]

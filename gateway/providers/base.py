@@ -120,6 +120,7 @@ class Quirks(msgspec.Struct, frozen=True):
     renamed: tuple[tuple[str, str], ...] = ()
     refused: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    ignored_in_messages: tuple[str, ...] = ()
 
 
 NO_QUIRKS = Quirks()
@@ -148,10 +149,17 @@ class Place(msgspec.Struct, frozen=True):
     """What its row says of certificates."""
     plain_words: "PlaceWords | None" = None
     """Made of these: what it puts into a request's head, if that is all that it says; None: there is more to ask it."""
+    unspoken: "tuple[PlaceWords, tuple[bytes, ...]] | None" = None
+    """Made of these too: the same words, if there is nothing to ask it but of messages that hold one of these names."""
 
     def __post_init__(self) -> None:
         words = (self.prefix, self.auth_header, self.auth_prefix, self.headers)
-        force_setattr(self, "plain_words", None if self.template or self.quirks is not None else words)
+        quirks = self.quirks
+        force_setattr(self, "plain_words", None if self.template or quirks is not None else words)
+        names = () if quirks is None else quirks.ignored_in_messages
+        unspoken = words, tuple([b'"%b"' % name.encode() for name in names])
+        is_all = not self.template and quirks is not None and quirks == Quirks(ignored_in_messages=names)
+        force_setattr(self, "unspoken", unspoken if is_all else None)
 
 
 class Usage(msgspec.Struct):

@@ -239,7 +239,8 @@ def place_of(row: ProviderRow) -> Place:
     templated = TEMPLATE_FIELD.search(row.base_url) is not None
     # What stands for a word of the credential is no address yet; it names the place all the same.
     origin, prefix = parse_origin(TEMPLATE_FIELD.sub(lambda field: field[1].replace("_", "-"), row.base_url))
-    quirks = Quirks(row.developer_role, tuple(row.renamed.items()), row.refused, row.ignored)
+    renamed = tuple(row.renamed.items())
+    quirks = Quirks(row.developer_role, renamed, row.refused, row.ignored, row.ignored_in_messages)
     return Place(
         provider=row.id,
         origin=origin,

@@ -98,6 +98,8 @@ class Provider(Noun):
     """Parameters that the host would drop in silence and that change answers: a call that gives one is refused."""
     ignored: tuple[ParameterName, ...] = ()
     """Parameters that the host ignores and that change no answer: they stay out, and the caller is told."""
+    ignored_in_messages: tuple[ParameterName, ...] = ()
+    """The same for fields of a chat's messages and of the calls in them, at hosts that refuse what they do not know."""
     ca_certificates: CaCertificates = None
     """Authorities to trust for its host, besides the usual ones."""
     doors: tuple[Door, ...] = ("chat", "completions", "embeddings")

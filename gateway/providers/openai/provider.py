@@ -8,6 +8,7 @@ from gateway.providers.base import (
     Door,
     Heads,
     Place,
+    PlaceWords,
     Provider,
     ProviderKey,
     Translated,
@@ -55,7 +56,7 @@ class OpenAI(Provider):
         self, call: Call, place: Place, key: ProviderKey | None, model: str, deadlines: Deadlines, heads: Heads
     ) -> UpstreamRequest | None:
         place_words = place.plain_words
-        if place_words is None or type(self) is not OpenAI:
+        if (place_words is None and (place_words := _unspoken(call, place)) is None) or type(self) is not OpenAI:
             return None  # Whoever speaks the dialect with an accent of its own has its own `request`.
         door, stream = call.door, call.stream
         words = (door, stream, call.forwarded, place_words)
@@ -87,6 +88,14 @@ class OpenAI(Provider):
     def retry_after_s(self, body: bytes) -> float | None:
         """Hosts that are Google's say it in this dialect's bodies as in their own."""
         return retry_after_s(body)
+
+
+def _unspoken(call: Call, place: Place) -> PlaceWords | None:
+    """The words of a place that has nothing to say to this body: it holds no name of what would be left out of it."""
+    if place.unspoken is None:
+        return None
+    words, names = place.unspoken
+    return None if any(name in call.raw for name in names) else words
 
 
 def _changed(call: Call, place: Place, overrides: Mapping[str, Any], model: str) -> Mapping[str, Any]:

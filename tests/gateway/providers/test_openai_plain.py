@@ -166,6 +166,22 @@ def test_a_place_that_is_no_address_yet_takes_no_head_that_another_left() -> Non
     assert plain(call({"model": "m"}), replace(PLACE, quirks=Quirks(ignored=("seed",))), heads=heads) is None
 
 
+STRICT = replace(PLACE, quirks=Quirks(ignored_in_messages=("thoughts",)))
+
+
+def test_a_host_that_refuses_fields_of_messages_is_called_the_short_way_while_none_has_one() -> None:
+    asked = call({"model": "m", "messages": [{"role": "user", "content": "my thoughts"}]})
+    long = OpenAI().request(asked, STRICT, KEY, {}, "m")
+    assert said(plain(asked, STRICT)) == (long.method, long.target, long.headers, long.body)
+    assert plain(call({"model": "m", "messages": [{"role": "assistant", "thoughts": "x"}]}), STRICT) is None
+
+
+def test_what_else_such_a_host_lacks_is_told_the_long_way() -> None:
+    quirks = Quirks(ignored=("seed",), ignored_in_messages=("thoughts",))
+    assert plain(call({"model": "m"}), replace(STRICT, quirks=quirks)) is None
+    assert plain(call({"model": "m"}), replace(STRICT, template="https://{account}.acme.test/v1")) is None
+
+
 ACCOUNT = AccountForm(account="a", api_key="k")  # type: ignore[arg-type]
 TEMPLATED = place_of(Provider(id="acme", name="Acme", base_url="https://{account}.acme.test"))
 

@@ -74,6 +74,60 @@ def test_a_developer_speaks_as_the_system_and_the_caller_s_body_stays_as_it_is()
     assert orjson.dumps(body) == before
 
 
+STRICT = ROW.model_copy(
+    update={"developer_role": True, "renamed": {}, "refused": (), "ignored": (), "ignored_in_messages": ("thoughts",)}
+)
+USE = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+
+def test_what_a_host_refuses_in_messages_stays_out_of_them_and_is_told() -> None:
+    use = {**USE, "function": {**USE["function"], "thoughts": "signed"}}  # type: ignore[dict-item]
+    asked = {"role": "user", "content": "a"}
+    body = {"messages": [asked, {"role": "assistant", "content": "b", "thoughts": "c", "tool_calls": [use, USE, 5]}, 7]}
+    before = orjson.dumps(body)
+    made = sent(body, STRICT)
+    answered = {"role": "assistant", "content": "b", "tool_calls": [USE, USE, 5]}
+    assert orjson.loads(made.body)["messages"] == [asked, answered, 7]
+    assert made.left_out == {"thoughts"}
+    assert orjson.dumps(body) == before
+
+
+def test_what_says_nothing_stays_out_of_messages_without_a_word() -> None:
+    made = sent({"messages": [{"role": "assistant", "content": "b", "thoughts": None}]}, STRICT)
+    assert orjson.loads(made.body)["messages"] == [{"role": "assistant", "content": "b"}]
+    assert made.left_out == frozenset()
+
+
+def test_messages_go_bare_and_as_the_system_s_at_once() -> None:
+    row = STRICT.model_copy(update={"developer_role": False})
+    made = sent({"messages": [{"role": "developer", "content": "b", "thoughts": "c"}]}, row)
+    assert orjson.loads(made.body)["messages"] == [{"role": "system", "content": "b"}]
+
+
+@pytest.mark.parametrize("messages", [[], 5, [{"role": "user", "content": "thoughts"}]])
+def test_messages_without_it_go_out_byte_for_byte(messages: Any) -> None:
+    body = {"model": "m", "messages": messages}
+    assert sent(body, STRICT).body == orjson.dumps(body)
+
+
+@pytest.mark.parametrize(
+    ("row", "kept"),
+    [
+        ("groq", set()),
+        ("cerebras", set()),
+        ("fireworks-ai", {"reasoning_content"}),
+        ("deepseek", {"reasoning_content", "content_blocks"}),
+        ("moonshot", {"reasoning_content", "content_blocks"}),
+    ],
+)
+def test_thoughts_go_back_to_those_who_want_them_and_to_no_host_that_refuses_them(row: str, kept: set[str]) -> None:
+    """As issue threads of their users tell: Groq and Cerebras refuse both, Fireworks reads plain ones."""
+    thoughts = {"reasoning_content": "x", "content_blocks": [{"type": "thinking", "thinking": "x"}]}
+    made = sent({"messages": [{"role": "assistant", "content": "b", **thoughts}]}, built_in_rows()[row])
+    assert orjson.loads(made.body)["messages"][0].keys() == {"role", "content"} | kept
+    assert made.left_out == thoughts.keys() - kept
+
+
 def test_embeddings_have_quirks_too() -> None:
     made = sent({"input": "x", "dimensions": 3}, built_in_rows()["voyage"], door=Door.EMBEDDINGS)
     assert orjson.loads(made.body) == {"model": "m", "input": "x", "output_dimension": 3}

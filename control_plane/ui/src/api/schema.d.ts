@@ -2882,6 +2882,11 @@ export interface components {
              */
             ignored?: string[];
             /**
+             * Ignored In Messages
+             * @default []
+             */
+            ignored_in_messages?: string[];
+            /**
              * Limit Name
              * @default max_tokens
              * @enum {string}
@@ -2985,6 +2990,11 @@ export interface components {
              */
             ignored?: string[] | null;
             /**
+             * Ignored In Messages
+             * @default null
+             */
+            ignored_in_messages?: string[] | null;
+            /**
              * Limit Name
              * @default null
              */
@@ -3067,6 +3077,11 @@ export interface components {
              * @default []
              */
             ignored?: string[];
+            /**
+             * Ignored In Messages
+             * @default []
+             */
+            ignored_in_messages?: string[];
             /**
              * Limit Name
              * @default max_tokens
