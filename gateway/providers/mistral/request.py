@@ -57,6 +57,10 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
 _KNOWN = _SAME | _READ | _NEUTRAL.keys()
 _CHOICES = {"auto": "auto", "none": "none", "required": "any"}
 _TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
+_NOTHING_SAID = {"role": "assistant", "content": " "}
+"""What stands between the results of tools and what the user says next: many of its models refuse to hear a user there.
+Of content that is empty they say that there is none.
+"""
 _CALL_ID = re.compile(r"[A-Za-z0-9]{9}")
 
 
@@ -103,10 +107,12 @@ def _messages(turn: Turn) -> Iterator[dict[str, Any]]:
     if turn.role == "assistant":
         yield _assistant(turn.parts)
         return
-    for part in turn.parts:
-        if isinstance(part, ToolResult):
-            yield {"role": "tool", "tool_call_id": call_id(part.id), "content": _content(part.parts)}
+    results = [part for part in turn.parts if isinstance(part, ToolResult)]
+    for result in results:
+        yield {"role": "tool", "tool_call_id": call_id(result.id), "content": _content(result.parts)}
     if said := [part for part in turn.parts if not isinstance(part, ToolResult)]:
+        if results:
+            yield {**_NOTHING_SAID}
         yield {"role": "user", "content": _content(said)}
 
 

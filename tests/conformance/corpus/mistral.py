@@ -61,10 +61,19 @@ class _Answers:
         return _frame({**error, "raw_status_code": 529})
 
     def back(self, sent: dict[str, Any]) -> dict[str, Any]:
-        chat = {**sent, "messages": [_said(message) for message in sent["messages"]]}
+        messages = sent["messages"]
+        around = zip([{}, *messages], messages, [*messages[1:], {}], strict=False)
+        said = [_said(message) for before, message, behind in around if not _bridges(before, message, behind)]
+        chat = {**sent, "messages": said}
         if chat.get("tool_choice") == "any":
             chat["tool_choice"] = "required"
         return chat
+
+
+def _bridges(before: dict[str, Any], message: dict[str, Any], behind: dict[str, Any]) -> bool:
+    """What nobody said: no user may speak right after a tool."""
+    says_nothing = message == {"role": "assistant", "content": " "}
+    return says_nothing and (before.get("role"), behind.get("role")) == ("tool", "user")
 
 
 def _said(message: dict[str, Any]) -> dict[str, Any]:

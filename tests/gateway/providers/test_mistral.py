@@ -56,6 +56,22 @@ def test_calls_of_other_providers_are_given_ids_of_nine_letters_and_digits() -> 
     assert call_id("call_abc-1") == call_id("call_abc-1")
 
 
+def test_a_user_who_speaks_after_a_tool_is_heard() -> None:
+    """Mistral's `invalid_request_message_order` (3230): behind a tool's result comes another one, or an answer."""
+    round_ = [
+        *HELLO["messages"],
+        {"role": "assistant", "content": None, "tool_calls": [use("a1B2c3D4e"), use("a1B2c3D4f")]},
+        {"role": "tool", "tool_call_id": "a1B2c3D4e", "content": "x"},
+        {"role": "tool", "tool_call_id": "a1B2c3D4f", "content": "y"},
+    ]
+    sent = asked(messages=[*round_, {"role": "user", "content": "stop"}, {"role": "user", "content": "this"}])
+    roles = [message["role"] for message in sent["messages"]]
+    assert roles == ["user", "assistant", "tool", "tool", "assistant", "user"]
+    assert sent["messages"][4] == {"role": "assistant", "content": " "}
+    WIRE.answers.validate(sent)
+    assert [message["role"] for message in asked(messages=round_)["messages"]] == roles[:4]
+
+
 def test_what_both_sides_know_goes_by_this_side_s_name() -> None:
     sent = asked(seed=7, max_completion_tokens=9, tool_choice="required", service_tier="default", stream=True)
     assert sent.keys() == {"model", "messages", "random_seed", "max_tokens", "tool_choice", "service_tier", "stream"}
