@@ -82,6 +82,14 @@ _DOCUMENTS = {
 _NOT_IN_A_NAME = re.compile(r"[^0-9A-Za-z()\[\]-]+")
 """Spaces among it: there may be one between two signs, not more."""
 _NAME_CHARS_MAX = 200
+_NO_TOOL = {
+    "toolSpec": {
+        "name": "nothing",
+        "description": "Does nothing, and is never to be called.",
+        "inputSchema": {"json": {"type": "object", "properties": {}}},
+    }
+}
+"""The one tool of a call that brings none, while its history tells of tools: without any, Converse refuses the history."""
 _SIGNS_THOUGHTS = "anthropic."
 """In the names of models that take no thought without a signature."""
 
@@ -106,7 +114,7 @@ def to_converse(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]
     if said.system:
         asked["system"] = [*_system(said)]
     asked |= _inference(body)
-    asked |= _tools(body)
+    asked |= _tools(body, said)
     asked |= _output(body)
     if (tier := given(str, body, "service_tier", ())) not in (None, "auto"):
         if tier not in _TIERS:
@@ -213,13 +221,14 @@ def _inference(body: Mapping[str, Any]) -> dict[str, Any]:
     return {"inferenceConfig": asked} if asked else {}
 
 
-def _tools(body: Mapping[str, Any]) -> dict[str, Any]:
+def _tools(body: Mapping[str, Any], said: Conversation) -> dict[str, Any]:
     tools = given(list, body, "tools", ())
     choice = tool_choice(body)
     if choice is not None and choice.mode == "none":
         raise refuse(("tool_choice",), "cannot be `none` at this provider")
     if not tools:
-        return {}
+        tells_of_tools = any(isinstance(part, ToolUse | ToolResult) for turn in said.turns for part in turn.parts)
+        return {"toolConfig": {"tools": [_NO_TOOL]}} if tells_of_tools else {}
     made: list[dict[str, Any]] = []
     for at, value in enumerate(tools):
         made += _tool(value, ("tools", at))

@@ -57,6 +57,9 @@ class _Answers:
     def validate(self, sent: dict[str, Any]) -> None:
         report = ParamValidator().validate({"modelId": "m", **sent}, operation("Converse").input_shape)
         assert not report.has_errors(), report.generate_report()
+        blocks = [block for turn in sent["messages"] for block in turn["content"]]
+        # "The toolConfig field must be defined when using toolUse and toolResult content blocks."
+        assert "toolConfig" in sent or not any(block.keys() & {"toolUse", "toolResult"} for block in blocks)
 
     def whole(self, said: Said) -> bytes:
         message = {"role": "assistant", "content": _blocks(said)}
@@ -90,7 +93,7 @@ class _Answers:
         names = {"maxTokens": "max_tokens", "temperature": "temperature", "topP": "top_p", "stopSequences": "stop"}
         chat |= {names[name]: value for name, value in config.items()}
         tools = sent.get("toolConfig", {})
-        if tools:
+        if tools and tools["tools"][0]["toolSpec"]["name"] != "nothing":
             chat["tools"] = [{"type": "function", "function": _function(tool["toolSpec"])} for tool in tools["tools"]]
         match tools.get("toolChoice"):
             case {"auto": _}:

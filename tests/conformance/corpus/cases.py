@@ -79,6 +79,7 @@ REQUESTS: dict[str, Body] = {
     },
     "one tool at a time": {"messages": _ASK, "tools": [WEATHER], "parallel_tool_calls": False},
     "tool result": {"messages": _ROUND, "tools": [WEATHER]},
+    "tool result, no tools any more": {"messages": _ROUND},
     "tool results, parallel": {
         "messages": [
             user("§question"),

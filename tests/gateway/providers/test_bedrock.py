@@ -63,6 +63,15 @@ def test_a_file_s_name_is_one_that_the_provider_takes(named: str, name: str) -> 
     assert translated.left_out == (set() if name == named else {"filename"})
 
 
+@pytest.mark.parametrize("tools", [{}, {"tools": None}, {"tools": []}])
+def test_a_call_without_tools_brings_one_where_its_history_tells_of_some(tools: dict[str, Any]) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    turns = [{"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c", "content": "x"}]
+    made = orjson.loads(asked({"messages": [*ASK["messages"], *turns], **tools}).body)
+    assert [tool["toolSpec"]["name"] for tool in made["toolConfig"]["tools"]] == ["nothing"]
+    assert "toolConfig" not in orjson.loads(asked({**ASK, **tools}).body)
+
+
 def test_a_tool_s_result_that_says_nothing_holds_no_empty_text() -> None:
     """The provider refuses texts that are empty, and a command that succeeds often says nothing."""
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
