@@ -29,7 +29,11 @@ from gateway.providers.base import (
 from gateway.providers.body import dumped, parsed_answer
 from gateway.providers.estimate import input_tokens
 from gateway.providers.fields import Path
+from gateway.providers.signatures import IN_JSON
 from shared.models.config import pointer
+
+_NOTHING: frozenset[str] = frozenset()
+_SIGNATURE = frozenset({"signature"})
 
 
 class Spoken:
@@ -138,12 +142,15 @@ class Native(Provider):
         changes = dict(overrides)
         if call.body.get("model") != model:
             changes["model"] = model
+        own = self._dialect.without_marked(call.body) if IN_JSON in call.raw else {}
+        changes = {**own, **changes}
         origin, prefix = address(place, key)
         return Translated(
             target=prefix + self._dialect.path,
             origin=origin,
             headers=request_headers(call, place, key),
             body=dumped({**call.body, **changes}) if changes else call.raw,
+            left_out=_SIGNATURE if own else _NOTHING,
         )
 
     def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage]:

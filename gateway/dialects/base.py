@@ -34,6 +34,12 @@ class Translation(Protocol):
         """The chat that asks the same. Raises Untranslatable naming what no chat can say."""
         ...
 
+    def without_marked(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """What its fields become without the thoughts whose signature bears a mark (`providers/signatures.py`): nobody
+        who speaks the dialect himself made them. Empty: it holds none.
+        """
+        ...
+
     def own_answer(self, chat: Call) -> dict[str, Any] | None:
         """The answer, where nobody has to be asked for it."""
         ...

@@ -13,6 +13,7 @@ import orjson
 
 from gateway.providers.base import Untranslatable
 from gateway.providers.fields import Path, given, malformed, needed, of, only, unsayable
+from gateway.providers.signatures import ANTHROPIC, GOOGLE, own
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w.+-]+=[\w.+-]+)*;base64,", re.ASCII)
 CACHE_HINT = "cache_control"
@@ -117,8 +118,11 @@ class Conversation(msgspec.Struct):
     """Advice that has no place in the turns: it changes no answer."""
 
 
-def conversation(body: Mapping[str, Any], *, prefixes: bool = False, unsigned: bool = True) -> Conversation:
-    """`prefixes`: an assistant's message may be said to be the beginning of the answer. `unsigned`: the provider takes
+def conversation(
+    body: Mapping[str, Any], *, maker: str | None = ANTHROPIC, prefixes: bool = False, unsigned: bool = True
+) -> Conversation:
+    """`maker`: whose signatures of thoughts the provider knows again (`signatures.py`); others' are left out.
+    `prefixes`: an assistant's message may be said to be the beginning of the answer. `unsigned`: the provider takes
     thoughts without a signature, such as other models' are. Raises Untranslatable.
     """
     said = Conversation()
@@ -137,7 +141,7 @@ def conversation(body: Mapping[str, Any], *, prefixes: bool = False, unsigned: b
             case "assistant":
                 if turn.get("prefix") and not (prefixes and at == len(body["messages"]) - 1):
                     raise refuse((*path, "prefix"))
-                parts = [*_assistant(turn, path, said)]
+                parts = [*_assistant(turn, path, said, maker)]
                 if not unsigned:
                     parts = [*_signed(parts, said)]
                 if parts or turn.get("prefix"):  # Models say nothing at times, and nobody takes such a turn.
@@ -409,12 +413,12 @@ def split_data_url(url: str, path: Path) -> tuple[str, str]:
     return "", ""
 
 
-def _assistant(turn: Mapping[str, Any], path: Path, said: Conversation) -> Iterator[Part]:
+def _assistant(turn: Mapping[str, Any], path: Path, said: Conversation, maker: str | None) -> Iterator[Part]:
     for name in _BESIDE_AN_ANSWER & turn.keys():
         if turn[name]:
             said.left_out.add(name)
     only(turn, _ANSWERED | _BESIDE_AN_ANSWER, path)
-    yield from _thoughts(turn, path, said)
+    yield from _thoughts(turn, path, said, maker)
     content = turn.get("content")
     if isinstance(content, str) and content:
         yield Text(content, (*path, "content"), turn.get(CACHE_HINT))
@@ -432,10 +436,13 @@ def _assistant(turn: Mapping[str, Any], path: Path, said: Conversation) -> Itera
         if turn.get(name) is not None:
             raise refuse((*path, name))
     for at, value in enumerate(given(list, turn, "tool_calls", path) or ()):
-        yield _tool_use(of(dict, value, (*path, "tool_calls", at)), (*path, "tool_calls", at))
+        use = _tool_use(of(dict, value, (*path, "tool_calls", at)), (*path, "tool_calls", at))
+        if use.signature and maker != GOOGLE:
+            said.left_out.add("thought_signature")
+        yield use
 
 
-def _thoughts(turn: Mapping[str, Any], path: Path, said: Conversation) -> Iterator[Thought]:
+def _thoughts(turn: Mapping[str, Any], path: Path, said: Conversation, maker: str | None) -> Iterator[Thought]:
     blocks = turn.get("content_blocks")
     texts: list[str] = []
     for at, block in enumerate(blocks if isinstance(blocks, list) else ()):
@@ -443,11 +450,21 @@ def _thoughts(turn: Mapping[str, Any], path: Path, said: Conversation) -> Iterat
         detail = of(dict, block, place)
         if detail.get("type") == "thinking":
             texts.append(needed(str, detail, "thinking", place))
-            signature = given(str, detail, "signature", place) or ""
+            told = given(str, detail, "signature", place) or ""
+            signature = own(told, maker)
+            if told and not signature:
+                said.left_out.add("signature")
             if texts[-1] or signature:
                 yield Thought(texts[-1], signature, place)
         elif detail.get("type") == "redacted_thinking":
-            yield Thought("", "", place, needed(str, detail, "data", place))
+            # One door gives a signature that stands alone in the place of a sealed thought.
+            sealed = own(needed(str, detail, "data", place), maker)
+            if not sealed:
+                said.left_out.add("content_blocks")
+            elif maker == ANTHROPIC:
+                yield Thought("", "", place, sealed)
+            else:
+                yield Thought("", sealed, place)
         elif detail.get("type") != "text":  # Of texts the turn's content has all but their sources.
             said.left_out.add("content_blocks")
     for name in ("reasoning_content", "reasoning"):

@@ -35,6 +35,8 @@ CLOCK: Any = {"type": "function", "function": {"name": "get_time"}}
 THINK: Any = {"thinking": {"type": "enabled", "budget_tokens": 1_024}}
 NATIVE = ("messages", "converse", "contents", "published")
 """Those that sign thoughts."""
+SIGNED = dict.fromkeys(NATIVE, SIGNATURE) | dict.fromkeys(("contents", "published"), f"gatehouse:google:{SIGNATURE}")
+"""As callers are given it."""
 TRANSLATED = (*NATIVE, "chunked", "lines", "second")
 
 
@@ -182,7 +184,7 @@ def test_thoughts_keep_their_signature_there_and_back(through: OpenAI, slug: str
     asked: Any = {"model": f"@{slug}/sim-chat", "max_tokens": 2_000, "extra_body": THINK}
     message = through.chat.completions.create(messages=HELLO, **asked).choices[0].message.to_dict()
     assert message["reasoning_content"] == THOUGHT
-    assert message["content_blocks"] == [{"type": "thinking", "thinking": THOUGHT, "signature": SIGNATURE}]
+    assert message["content_blocks"] == [{"type": "thinking", "thinking": THOUGHT, "signature": SIGNED[slug]}]
     history: Any = [*HELLO, message, *HELLO]
     assert through.chat.completions.create(messages=history, **asked).choices[0].message.content == SAID
 
@@ -263,7 +265,7 @@ def test_other_doors_reach_them_too(through: OpenAI, stack: Stack, slug: str) ->
         for one in (message, streamed):
             thoughts = [block for block in one.content if block.type == "thinking"]
             assert "".join(block.thinking for block in thoughts) == THOUGHT
-            assert "".join(block.signature for block in thoughts) == SIGNATURE
+            assert "".join(block.signature for block in thoughts) == SIGNED[slug]
             history: Any = [*HELLO, {"role": "assistant", "content": one.content}, *HELLO]
             assert client.messages.create(**{**asked, "messages": history}).stop_reason == "end_turn"
 

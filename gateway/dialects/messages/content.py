@@ -8,6 +8,7 @@ import orjson
 from gateway.dialects.chat import Hints, simplest, text_part
 from gateway.providers.base import Untranslatable
 from gateway.providers.fields import Path, given, malformed, must_be, needed, of, only, unsayable
+from gateway.providers.signatures import is_marked
 
 FAILED = "The tool failed:"
 """Said before the result of a tool that failed: a chat has no other way to tell."""
@@ -74,6 +75,27 @@ def said_by_assistant(content: str | list[Any], path: Path, hints: Hints) -> dic
     if not said and not calls:
         message["content"] = ""
     return {**message, **_thought(thoughts), **({"tool_calls": calls} if calls else {})}
+
+
+def without_marked(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A turn of nothing else goes with them: nobody takes one that is empty."""
+    messages = body.get("messages")
+    if not isinstance(messages, list):
+        return {}
+    kept = [_unmarked(turn) for turn in messages]
+    if all(turn is before for turn, before in zip(kept, messages, strict=True)):
+        return {}
+    return {"messages": [turn for turn in kept if turn is not None]}
+
+
+def _unmarked(turn: Any) -> Any:
+    content = turn.get("content") if isinstance(turn, dict) else None
+    if not isinstance(content, list):
+        return turn
+    kept = [block for block in content if not (isinstance(block, dict) and is_marked(block.get("signature")))]
+    if len(kept) == len(content):
+        return turn
+    return {**turn, "content": kept} if kept else None
 
 
 def _thought(thoughts: list[dict[str, Any]]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.dialects.chat import Asked
-from gateway.dialects.messages import answer, request
+from gateway.dialects.messages import answer, content, request
 from gateway.dialects.messages.errors import error_body
 from gateway.dialects.messages.stream import MessageEvents
 from gateway.dialects.messages.watch import MessagesWatch
@@ -20,6 +20,9 @@ class Messages:
 
     def to_chat(self, body: Mapping[str, Any], place: Place) -> Asked:
         return request.to_chat(body, place)
+
+    def without_marked(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        return content.without_marked(body)
 
     def own_answer(self, chat: Call) -> dict[str, Any] | None:  # noqa: ARG002
         return None

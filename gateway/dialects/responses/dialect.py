@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.dialects.chat import Asked
-from gateway.dialects.responses import answer, request
+from gateway.dialects.responses import answer, items, request
 from gateway.dialects.responses.stream import ResponseEvents
 from gateway.dialects.responses.watch import ResponsesWatch
 from gateway.providers.base import Call, Door, Place, Usage
@@ -18,6 +18,9 @@ class Responses:
 
     def to_chat(self, body: Mapping[str, Any], place: Place) -> Asked:
         return request.to_chat(body, place)
+
+    def without_marked(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        return items.without_marked(body)
 
     def own_answer(self, chat: Call) -> dict[str, Any] | None:  # noqa: ARG002
         return None

@@ -5,6 +5,7 @@ from typing import Any
 
 from gateway.dialects.chat import Hints, simplest, text_part
 from gateway.providers.fields import Path, given, malformed, must_be, needed, of, only, unsayable
+from gateway.providers.signatures import is_marked
 
 Message = dict[str, Any]
 Parts = list[dict[str, Any]]
@@ -83,6 +84,14 @@ class _Turn:
         if self._calls:
             message["tool_calls"] = self._calls
         return [message]
+
+
+def without_marked(body: Mapping[str, Any]) -> dict[str, Any]:
+    items = body.get("input")
+    if not isinstance(items, list):
+        return {}
+    kept = [item for item in items if not (isinstance(item, dict) and is_marked(item.get("encrypted_content")))]
+    return {} if len(kept) == len(items) else {"input": kept}
 
 
 def _said_to_it(item: Mapping[str, Any], path: Path, hints: Hints) -> Message:

@@ -89,7 +89,7 @@ _NO_TOOL = {
         "inputSchema": {"json": {"type": "object", "properties": {}}},
     }
 }
-"""The one tool of a call that brings none, while its history tells of tools: without any, Converse refuses the history."""
+"""The one tool of a call that brings none while its history tells of tools, which Converse refuses without any."""
 _SIGNS_THOUGHTS = "anthropic."
 """In the names of models that take no thought without a signature."""
 

@@ -67,12 +67,12 @@ def to_chat_v2(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]
     """The request, and the names of what was left out of it. Raises Untranslatable."""
     refuse_all(body, _NEUTRAL)
     left_out = advice_in(body, _KNOWN, _LEFT_OUT)
-    said = conversation(body)
+    said = conversation(body, maker=None)
     asked: dict[str, Any] = {name: value for name in _SAME if (value := body.get(name)) is not None}
     asked |= {own: value for name, own in _RENAMED.items() if (value := body.get(name)) is not None}
     messages: list[dict[str, Any]] = [{"role": "system", "content": text.text} for text in said.system]
     for turn in said.turns:
-        messages += _messages(turn, left_out)
+        messages += _messages(turn)
     asked["messages"] = messages
     if (limit := tokens_max(body)) is not None:
         asked["max_tokens"] = limit
@@ -85,9 +85,9 @@ def to_chat_v2(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]
     return asked, frozenset(left_out | said.left_out | hints_in(said, body))
 
 
-def _messages(turn: Turn, left_out: set[str]) -> Iterator[dict[str, Any]]:
+def _messages(turn: Turn) -> Iterator[dict[str, Any]]:
     if turn.role == "assistant":
-        yield _assistant(turn.parts, left_out)
+        yield _assistant(turn.parts)
         return
     for part in turn.parts:
         if isinstance(part, ToolResult):
@@ -97,15 +97,11 @@ def _messages(turn: Turn, left_out: set[str]) -> Iterator[dict[str, Any]]:
         yield {"role": "user", "content": said}
 
 
-def _assistant(parts: list[Part], left_out: set[str]) -> dict[str, Any]:
+def _assistant(parts: list[Part]) -> dict[str, Any]:
     made: dict[str, Any] = {"role": "assistant"}
     content: list[dict[str, Any]] = []
     for part in parts:
         if isinstance(part, Thought):
-            if part.sealed:
-                raise refuse((*part.path, "type"), "was sealed by another provider, and says nothing to this one")
-            if part.signature:
-                left_out.add("signature")
             content.append({"type": "thinking", "thinking": part.text})
         elif isinstance(part, Text):
             content.append({"type": "text", "text": part.text})

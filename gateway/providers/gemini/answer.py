@@ -11,6 +11,7 @@ from gateway.providers.body import word
 from gateway.providers.chat_answer import listed, whole
 from gateway.providers.estimate import settled, text_bytes
 from gateway.providers.gemini.usage import counted
+from gateway.providers.signatures import GOOGLE, marked
 
 _FINISH = {
     "MAX_TOKENS": "length",
@@ -62,7 +63,7 @@ def to_chat(call: Call, content: Mapping[str, Any]) -> tuple[bytes, Usage]:
     if thought := "".join(bit.thoughts):
         said["reasoning_content"] = thought
     if thought or bit.signature:
-        signed = {"signature": bit.signature} if bit.signature else {}
+        signed = {"signature": marked(bit.signature, GOOGLE)} if bit.signature else {}
         bit.blocks.insert(0, {"type": "thinking", "thinking": thought, **signed})
     if bit.blocks:
         said["content_blocks"] = bit.blocks

@@ -29,6 +29,7 @@ from gateway.providers.chat import (
     tool_choice,
 )
 from gateway.providers.fields import Path, given, malformed, of
+from gateway.providers.signatures import GOOGLE
 
 BUDGETS = {"none": 0, "minimal": 1_024, "low": 1_024, "medium": 8_192, "high": 24_576, "xhigh": 24_576, "max": 24_576}
 """What a word for effort is in tokens of thought, as in the original (reference/portkey.md 4.4)."""
@@ -89,7 +90,7 @@ def to_content(body: Mapping[str, Any], model: str) -> tuple[dict[str, Any], fro
             raise refuse((name,))
         if name not in ("store", "service_tier"):
             left_out.add(name)
-    said = conversation(body)
+    said = conversation(body, maker=GOOGLE)
     asked: dict[str, Any] = {own: value for name, own in _OWN.items() if (value := body.get(name)) is not None}
     if said.system:
         asked["systemInstruction"] = {"parts": [{"text": text.text} for text in said.system]}
@@ -149,8 +150,6 @@ class _Contents:
             case ToolResult():
                 return {"functionResponse": self._result(part)}
             case Thought():
-                if part.sealed:
-                    raise refuse((*part.path, "type"), "was sealed by another provider, and says nothing to this one")
                 return {"text": part.text, "thought": True}
 
     def _file(self, file: File) -> dict[str, Any]:

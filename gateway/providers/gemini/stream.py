@@ -12,6 +12,7 @@ from gateway.providers.chat_stream import TranslatedEvents
 from gateway.providers.estimate import settled, so_far, text_length
 from gateway.providers.gemini.answer import Bit, finish_of, named, read
 from gateway.providers.retry_info import first
+from gateway.providers.signatures import GOOGLE, marked
 
 _UNKNOWN_STATUS = 502
 
@@ -70,7 +71,7 @@ class ContentStream(TranslatedEvents):
             made.append(chunks.delta(thought_more(0, thought)))
         if bit.signature and not self._signed:
             self._signed = True
-            made.append(chunks.delta(block_more(0, {"signature": bit.signature})))
+            made.append(chunks.delta(block_more(0, {"signature": marked(bit.signature, GOOGLE)})))
         text = "".join(bit.texts)
         if text or bit.logprobs is not None:
             made.append(chunks.delta({"content": text}, bit.logprobs))

@@ -9,6 +9,7 @@ from gateway.providers.base import BrokenAnswer, Call, Door, Usage
 from gateway.providers.body import word
 from gateway.providers.estimate import settled, text_bytes
 from gateway.providers.openai.usage import usage_of
+from gateway.providers.signatures import MISTRAL, marked
 
 FINISH = {"model_length": "length"}
 """Reasons to end that a chat words otherwise."""
@@ -124,7 +125,7 @@ class Content:
     def _think(self, chunk: Mapping[str, Any]) -> None:
         thinking = chunk["thinking"]
         if isinstance(signature := chunk.get("signature"), str):
-            self.signature += signature
+            self.signature += marked(signature, MISTRAL) if signature else ""
         if isinstance(thinking, str):
             self.thought += thinking
             return

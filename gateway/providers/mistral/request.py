@@ -31,6 +31,7 @@ from gateway.providers.chat import (
     tool_choice,
 )
 from gateway.providers.fields import given
+from gateway.providers.signatures import MISTRAL
 
 _SAME = frozenset(
     "model temperature top_p n presence_penalty frequency_penalty stream logprobs top_logprobs parallel_tool_calls "
@@ -68,7 +69,7 @@ def to_completion(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[st
     """The request, and the names of what was left out of it. Raises Untranslatable."""
     refuse_all(body, _NEUTRAL)
     left_out = advice_in(body, _KNOWN, _LEFT_OUT)
-    said = conversation(body, prefixes=True)
+    said = conversation(body, maker=MISTRAL, prefixes=True)
     asked: dict[str, Any] = {name: value for name in _SAME if (value := body.get(name)) is not None}
     messages: list[dict[str, Any]] = [{"role": "system", "content": text.text} for text in said.system]
     for turn in said.turns:
@@ -150,11 +151,9 @@ def _chunk(part: Part) -> dict[str, Any]:
             return document if part.name is None else {**document, "document_name": part.name}
         case Audio():
             return {"type": "input_audio", "input_audio": part.data}
-        case Thought(sealed="", signature=signature):
+        case Thought(signature=signature):
             thought = {"type": "thinking", "thinking": [{"type": "text", "text": part.text}]}
             return {**thought, "signature": signature} if signature else thought
-        case Thought():
-            raise refuse((*part.path, "type"), "was sealed by another provider, and says nothing to this one")
     raise refuse((*part.path, "type"))
 
 

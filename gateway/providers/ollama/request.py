@@ -65,11 +65,11 @@ def to_api_chat(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]
     """The request, and the names of what was left out of it. Raises Untranslatable."""
     refuse_all(body, _NEUTRAL)
     left_out = advice_in(body, _KNOWN, _LEFT_OUT)
-    said = conversation(body)
+    said = conversation(body, maker=None)
     asked: dict[str, Any] = {name: value for name in _SAME if (value := body.get(name)) is not None}
     # Who says nothing of streams is sent one.
     asked["stream"] = asked.get("stream") is True
-    asked["messages"] = [*_messages(said, left_out)]
+    asked["messages"] = [*_messages(said)]
     if options := options_of(body):
         asked["options"] = options
     if tools := given(list, body, "tools", ()):
@@ -93,18 +93,18 @@ def options_of(body: Mapping[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _messages(said: Conversation, left_out: set[str]) -> Iterator[dict[str, Any]]:
+def _messages(said: Conversation) -> Iterator[dict[str, Any]]:
     for text in said.system:
         yield {"role": "system", "content": text.text}
     names: dict[str, str] = {}
     for turn in said.turns:
         names |= {part.id: part.name for part in turn.parts if isinstance(part, ToolUse)}
-        yield from _turn(turn, names, left_out)
+        yield from _turn(turn, names)
 
 
-def _turn(turn: Turn, names: Mapping[str, str], left_out: set[str]) -> Iterator[dict[str, Any]]:
+def _turn(turn: Turn, names: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     if turn.role == "assistant":
-        yield _assistant(turn.parts, left_out)
+        yield _assistant(turn.parts)
         return
     for part in turn.parts:
         if isinstance(part, ToolResult):
@@ -127,15 +127,11 @@ def _picture(image: Image) -> str:
     return image.data
 
 
-def _assistant(parts: Sequence[Part], left_out: set[str]) -> dict[str, Any]:
+def _assistant(parts: Sequence[Part]) -> dict[str, Any]:
     texts, thoughts, calls = [], [], []
     for part in parts:
         match part:
             case Thought():
-                if part.sealed:
-                    raise refuse((*part.path, "type"), "was sealed by another provider, and says nothing to this one")
-                if part.signature:
-                    left_out.add("signature")
                 thoughts.append(part.text)
             case Text():
                 texts.append(part.text)

@@ -154,6 +154,7 @@ WIRE = Wire(
         "logit bias": "/logit_bias",
         "made up field": "/zzz_param",
     },
+    left_out={"thoughts of before, another's": frozenset({"signature", "content_blocks"})},
     ends={
         "end_turn": "stop",
         "stop_sequence": "stop",

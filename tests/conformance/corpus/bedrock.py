@@ -227,7 +227,11 @@ WIRE = Wire(
         "logit bias": "/logit_bias",
         "made up field": "/zzz_param",
     },
-    left_out={"document": frozenset({"filename"}), "end user": frozenset({"user"})},
+    left_out={
+        "document": frozenset({"filename"}),
+        "end user": frozenset({"user"}),
+        "thoughts of before, another's": frozenset({"signature", "content_blocks"}),
+    },
     unsaid=frozenset({"reasoned", "heard and spoken"}),
     line_ends=(),
     overloaded=503,

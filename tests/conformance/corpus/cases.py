@@ -144,6 +144,17 @@ REQUESTS: dict[str, Body] = {
             user("§more"),
         ]
     },
+    "thoughts of before, another's": {
+        "messages": [
+            *_ASK,
+            {
+                "role": "assistant",
+                "content": "§hi",
+                "content_blocks": [{"type": "thinking", "thinking": "§hmm", "signature": "gatehouse:other:§theirs"}],
+            },
+            user("§more"),
+        ]
+    },
     "sampling": {"messages": _ASK, "temperature": 0.37, "top_p": 0.83, "max_tokens": 1234},
     "longest answer": {"messages": _ASK, "max_completion_tokens": 1234},
     "stop": {"messages": _ASK, "stop": ["§end", "§halt"]},

@@ -44,7 +44,7 @@ def _is_refused_at(refusal: Untranslatable, pointer: str | None) -> None:
 
 def request(wire: Wire, name: str) -> str:
     """`said`, `refused` or `left out`: what became of a request. Raises AssertionError for anything silent."""
-    body = REQUESTS[name]
+    body = _signed(wire, REQUESTS[name])
     translated = _tried(wire, chat_call(body, model=wire.model))
     if isinstance(translated, Untranslatable):
         _is_refused_at(translated, wire.cannot.get(name))
@@ -57,6 +57,17 @@ def request(wire: Wire, name: str) -> str:
     assert not lost, f"{name}: {lost} went lost"
     wire.answers.validate(sent)
     return "left out" if translated.left_out else "said"
+
+
+def _signed(wire: Wire, body: dict[str, Any]) -> dict[str, Any]:
+    """With the provider's own signature where there is one."""
+    signed: dict[str, Any] = orjson.loads(orjson.dumps(body).replace('"§sig"'.encode(), f'"{wire.mark}§sig"'.encode()))
+    return signed
+
+
+def _seen(wire: Wire, said: Said) -> Said:
+    """What callers see of it."""
+    return replace(said, signature=wire.mark + said.signature) if said.signature else said
 
 
 def _named_in(value: Any, names: frozenset[str]) -> set[str | float]:
@@ -74,7 +85,7 @@ def whole(wire: Wire, name: str) -> None:
     said = ANSWERS[name]
     body, usage = wire.adapter.answer(ASKED, wire.answers.whole(said))
     chat = orjson.loads(body)
-    assert replace(seen_whole(chat), counts=said.counts) == said
+    assert replace(seen_whole(chat), counts=said.counts) == _seen(wire, said)
     assert counts(usage) == said.counts
     assert _told(chat["usage"]) == said.counts
     assert chat["usage"]["total_tokens"] == said.counts.input + said.counts.output
@@ -83,7 +94,7 @@ def whole(wire: Wire, name: str) -> None:
 def stream(wire: Wire, said: Said, pieces: Iterable[bytes]) -> None:
     reader = wire.adapter.stream(STREAMED)
     events = b"".join([reader.feed(piece) for piece in pieces]) + reader.end()
-    assert replace(seen_stream(events), counts=said.counts) == said
+    assert replace(seen_stream(events), counts=said.counts) == _seen(wire, said)
     assert counts(reader.usage) == said.counts
     assert reader.complete
     assert reader.failure is None

@@ -152,7 +152,11 @@ WIRE = Wire(
         "logit bias": "/logit_bias",
         "made up field": "/zzz_param",
     },
-    left_out={"end user": frozenset({"user"}), "thoughts of before": frozenset({"signature"})},
+    left_out={
+        "end user": frozenset({"user"}),
+        "thoughts of before": frozenset({"signature"}),
+        "thoughts of before, another's": frozenset({"signature"}),
+    },
     unsaid=frozenset(
         {"thought, signed", "thought, text and tools", "refused", "cached", "reasoned", "heard and spoken"}
     ),

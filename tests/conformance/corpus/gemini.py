@@ -215,6 +215,7 @@ LEFT_OUT = {
     "document": frozenset({"filename"}),
     "end user": frozenset({"user"}),
     "strict tool": frozenset({"strict"}),
+    "thoughts of before, another's": frozenset({"signature"}),
 }
 
 WIRE = Wire(
@@ -225,6 +226,7 @@ WIRE = Wire(
     Answers(),
     cannot=CANNOT,
     left_out=LEFT_OUT,
+    mark="gatehouse:google:",
     unsaid=frozenset({"cached"}),
     overloaded=503,
     limited_s=17.25,

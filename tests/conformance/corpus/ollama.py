@@ -145,6 +145,7 @@ WIRE = Wire(
         "end user": frozenset({"user"}),
         "strict tool": frozenset({"strict"}),
         "thoughts of before": frozenset({"signature"}),
+        "thoughts of before, another's": frozenset({"signature"}),
     },
     unsaid=frozenset(
         {

@@ -77,6 +77,8 @@ class Wire:
     """When its rate limit's body says to come back; None: it says so in the head, if at all."""
     embeddings: Embeddings | None = None
     stream_type: str = "text/event-stream"
+    mark: str = ""
+    """What its signatures of thoughts begin with for callers."""
     own_call_ids: bool = False
     """Calls of tools are given ids of its own form: which result is of which call is all that they say."""
     one_text: bool = False

@@ -75,6 +75,7 @@ def test_a_request_goes_on_as_it_came_with_the_providers_key(door: Door, body: d
     assert (asked.target, asked.body, asked.answer) == (path, call.raw, None)
     assert b"x-api-key: k\r\n" in asked.headers
     assert b"anthropic-version: 2023-06-01\r\n" in asked.headers
+    assert asked.left_out == frozenset()
     changed = adapter.request(call, NATIVE, None, {"temperature": 0}, "other")
     assert orjson.loads(changed.body) == {**body, "temperature": 0, "model": "other"}
     assert b"stream_options" not in changed.body
@@ -246,3 +247,54 @@ def test_any_bytes_pass_or_break_and_never_a_fault_of_ours(data: bytes, door: Do
     except BrokenAnswer:
         return
     assert data.removeprefix(b"\xef\xbb\xbf") in passed
+
+
+FOREIGN = {"type": "thinking", "thinking": "Hm.", "signature": "gatehouse:other:c2ln"}
+OWN = {"type": "thinking", "thinking": "Ah.", "signature": "c2ln"}
+ASKS = {"role": "user", "content": "gatehouse:"}
+
+
+@pytest.mark.parametrize(
+    ("door", "body", "kept"),
+    [
+        (
+            Door.MESSAGES,
+            {
+                "messages": [
+                    ASKS,
+                    {"role": "assistant", "content": [FOREIGN, OWN]},
+                    {"role": "assistant", "content": [FOREIGN]},
+                ]
+            },
+            {"messages": [ASKS, {"role": "assistant", "content": [OWN]}]},
+        ),
+        (
+            Door.RESPONSES,
+            {"input": [ASKS, {"type": "reasoning", "encrypted_content": FOREIGN["signature"]}]},
+            {"input": [ASKS]},
+        ),
+    ],
+)
+def test_a_thought_that_somebody_else_signed_stays_out(door: Door, body: dict[str, Any], kept: dict[str, Any]) -> None:
+    call, adapter = spoken(door, {"model": "m", **body})
+    asked = adapter.request(call, NATIVE, None, {}, "m")
+    assert orjson.loads(asked.body) == {"model": "m", **kept}
+    assert asked.left_out == {"signature"}
+
+
+@pytest.mark.parametrize(
+    ("door", "body"),
+    [
+        (
+            Door.MESSAGES,
+            {"messages": [ASKS, {"role": "user", "content": [{"type": "text", "text": "gatehouse:x"}]}, 5]},
+        ),
+        (Door.MESSAGES, {"messages": "gatehouse:"}),
+        (Door.RESPONSES, {"input": [ASKS, 5]}),
+        (Door.RESPONSES, {"input": "gatehouse:"}),
+    ],
+)
+def test_whoever_says_the_mark_itself_is_passed_on_as_it_came(door: Door, body: dict[str, Any]) -> None:
+    call, adapter = spoken(door, {"model": "m", **body})
+    asked = adapter.request(call, NATIVE, None, {}, "m")
+    assert (asked.body, asked.left_out) == (call.raw, frozenset())

@@ -136,11 +136,11 @@ def test_files_are_documents_by_data_or_by_id() -> None:
     WIRE.answers.validate(sent)
 
 
-def test_a_thought_that_another_provider_sealed_is_refused() -> None:
+def test_a_thought_that_another_provider_sealed_is_left_out_and_told() -> None:
     sealed = {"role": "assistant", "content": "x", "content_blocks": [{"type": "redacted_thinking", "data": "d"}]}
-    with pytest.raises(Untranslatable) as refused:
-        asked(messages=[*HELLO["messages"], sealed])
-    assert refused.value.pointer == "/messages/1/content_blocks/0/type"
+    sent, left_out = to_completion({**HELLO, "messages": [*HELLO["messages"], sealed]})
+    assert sent["messages"][1] == {"role": "assistant", "content": "x"}
+    assert left_out == {"content_blocks"}
 
 
 def test_hints_about_caches_are_left_out_and_told() -> None:
