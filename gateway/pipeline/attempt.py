@@ -143,7 +143,7 @@ class Attempts:
         deadlines = self._deadlines(target, call, exchange, now_s)
         model, key = effective_model(target, call), None if target.credential is None else _key(target.credential)
         if key is not None and (wanted := target.adapter.exchange(key)) is not None:
-            key = self._grants.kept(wanted) or key
+            key = self._grants.kept(wanted) or wanted.mask
         adapter = target.adapter if call.dialect is None else call.dialect.between(target.adapter, target.place)
         try:
             made = self._request(adapter, target, masked(key), model, call, exchange, deadlines)

@@ -11,7 +11,15 @@ from msgspec.structs import force_setattr
 from gateway.upstream.messages import Deadlines, Origin, RequestHead, UpstreamRequest, parse_origin
 from gateway.upstream.tls import Trust, trust
 from shared.crypto.secret import Secret
-from shared.models.credential import AddressedKeyForm, ApiKeyForm, CredentialForm, Form, OptionalApiKeyForm
+from shared.models.credential import (
+    AddressedKeyForm,
+    ApiKeyForm,
+    AwsForm,
+    CredentialForm,
+    EntraForm,
+    Form,
+    OptionalApiKeyForm,
+)
 from shared.models.provider import TEMPLATE_FIELD
 
 if TYPE_CHECKING:
@@ -24,6 +32,13 @@ USER_AGENT = b"user-agent: gatehouse\r\n"
 EVENT_STREAM = "text/event-stream"
 _PLAIN = b"content-type: application/json\r\naccept: application/json\r\n" + USER_AGENT
 _STREAM = b"content-type: application/json\r\naccept: text/event-stream\r\n" + USER_AGENT
+
+
+class TokenForm(Form):
+    """What some credentials are exchanged for: words for the address, and a token that says who calls."""
+
+    token: Secret
+
 
 ProviderKey = Secret | Form
 """A provider's credential, opened: what goes into one header, or the fields of any other form."""
@@ -228,6 +243,11 @@ class Exchange(Protocol):
         """The same for the same credential, and for no other: a digest."""
         ...
 
+    @property
+    def mask(self) -> ProviderKey:
+        """What it will become, with masks for secrets: to be shown, never sent."""
+        ...
+
     def request(self, now_ms: int) -> Translated:
         """A POST whose `origin` says where it goes."""
         ...
@@ -410,7 +430,7 @@ class Heads:
             self._once[words] = None
 
 
-_MASK = Secret("****")
+MASK = Secret("****")
 
 
 def key_of(form: Form) -> ProviderKey | None:
@@ -421,8 +441,8 @@ def key_of(form: Form) -> ProviderKey | None:
 def masked(key: ProviderKey | None) -> ProviderKey | None:
     """A key of the same shape without a secret in it."""
     if isinstance(key, Form):
-        return key.model_copy(update={name: _MASK for name, value in key if isinstance(value, Secret)})
-    return None if key is None else _MASK
+        return key.model_copy(update={name: MASK for name, value in key if isinstance(value, Secret)})
+    return None if key is None else MASK
 
 
 def trust_of(form: Form, place: Place) -> Trust | None:
@@ -433,16 +453,30 @@ def trust_of(form: Form, place: Place) -> Trust | None:
 
 
 def request_headers(call: Call, place: Place, key: ProviderKey | None) -> bytes:
-    """What is said to a provider of a call, its key among it if it goes into one header."""
+    """What is said to a provider of a call, its key among it; None: it wants none, or each request is signed.
+
+    Raises Untranslatable for a credential that no header can say.
+    """
     headers = (USER_AGENT if call.passage is not None else _STREAM if call.stream else _PLAIN) + call.forwarded
     for name, line in place.headers:
         if not _has(headers, name):
             headers += line
-    if not isinstance(key, Secret):
-        if not isinstance(key, AddressedKeyForm):
-            return headers
-        key = key.api_key
-    return b"%b%b: %b%b\r\n" % (headers, place.auth_header, place.auth_prefix, key.reveal())
+    if key is None:
+        return headers
+    if isinstance(key, TokenForm):
+        return b"%bauthorization: Bearer %b\r\n" % (headers, key.token.reveal())
+    secret = key if isinstance(key, Secret) else _key_in(key)
+    if secret is None:  # Nobody is called without the credential that was named for it.
+        raise Untranslatable(
+            f"{place.provider} cannot be called here with its credential, which is more than one header",
+            unsupported=True,
+        )
+    return b"%b%b: %b%b\r\n" % (headers, place.auth_header, place.auth_prefix, secret.reveal())
+
+
+def _key_in(form: Form) -> Secret | None:
+    """The one key of a form that has one among other fields."""
+    return form.api_key if isinstance(form, AddressedKeyForm | AwsForm | EntraForm) else None
 
 
 def _has(headers: bytes, name: bytes) -> bool:

@@ -3,22 +3,21 @@
 import hashlib
 from urllib.parse import urlencode
 
-from gateway.providers.base import Grant, Translated
+from gateway.providers.base import MASK, Grant, TokenForm, Translated
 from gateway.providers.token import FORM_HEADERS, granted
 from gateway.upstream.messages import Origin
 from shared.crypto.secret import Secret
-from shared.models.credential import EntraForm, Form, Word
+from shared.models.credential import EntraForm, Word
 
 SCOPE = "https://cognitiveservices.azure.com/.default"
 _ORIGIN = Origin("https", "login.microsoftonline.com", 443)
 
 
-class EntraToken(Form):
-    """What an application's credential became: words for the address, and who calls."""
+class EntraToken(TokenForm):
+    """What an application's credential became."""
 
     resource: Word
     api_version: Word | None = None
-    token: Secret
 
 
 class TenantToken:
@@ -29,6 +28,10 @@ class TenantToken:
     def __init__(self, keys: EntraForm) -> None:
         self._keys = keys
         self.name = hashlib.sha256(keys.sealable().reveal()).hexdigest()
+
+    @property
+    def mask(self) -> EntraToken:
+        return self._token(MASK)
 
     def request(self, now_ms: int) -> Translated:  # noqa: ARG002 - a secret needs no time
         keys = self._keys
@@ -48,5 +51,7 @@ class TenantToken:
 
     def grant(self, status: int, body: bytes, now_ms: int) -> Grant:
         token, expires_at_ms = granted(status, body, now_ms)
-        keys = self._keys
-        return Grant(EntraToken(resource=keys.resource, api_version=keys.api_version, token=token), expires_at_ms)
+        return Grant(self._token(token), expires_at_ms)
+
+    def _token(self, token: Secret) -> EntraToken:
+        return EntraToken(resource=self._keys.resource, api_version=self._keys.api_version, token=token)

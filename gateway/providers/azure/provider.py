@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from gateway.providers.azure.entra import EntraToken, TenantToken
+from gateway.providers.azure.entra import TenantToken
 from gateway.providers.base import Call, Exchange, Place, ProviderKey, Translated
 from gateway.providers.openai.provider import OpenAI
 from shared.crypto.secret import Secret
@@ -26,10 +26,6 @@ class Azure(OpenAI):
         self, call: Call, place: Place, key: ProviderKey | None, overrides: Mapping[str, Any], model: str
     ) -> Translated:
         asked = super().request(call, place, key, overrides, model)
-        if isinstance(key, EntraToken):
-            asked.headers += b"authorization: Bearer %b\r\n" % key.token.reveal()
-        elif isinstance(key, EntraForm) and key.api_key is not None:
-            asked.headers += b"%b: %b%b\r\n" % (place.auth_header, place.auth_prefix, key.api_key.reveal())
         if not place.template or _ROOT not in asked.target:
             return asked  # A host of the caller's own says the whole way, and so does a row of another shape.
 

@@ -56,8 +56,7 @@ class Bedrock(Provider):
             action = "converse-stream" if call.stream else "converse"
         origin, prefix = address(place, key)
         signer = signer_of(key, "bedrock") if isinstance(key, AwsForm) else None
-        header_key = key.api_key if isinstance(key, AwsForm) else key
-        headers = request_headers(call, place, header_key)
+        headers = request_headers(call, place, key if signer is None else None)
         if call.stream:
             headers = headers.replace(EVENT_STREAM.encode(), FRAMES.encode(), 1)
         return Translated(

@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 from urllib.parse import urlencode
 
-from gateway.providers.base import USER_AGENT, Grant, GrantRefused, Signer, Translated
+from gateway.providers.base import MASK, USER_AGENT, Grant, GrantRefused, Signer, Translated
 from gateway.upstream.messages import Origin
 from shared.crypto.secret import Secret
 from shared.models.credential import AwsForm
@@ -26,6 +26,11 @@ class AssumedRole:
     def __init__(self, keys: AwsForm) -> None:
         self._keys = keys
         self.name = hashlib.sha256(keys.sealable().reveal()).hexdigest()
+
+    @property
+    def mask(self) -> AwsForm:
+        keys = {"access_key_id": MASK, "secret_access_key": MASK, "session_token": MASK}
+        return self._keys.model_copy(update={**keys, "role_arn": None, "external_id": None})
 
     def request(self, now_ms: int) -> Translated:  # noqa: ARG002 - the time is in its signature
         keys = self._keys

@@ -3,11 +3,11 @@
 import hashlib
 from urllib.parse import urlencode
 
-from gateway.providers.base import Grant, Translated
+from gateway.providers.base import MASK, Grant, TokenForm, Translated
 from gateway.providers.token import FORM_HEADERS, granted
 from gateway.upstream.messages import Origin
 from shared.crypto.secret import Secret
-from shared.models.credential import Form, ServiceAccountForm, Word
+from shared.models.credential import ServiceAccountForm, Word
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 AUDIENCE = "https://oauth2.googleapis.com/token"
@@ -16,12 +16,11 @@ _ORIGIN = Origin("https", "oauth2.googleapis.com", 443)
 _GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
-class AccountToken(Form):
-    """What an account's key became: words for the address, and who calls."""
+class AccountToken(TokenForm):
+    """What an account's key became."""
 
     project: Word
     location: Word
-    token: Secret
 
 
 class ServiceAccount:
@@ -33,6 +32,10 @@ class ServiceAccount:
         self._keys = keys
         self.name = hashlib.sha256(keys.sealable().reveal()).hexdigest()
 
+    @property
+    def mask(self) -> AccountToken:
+        return self._token(MASK)
+
     def request(self, now_ms: int) -> Translated:
         """Raises GrantRefused for a private key that is none."""
         from gateway.providers.vertex.assertion import assertion  # noqa: PLC0415 - loaded by `Vertex.prepare`
@@ -43,5 +46,7 @@ class ServiceAccount:
 
     def grant(self, status: int, body: bytes, now_ms: int) -> Grant:
         token, expires_at_ms = granted(status, body, now_ms)
-        keys = self._keys
-        return Grant(AccountToken(project=keys.project, location=keys.location, token=token), expires_at_ms)
+        return Grant(self._token(token), expires_at_ms)
+
+    def _token(self, token: Secret) -> AccountToken:
+        return AccountToken(project=self._keys.project, location=self._keys.location, token=token)

@@ -36,7 +36,7 @@ from gateway.providers.gemini.provider import method
 from gateway.providers.gemini.request import to_content
 from gateway.providers.gemini.stream import ContentStream
 from gateway.providers.retry_info import retry_after_s
-from gateway.providers.vertex.account import AccountToken, ServiceAccount
+from gateway.providers.vertex.account import ServiceAccount
 from gateway.providers.vertex.embeddings import from_predict, to_predict
 from gateway.upstream.messages import Origin
 from shared.models.credential import CredentialForm, ServiceAccountForm
@@ -78,13 +78,10 @@ class Vertex(Provider):
             asked["anthropic_version"] = MESSAGES_VERSION
             action = "streamRawPredict" if call.stream else "rawPredict"
         origin, prefix = address(place, key)
-        headers = request_headers(call, place, key)
-        if isinstance(key, AccountToken):
-            headers += b"authorization: Bearer %b\r\n" % key.token.reveal()
         return Translated(
             target=f"{prefix}/publishers/{publisher}/models/{quote(model, safe='@')}:{action}",
             origin=_bare(origin),
-            headers=headers,
+            headers=request_headers(call, place, key),
             body=dumped(asked),
             left_out=left_out,
         )

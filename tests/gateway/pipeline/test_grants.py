@@ -26,6 +26,10 @@ ORIGIN = Origin("https", "sts.test", 443)
 class FakeExchange:
     name: str = "one"
 
+    @property
+    def mask(self) -> Secret:
+        return Secret("****")
+
     def request(self, now_ms: int) -> Translated:
         return Translated("/token", b"", self.name.encode(), origin=ORIGIN)
 
