@@ -202,6 +202,11 @@ def price_id(provider: str, model: str, valid_from: date) -> str:
     return plain if _ID.fullmatch(plain) else f"{_hashed_id(provider, model)}@{valid_from}"
 
 
+def is_own(price: str) -> bool:
+    """Whether the row that amounts are from is one that the organisation wrote down, by its id."""
+    return "/" not in price
+
+
 def _hashed_id(provider: str, model: str) -> str:
     digest = hashlib.sha256(f"{provider}/{model}".encode()).hexdigest()[:32]
     return f"{provider[:_PROVIDER_CHARS_MAX]}/sha256:{digest}"

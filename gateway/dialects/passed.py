@@ -23,7 +23,7 @@ from gateway.providers.base import (
 )
 from gateway.providers.body import dumped
 from gateway.providers.openai.errors import status_of
-from gateway.providers.openai.usage import usage_said
+from gateway.providers.openai.usage import in_tier, usage_said
 from gateway.upstream.events import EventSplitter, EventTooLarge, data_of
 from shared.models.credential import AddressedKeyForm, Form
 
@@ -156,10 +156,11 @@ def _usage_in(data: bytes, call: Call) -> Usage | None:
         return None  # What it says is what was used so far, and the work is still to be done.
     said = _object(data)
     holder = said.get("response")
-    usage = (holder if isinstance(holder, dict) else said).get("usage")
+    holder = holder if isinstance(holder, dict) else said
+    usage = holder.get("usage")
     if isinstance(usage, dict) and any(name in usage for name in CACHED):
         return counted(None, usage, is_end=True)  # In the words of Messages, whose input is without what was cached.
-    return usage_said(usage, call.door)
+    return in_tier(usage_said(usage, call.door), holder.get("service_tier"))
 
 
 def _object(data: bytes) -> dict[str, Any]:

@@ -7,7 +7,7 @@ place.
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from math import ceil, floor
 from typing import cast
@@ -27,6 +27,7 @@ from shared.models.record import (
     MODEL_PATTERN,
     Record,
 )
+from shared.pricing import Charged, PriceTable, is_own
 
 Row = list[object]
 Kept = tuple[msgspec.Raw, msgspec.Raw, msgspec.Raw]
@@ -122,7 +123,10 @@ class Writer:
         ahead, attempt, between = kept
         id_, started_s, ended_s = exchange.id, exchange.started_s, last.ended_s
         started_ms = int(id_[3:15], 16)
-        money = None if usage.unpriced else view.prices.charged(provider, last.model, usage, started_ms)
+        if usage.unpriced:
+            money = _charged_apart(view.prices, provider, last.model, usage, started_ms)
+        else:
+            money = view.prices.charged(provider, last.model, usage, started_ms)
         began_us = floor((last.began_s - started_s) * 1e6 + 0.5)
         provider_us = 0 if ended_s is None else floor((ended_s - last.began_s) * 1e6 + 0.5)
         receive_us = floor((received_s - started_s) * 1e6 + 0.5)
@@ -348,9 +352,16 @@ def _money(
 ) -> tuple[object, ...]:
     if usage_from == "none":
         return _FREE
-    if usage_from == "unknown" or usage.unpriced or last is None or view is None:
+    if usage_from == "unknown" or last is None or view is None:
         return _UNPRICED
-    return view.prices.charged(last.target.place.provider, last.model, usage, at_ms) or _UNPRICED
+    charged = partial(_charged_apart, view.prices) if usage.unpriced else view.prices.charged
+    return charged(last.target.place.provider, last.model, usage, at_ms) or _UNPRICED
+
+
+def _charged_apart(prices: PriceTable, provider: str, model: str, usage: Usage, at_ms: int) -> Charged | None:
+    """What the catalogue has no price for. An organisation that wrote down its own knows which tier it asks for."""
+    charged = prices.charged(provider, model, usage, at_ms) if usage.tiered else None
+    return charged if charged is not None and is_own(charged[0]) else None
 
 
 def _model(name: str) -> str | None:

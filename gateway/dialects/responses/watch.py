@@ -5,7 +5,7 @@ from typing import Any
 
 from gateway.providers.base import Door, Usage
 from gateway.providers.estimate import text_length
-from gateway.providers.openai.usage import usage_said
+from gateway.providers.openai.usage import in_tier, usage_said
 
 _LAST = frozenset(("response.completed", "response.incomplete", "response.failed", "response.cancelled"))
 _BEFORE = frozenset(("response.created", "response.in_progress", "response.queued", "response.failed", "error"))
@@ -33,7 +33,7 @@ class ResponsesWatch:
             response = _NOTHING
         if type_ in _LAST:
             self.ended, self.goes_on = True, False
-            self._count(response.get("usage"))
+            self._count(response)
         elif response.get("background") is True:
             self.goes_on = True
 
@@ -42,7 +42,7 @@ class ResponsesWatch:
         for item in output if isinstance(output, list) else ():
             self._measure(item)
         self.goes_on = answer.get("status") in _UNDER_WAY
-        self._count(answer.get("usage"))
+        self._count(answer)
 
     def _measure(self, item: Any) -> None:
         if not isinstance(item, Mapping):
@@ -53,5 +53,5 @@ class ResponsesWatch:
             if isinstance(part, Mapping):
                 self.content_bytes += sum(text_length(part.get(name)) for name in ("text", "refusal"))
 
-    def _count(self, usage: Any) -> None:
-        self.usage = usage_said(usage, Door.RESPONSES)
+    def _count(self, response: Mapping[str, Any]) -> None:
+        self.usage = in_tier(usage_said(response.get("usage"), Door.RESPONSES), response.get("service_tier"))

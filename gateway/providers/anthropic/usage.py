@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.providers.base import Usage
-from gateway.providers.openai.usage import count, unreadable
+from gateway.providers.openai.usage import count, in_tier, unreadable
 
 CACHED = ("cache_read_input_tokens", "cache_creation_input_tokens")
 """What stands beside its input tokens."""
@@ -31,18 +31,20 @@ def counted(before: Usage | None, usage: Any, *, is_end: bool) -> Usage | None:
         read = before.cache_read_tokens
     if written is None:
         written = before.cache_write_tokens
-    return Usage(
+    known = Usage(
         input_tokens=None if fresh is None else fresh + (read or 0) + (written or 0),
         output_tokens=output if is_end and output is not None else before.output_tokens,
         cache_read_tokens=read,
         cache_write_tokens=written,
         reasoning_tokens=before.reasoning_tokens if thought is None else thought,
-        unpriced=before.unpriced
+        unpriced=(before.unpriced and not before.tiered)
         or bool(for_an_hour)
         or any(one.get("type") != "compaction" for one in rounds)
         or unreadable(usage, CACHED)
         or any(unreadable(one, _COUNTS) for one in rounds),
     )
+    tier = "priority" if before.tiered else usage.get("service_tier")
+    return in_tier(known, "fast" if usage.get("speed") == "fast" else tier)
 
 
 def _rounds(usage: Mapping[str, Any]) -> list[Mapping[str, Any]]:

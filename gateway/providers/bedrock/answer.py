@@ -10,7 +10,7 @@ from gateway.providers.base import BrokenAnswer, Call, Usage
 from gateway.providers.body import word
 from gateway.providers.chat_answer import whole
 from gateway.providers.estimate import settled, text_bytes
-from gateway.providers.openai.usage import count, unreadable
+from gateway.providers.openai.usage import count, in_tier, unreadable
 
 FINISH = {
     "end_turn": "stop",
@@ -62,7 +62,7 @@ def to_chat(call: Call, answer: Mapping[str, Any]) -> tuple[bytes, Usage]:
         said["content_blocks"] = own
     if calls:
         said["tool_calls"] = calls
-    usage = settled(counted(answer.get("usage")), call, text_bytes(said))
+    usage = settled(counted(answer), call, text_bytes(said))
     finish = FINISH.get(word(answer.get("stopReason")), "stop")
     try:
         return whole(call, answer_id(call), model_of(call), said, finish, usage), usage
@@ -70,14 +70,17 @@ def to_chat(call: Call, answer: Mapping[str, Any]) -> tuple[bytes, Usage]:
         raise BrokenAnswer("the answer is nested too deep to be translated") from None
 
 
-def counted(usage: Any) -> Usage | None:
-    """Its input tokens are those that were neither read from a cache nor written to one."""
+def counted(said: Mapping[str, Any]) -> Usage | None:
+    """Of an answer, or of a stream's last frame. Its input tokens are those that were neither read from a cache nor
+    written to one.
+    """
+    usage, tier = said.get("usage"), said.get("serviceTier")
     if not isinstance(usage, Mapping):
         return None
     fresh, output = count(usage.get("inputTokens")), count(usage.get("outputTokens"))
     read, written = count(usage.get("cacheReadInputTokens")), count(usage.get("cacheWriteInputTokens"))
     details = usage.get("cacheDetails")
-    return Usage(
+    told = Usage(
         input_tokens=None if fresh is None else fresh + (read or 0) + (written or 0),
         output_tokens=output,
         cache_read_tokens=read,
@@ -85,6 +88,7 @@ def counted(usage: Any) -> Usage | None:
         unpriced=unreadable(usage, ("cacheReadInputTokens", "cacheWriteInputTokens"))
         or (isinstance(details, list) and any(_is_for_an_hour(detail) for detail in details)),
     )
+    return in_tier(told, tier.get("type") if isinstance(tier, Mapping) else None)
 
 
 def _is_for_an_hour(detail: Any) -> bool:

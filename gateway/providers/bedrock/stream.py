@@ -69,7 +69,7 @@ class ConverseStream(TranslatedStream):
                 self.begun = self._stopped = True
                 return self._chunks.finish(FINISH.get(word(said.get("stopReason")), "stop"))
             case "metadata":
-                self._usage = counted(said.get("usage"))
+                self._usage = counted(said)
                 return self._finish()
         return b""
 

@@ -4,9 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.providers.base import Usage
-from gateway.providers.openai.usage import count, unreadable
+from gateway.providers.openai.usage import count, in_tier, unreadable
 
 _PARTS = ("cachedContentTokenCount", "thoughtsTokenCount", "toolUsePromptTokenCount")
+_TRAFFIC = {
+    "ON_DEMAND_FLEX": "flex",
+    "ON_DEMAND_OFFPEAK": "flex",
+    "ON_DEMAND_PRIORITY": "priority",
+    "PROVISIONED_THROUGHPUT": "reserved",
+}
+"""Vertex AI's words for tiers."""
 
 
 def counted(usage: Any) -> Usage | None:
@@ -21,7 +28,7 @@ def counted(usage: Any) -> Usage | None:
         input_ += searched
         if output is None and total is not None and total >= input_:
             output = total - input_  # Nothing was said: the count is left out then.
-    return Usage(
+    told = Usage(
         input_tokens=input_,
         output_tokens=output,
         cache_read_tokens=count(usage.get("cachedContentTokenCount")),
@@ -34,6 +41,8 @@ def counted(usage: Any) -> Usage | None:
         )
         or unreadable(usage, _PARTS),
     )
+    tier, traffic = usage.get("serviceTier"), usage.get("trafficType")
+    return in_tier(told, tier if tier is not None or not isinstance(traffic, str) else _TRAFFIC.get(traffic.upper()))
 
 
 def _of(details: Any, modality: str) -> int | None:

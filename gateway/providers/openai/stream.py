@@ -9,7 +9,7 @@ from gateway.providers.base import BrokenAnswer, Call, StreamFailure, Usage
 from gateway.providers.estimate import settled, so_far
 from gateway.providers.openai.content import ContentMeter, parsed, says_something
 from gateway.providers.openai.errors import status_of
-from gateway.providers.openai.usage import usage_alone, usage_of
+from gateway.providers.openai.usage import in_tier, usage_alone, usage_of
 from gateway.upstream.events import EventSplitter, EventTooLarge, data_of
 
 _DONE = b"data: [DONE]\n\n"
@@ -118,7 +118,7 @@ class OpenAIStream:
         if usage is None and isinstance(own := chunk.get("x_groq"), dict):  # Where Groq puts it, asked or unasked.
             usage = own.get("usage")
         if usage is not None and (said := usage_of(usage, self._call.door)) is not None:
-            self._said, self._is_final = said, self._finished
+            self._said, self._is_final = in_tier(said, chunk.get("service_tier")), self._finished
         if chunk.get("choices") == []:
             return not (self._drops_usage and isinstance(usage, dict))
         meter.look(event, chunk)

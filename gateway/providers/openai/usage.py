@@ -4,7 +4,7 @@ Hosts that speak the dialect count in ways of their own. What their total says i
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import orjson
@@ -20,6 +20,11 @@ _SOLD_APART = ("prompt_audio_seconds", "citation_tokens")
 _OF_ALL = ("prompt_cache_hit_tokens", "cached_tokens")
 _OF_INPUT = ("cached_tokens", "audio_tokens", "cache_write_tokens", "cache_creation_tokens")
 _OF_OUTPUT = ("reasoning_tokens", "audio_tokens")
+
+_OTHERWISE_PRICED = frozenset("flex priority fast scale performance reserved batch".split())
+"""Tiers, in the words of whoever has any."""
+_USUAL_TIERS = Literal["default", "auto", "standard", "on_demand"]
+"""What hosts say in nearly each answer that was carried as others are."""
 
 _Tokens = Annotated[int, msgspec.Meta(ge=0, le=_TOKENS_MAX)]
 
@@ -52,6 +57,11 @@ class _Usual(msgspec.Struct, gc=False):
 
 class _Answer(msgspec.Struct, gc=False):
     usage: _Usual | None = None
+    service_tier: _USUAL_TIERS | None = None
+
+
+class _Tier(msgspec.Struct, gc=False):
+    service_tier: Any = None
 
 
 class _LastWord(msgspec.Struct, gc=False):
@@ -59,12 +69,14 @@ class _LastWord(msgspec.Struct, gc=False):
 
     usage: _Usual
     choices: Annotated[list[msgspec.Raw], msgspec.Meta(max_length=0)]
+    service_tier: _USUAL_TIERS | None = None
     error: None = None
     x_groq: None = None
 
 
 _ANSWER = msgspec.json.Decoder(_Answer)
 _LAST_WORD = msgspec.json.Decoder(_LastWord)
+_TIER = msgspec.json.Decoder(_Tier)
 _NOTHING_READ, _NOTHING_WRITTEN = _Read(), _Written()
 
 
@@ -118,7 +130,24 @@ def _usual(said: _Usual, door: Door) -> Usage | None:
 def _usage_parsed(body: bytes, door: Door) -> Usage | None:
     """The same of any shape. Raises BrokenAnswer."""
     raw = usage_in(body)
-    return usage_of(parsed_answer(body).get("usage") if raw is None else _parsed(raw), door)
+    if raw is None:
+        answer = parsed_answer(body)
+        return in_tier(usage_of(answer.get("usage"), door), answer.get("service_tier"))
+    return in_tier(usage_of(_parsed(raw), door), _tier_in(body))
+
+
+def _tier_in(body: bytes) -> Any:
+    try:
+        return _TIER.decode(body).service_tier
+    except (msgspec.DecodeError, RecursionError):  # What stands there is no tier's name.
+        return None
+
+
+def in_tier(usage: Usage | None, tier: Any) -> Usage | None:
+    """The usage, of a call that was carried in this tier, as its provider says: it may have no price that is known."""
+    if usage is not None and not usage.unpriced and isinstance(tier, str) and tier.lower() in _OTHERWISE_PRICED:
+        usage.unpriced = usage.tiered = True
+    return usage
 
 
 def _parsed(raw: msgspec.Raw) -> Any:

@@ -262,7 +262,10 @@ def a_view(*, is_anonymous: bool = False) -> ConfigView:
         {"id": "pr_1", "provider": "acme", "valid_from": "2020-01-01", "multiplier": "0.5"}
     )
     catalogue["acme", "acme/ü%s"] = catalogue["sim", "sim-chat"]
-    return replace(world.view(), prices=PriceTable(catalogue, [halved]))
+    agreed = OwnPrice.model_validate(
+        {"id": "pr_2", "provider": "sim", "model": "other", "valid_from": "2020-01-01", "amounts": amounts}
+    )
+    return replace(world.view(), prices=PriceTable(catalogue, [halved, agreed]))
 
 
 VIEWS = (a_view(), a_view(is_anonymous=True))
@@ -281,6 +284,7 @@ USAGE = st.builds(
     estimated=st.booleans(),
     batch=st.sampled_from((False, False, True)),
     unpriced=st.sampled_from((False, False, True)),
+    tiered=st.booleans(),
 )
 LABELS = {"x-portkey-trace-id": "t-1", "x-portkey-span-id": "s.1", "x-portkey-metadata": '{"team": "a", "_user": "b"}'}
 
@@ -417,3 +421,24 @@ def test_a_model_s_name_is_told_and_remembered_up_to_what_a_name_may_have(name: 
     remembered = record_module._name_of_model.cache_info().currsize
     assert record_module._model(name) == (name if told else None)
     assert record_module._name_of_model.cache_info().currsize <= remembered + told
+
+
+@pytest.mark.parametrize(
+    ("model", "usage", "price"),
+    [
+        ("sim-chat", Usage(9, 2), "sim/sim-chat@2020-01-01"),
+        ("sim-chat", Usage(9, 2, unpriced=True, tiered=True), None),
+        ("other", Usage(9, 2, unpriced=True, tiered=True), "pr_2"),
+        ("other", Usage(9, 2, unpriced=True), None),
+    ],
+)
+def test_a_tier_of_its_own_price_is_charged_by_amounts_of_the_organisation_s_own(
+    model: str, usage: Usage, price: str | None
+) -> None:
+    made = plain()
+    assert made.view is not None
+    made.view = replace(made.view, prices=a_view().prices)
+    made.attempts[0].model, made.usage = model, usage
+    for record in (orjson.loads(Writer().record(made, 11.0, named)), row_of(made, 11.0, named)):
+        told = RECORD.validate_json(orjson.dumps(record), strict=True)
+        assert (told.price, told.cost_picousd is None) == (price, price is None)

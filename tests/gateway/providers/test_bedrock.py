@@ -322,8 +322,8 @@ def test_advice_on_the_cache_stands_behind_what_it_is_about() -> None:
 )
 def test_what_is_kept_for_an_hour_is_not_charged_as_what_is_kept_for_five_minutes(details: Any, unpriced: bool) -> None:
     told = {"inputTokens": 2, "outputTokens": 3, "cacheReadInputTokens": 7, "cacheWriteInputTokens": 5}
-    assert counted({**told, "cacheDetails": details}) == Usage(14, 3, 7, 5, unpriced=unpriced)
-    assert counted({**told, "cacheReadInputTokens": "7"}) == Usage(7, 3, None, 5, unpriced=True)
+    assert counted({"usage": {**told, "cacheDetails": details}}) == Usage(14, 3, 7, 5, unpriced=unpriced)
+    assert counted({"usage": {**told, "cacheReadInputTokens": "7"}}) == Usage(7, 3, None, 5, unpriced=True)
 
 
 def test_what_only_some_models_know_is_passed_on_to_them() -> None:

@@ -270,11 +270,23 @@ def test_what_hosts_say_is_read_into_place(host: str, monkeypatch: pytest.Monkey
     assert usage_alone(json.dumps({"id": "c", "choices": [], "usage": told}).encode(), Door.CHAT) == usage
 
 
-@given(usages(), st.booleans(), st.sampled_from((None, {}, {"usage": PLAIN}, "overloaded", {"message": "no"})))
-def test_an_event_that_tells_usage_alone_is_read_as_any_other(told: dict[str, Any], spaced: bool, odd: Any) -> None:
+ODD: tuple[dict[str, Any], ...] = (
+    {},
+    {"service_tier": "default"},
+    {"service_tier": "flex"},
+    {"service_tier": 7},
+    {"x_groq": {"usage": PLAIN}},
+    {"error": "overloaded"},
+    {"error": {"message": "no"}},
+)
+
+
+@given(usages(), st.booleans(), st.sampled_from(ODD))
+def test_an_event_that_tells_usage_alone_is_read_as_any_other(
+    told: dict[str, Any], spaced: bool, odd: dict[str, Any]
+) -> None:
     asked = Call(Door.CHAT, b"", {"messages": []}, stream=True)
-    more = {} if odd is None else {"x_groq" if isinstance(odd, dict) and "message" not in odd else "error": odd}
-    chunk = {"id": "c", "choices": [], "usage": told, **more}
+    chunk = {"id": "c", "choices": [], "usage": told, **odd}
     event = b"data: %b\n\n" % json.dumps(chunk, separators=None if spaced else (",", ":")).encode()
 
     def seen(*, alone: bool) -> tuple[Any, ...]:
