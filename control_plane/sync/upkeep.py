@@ -1,4 +1,6 @@
-"""What has to be forgotten now and then: nonces that are too old to matter, and tombstones nobody needs any more."""
+"""What has to be forgotten now and then: nonces and payloads of batches that are too old to matter, and tombstones nobody
+needs any more.
+"""
 
 import asyncio
 
@@ -8,10 +10,11 @@ from control_plane.db.pool import Database
 from control_plane.errors import Unavailable
 from control_plane.snapshots.compact import compact
 from control_plane.sync import store
+from control_plane.telemetry import ledger
 
 NONCES_S = 60
 COMPACT_EVERY = 60
-"""In rounds of NONCES_S."""
+"""In rounds of NONCES_S; payloads are forgotten as seldom."""
 
 log = structlog.get_logger("sync.upkeep")
 
@@ -39,4 +42,6 @@ class Upkeep:
         async with self._database.instance() as connection:
             await store.forget_nonces(connection)
         if compacting:
+            async with self._database.instance() as connection:
+                await ledger.forget_payloads(connection)
             await compact(self._database)

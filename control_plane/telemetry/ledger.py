@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 
 from control_plane.telemetry.rows import AHEAD_MS_MAX, EPOCH, Refusal, Rows
+from shared.protocol.batch import PAYLOAD_KNOWN_DAYS
 from shared.protocol.drop import Drop
 from shared.protocol.resource import workspace_shard
 
@@ -56,15 +57,18 @@ class Standing:
 
 async def standing(connection: asyncpg.Connection, place: Place) -> Standing:
     rows = await connection.fetch(
-        "select stream, last_seq, last_hash, pending_hash, pending_at, pending_forbidden, pending_counted"
-        " from record_stream where organisation = $1 and gateway = $2 and node = $3"
+        "select known, stream, last_seq, last_hash, pending_hash, pending_at, pending_forbidden, pending_counted"
+        " from (select exists (select from record_payload"
+        " where organisation = $1 and gateway = $2 and node = $3 and hash = $5) as known) as payload"
+        " left join record_stream on organisation = $1 and gateway = $2 and node = $3"
         " and (stream = $4 or last_hash = $5 or pending_hash = $5)",
         *place.names,
         place.hash,
     )
     own = next((row for row in rows if row["stream"] == place.stream), None)
     waiting = [row for row in rows if row["pending_hash"] == place.hash]
-    counted = any(row["last_hash"] == place.hash for row in rows) or any(row["pending_counted"] for row in waiting)
+    counted = any(row["known"] or row["last_hash"] == place.hash for row in rows)
+    counted = counted or any(row["pending_counted"] for row in waiting)
     decision = None
     if waiting:
         decision = Decision(_ms(waiting[0]["pending_at"]), frozenset(waiting[0]["pending_forbidden"]))
@@ -118,7 +122,7 @@ async def hold_node(connection: asyncpg.Connection, place: Place) -> bool:
 
 
 async def advance(connection: asyncpg.Connection, place: Place) -> bool:
-    """Move the stream on to this batch. False if it is not the next one. The node is held."""
+    """Move the stream on to this batch, and know its payload. False if it is not the next one. The node is held."""
     advanced = await connection.fetchval(
         "update record_stream set last_seq = $5, last_hash = $6, first_at = coalesce(first_at, now()), last_at = now(),"
         " pending_hash = null, pending_at = null, pending_forbidden = null, pending_counted = false"
@@ -135,7 +139,22 @@ async def advance(connection: asyncpg.Connection, place: Place) -> bool:
             *place.names,
             place.hash,
         )
-    return advanced is not None
+    if advanced is None:
+        return False
+    await connection.execute(
+        "insert into record_payload (organisation, gateway, node, hash) values ($1, $2, $3, $4)"
+        " on conflict (organisation, gateway, node, hash) do update set at = now()",
+        *place.names[:3],
+        place.hash,
+    )
+    return True
+
+
+async def forget_payloads(connection: asyncpg.Connection) -> None:
+    """Of every organisation those that came last too long ago to come again; what they came to goes on counting."""
+    await connection.execute(
+        "delete from record_payload where at < now() - $1::interval", timedelta(days=PAYLOAD_KNOWN_DAYS)
+    )
 
 
 async def count(connection: asyncpg.Connection, place: Place, rows: Rows, drops: Sequence[Drop]) -> None:

@@ -33,6 +33,8 @@ HEAD_BYTES_MAX = 1_024
 DROPS_MAX = 1_000
 FIELDS_MAX = 500
 COMPRESSION_LEVEL = 1
+PAYLOAD_KNOWN_DAYS = 7
+"""At least so long after it came last a payload is known, so that it counts once under whatever name (GHS/1 17.4)."""
 
 _MAGIC = b"GHB1"
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from control_plane.errors import Conflict, Problem, Unauthenticated, Unavailable, Unprocessable
 from control_plane.gateways import store
+from control_plane.sync.upkeep import Upkeep
 from control_plane.telemetry.errors import AnalyticsUnavailable
 from shared.models.record import FIELDS, Record
 from shared.protocol import batch
@@ -127,6 +129,36 @@ async def test_a_payload_counts_once_whatever_it_is_called(sender: Sender, failu
     assert await sender.deliver(2, payload(sent), OTHER) == 2
     await sender.require_counted(sent)
     assert (await sender.reconcile()).equal
+
+
+@pytest.mark.parametrize("failure", [None, "after"])
+async def test_a_payload_counts_once_also_when_others_came_between(sender: Sender, failure: Failure | None) -> None:
+    """GHS/1 17.4: whatever stream and number of its node it comes under."""
+    first, second = some(5), some(4, first=5)
+    await sender.deliver_in_vain(1, payload(first), failure)
+    await sender.deliver(1, payload(first))
+    await sender.deliver(2, payload(second))
+    assert await sender.deliver(3, payload(first)) == 3
+    assert await sender.deliver(1, payload(second), OTHER) == 1
+    assert await sender.deliver(2, payload(first), OTHER) == 2
+    assert await sender.restarted().deliver(3, payload(second), OTHER) == 3
+    await sender.require_counted([*first, *second])
+    assert (await sender.reconcile()).equal
+
+
+async def test_a_payload_is_known_for_as_long_as_it_may_come_again(sender: Sender) -> None:
+    """GHS/1 17.4: what is forgotten of it counts on; the last one of a stream is known for good."""
+    first, second = some(5), some(4, first=5)
+    await sender.deliver(1, payload(first))
+    await sender.deliver(2, payload(second))
+    upkeep = Upkeep(sender.plane.database)
+    for days, known in ((7, 2), (1, 0)):
+        await sender.execute("update record_payload set at = at - make_interval(days => $1) + interval '1 s'", days)
+        await upkeep.turn(compacting=True)
+        assert len(await sender.ledger("record_payload")) == known
+    assert await sender.deliver(1, payload(second), OTHER) == 1
+    assert len(await sender.ledger("record_payload")) == 1
+    await sender.require_counted([*first, *second])
 
 
 async def test_what_was_decided_about_a_batch_stays_decided(sender: Sender) -> None:
@@ -404,3 +436,27 @@ async def test_whatever_happens_each_record_counts_once(
         await node.do("deliver")
     await node.sender.require_counted([record for batch_ in batches for record in batch_])
     assert (await sender.reconcile()).equal
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sent=st.lists(
+        st.tuples(st.integers(0, 2), st.sampled_from([STREAM, OTHER]), st.sampled_from([None, "before", "after"])),
+        min_size=1,
+        max_size=12,
+    )
+)
+async def test_in_whatever_order_payloads_are_repeated_each_counts_once(
+    sender: Sender, sent: list[tuple[int, str, Failure | None]]
+) -> None:
+    """GHS/1 17.4: under the next number of either stream, first in vain or at once."""
+    node = await sender.in_new_gateway()
+    parts = [some(2 + n, first=10 * n) for n in range(3)]
+    next_seq = Counter({STREAM: 1, OTHER: 1})
+    for number, stream, failure in sent:
+        if failure is not None:
+            await node.deliver_in_vain(next_seq[stream], payload(parts[number]), failure, stream)
+        assert await node.deliver(next_seq[stream], payload(parts[number]), stream) >= next_seq[stream]
+        next_seq[stream] += 1
+    await node.require_counted([record for number in {number for number, _, _ in sent} for record in parts[number]])
+    assert (await node.reconcile()).equal
