@@ -14,6 +14,7 @@ from control_plane.references import check_config, key_in, require_unused_config
 from control_plane.snapshots.change import Changes
 from control_plane.web.listing import Page
 from control_plane.web.route import Body, Call, Route, View
+from shared import base_url
 from shared.models.config import Config, ConfigBody, ConfigError, parse_config, pointer
 from shared.models.noun import Kind, Slug
 from shared.protocol.resource import workspace_shard
@@ -174,14 +175,27 @@ _SCHEMA = _schema()
 
 def _check_body(body: dict[str, Any]) -> None:
     try:
-        parse_config(body)
+        parsed = parse_config(body)
     except ConfigError as error:
         fault, message = error.faults[0]
         raise Invalid(message, code="config_invalid", pointer="/body" + pointer(fault)) from None
+    _check_hosts(parsed)
     path = key_in(body)
     if path is not None:
         message = "a saved config holds no API key: save the key as a virtual key and name that"
         raise Invalid(message, code="config_holds_key", pointer="/body" + pointer(path))
+
+
+def _check_hosts(body: ConfigBody, path: tuple[str | int, ...] = ()) -> None:
+    """Raises Invalid at the first host that gateways do not call."""
+    if body.custom_host is not None:
+        try:
+            base_url.parse(body.custom_host)
+        except ValueError as error:
+            where = "/body" + pointer((*path, "custom_host"))
+            raise Invalid(f"the custom host cannot be called: {error}", code="config_invalid", pointer=where) from None
+    for index, target in enumerate(body.targets or ()):
+        _check_hosts(target, (*path, "targets", index))
 
 
 def _view(row: asyncpg.Record) -> ConfigView:

@@ -26,7 +26,7 @@ from shared.models.model import Model
 from shared.models.noun import Id, Slug
 from shared.models.organisation import Organisation
 from shared.models.price import Amounts, OwnPrice
-from shared.models.provider import Provider
+from shared.models.provider import BaseUrl, Provider, TemplateUrl
 from shared.models.virtual_key import VirtualKey
 from shared.models.workspace import InlineRules, ModelAlias, Workspace
 from shared.pricing import model_id
@@ -74,6 +74,8 @@ class _Alias(ModelAlias):
 class _Provider(Provider):
     model_config = ConfigDict(extra="forbid")
 
+    base_url: TemplateUrl
+
 
 class _Amounts(Amounts):
     model_config = ConfigDict(extra="forbid")
@@ -113,7 +115,7 @@ class _VirtualKey(_Entry):
     slug: Slug
     name: str
     provider: Id
-    base_url: str | None = None
+    base_url: BaseUrl | None = None
     models: tuple[str, ...] | None = None
     credential: dict[str, SecretText] = Field(repr=False)
 

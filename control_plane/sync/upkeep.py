@@ -1,6 +1,4 @@
-"""What has to be forgotten now and then: nonces and payloads of batches that are too old to matter, and tombstones nobody
-needs any more.
-"""
+"""What has to be forgotten now and then: nonces and batches' payloads too old to matter, tombstones nobody needs."""
 
 import asyncio
 

@@ -10,6 +10,7 @@ from msgspec.structs import force_setattr
 
 from gateway.upstream.messages import Deadlines, Origin, RequestHead, UpstreamRequest, parse_origin
 from gateway.upstream.tls import Trust, trust
+from shared.base_url import TEMPLATE_FIELD
 from shared.crypto.secret import Secret
 from shared.models.credential import (
     AddressedKeyForm,
@@ -20,7 +21,6 @@ from shared.models.credential import (
     Form,
     OptionalApiKeyForm,
 )
-from shared.models.provider import TEMPLATE_FIELD
 
 if TYPE_CHECKING:
     from gateway.providers.form import FormStart

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from math import inf
 from typing import Protocol
 
@@ -11,13 +10,9 @@ import msgspec
 
 from gateway.upstream.tls import Trust
 from gateway.upstream.upload import Upload
+from shared import base_url
+from shared.base_url import SCHEME_PORTS
 
-URL_CHARS_MAX = 2_000
-_SCHEME_PORTS = {"https": 443, "http": 80}
-_VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
-_PORT = re.compile(r"[0-9]{1,5}")
-_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
-_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _REQUEST_LINE = re.compile(r"[A-Za-z]+ /[\x21-\x7e]* HTTP/1\.1\r\n")
 _HEADER_LINES = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*+")
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -45,7 +40,7 @@ class Origin:
     def authority(self) -> str:
         """As in the Host header: the port only where it is not the scheme's own."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _SCHEME_PORTS[self.scheme] else f"{host}:{self.port}"
+        return host if self.port == SCHEME_PORTS[self.scheme] else f"{host}:{self.port}"
 
 
 class Deadlines(msgspec.Struct, frozen=True):
@@ -176,66 +171,7 @@ class UpstreamClient(Protocol):
 def parse_origin(url: str) -> tuple[Origin, str]:
     """Read a base URL: where to connect, and the path prefix without its last slash (`""` if there is none).
 
-    Stricter than RFC 3986 on purpose: whatever two parsers could read differently is refused. Raises ValueError
-    with a sentence that names what is wrong.
+    Raises ValueError with a sentence that names what is wrong.
     """
-    if len(url) > URL_CHARS_MAX:
-        raise ValueError(f"a URL has at most {URL_CHARS_MAX} characters")
-    if not _VISIBLE_ASCII.fullmatch(url):
-        raise ValueError("a URL is visible ASCII without spaces; write an international host name in its xn-- form")
-    if any(mark in url for mark in "\\?#"):
-        raise ValueError("a base URL has no backslash, query or fragment")
-    scheme, separator, rest = url.partition("://")
-    scheme = scheme.lower()
-    if not separator or scheme not in _SCHEME_PORTS:
-        raise ValueError("a URL begins with https:// or http://")
-    authority, _, path = rest.partition("/")
-    if "@" in authority:
-        raise ValueError("a URL carries no user name or password")
-    host, port = _split_authority(authority)
-    if port is None:
-        return Origin(scheme, host, _SCHEME_PORTS[scheme]), _prefix(path)
-    if not _PORT.fullmatch(port) or not 1 <= int(port) <= 65_535:
-        raise ValueError("a port is a number from 1 to 65535")
-    return Origin(scheme, host, int(port)), _prefix(path)
-
-
-def _prefix(path: str) -> str:
-    path = path.rstrip("/")
-    return f"/{path}" if path else ""
-
-
-def _split_authority(authority: str) -> tuple[str, str | None]:
-    """The canonical host, and the port as written, None if there is none."""
-    if authority.startswith("["):
-        literal, bracket, rest = authority[1:].partition("]")
-        if not bracket or (rest and not rest.startswith(":")):
-            raise ValueError("an IPv6 address stands in brackets: [address]:port")
-        return _ipv6(literal), rest[1:] if rest else None
-    host, colon, port = authority.partition(":")
-    return _host(host.lower()), port if colon else None
-
-
-def _ipv6(literal: str) -> str:
-    try:
-        address = IPv6Address(literal)
-    except AddressValueError:
-        raise ValueError("what stands in brackets is no IPv6 address") from None
-    if address.scope_id is not None:
-        raise ValueError("an IPv6 address in a URL has no zone")
-    return str(address)
-
-
-def _host(host: str) -> str:
-    if not host:
-        raise ValueError("a URL names a host")
-    labels = host.split(".")
-    if _NUMBER.fullmatch(labels[-1]):
-        # Resolvers read 127.1, 0x7f000001 and 0177.0.0.1 as addresses, each in its own way; only one form is clear.
-        try:
-            return str(IPv4Address(host))
-        except AddressValueError:
-            raise ValueError("an IPv4 address is written as four decimal numbers without leading zeros") from None
-    if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise ValueError("a host name is labels of letters, digits, hyphens and underscores, joined by single dots")
-    return host
+    scheme, host, port, prefix = base_url.parse(url)
+    return Origin(scheme, host, port), prefix

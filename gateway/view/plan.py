@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from gateway.errors import Code, Fault, GatewayError
 from gateway.providers.base import NO_QUIRKS, Door, Place, Quirks
-from gateway.upstream.messages import parse_origin
+from gateway.upstream.messages import Origin, parse_origin
 from gateway.upstream.tls import trust
 from gateway.view.route import (
     AS_IT_COMES,
@@ -27,11 +27,12 @@ from gateway.view.route import (
     Target,
 )
 from gateway.view.view import ProviderView, VirtualKeyView
+from shared import base_url
+from shared.base_url import TEMPLATE_FIELD
 from shared.crypto.secret import Secret
 from shared.field_path import parse_path
 from shared.models import strategy
 from shared.models.config import ConfigBody, slug_in
-from shared.models.provider import TEMPLATE_FIELD
 from shared.models.provider import Provider as ProviderRow
 from shared.models.strategy import RETRIES_MAX, Mode
 from shared.query import parse_key, parse_query
@@ -226,25 +227,24 @@ def at_host(target: Target, host: str, *, inline: bool) -> Target:
     return replace(target, place=place_at(target.place, host), inline_host=inline, breaker_key=breaker_key)
 
 
-def place_at(place: Place, base_url: str) -> Place:
+def place_at(place: Place, url: str) -> Place:
     try:
-        origin, prefix = parse_origin(base_url)
+        origin, prefix = parse_origin(url)
     except ValueError as error:
         raise GatewayError(Code.CONFIG_INVALID, f"the custom host cannot be called: {error}") from None
-    return replace(place, origin=origin, prefix=prefix.rstrip("/"), template="")
+    return replace(place, origin=origin, prefix=prefix, template="")
 
 
 def place_of(row: ProviderRow) -> Place:
     """A provider row, compiled. Raises ValueError if its base URL is none we call."""
     templated = TEMPLATE_FIELD.search(row.base_url) is not None
-    # What stands for a word of the credential is no address yet; it names the place all the same.
-    origin, prefix = parse_origin(TEMPLATE_FIELD.sub(lambda field: field[1].replace("_", "-"), row.base_url))
+    scheme, host, port, prefix = base_url.parse_template(row.base_url)
     renamed = tuple(row.renamed.items())
     quirks = Quirks(row.developer_role, renamed, row.refused, row.ignored, row.ignored_in_messages)
     return Place(
         provider=row.id,
-        origin=origin,
-        prefix=prefix.rstrip("/"),
+        origin=Origin(scheme, host, port),
+        prefix=prefix,
         auth_header=row.auth_header.encode("ascii"),
         auth_prefix=row.auth_prefix.encode("ascii"),
         stream_usage=row.stream_usage,

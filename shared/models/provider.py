@@ -1,38 +1,24 @@
 """A provider as data: where it is, which dialect it speaks, how it wants its key."""
 
-import re
 import tomllib
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, StringConstraints, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
+from shared import base_url
 from shared.crypto.certificates import PEM_CHARS_MAX, pem_certificates
 from shared.models.credential import CredentialForm
 from shared.models.noun import Noun
 
-_URL = TypeAdapter(HttpUrl)
-
 
 def _whole_url(value: str) -> str:
-    try:
-        url = _URL.validate_python(value)
-    except ValidationError:
-        raise ValueError("a URL that begins with `http://` or `https://` is wanted here") from None
-    if url.username or url.password or url.query or url.fragment:
-        raise ValueError("a base URL has a scheme, a host and a path, nothing else")
+    base_url.parse(value)
     return value.rstrip("/")
 
 
-TEMPLATE_FIELD = re.compile(r"\{([a-z_]{1,32})\}")
-"""A word of the credential in a base URL: `https://{region}.example.com`."""
-
-
 def _template_url(value: str) -> str:
-    filled = TEMPLATE_FIELD.sub("x", value)
-    if "{" in filled or "}" in filled:
-        raise ValueError("what stands in braces is a word of the credential, in small letters")
-    _whole_url(filled)
+    base_url.parse_template(value)
     return value.rstrip("/")
 
 
@@ -52,7 +38,7 @@ def _carries_a_key(name: str) -> str:
 AuthHeader = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,64}$"), AfterValidator(_carries_a_key)]
 """Name of the header that carries a provider's key."""
 BaseUrl = Annotated[str, AfterValidator(_whole_url)]
-"""Scheme, host and path prefix; door paths such as `/chat/completions` are put behind it."""
+"""Scheme, host and path prefix, as gateways call it; door paths such as `/chat/completions` are put behind it."""
 TemplateUrl = Annotated[str, AfterValidator(_template_url)]
 """A base URL in which `{field}` stands for that word of the credential."""
 Dialect = Literal["openai", "anthropic", "bedrock", "gemini", "azure", "vertex", "cohere", "mistral", "ollama"]
@@ -77,7 +63,8 @@ CaCertificates = Annotated[Annotated[str, Field(max_length=PEM_CHARS_MAX)] | Non
 class Provider(Noun):
     name: str
     dialect: Dialect = "openai"
-    base_url: TemplateUrl
+    base_url: str
+    """A `TemplateUrl`; a row that was saved with another can still be read and mended, and gateways refuse it."""
     credential: CredentialForm = "api_key"
     """What its credentials consist of."""
     headers: Mapping[HeaderName, HeaderText] = {}

@@ -137,6 +137,46 @@ async def test_a_config_that_cannot_work_is_refused_where_it_stands(http: Http, 
         assert word in problem["detail"]
 
 
+@pytest.mark.parametrize(
+    ("url", "word"),
+    [
+        ("https://caf\u00e9.test", "xn--"),
+        ("https://acme.test\r\nx: y", "visible ASCII"),
+        ("https://acme.test/?", "query"),
+        ("https://acme.test#", "query"),
+        ("https://acme.test.", "labels"),
+        ("https://127.1", "IPv4"),
+        ("https://acme.test:0", "port"),
+        ("https://acme.test/" + "a" * 2_000, "2000 characters"),
+    ],
+)
+async def test_a_base_url_that_gateways_do_not_call_is_not_saved(http: Http, plane: Plane, url: str, word: str) -> None:
+    workspace = f"/workspaces/{plane.workspace}"
+    key = {"slug": "mine", "name": "Mine", "provider": "acme", "credential": {"api_key": MARKER}, "base_url": url}
+    nested = {"strategy": {"mode": "fallback"}, "targets": [{"provider": "acme", "custom_host": url}]}
+    for path, body, pointer in (
+        (f"{workspace}/virtual-keys", key, "/base_url"),
+        ("/providers", {"id": "own", "name": "Own", "base_url": url}, "/base_url"),
+        (f"{workspace}/configs", {"slug": "c", "name": "C", "body": nested}, "/body/targets/0/custom_host"),
+    ):
+        status, problem = await http("POST", path, body)
+        assert (status, problem["pointer"]) == (400, pointer)
+        assert word in problem["detail"]
+
+
+async def test_a_provider_that_was_saved_with_a_base_url_nobody_calls_can_be_mended(http: Http, plane: Plane) -> None:
+    await http("POST", "/providers", {"id": "own", "name": "Own", "base_url": "https://own.test"})
+    async with plane.database.tenant(plane.organisation) as connection:
+        await connection.execute(
+            "update provider set row = row || $2 where organisation = $1",
+            plane.organisation,
+            {"base_url": "https://x?"},
+        )
+    status, problem = await http("PATCH", "/providers/own", {"base_url": "https://own.test?"})
+    assert (status, problem["pointer"]) == (400, "/base_url")
+    assert (await http("PATCH", "/providers/own", {"base_url": "https://own.test"}))[0] == 200
+
+
 async def test_a_virtual_key_that_a_config_s_model_names_is_in_use(http: Http, plane: Plane) -> None:
     workspace = f"/workspaces/{plane.workspace}"
     key = {"slug": "mine", "name": "Mine", "provider": "acme", "credential": {"api_key": MARKER}}

@@ -32,8 +32,8 @@ def test_an_address_that_is_not_whole_is_called_by_nobody(key: Secret | None) ->
 
 @pytest.mark.parametrize("base_url", ["https://{Region}.acme.test", "https://{}.acme.test", "https://{a}{b.test"])
 def test_a_template_that_is_none_is_refused(base_url: str) -> None:
-    with pytest.raises(ValueError, match="base_url"):
-        Provider(id="acme", name="Acme", base_url=base_url)
+    with pytest.raises(ValueError, match="braces"):
+        place_of(Provider(id="acme", name="Acme", base_url=base_url))
 
 
 def test_the_place_s_headers_go_along_unless_the_caller_brings_its_own() -> None:

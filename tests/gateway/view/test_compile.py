@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.sync.opener import Opener
 from gateway.view.compile import Compiler, NotServable
+from gateway.view.plan import place_of
 from gateway.view.route import CredentialUnavailable, Target
 from gateway.view.view import ConfigView
 from shared.crypto.api_keys import new_api_key
@@ -397,5 +398,5 @@ def test_every_built_in_row_compiles() -> None:
 
 @pytest.mark.parametrize("url", ["https://user@host", "https://host?a=b", "https://host#f", "ftp://host", "host", ""])
 def test_a_provider_s_base_url_is_a_whole_url(url: str) -> None:
-    with pytest.raises(ValueError):
-        Provider(id="p", name="P", base_url=url)
+    with pytest.raises(ValueError, match="URL"):
+        place_of(Provider(id="p", name="P", base_url=url))
