@@ -21,6 +21,8 @@ from control_plane.web.route import Call, Client, EventsReply, M, Route, Session
 from shared.paths import Server, who_serves
 
 BODY_BYTES_MAX = 1024 * 1024
+BODY_VALUES_MAX = 50_000
+"""In one body, whatever they stand in: what is wrong with each of half a million takes half a gigabyte to say."""
 REQUEST_ID = "x-gatehouse-request-id"
 PREFIX = "/api/v1/"
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -204,11 +206,11 @@ def _response(route: Route, answer: BaseModel | None) -> web.Response:
 
 async def read_body(request: web.Request, model: type[BaseModel]) -> BaseModel:
     """The JSON body as `model`. Raises Invalid with the fault's place."""
-    return parse_body(await request.read(), model)
+    return parse_body(await request.read(), model, values_max=BODY_VALUES_MAX)
 
 
-def parse_body(data: bytes, model: type[M]) -> M:
-    """A body that was read. Raises Invalid with the fault's place."""
+def parse_body(data: bytes, model: type[M], *, values_max: int | None = None) -> M:
+    """A body that was read. Raises Invalid with the fault's place; TooLarge for more than `values_max` JSON values."""
     try:
         parsed = orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -216,10 +218,27 @@ def parse_body(data: bytes, model: type[M]) -> M:
         raise Invalid(f"the body is not JSON: {error.msg} at {where}", pointer="") from None
     if b"\\u0000" in data and _NUL.search(data):
         raise Invalid("the body holds a NUL character, which cannot be stored", pointer="")
+    # Of a list or object with values all but one have a comma; texts have some, too.
+    if values_max is not None and sum(map(data.count, (b",", b"[", b"{"))) > values_max:
+        _check_values(parsed, values_max)
     try:
         return model.model_validate(parsed)
     except ValidationError as error:
         raise problem.invalid_body(error) from None
+
+
+def _check_values(parsed: object, values_max: int) -> None:
+    """Raises TooLarge if lists and objects in it, one in the other, hold more than so many."""
+    count = 0
+    within = [parsed]
+    while within:
+        value = within.pop()
+        held = list(value.values()) if isinstance(value, dict) else value
+        if isinstance(held, list):
+            count += len(held)
+            within += [each for each in held if isinstance(each, dict | list)]
+        if count > values_max:
+            raise TooLarge(f"the body has more than {values_max} values; send it in parts, or leave some out")
 
 
 def _query(request: web.Request, route: Route) -> dict[str, str]:

@@ -8,7 +8,7 @@ Money is in picodollars (10^-12 US dollars): whole numbers that add up exactly. 
 
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic import ConfigDict, FailFast, Field, StringConstraints, TypeAdapter
 
 from shared.models.noun import Id
 
@@ -160,6 +160,7 @@ class Record(NamedTuple):
     ]
     metadata: Annotated[
         dict[MetadataText, MetadataText],
+        FailFast(),  # A fault for each of a million keys is a gigabyte.
         Field(max_length=METADATA_KEYS_MAX, description="Metadata of the keys that the workspace declared shareable"),
     ]
     trace_id: Annotated[TraceId | None, Field(description="The caller's trace id, if it brought one that is an id")]

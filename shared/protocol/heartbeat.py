@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import FailFast, Field
 
 from shared.protocol.enrolment import ProtocolRange
 from shared.protocol.lease import SignedLease, VectorEntry
@@ -85,7 +85,7 @@ class RecordsHealth(WirePart):
     """Of these batches, and of what is in no batch yet."""
     oldest_ms: Count | None
     """When the oldest of them began, by the node's clock; None: none waits."""
-    dropped: Annotated[dict[Name, Count], Field(max_length=DROP_REASONS_MAX)]
+    dropped: Annotated[dict[Name, Count], FailFast(), Field(max_length=DROP_REASONS_MAX)]
     """Records that were lost, by reason, since the node's outbox was made."""
 
 
@@ -94,7 +94,7 @@ class Heartbeat(Question):
     """Version of the gateway's program."""
     protocol: ProtocolRange
     """Protocol versions spoken."""
-    kinds: Annotated[dict[Name, Count], Field(max_length=KINDS_MAX)]
+    kinds: Annotated[dict[Name, Count], FailFast(), Field(max_length=KINDS_MAX)]
     """Kinds this build interprets, each with the newest schema version it knows."""
     applied: Annotated[list[Applied], Field(max_length=SHARDS_MAX)]
     """Up to where every worker serves."""
@@ -106,7 +106,7 @@ class Heartbeat(Question):
     """Name of the newest refusal of a whole state that still stands (GHS/1 16)."""
     workers: Annotated[list[WorkerHealth], Field(max_length=WORKERS_MAX)]
     """The processes that carry calls."""
-    stores: Annotated[dict[Name, bool], Field(max_length=16)]
+    stores: Annotated[dict[Name, bool], FailFast(), Field(max_length=16)]
     """Whether each store could be used when last tried: `disk`, `redis`."""
     disk_free_bytes: Count
     """Of the disk that holds the node's state."""

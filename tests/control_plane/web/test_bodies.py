@@ -6,9 +6,9 @@ import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
-from control_plane.errors import Invalid
+from control_plane.errors import Invalid, TooLarge
 from control_plane.ids import Ids
-from control_plane.web.api import Api, parse_body
+from control_plane.web.api import BODY_VALUES_MAX, Api, parse_body
 from control_plane.web.route import Body, Call, Route
 from shared.clock import FakeClock
 from tests.control_plane.web.test_public_routes import Nobody
@@ -58,6 +58,30 @@ def test_a_nul_is_refused_and_what_only_reads_like_one_is_not(written: bytes, re
             parse_body(body, Word)
     else:
         assert parse_body(body, Word).word == read
+
+
+@pytest.mark.parametrize("text", ["0,", "[0],", "[[[0]]],", '{"a":0},', '[{"a":[]},{}],'])
+def test_more_values_than_there_is_room_to_find_fault_with_are_too_large(text: str) -> None:
+    """Half a million of the wrong type took half a gigabyte, and two seconds in which nobody else was served."""
+    per_part = text.count("0") + text.count("[") + text.count("{")
+    whole = (text * (300 // per_part))[:-1]
+    for more, problem in (("", Invalid), (",0" * per_part, TooLarge)):
+        with pytest.raises(problem):
+            parse_body(f'{{"word": [{whole}{more}]}}'.encode(), Word, values_max=301)
+
+
+def test_commas_in_texts_are_no_values() -> None:
+    text = "[{," * 200
+    assert parse_body(f'{{"word": "{text}"}}'.encode(), Word, values_max=100).word == text
+
+
+async def test_a_body_with_too_many_values_is_refused_at_the_door() -> None:
+    async with (
+        served() as server,
+        ClientSession() as http,
+        http.post(server.make_url("/open"), data=b'{"word":[%b0]}' % (b"0," * BODY_VALUES_MAX)) as response,
+    ):
+        assert (response.status, (await response.json())["code"]) == (413, "too_large")
 
 
 async def test_a_body_that_decompresses_is_read() -> None:

@@ -8,8 +8,9 @@ import pytest
 from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from shared.models.record import FIELDS, Record
+from shared.models.record import FIELDS, RECORD, Record
 from shared.protocol import batch
 from shared.protocol.batch import BatchError, Head
 from shared.protocol.drop import Drop
@@ -89,6 +90,15 @@ def test_what_is_wrong_with_many_values_takes_no_more_room_than_they_do() -> Non
         tracemalloc.stop()
     assert len(parsed.refused) == 300
     assert peak < 50 * 300 * len(wrong)
+
+
+def test_one_fault_is_enough_of_a_million_keys_of_metadata() -> None:
+    """Each fault takes hundreds of bytes, and none but the first is told."""
+    many = row(a_record(1)._replace(metadata={str(n): "" for n in range(2_000)})).replace(b'":""', b'":0')
+    with pytest.raises(ValidationError) as refused:
+        RECORD.validate_json(many, strict=True)
+    assert refused.value.error_count() == 1
+    assert len(batch.parse(sent(many)).refused) == 1
 
 
 @pytest.mark.parametrize(
