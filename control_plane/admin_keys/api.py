@@ -11,7 +11,7 @@ from control_plane.data_keys import digest
 from control_plane.db.pool import Database
 from control_plane.errors import Forbidden, Invalid, NotFound
 from control_plane.ids import Ids
-from control_plane.permissions import GRANTABLE, Principal, may
+from control_plane.permissions import GRANTABLE, ActorKind, Principal, may
 from control_plane.references import require_held
 from control_plane.snapshots.change import Changes
 from control_plane.web.listing import Page
@@ -32,7 +32,7 @@ class AdminKeyCreate(Body):
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1, max_length=len(GRANTABLE))]
     """Permissions, as each route of this description names its own."""
     expires_at: AwareDatetime | None = None
-    """Within ten years; None: never."""
+    """Within ten years, and not after the key that makes it; None: never."""
 
 
 class AdminKeyView(View):
@@ -99,6 +99,7 @@ class AdminKeys:
         key = new_api_key(ADMIN_KEY).reveal_text()
         async with self._changes.open(call.principal, call.request_id) as change:
             await require_held(change.connection, call.principal)
+            await _require_own_life(change.connection, call.principal, body.expires_at)
             row = await store.insert(
                 change.connection,
                 call.principal.organisation,
@@ -139,6 +140,16 @@ def check_scopes(principal: Principal, scopes: tuple[str, ...]) -> None:
         if not may(principal, scope, None):
             message = f"you may not do {scope!r} yourself"
             raise Forbidden(message, code="scope_above_own", pointer=f"/scopes/{index}")
+
+
+async def _require_own_life(connection: asyncpg.Connection, principal: Principal, expires_at: datetime | None) -> None:
+    """A key outlives the one that made it as little as it may do more. Raises Forbidden."""
+    if principal.kind is not ActorKind.ADMIN_KEY:
+        return
+    own = await store.expiry(connection, principal.organisation, principal.id)
+    if own is not None and (expires_at is None or expires_at > own):
+        message = f"your own key ends at {own.isoformat()}: name that time or an earlier one"
+        raise Forbidden(message, code="expiry_beyond_own", pointer="/expires_at")
 
 
 def _moment(wall_ms: int) -> datetime:

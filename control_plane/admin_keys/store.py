@@ -53,6 +53,14 @@ async def insert(
     )
 
 
+async def expiry(connection: asyncpg.Connection, organisation: str, id_: str) -> datetime | None:
+    """When the key ends; None: never."""
+    found: datetime | None = await connection.fetchval(
+        "select expires_at from admin_key where organisation = $1 and id = $2", organisation, id_
+    )
+    return found
+
+
 async def revoke(connection: asyncpg.Connection, organisation: str, id_: str) -> asyncpg.Record | None:
     """The key; None if it is not there, or was revoked before."""
     return await connection.fetchrow(

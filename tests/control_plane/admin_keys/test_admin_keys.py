@@ -54,6 +54,27 @@ async def test_a_key_makes_keys_for_no_more_than_its_own_scopes(people: People) 
             assert answer.body["pointer"] == "/scopes/1"
 
 
+async def test_a_key_that_ends_makes_no_key_that_outlives_it(people: People) -> None:
+    owner = await people.owner()
+    end = datetime.now(UTC) + timedelta(days=1)
+    body = {"name": "parent", "scopes": ["admin_keys.create"], "expires_at": end.isoformat()}
+    headers = {"Authorization": f"Bearer {(await owner.ok('POST', PATH, body))['key']}"}
+    program = await people.browser()
+    for wanted, status in (
+        (None, 403),
+        (end + timedelta(milliseconds=1), 403),
+        (end, 201),
+        (end - timedelta(hours=1), 201),
+    ):
+        child = {"name": "child", "scopes": ["admin_keys.create"], "expires_at": wanted and wanted.isoformat()}
+        answer = await program.send("POST", PATH, child, headers)
+        assert answer.status == status
+        if status == 403:
+            assert (answer.code, answer.body["pointer"]) == ("expiry_beyond_own", "/expires_at")
+            assert end.isoformat() in answer.body["detail"]
+    assert (await owner.post(PATH, {"name": "by a person", "scopes": ["admin_keys.create"]})).status == 201
+
+
 async def test_each_role_makes_keys_for_what_it_may(people: People) -> None:
     owner = await people.owner()
     admin, guest = await people.join(owner, "a@example.com", "admin"), await people.join(owner, "g@example.com")
