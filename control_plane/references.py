@@ -223,11 +223,11 @@ def _changed() -> Forbidden:
     return Forbidden("your own rights changed just now")
 
 
-async def end_delegations(connection: asyncpg.Connection, organisation: str, account: str) -> None:
-    """What a member handed out with a role they have no longer ends: their admin keys and the keys made with those,
-    and the open invitations and unused enrolment tokens that they or any of these keys made.
+async def end_delegations(connection: asyncpg.Connection, organisation: str, maker: str) -> None:
+    """What a member handed out with a role they have no longer ends, and what was made with a key that was revoked:
+    admin keys and the keys made with those, and the open invitations and unused enrolment tokens of any of them.
     """
-    makers, made = [account], [account]
+    makers, made = [maker], [maker]
     while made:
         # A generation at a time: each statement waits for edits by the keys it ends; the next sees what they made.
         rows = await connection.fetch(

@@ -12,7 +12,7 @@ from control_plane.db.pool import Database
 from control_plane.errors import Forbidden, Invalid, NotFound
 from control_plane.ids import Ids
 from control_plane.permissions import GRANTABLE, ActorKind, Principal, may
-from control_plane.references import require_held
+from control_plane.references import end_delegations, require_held
 from control_plane.snapshots.change import Changes
 from control_plane.web.listing import Page
 from control_plane.web.route import Body, Call, Route, View
@@ -120,6 +120,7 @@ class AdminKeys:
             row = await store.revoke(change.connection, call.principal.organisation, call.path["admin_key"])
             if row is None:
                 raise NotFound(f"no admin key {call.path['admin_key']!r} that still works")
+            await end_delegations(change.connection, call.principal.organisation, row["id"])
             view = _view(row)
             change.record("admin_keys.delete", "admin_key", view.id, before=_told(view))
 

@@ -4,11 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from control_plane.permissions import GRANTABLE
+from control_plane.permissions import GRANTABLE, TABLE, OrganisationRole
 from shared.crypto.api_keys import ADMIN_KEY, well_formed
 from tests.fixtures.people import Browser, People
 
 PATH = "/api/v1/admin-keys"
+LEAST = {action for action in GRANTABLE if TABLE[action].organisation == OrganisationRole.MEMBER}
+"""What every member may: so much has whoever invites one."""
 
 
 async def make(browser: Browser, *scopes: str, name: str = "robot") -> dict[str, str]:
@@ -38,6 +40,28 @@ async def test_a_revoked_key_stays_in_the_list_and_works_nowhere(people: People)
     assert listed["revoked_at"] is not None
     assert (await owner.ok("GET", f"{PATH}?filter=-revoked:true"))["data"] == []
     assert (await owner.send("DELETE", f"{PATH}/{made['id']}")).status == 404
+
+
+async def test_what_was_made_with_a_revoked_key_ends_with_it(people: People) -> None:
+    """Whoever had a stolen key would go on with another."""
+    owner = await people.owner()
+    scopes = ["admin_keys.create", "invitations.create", *sorted(LEAST)]
+    key = await make(owner, *scopes)
+    program = await people.browser()
+    made = key
+    for name in ("child", "child's"):
+        headers = {"Authorization": f"Bearer {made['key']}"}
+        answer = await program.send("POST", PATH, {"name": name, "scopes": scopes}, headers)
+        assert answer.status == 201
+        made = answer.body
+    headers = {"Authorization": f"Bearer {made['key']}"}
+    assert (await program.send("POST", "/api/v1/invitations", {"email": "x@example.com"}, headers)).status == 201
+    other = await make(owner, "organisation.read", name="other")
+    await owner.ok("DELETE", f"{PATH}/{key['id']}")
+    left = (await owner.ok("GET", f"{PATH}?filter=-revoked:true"))["data"]
+    assert [listed["id"] for listed in left] == [other["id"]]
+    assert (await program.send("POST", PATH, {"name": "x", "scopes": scopes}, headers)).status == 401
+    assert (await owner.ok("GET", "/api/v1/invitations"))["data"] == []
 
 
 async def test_a_key_makes_keys_for_no_more_than_its_own_scopes(people: People) -> None:
