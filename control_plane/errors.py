@@ -6,6 +6,7 @@ Problem
 ├── Forbidden         403  somebody who may not
 ├── NotFound          404  not there, or not for this caller: the two look the same
 ├── MethodNotAllowed  405  the path is there, and takes other methods
+├── TimedOut          408  it did not come whole in time
 ├── Conflict          409  it clashes with what is there
 ├── TooLarge          413
 ├── Unprocessable     422  it contradicts what was said before
@@ -54,6 +55,11 @@ class NotFound(Problem):
 class MethodNotAllowed(Problem):
     status = 405
     code = "method_not_allowed"
+
+
+class TimedOut(Problem):
+    status = 408
+    code = "body_timeout"
 
 
 class Conflict(Problem):

@@ -8,13 +8,14 @@ from typing import TypeVar
 from aiohttp import web
 
 from control_plane.db.pool import Database
-from control_plane.errors import TooLarge, Unauthenticated
+from control_plane.errors import Unauthenticated
 from control_plane.snapshots.lease import GatewayGone, LeaseIssuer
 from control_plane.sync import store
 from control_plane.sync.authenticate import Node, NodeAuthenticator, Signed
 from control_plane.sync.enrol import Enrolments, require_common_protocol
 from control_plane.sync.notices import Notices
 from control_plane.telemetry.ingest import Ingest
+from control_plane.web import bodies
 from control_plane.web.api import Api, parse_body
 from shared.protocol import answer as answers
 from shared.protocol.batch import PATH as RECORDS_PATH
@@ -22,6 +23,8 @@ from shared.protocol.enrolment import PATH as ENROL_PATH
 from shared.protocol.heartbeat import HEARTBEAT_PATH, WATCH_PATH, Heartbeat, Question, Watch
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
+BODY_S_MAX = 300.0
+"""As long as a node itself tries: a batch may come over a slow link."""
 HEARTBEAT_MS = 30_000
 JITTER = 0.1
 
@@ -39,8 +42,10 @@ class SyncApi:
         notices: Notices,
         ingest: Ingest,
         chance: random.Random,
+        *,
+        body_s_max: float = BODY_S_MAX,
     ) -> None:
-        """`notices` runs beside it."""
+        """`notices` runs beside it. `body_s_max`: how long a body may take to come."""
         self._api = api
         self._database = database
         self._authenticator = authenticator
@@ -49,6 +54,7 @@ class SyncApi:
         self._notices = notices
         self._ingest = ingest
         self._chance = chance
+        self._body_s_max = body_s_max
 
     def add(self, application: web.Application) -> None:
         served = {
@@ -65,7 +71,7 @@ class SyncApi:
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
             async def answer(request_id: str) -> web.StreamResponse:
-                body = await _read(request)
+                body = await bodies.read(request, bytes_max=BODY_BYTES_MAX, s_max=self._body_s_max)
                 await self._notices.require_ready()
                 told = await serve(Signed(request.method, request.path, request.headers, body), request_id)
                 return web.Response(content_type="application/json", body=told)
@@ -124,13 +130,3 @@ async def _known(answer: Awaitable[T]) -> T:
         return await answer
     except GatewayGone:
         raise Unauthenticated("the gateway was deleted", code="gateway_unknown") from None
-
-
-async def _read(request: web.Request) -> bytes:
-    """The body; what nodes send may be larger than what the API takes. Raises TooLarge."""
-    body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            raise TooLarge(f"the body is larger than {BODY_BYTES_MAX} bytes")
-    return bytes(body)

@@ -16,11 +16,13 @@ from control_plane.db.errors import Clash
 from control_plane.errors import Forbidden, Invalid, MethodNotAllowed, NotFound, Problem, TooLarge
 from control_plane.ids import Ids
 from control_plane.permissions import STRANGER, TABLE, Principal, may
-from control_plane.web import events, portkey, problem, session_cookie
+from control_plane.web import bodies, events, portkey, problem, session_cookie
 from control_plane.web.route import Call, Client, EventsReply, M, Route, SessionReply
 from shared.paths import Server, who_serves
 
 BODY_BYTES_MAX = 1024 * 1024
+BODY_S_MAX = 60.0
+"""From a request's head to its body's end: so long a megabyte takes on a slow link."""
 BODY_VALUES_MAX = 50_000
 """In one body, whatever they stand in: what is wrong with each of half a million takes half a gigabyte to say."""
 REQUEST_ID = "x-gatehouse-request-id"
@@ -49,9 +51,17 @@ class Authenticator(Protocol):
 class Api:
     """Routes on an aiohttp application."""
 
-    def __init__(self, authenticator: Authenticator, ids: Ids, *, heartbeat_s: float = events.HEARTBEAT_S) -> None:
-        """`heartbeat_s`: of streams of events."""
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        ids: Ids,
+        *,
+        heartbeat_s: float = events.HEARTBEAT_S,
+        body_s_max: float = BODY_S_MAX,
+    ) -> None:
+        """`heartbeat_s`: of streams of events. `body_s_max`: how long a body may take to come."""
         self._authenticator = authenticator
+        self._body_s_max = body_s_max
         self._ids = ids
         self._heartbeat_s = heartbeat_s
         self._closing = asyncio.Event()
@@ -123,8 +133,6 @@ class Api:
             response = refusal(told(clash), request_id)
         except Problem as refused:
             response = refusal(refused, request_id)
-        except web.HTTPRequestEntityTooLarge:
-            response = refusal(TooLarge(f"the body is larger than {BODY_BYTES_MAX} bytes"), request_id)
         except web.RequestPayloadError:
             response = refusal(Invalid("the body is not what its headers say", pointer=""), request_id)
         except (web.HTTPException, ConnectionError):
@@ -143,7 +151,8 @@ class Api:
                 raise Invalid("a NUL is in the path", pointer=name)
         body = None
         if route.body is not None:
-            body = await read_body(request, route.body)
+            data = await bodies.read(request, bytes_max=BODY_BYTES_MAX, s_max=self._body_s_max)
+            body = parse_body(data, route.body, values_max=BODY_VALUES_MAX)
             # It comes as slowly as its sender likes, and what they may do can end meanwhile.
             principal = await self._principal(route, request)
         client = Client(request.remote or "", session_cookie.read(request))
@@ -202,11 +211,6 @@ def _response(route: Route, answer: BaseModel | None) -> web.Response:
     if answer is None:
         return web.Response(status=204)
     return web.Response(status=route.status, content_type="application/json", body=answer.model_dump_json().encode())
-
-
-async def read_body(request: web.Request, model: type[BaseModel]) -> BaseModel:
-    """The JSON body as `model`. Raises Invalid with the fault's place."""
-    return parse_body(await request.read(), model, values_max=BODY_VALUES_MAX)
 
 
 def parse_body(data: bytes, model: type[M], *, values_max: int | None = None) -> M:

@@ -1,14 +1,22 @@
 """Signed requests: what is forged, late, changed or sent twice is refused by name, and leaves no trace."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from random import Random
 
 import orjson
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
+from control_plane.sync.api import SyncApi
+from control_plane.telemetry.clickhouse import ClickHouse
+from control_plane.telemetry.ingest import Ingest
+from control_plane.web.api import Api
 from shared.crypto import sign
 from shared.protocol import request
 from shared.protocol.heartbeat import HEARTBEAT_PATH, WATCH_PATH
-from tests.fixtures.sync import SyncNode, SyncPlane
+from tests.fixtures.sync import NobodyElse, SyncNode, SyncPlane
 
 MINUTE_MS = 60_000
 Headers = dict[str, str]
@@ -128,6 +136,25 @@ async def test_a_body_without_end_is_cut_off(node: SyncNode) -> None:
     body = b" " * (4 * 1024 * 1024 + 1)
     status, told = await node.send(HEARTBEAT_PATH, body, node.stamp(HEARTBEAT_PATH, body))
     assert (status, orjson.loads(told)["code"]) == (413, "too_large")
+
+
+async def test_a_body_that_never_comes_whole_is_cut_off(sync_plane: SyncPlane) -> None:
+    """GHS/1 12.4."""
+    house = sync_plane
+    ingest = Ingest(house.plane.database, ClickHouse(None), house.plane.clock, kept_days=400)
+    parts = (house.plane.database, house.authenticator, house.enrolments, house.issuer, house.notices, ingest)
+    application = web.Application()
+    SyncApi(Api(NobodyElse(), house.plane.ids), *parts, Random(1), body_s_max=0.05).add(application)
+
+    async def forever() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    async with (
+        TestServer(application, host="127.0.0.1") as server,
+        house.session.post(server.make_url(HEARTBEAT_PATH), data=forever()) as response,
+    ):
+        assert (response.status, (await response.json())["code"]) == (408, "body_timeout")
 
 
 def test_a_signature_is_by_one_key_over_one_request() -> None:

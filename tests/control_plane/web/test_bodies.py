@@ -1,6 +1,8 @@
 """Bodies that are not what their headers say."""
 
+import asyncio
 import gzip
+from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import ClientSession, web
@@ -8,7 +10,7 @@ from aiohttp.test_utils import TestServer
 
 from control_plane.errors import Invalid, TooLarge
 from control_plane.ids import Ids
-from control_plane.web.api import BODY_VALUES_MAX, Api, parse_body
+from control_plane.web.api import BODY_S_MAX, BODY_VALUES_MAX, Api, parse_body
 from control_plane.web.route import Body, Call, Route
 from shared.clock import FakeClock
 from tests.control_plane.web.test_public_routes import Nobody
@@ -22,10 +24,10 @@ async def take(call: Call) -> None:
     assert call.parsed(Word).word == "x"
 
 
-def served() -> TestServer:
+def served(*, body_s_max: float = BODY_S_MAX) -> TestServer:
     application = web.Application()
     route = Route("POST", "/open", "open.create", take, "Open", Word, public=True)
-    Api(Nobody(), Ids(FakeClock())).add(application, [route])
+    Api(Nobody(), Ids(FakeClock()), body_s_max=body_s_max).add(application, [route])
     return TestServer(application, host="127.0.0.1")
 
 
@@ -92,3 +94,24 @@ async def test_a_body_that_decompresses_is_read() -> None:
         http.post(server.make_url("/open"), data=packed, headers={"content-encoding": "gzip"}) as response,
     ):
         assert response.status == 204
+
+
+@pytest.mark.parametrize("comes_whole", [True, False])
+async def test_a_body_may_come_slowly_but_not_for_ever(comes_whole: bool) -> None:
+    async def slowly() -> AsyncIterator[bytes]:
+        for byte in b'{"word":"x"':
+            yield bytes([byte])
+            await asyncio.sleep(0)
+        if not comes_whole:
+            await asyncio.Event().wait()
+        yield b"}"
+
+    async with (
+        served(body_s_max=60.0 if comes_whole else 0.05) as server,
+        ClientSession() as http,
+        http.post(server.make_url("/open"), data=slowly()) as response,
+    ):
+        assert response.status == (204 if comes_whole else 408)
+        if not comes_whole:
+            told = await response.json()
+            assert (told["code"], "0.05 s" in told["detail"]) == ("body_timeout", True)
