@@ -181,6 +181,7 @@ async def _is_sum(engine: Engine, asked_of: Range, asked: Asked, answer: Answer)
     start, end = (parameters.add(round(at.timestamp() * 1000), "Int64") for at in (asked_of.start, asked_of.end))
     sums = ", ".join(f"{_SUMS[name]} as sum_{name}" for name in names) or "count()"
     rows = await engine.rows(
+        ORGANISATION,
         f"select {sums} from record where {_WHERE[asked.filter]} and toUnixTimestamp64Milli(started_at) >= {start}"  # noqa: S608
         f" and toUnixTimestamp64Milli(started_at) < {end}",
         parameters,

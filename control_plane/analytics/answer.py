@@ -79,7 +79,7 @@ class Analyst:
         """How many keys there are, and those from `offset` on, the ones with the most first."""
         family = most_of.family
         pieces = sql.pieces(question, family, minutes_since=self._minutes_since())
-        counted = self._engine.rows(*sql.keys(question, pieces))
+        counted = self._engine.rows(question.visible.organisation, *sql.keys(question, pieces))
         order = Order(most_of, True, offset + limit)
         rows, found = await asyncio.gather(counted, self._top(question, order))
         shown = found[offset : offset + limit]
@@ -98,7 +98,8 @@ class Analyst:
         pieces = sql.pieces(question, order.measure.family, minutes_since=self._minutes_since())
         asked = sql.top(question, order.measure, pieces, order.limit, descending=order.descending)
         width = range(len(question.dimensions))
-        return [tuple(row[f"k{number}"] for number in width) for row in await self._engine.rows(*asked)]
+        rows = await self._engine.rows(question.visible.organisation, *asked)
+        return [tuple(row[f"k{number}"] for number in width) for row in rows]
 
     async def _answer(self, question: Question, shown: Sequence[Key]) -> Answer:
         answer = Answer(Group.empty(question), {key: Group.empty(question) for key in shown}, None)
@@ -112,7 +113,7 @@ class Analyst:
 
     async def _rows(self, question: Question, family: Family, shown: Sequence[Key]) -> Sequence[Row]:
         pieces = sql.pieces(question, family, minutes_since=self._minutes_since())
-        return await self._engine.rows(*sql.totals(question, family, pieces, shown))
+        return await self._engine.rows(question.visible.organisation, *sql.totals(question, family, pieces, shown))
 
     def _minutes_since(self) -> datetime:
         now = datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC)

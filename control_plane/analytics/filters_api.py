@@ -134,7 +134,8 @@ class FilterHelp:
         return {key[0]: int(group.values[_REQUESTS.name] or 0) for key, group in answer.by_key.items()}
 
     async def _keys(self, seen: Visible, text: str) -> list[FilterValue]:
-        rows = await self._engine.rows(*sql.metadata_keys(seen, self._lately(KEYS_DAYS), text, SUGGESTED_MAX))
+        asked = sql.metadata_keys(seen, self._lately(KEYS_DAYS), text, SUGGESTED_MAX)
+        rows = await self._engine.rows(seen.organisation, *asked)
         return [FilterValue(value=row["k"], name=None, requests=row["requests"]) for row in rows]
 
     def _lately(self, days: int) -> Range:

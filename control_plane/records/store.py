@@ -73,6 +73,7 @@ async def page(
         where.append(_after(cursor, sort, parameters))
     direction = "desc" if sort.descending else "asc"
     rows = await engine.rows(
+        visible.organisation,
         f"select {_COLUMNS}, {sort.expression} as sort_value from record where {' and '.join(where)}"  # noqa: S608
         f" order by {sort.expression} {direction} nulls last, id {direction} limit {limit + 1}",
         parameters,
@@ -86,7 +87,11 @@ async def page(
 async def find(engine: Engine, visible: Visible, id_: str) -> Row | None:
     parameters = Parameters()
     where = [*sql.visible(visible, parameters), f"id = {parameters.add(id_, 'String')}"]
-    rows = await engine.rows(f"select {_COLUMNS} from record where {' and '.join(where)} limit 1", parameters)  # noqa: S608
+    rows = await engine.rows(
+        visible.organisation,
+        f"select {_COLUMNS} from record where {' and '.join(where)} limit 1",  # noqa: S608
+        parameters,
+    )
     return rows[0] if rows else None
 
 
@@ -101,6 +106,7 @@ async def arrived(
         *clickhouse.conditions(filter_, columns.RECORD, parameters),
     ]
     rows = await engine.rows(
+        visible.organisation,
         f"select id, received_at from record where {' and '.join(where)} order by received_at, id limit {limit}",  # noqa: S608
         parameters,
     )
@@ -116,6 +122,7 @@ async def these(engine: Engine, visible: Visible, ids: Collection[str], since: d
         f"id in {parameters.add(sorted(ids), 'Array(String)')}",
     ]
     return await engine.rows(
+        visible.organisation,
         f"select {_COLUMNS} from record where {' and '.join(where)} order by received_at, id",  # noqa: S608
         parameters,
     )

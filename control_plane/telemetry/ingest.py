@@ -7,8 +7,7 @@ is there already, and counted. Nothing of it is acknowledged before.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,6 +16,7 @@ import structlog
 
 from control_plane.db.pool import Database
 from control_plane.errors import Conflict, Invalid, TooLarge, Unauthenticated, Unavailable, Unprocessable
+from control_plane.places import Places
 from control_plane.telemetry import ledger, rows
 from control_plane.telemetry.columns import COLUMNS
 from control_plane.telemetry.ledger import Decision, Place, Standing
@@ -29,6 +29,8 @@ from shared.protocol.drop import Drop
 TABLE = "record"
 BATCHES_MAX = 4
 """Read and inserted at once in one process; further ones wait."""
+BATCHES_EACH_MAX = 3
+"""Of one organisation."""
 TURN_S_MAX = 10.0
 INSERT: Mapping[str, Any] = {
     # Once in the table and once in each roll-up.
@@ -74,7 +76,7 @@ class Ingest:
         self._store = store
         self._clock = clock
         self._kept_days = kept_days
-        self._turns = asyncio.Semaphore(BATCHES_MAX)
+        self._turns = Places(BATCHES_MAX, each_max=BATCHES_EACH_MAX, wait_s_max=TURN_S_MAX)
         self.counted = Counted()
 
     async def deliver(self, organisation: str, gateway: str, node: str, body: bytes) -> Acknowledgement:
@@ -82,7 +84,7 @@ class Ingest:
         try:
             head, payload = batch.split(body)
             place = Place(organisation, gateway, node, head.stream, head.seq, hashlib.sha256(payload).digest())
-            async with self._turn():
+            async with self._turns.place(organisation, Unavailable("too many batches come at once")):
                 last_seq = await self._take(place, payload)
         except BatchError as error:
             log.warning("batch_refused", gateway=gateway, node=node, detail=str(error))
@@ -141,18 +143,6 @@ class Ingest:
             if counted is not None and not standing.counted:
                 await ledger.count(connection, place, *counted)
         return place.seq
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(TURN_S_MAX):
-                await self._turns.acquire()
-        except TimeoutError:
-            raise Unavailable("too many batches come at once") from None
-        try:
-            yield
-        finally:
-            self._turns.release()
 
 
 def token(place: Place) -> str:

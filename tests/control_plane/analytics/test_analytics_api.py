@@ -183,9 +183,9 @@ async def test_a_question_that_is_too_large_is_refused_and_the_next_one_is_answe
     table = "numbers(1000000000000)"
     engine = house.recorded.engine
     with pytest.raises(Invalid, match="more memory than there is"):
-        await engine.rows(f"select groupArray(number) as n from {table}", Parameters())
+        await engine.rows("org", f"select groupArray(number) as n from {table}", Parameters())
     with pytest.raises(Invalid):
-        await engine.rows("select number from numbers(300000)", Parameters())
+        await engine.rows("org", "select number from numbers(300000)", Parameters())
     assert (await house.ok(QUERY, **RANGE))["totals"]["values"]["requests"] == len(inside(house))
 
 

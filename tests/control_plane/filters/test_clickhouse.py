@@ -49,7 +49,7 @@ class Found:
     async def ids(self, filter_: Filter) -> set[str]:
         parameters = Parameters()
         where = " and ".join(clickhouse.conditions(filter_, RECORD, parameters)) or "true"
-        rows = await self.recorded.engine.rows(f"select id from record where {where}", parameters)
+        rows = await self.recorded.engine.rows("org", f"select id from record where {where}", parameters)
         return {row["id"] for row in rows}
 
 
