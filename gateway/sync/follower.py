@@ -17,6 +17,7 @@ from gateway.sync.state import VerifiedState
 from gateway.sync.store import Store, StoreUnavailable
 from gateway.sync.trust import Code, Refused, Verified
 from shared.clock import Clock
+from shared.protocol.lease import Lease, SignedLease
 from shared.protocol.snapshot import Snapshot
 
 FIRST_POLL_S = 0.2
@@ -38,6 +39,7 @@ class _Watch(msgspec.Struct):
     store: Store
     poll_s: float
     due_s: float = 0.0
+    """Not to be looked at before."""
     settled: bytes | None = None
     """The pointer that has been dealt with, whatever came of it."""
 
@@ -66,6 +68,7 @@ class Follower:
         self._clock = clock
         self._apply = apply
         self._have: Verified | None = None
+        self._one_at_a_time = asyncio.Lock()
         self._refusals = Refusals("sync.follower")
         self._log = structlog.get_logger("sync.follower")
 
@@ -90,22 +93,29 @@ class Follower:
         return False
 
     async def run(self) -> None:
-        """Follow the stores until cancelled."""
+        """Follow the stores until cancelled, each in a loop of its own: one that stands still holds up no other."""
+        async with asyncio.TaskGroup() as group:
+            for watch in self._watches:
+                group.create_task(self._watch(watch))
+
+    async def _watch(self, watch: _Watch) -> None:
         while True:
             try:
-                await self.turn()
+                await self._look_if_due(watch)
             except Exception:  # noqa: BLE001 - a worker serves what it has, whatever is wrong with what is new
                 self._log.error("sync_follower_failed", exc_info=True)
-            await asyncio.sleep(FIRST_POLL_S)
+            await asyncio.sleep(watch.poll_s)
 
     async def turn(self) -> None:
-        """Look at the stores whose time has come."""
+        """Look at the stores whose time has come, one after another."""
         for watch in self._watches:
-            if self._clock.monotonic_s() >= watch.due_s:
-                await self._look(watch)
+            await self._look_if_due(watch)
+
+    async def _look_if_due(self, watch: _Watch) -> None:
+        if self._clock.monotonic_s() >= watch.due_s:
+            await self._look(watch)
 
     async def _look(self, watch: _Watch) -> None:
-        watch.due_s = self._clock.monotonic_s() + watch.poll_s
         try:
             pointer = await watch.store.pointer()
             if pointer is not None and pointer != watch.settled:
@@ -116,19 +126,35 @@ class Follower:
 
     async def _follow(self, watch: _Watch, pointer: bytes) -> None:
         try:
-            found = await self._verify(pointer)
+            # Not one at a time: what comes from another store does not wait for pieces that this one owes.
+            found = await self._load(pointer)
         except Refused as refusal:
-            self._refusals.say(watch.store.name, refusal)
-            if refusal.code == "incomplete":
-                watch.due_s = self._clock.monotonic_s() + RETRY_S
-            else:
-                watch.settled = pointer
+            self._refuse(watch, pointer, refusal)
             return
-        if found is None:
+        async with self._one_at_a_time:
+            await self._take(watch, pointer, found)
+
+    def _refuse(self, watch: _Watch, pointer: bytes, refusal: Refused) -> None:
+        self._refusals.say(watch.store.name, refusal)
+        if refusal.code == "incomplete":
+            watch.due_s = self._clock.monotonic_s() + RETRY_S
+        else:
+            watch.settled = pointer
+
+    async def _take(self, watch: _Watch, pointer: bytes, found: tuple[Lease, Snapshot] | None) -> None:
+        """Hand on what was found behind a pointer, if it is good, and newer than what came from another meanwhile."""
+        try:
+            state = None
+            if found is not None and self._is_wanted(found[0], found[1].lease):
+                state = await asyncio.to_thread(self._believe, found[1])
+        except Refused as refusal:
+            self._refuse(watch, pointer, refusal)
+            return
+        if state is None:
             watch.settled = pointer
             self._refusals.clear(watch.store.name)
             return
-        verified, opener = found
+        verified, opener = state
         if self._have is not None and _same_content(verified, self._have):
             self._have = verified  # A fresh lease over what is served already.
             self._refusals.clear(watch.store.name)
@@ -136,27 +162,30 @@ class Follower:
             return
         stale = trust.is_expired(verified.lease, self._clock.wall_ms())
         shards = {shard.shard: shard for shard in verified.snapshot.shards}
-        look_s, watch.due_s = watch.due_s, self._clock.monotonic_s() + RETRY_S
+        watch.due_s = self._clock.monotonic_s() + RETRY_S
         await self._apply(VerifiedState(verified.lease, shards, opener, stale))
         # Only now: what could not be applied, for want of memory say, is tried again.
-        watch.settled, watch.due_s = pointer, look_s
+        watch.settled, watch.due_s = pointer, 0.0
         self._have = verified
         self._refusals.clear(watch.store.name)
         self._log.info("sync_applied", source=watch.store.name, sequence=verified.lease.sequence, stale=stale)
 
-    async def _verify(self, pointer: bytes) -> tuple[Verified, Opener] | None:
-        """The state behind a pointer; None if it is the one held, or one before it. Raises Refused."""
+    async def _load(self, pointer: bytes) -> tuple[Lease, Snapshot] | None:
+        """The state behind a pointer, not verified yet; None if it is the one held or older. Raises Refused."""
         try:
             record = tree.read_pointer(pointer)
         except tree.TreeError as error:
             raise Refused("malformed", str(error)) from None
         lease = trust.verify_lease(record.lease, pinned_fingerprint=self._pinned, gateway=self._gateway)
-        if self._have is not None and lease.sequence < self._have.lease.sequence:
-            return None  # A store that lags is no attack. The agent brings it up.
-        if not trust.is_newer(lease, record.lease, self._have):
+        if not self._is_wanted(lease, record.lease):
             return None
-        snapshot = await copies.load(self._stores, record, lease, self._have)
-        return await asyncio.to_thread(self._believe, snapshot)
+        return lease, await copies.load(self._stores, record, lease, self._have)
+
+    def _is_wanted(self, lease: Lease, signed: SignedLease) -> bool:
+        """Raises Refused."""
+        if self._have is not None and lease.sequence < self._have.lease.sequence:
+            return False  # A store that lags is no attack. The agent brings it up.
+        return trust.is_newer(lease, signed, self._have)
 
     def _believe(self, snapshot: Snapshot) -> tuple[Verified, Opener]:
         verified = trust.accept_stored(

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from shared.protocol.lease import sign_lease
 from shared.protocol.snapshot import Snapshot
 from tests.fixtures.house import GATEWAY, HOUR_MS, House, new_node_keys
 from tests.fixtures.redis import RedisServer
+
+HANG_S = 30
 
 
 @pytest.fixture
@@ -351,3 +353,74 @@ async def test_a_state_that_could_not_be_applied_just_then_is_applied_later(hous
     await put(disk, house)
     await follower.turn()
     assert applied == [1, 2]
+
+
+class Slow(MemoryStore):
+    """Says at once where the newest state is, and what it is when it is let."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock, "redis")
+        self.asked = asyncio.Event()
+        self.let = asyncio.Event()
+
+    async def get(self, names: Collection[str]) -> dict[str, bytes]:
+        self.asked.set()
+        await self.let.wait()
+        return await super().get(names)
+
+
+@contextlib.asynccontextmanager
+async def following(worker: Worker) -> AsyncIterator[None]:
+    running = asyncio.create_task(worker.follower.run())
+    async with asyncio.timeout(HANG_S):
+        yield
+    running.cancel()
+    await asyncio.wait([running])
+
+
+async def until(worker: Worker, holds: Callable[[], bool]) -> None:
+    while not holds():
+        worker.clock.advance(1)
+        await asyncio.sleep(0.01)
+
+
+async def test_a_redis_that_stands_still_holds_up_nothing_on_disk(
+    house: House, tmp_path: Path, redis_server: RedisServer
+) -> None:
+    disk = DiskStore(tmp_path / "c.sqlite", house.clock)
+    redis = RedisStore(redis_server.url, GATEWAY, timeout_s=10 * HANG_S)
+    worker = Worker(house, [disk, redis])
+    redis_server.freeze()
+    async with following(worker):
+        for sequence in (1, 2):
+            await put(disk, house)
+            await until(worker, lambda: worker.follower.status.sequence == sequence)  # noqa: B023 - awaited here
+        redis_server.thaw()
+    await disk.close()
+    await redis.close()
+
+
+async def test_a_redis_that_stops_while_it_is_read_holds_up_nothing_on_disk(house: House, disk: MemoryStore) -> None:
+    redis = Slow(house.clock)
+    worker = Worker(house, [disk, redis])
+    redis.history = [plant(house, house.publish()).pointer]
+    async with following(worker):
+        await redis.asked.wait()
+        await put(disk, house)
+        await until(worker, lambda: worker.sequences == [2])
+
+
+async def test_what_another_store_had_newer_meanwhile_stays_and_is_no_refusal(house: House, disk: MemoryStore) -> None:
+    """GHS/1 6.7."""
+    redis = Slow(house.clock)
+    worker = Worker(house, [disk, redis])
+    await put(redis, house)
+    async with following(worker):
+        await redis.asked.wait()
+        await put(disk, house)
+        await until(worker, lambda: worker.follower.status.sequence == 2)
+        redis.let.set()
+        (_, watch) = worker.follower._watches
+        await until(worker, lambda: watch.settled is not None)
+    assert worker.sequences == [2]
+    assert worker.follower.status.refusal is None
