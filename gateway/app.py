@@ -9,12 +9,13 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
+import structlog
 import uvloop
 
 from gateway.roles.node import disk_copy, freeze_collector, identity_of
 from gateway.roles.worker import certificate_of, worker
 from gateway.settings import Settings
-from gateway.supervise import Child, Supervisor, listen, one_heap
+from gateway.supervise import Child, Supervisor, hold, listen, one_heap
 from gateway.sync import reports
 from gateway.sync.identity import IdentityError
 from gateway.sync.node_keys import NodeKeys, NodeKeysError, load_or_make
@@ -24,8 +25,12 @@ from shared import logs
 
 SUPERVISOR_GRACE_S = 5.0
 """What the supervisor allows a worker beyond its own draining."""
+HOLD = "gateway.lock"
+"""In the state folder: had by all processes of a node that runs workers."""
 WORKERS_FIRST_S = 0.5
 """How long workers that have something to serve have the processor for themselves before the agent begins."""
+
+log = structlog.get_logger("gateway")
 
 
 class Role(StrEnum):
@@ -43,6 +48,7 @@ def run(settings: Settings, role: Role) -> int:
         _require_identity(settings)
         recovery = Recovery(settings.state_dir)
         if role is not Role.AGENT:
+            _hold(settings)
             reports.clear(settings.state_dir)
             recovery.everybody()
         sockets = [] if role is Role.AGENT else _listen(settings)
@@ -95,6 +101,23 @@ def _node_keys(settings: Settings) -> NodeKeys:
         return load_or_make(settings.state_dir)
     except OSError as error:
         raise ValueError(f"GATEHOUSE_STATE_DIR, {settings.state_dir}, cannot be used: {error.strerror}") from error
+
+
+def _hold(settings: Settings) -> None:
+    """Wait until no process of another start is left: of its workers' calls records would be made twice, or removed.
+
+    So long as an orderly stop may take. Raises ValueError.
+    """
+    path = settings.state_dir / HOLD
+    if hold(path, 0.0):
+        return
+    wait_s = settings.drain_s + settings.ship_drain_s + 2 * SUPERVISOR_GRACE_S
+    log.warning("state_folder_held", path=str(settings.state_dir), wait_s=wait_s)
+    if not hold(path, wait_s):
+        raise ValueError(
+            f"{settings.state_dir} is another gateway's, of which processes still run after {wait_s:g} s;"
+            " end them, or set GATEHOUSE_STATE_DIR to another folder"
+        )
 
 
 def _listen(settings: Settings) -> list[socket.socket]:

@@ -6,6 +6,7 @@ for a socket whose worker is being replaced, since this process holds it open.
 """
 
 import ctypes
+import fcntl
 import os
 import select
 import signal
@@ -13,6 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -22,6 +24,7 @@ BACKLOG = 4096
 RESTART_WAIT_S_MIN = 0.1
 RESTART_WAIT_S_MAX = 5.0
 HEIR_RETRY_S = 1.0
+HELD_LOOK_S = 0.05
 STEADY_S = 10.0
 """A child that lived this long is restarted without a wait."""
 GIVING_WAY = 5
@@ -73,6 +76,29 @@ def listen(host: str, port: int, count: int) -> list[socket.socket]:
         sock.setblocking(False)
         sockets.append(sock)
     return sockets
+
+
+def hold(path: Path, wait_s: float) -> bool:
+    """Have this file for the process and all that it forks, until the last of them is gone, however they end.
+
+    Waits for whoever has it now, at most `wait_s`; False: somebody still does. Raises OSError.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CREAT, 0o600)
+    deadline_s = time.monotonic() + wait_s
+    while not _locked(descriptor):
+        if time.monotonic() >= deadline_s:
+            os.close(descriptor)
+            return False
+        time.sleep(HELD_LOOK_S)
+    return True  # Nobody closes the descriptor: children are born with it, and the lock is let go with the last one.
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def one_heap() -> None:

@@ -1,5 +1,6 @@
 """`python -m gateway`, started wrongly: one line that names what to mend, never a traceback or a secret."""
 
+import fcntl
 import os
 import socket
 import subprocess
@@ -7,9 +8,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import orjson
 import pytest
 
+from gateway.app import HOLD
 from gateway.sync import identity, node_keys
+from gateway.telemetry import slots
+from gateway.telemetry.slots import SlotTable
 
 ROOT = Path(__file__).parents[2]
 HANG_S = 60
@@ -84,6 +89,21 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path, taken_port: int) -> None:
     code, line = start(tmp_path, GATEHOUSE_PORT=str(taken_port), **ON_A_FILE)
     assert (code, line.count("\n")) == (1, 0)
     assert f"port {taken_port} of 127.0.0.1 cannot be had" in line
+
+
+def test_a_state_folder_of_a_gateway_that_runs_is_named_and_left_alone(tmp_path: Path) -> None:
+    table = slots.path_of(tmp_path, "worker-0")
+    table.parent.mkdir()
+    SlotTable(table, 1).take("lg_" + "0" * 32, "chat")
+    briefly = {"GATEHOUSE_DRAIN_S": "0.1", "GATEHOUSE_SHIP_DRAIN_S": "0.1"}
+    with (tmp_path / HOLD).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        code, lines = start(tmp_path, **briefly, **ON_A_FILE)
+    waits, line = lines.splitlines()
+    assert orjson.loads(waits)["event"] == "state_folder_held"
+    assert code == 1
+    assert f"{tmp_path} is another gateway's" in line
+    assert len(slots.left(table)) == 1
 
 
 def test_a_state_folder_that_is_none_is_named(tmp_path: Path) -> None:

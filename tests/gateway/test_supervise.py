@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.supervise import GIVING_WAY, listen
+from gateway.supervise import GIVING_WAY, hold, listen
 
 HANG_S = 30.0
 """Only a guard against hanging."""
@@ -315,6 +315,37 @@ def test_as_many_sockets_as_asked_for_share_the_port() -> None:
     assert [sock.getsockname()[1] for sock in sockets] == [port] * 3
     for sock in sockets:
         sock.close()
+
+
+HOLDER = """
+import os, signal, sys
+from pathlib import Path
+from gateway.supervise import hold
+
+assert hold(Path(sys.argv[1]), 0)
+child = os.fork()
+if child:
+    os.write(1, b"%d\\n" % child)
+signal.pause()
+"""
+
+
+def test_a_file_is_held_until_the_last_child_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE)
+    guard = threading.Timer(HANG_S, holder.kill)
+    guard.start()
+    with holder:
+        assert holder.stdout is not None
+        child = int(holder.stdout.readline())
+        held = [hold(path, 0)]
+        holder.kill()
+        holder.wait(HANG_S)
+        held.append(hold(path, 0.1))
+        os.kill(child, signal.SIGKILL)
+        held.append(hold(path, HANG_S))
+    guard.cancel()
+    assert held == [False, False, True]
 
 
 def printed(program: str, argument: str) -> str:

@@ -5,13 +5,15 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 
 import pytest
 from redis.asyncio import Redis
 
+from gateway.telemetry import slots
 from tests.fixtures.disk import small_disk
-from tests.fixtures.processes import Process, children_of, is_running
+from tests.fixtures.processes import Process, children_of, free_ports, is_running
 from tests.fixtures.stack import GATEWAY_ID, Stack, chat, running_stack
 from tests.fixtures.wire import Broken, Wire, look, request
 from tests.system.load import CALLERS, under_load
@@ -98,6 +100,49 @@ async def test_workers_end_with_a_killed_supervisor(fresh: Stack) -> None:
     await fresh.wait_until(lambda: not any(map(is_running, children)))
     with pytest.raises(ConnectionRefusedError):
         await Wire.open(fresh.port)
+
+
+@asynccontextmanager
+async def half_asked(stack: Stack) -> AsyncIterator[Callable[[], Awaitable[int]]]:
+    """A call that runs, marked by its worker, until the rest of it is sent; what sends it and tells the status."""
+    asked = request("POST", CHAT, stack.authorization, chat())
+    async with await Wire.open(stack.port) as wire:
+
+        async def rest() -> int:
+            await wire.send(asked[-10:])
+            return (await wire.reply()).status
+
+        await wire.send(asked[:-10])
+        await stack.wait_until(lambda: slots.in_use(stack.state_dir) == 1)
+        yield rest
+
+
+async def test_gateway_begun_after_a_killed_supervisor_waits_for_the_calls_that_still_run(fresh: Stack) -> None:
+    """Its workers would have the others' tables and files: records would be made twice, or be lost."""
+    assert fresh.gateway is not None
+    async with half_asked(fresh) as rest:
+        fresh.gateway.kill()
+        fresh.start_gateway()
+        await fresh.wait_for_log("state_folder_held")
+        assert await rest() == 200
+    await fresh.wait_for_sequence(fresh.sequence)
+    assert (await fresh.call()).status == 200
+    assert fresh.logs("requests_aborted") == []
+
+
+async def test_second_gateway_of_a_folder_waits_for_the_end_of_the_first(fresh: Stack) -> None:
+    first = fresh.gateway
+    assert first is not None
+    async with half_asked(fresh) as rest:
+        (fresh.port,) = free_ports(1)
+        fresh.start_gateway()
+        await fresh.wait_for_log("state_folder_held")
+        first.terminate()
+        assert await rest() == 200
+    assert await asyncio.to_thread(first.wait) == 0
+    await fresh.wait_for_sequence(fresh.sequence)
+    assert (await fresh.call()).status == 200
+    assert fresh.logs("requests_aborted") == []
 
 
 async def test_killed_redis_costs_no_call(fresh: Stack) -> None:
