@@ -1,11 +1,17 @@
 """The Redis store when Redis is not well: away, killed, frozen, wiped, full, shut with another password."""
 
+import asyncio
+
 import pytest
 
 from gateway.sync.redis_store import RedisStore
 from gateway.sync.store import StoreUnavailable
 from tests.fixtures.house import GATEWAY
 from tests.fixtures.redis import RedisServer
+
+HANG_S = 30
+TURNS = 20
+"""Of the loop: in so many a command is on its way."""
 
 
 async def test_keys_share_one_hash_tag(redis_server: RedisServer) -> None:
@@ -70,6 +76,27 @@ async def test_frozen_it_is_unavailable_after_its_timeout(redis_server: RedisSer
         await store.pointer()
     redis_server.thaw()
     assert await store.pointer() == b"one"
+    await store.close()
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+async def test_who_is_cancelled_ends_at_once_wherever_the_command_is(
+    redis_server: RedisServer, *, frozen: bool
+) -> None:
+    """asyncio's `wait_for`, which redis-py would write within, may answer a cancellation by a result."""
+    store = RedisStore(redis_server.url, GATEWAY, timeout_s=10 * HANG_S)
+    for turns in range(TURNS):
+        await store.pointer()
+        if frozen:
+            redis_server.freeze()
+        asking = asyncio.create_task(store.pointer())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if asking.cancel():
+            async with asyncio.timeout(HANG_S):
+                await asyncio.wait([asking])
+            assert asking.cancelled(), f"after {turns} turns of the loop"
+        redis_server.thaw()
     await store.close()
 
 
