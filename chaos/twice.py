@@ -5,14 +5,14 @@ from typing import Any
 
 from gateway import app
 from gateway.__main__ import main
-from gateway.sync.control_plane_client import ControlPlaneClient
+from gateway.sync.control_plane_client import ControlPlaneClient, Told
 from shared.protocol import batch
 
 
 class Twice(ControlPlaneClient):
     """As after an answer that was lost on its way; each time signed anew."""
 
-    async def post(self, path: str, body: bytes, **options: Any) -> bytes:
+    async def post(self, path: str, body: bytes, **options: Any) -> Told:
         if path == batch.PATH:
             await super().post(path, body, **options)
         return await super().post(path, body, **options)

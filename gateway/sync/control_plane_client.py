@@ -10,6 +10,7 @@ from io import BytesIO
 from typing import Any, Protocol
 
 import aiohttp
+import msgspec
 import orjson
 
 from gateway.sync.node_keys import NodeKeys
@@ -42,6 +43,14 @@ class CallFailed(Exception):
         self.retry_after_s = retry_after_s
 
 
+class Told(msgspec.Struct, frozen=True):
+    """An answer that nobody has judged yet."""
+
+    body: bytes
+    turn: int = 0
+    """Which of the turns from endpoint to endpoint it came in."""
+
+
 class ControlPlane(Protocol):
     async def post(
         self,
@@ -51,16 +60,21 @@ class ControlPlane(Protocol):
         wait_s: float = 0.0,
         media_type: str = JSON,
         answer_bytes_max: int = DOCUMENT_BYTES_MAX,
-    ) -> bytes:
+    ) -> Told:
         """The body of a 200, cut behind `answer_bytes_max` and one. Raises CallFailed.
 
         `wait_s`: how long the answer may take beyond what any may.
         """
         ...
 
+    def leave(self, told: Told) -> None:
+        """What was told is no answer, or is refused: another endpoint is asked next (GHS/1 12.6)."""
+        ...
+
 
 class ControlPlaneClient:
-    """Made in a running loop. Goes on to the next endpoint when one cannot be reached, or is no control plane."""
+    """Made in a running loop. Goes on to the next endpoint when one cannot be reached, or is no control plane, or when
+    whoever asked leaves it."""
 
     def __init__(
         self, endpoints: Sequence[str], node_keys: NodeKeys, clock: Clock, egress: Egress | None = None
@@ -83,7 +97,7 @@ class ControlPlaneClient:
         wait_s: float = 0.0,
         media_type: str = JSON,
         answer_bytes_max: int = DOCUMENT_BYTES_MAX,
-    ) -> bytes:
+    ) -> Told:
         at = self._at
         endpoint = self._endpoints[at % len(self._endpoints)]
         stamp = request.stamp(
@@ -113,11 +127,14 @@ class ControlPlaneClient:
                     if refusal.code.startswith(_NO_CODE):  # Somebody else's page: a proxy's, or it has moved.
                         self._go_on(at)
                     raise refusal
-                return await _read(response, answer_bytes_max)
+                return Told(await _read(response, answer_bytes_max), at)
         except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
             # ValueError is how aiohttp names an address it cannot use.
             self._go_on(at)
             raise CallFailed("unreachable", f"{endpoint}: {type(error).__name__}") from error
+
+    def leave(self, told: Told) -> None:
+        self._go_on(told.turn)
 
     def _go_on(self, at: int) -> None:
         """To the next endpoint, unless another request that failed has done so already (GHS/1 12.6)."""

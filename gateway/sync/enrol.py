@@ -39,8 +39,8 @@ async def enrol(
     said = ""
     while True:
         try:
-            answer = await control_plane.post(PATH, body)
-            enrolment = read_enrolment(answer, fingerprint=token.fingerprint, node=node_keys.node)
+            told = await control_plane.post(PATH, body)
+            enrolment = read_enrolment(told.body, fingerprint=token.fingerprint, node=node_keys.node)
         except (CallFailed, EnrolmentError) as error:
             if str(error) != said:
                 said = str(error)

@@ -10,10 +10,10 @@ import structlog
 
 from gateway.sync import reports
 from gateway.sync.agent import Agent
-from gateway.sync.control_plane_client import CallFailed, ControlPlane
+from gateway.sync.control_plane_client import CallFailed, ControlPlane, Told
 from gateway.sync.leader import RENEW_S, Leader
 from gateway.sync.pace import Backoff, Pace
-from gateway.sync.trust import Refused
+from gateway.sync.trust import Refused, Verified
 from gateway.view.refusal import Refusal
 from shared.clock import Clock
 from shared.models.noun import Kind
@@ -158,16 +158,24 @@ class Link:
         message = await ask(question)
         try:
             body = await asyncio.to_thread(lambda: message.model_dump_json().encode())
-            data = await self._control_plane.post(path, body, wait_s=wait_s)
-            answer = await asyncio.to_thread(answers.parse, data)
+            told = await self._control_plane.post(path, body, wait_s=wait_s)
         except CallFailed as error:
             self._say(path, str(error))
             return None
+        answer = await self._taken(told, base)
+        if answer is None:
+            self._control_plane.leave(told)
+        elif self._said.pop(path, None) is not None:
+            self._log.info("control_plane_back", path=path)
+        return answer
+
+    async def _taken(self, told: Told, base: Verified | None) -> Answer | None:
+        """What was told, if the agent takes it; else it says why."""
+        try:
+            answer = await asyncio.to_thread(answers.parse, told.body)
         except SnapshotError as error:
             self._agent.refuse(Refused(error.code, str(error)))
             return None
-        if self._said.pop(path, None) is not None:
-            self._log.info("control_plane_back", path=path)
         return answer if await self._agent.take(answer, base) else None
 
     def _say(self, path: str, text: str) -> None:

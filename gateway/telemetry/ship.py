@@ -145,13 +145,12 @@ class Shipper:
     async def _send(self, parcel: Parcel) -> None:
         """Returns when the batch is acknowledged. Raises CallFailed."""
         body = batch.encode(parcel.head, parcel.payload)
-        answer = await self._control_plane.post(PATH, body, media_type=BYTES, answer_bytes_max=ANSWER_BYTES_MAX)
+        told = await self._control_plane.post(PATH, body, media_type=BYTES, answer_bytes_max=ANSWER_BYTES_MAX)
         try:
-            told = Acknowledgement.model_validate_json(answer)
-        except ValidationError:
-            raise CallFailed(_WRONG, "not an acknowledgement") from None
-        if told.stream != parcel.head.stream or told.acknowledged < parcel.head.seq:
-            raise CallFailed(_WRONG, "an acknowledgement of something else")
+            _require_acknowledged(parcel, told.body)
+        except CallFailed:
+            self._control_plane.leave(told)
+            raise
 
     async def _sent(self, parcel: Parcel) -> None:
         self._backoff.succeeded()
@@ -203,3 +202,13 @@ class Shipper:
         if code != self._said:
             self._said = code
             self._log.warning("records_wait", detail=text)
+
+
+def _require_acknowledged(parcel: Parcel, answer: bytes) -> None:
+    """Raises CallFailed."""
+    try:
+        told = Acknowledgement.model_validate_json(answer)
+    except ValidationError:
+        raise CallFailed(_WRONG, "not an acknowledgement") from None
+    if told.stream != parcel.head.stream or told.acknowledged < parcel.head.seq:
+        raise CallFailed(_WRONG, "an acknowledgement of something else")

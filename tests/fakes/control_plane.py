@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from gateway.sync.control_plane_client import JSON, CallFailed
+from gateway.sync.control_plane_client import JSON, CallFailed, Told
 
 Reply = bytes | CallFailed
 
@@ -13,14 +13,19 @@ class FakeControlPlane:
     def __init__(self) -> None:
         self.replies: list[Reply | Callable[[bytes], Reply]] = []
         self.asked: list[tuple[str, bytes]] = []
+        self.left: list[bytes] = []
+        """Answers after which another endpoint is to be asked."""
 
     async def post(
         self, path: str, body: bytes, *, wait_s: float = 0.0, media_type: str = JSON, answer_bytes_max: int = 2**28
-    ) -> bytes:
+    ) -> Told:
         self.asked.append((path, body))
         reply = self.replies.pop(0) if self.replies else CallFailed("unreachable", "scripted")
         if callable(reply):
             reply = reply(body)
         if isinstance(reply, CallFailed):
             raise reply
-        return reply
+        return Told(reply)
+
+    def leave(self, told: Told) -> None:
+        self.left.append(told.body)

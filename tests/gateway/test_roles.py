@@ -48,7 +48,7 @@ from tests.fixtures.house import new_node_keys
 async def main():
     client = ControlPlaneClient([sys.argv[1]], new_node_keys(), FakeClock())
     try:
-        return (await client.post("/", b"")).decode()
+        return (await client.post("/", b"")).body.decode()
     except CallFailed as failure:
         return failure.code
     finally:

@@ -42,7 +42,7 @@ async def serve() -> AsyncIterator[Serve]:
 async def post(*endpoints: str, egress: Egress | None = None) -> bytes:
     client = ControlPlaneClient(endpoints, KEYS, FakeClock(), egress)
     try:
-        return await client.post(PATH, b'{"a": 1}')
+        return (await client.post(PATH, b'{"a": 1}')).body
     finally:
         await client.close()
 
@@ -112,8 +112,8 @@ async def test_the_next_endpoint_is_tried_after_one_that_is_away(serve: Serve) -
     client = ControlPlaneClient([f"http://127.0.0.1:{closed}", await serve(handle)], KEYS, FakeClock())
     with pytest.raises(CallFailed):
         await client.post(PATH, b"{}")
-    assert await client.post(PATH, b"{}") == b"told"
-    assert await client.post(PATH, b"{}") == b"told"
+    assert (await client.post(PATH, b"{}")).body == b"told"
+    assert (await client.post(PATH, b"{}")).body == b"told"
     await client.close()
 
 
@@ -132,9 +132,27 @@ async def test_the_next_endpoint_is_tried_after_one_that_answers_with_something_
     try:
         with pytest.raises(CallFailed):
             await client.post(PATH, b"{}")
-        assert await client.post(PATH, b"{}") == b"told"
+        assert (await client.post(PATH, b"{}")).body == b"told"
     finally:
         await client.close()
+
+
+async def test_an_endpoint_is_left_once_for_all_that_it_told_so_far(serve: Serve) -> None:
+    """GHS/1 12.6: a heartbeat and a watch that it answered with rubbish do not lead past the next one."""
+    urls: list[str] = []
+    for word in (b"rubbish", b"told", b"never asked"):
+
+        async def handle(_: web.Request, word: bytes = word) -> web.Response:
+            return web.Response(body=word)
+
+        urls.append(await serve(handle))
+    client = ControlPlaneClient(urls, KEYS, FakeClock())
+    told = await asyncio.gather(*(client.post(PATH, b"{}") for _ in range(2)))
+    for each in told:
+        assert each.body == b"rubbish"
+        client.leave(each)
+    assert (await client.post(PATH, b"{}")).body == b"told"
+    await client.close()
 
 
 async def test_no_two_requests_have_one_nonce(serve: Serve) -> None:

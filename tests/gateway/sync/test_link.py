@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import orjson
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from structlog.testing import capture_logs
 
 from gateway.sync import reports, tree
@@ -30,6 +32,7 @@ from tests.fixtures.house import GATEWAY, WORKSPACE, House
 from tests.fixtures.sync import SyncNode, SyncPlane
 
 HANG_S = 30
+RUBBISH = b"<html><body>Sign in to the network</body></html>"
 RECORDS = RecordsHealth(waiting=3, waiting_bytes=900, oldest_ms=1, dropped={"spool_full": 2})
 
 
@@ -116,7 +119,7 @@ async def test_what_a_heartbeat_brings_is_in_the_store(scene: Scene) -> None:
         CallFailed("node_revoked", ""),
         CallFailed("http_404", ""),
         CallFailed("http_500", ""),
-        b"<html><body>Sign in to the network</body></html>",
+        RUBBISH,
         b"",
         b"null",
         b"{}",
@@ -172,6 +175,36 @@ async def test_an_answer_that_must_not_be_believed_is_refused_by_name(scene: Sce
     assert await scene.beat(REFUSED[code](scene)) is None
     assert scene.agent.held is held
     assert scene.agent.status().refusal == code
+
+
+async def an_endpoint(stack: AsyncExitStack, answer: bytes, asked: list[bytes]) -> str:
+    async def handle(_: web.Request) -> web.Response:
+        asked.append(answer)
+        return web.Response(body=answer)
+
+    application = web.Application()
+    application.router.add_post("/{rest:.*}", handler=handle)
+    server = await stack.enter_async_context(TestServer(application))
+    return str(server.make_url("")).rstrip("/")
+
+
+@pytest.mark.parametrize("first", ["rubbish", *REFUSED])
+async def test_the_next_endpoint_is_asked_after_one_that_answers_what_must_not_be_believed(
+    scene: Scene, first: str
+) -> None:
+    """GHS/1 12.6: a proxy's page, say, or a control plane of somebody else's, with status 200."""
+    wrong = RUBBISH if first == "rubbish" else REFUSED[first](scene)
+    right, asked = scene.next(), list[bytes]()
+    async with AsyncExitStack() as stack:
+        endpoints = [await an_endpoint(stack, answer, asked) for answer in (wrong, right)]
+        client = ControlPlaneClient(endpoints, scene.house.node_keys, scene.house.clock)
+        stack.push_async_callback(client.close)
+        link = new_link(client, scene.agent, scene.folder, scene.house.clock)
+        assert await link.beat() is None
+        assert scene.agent.held is None
+        assert [await link.beat() for _ in range(2)] == [30.0, 30.0]
+    assert asked == [wrong, right, right]
+    assert scene.agent.status().refusal is None
 
 
 async def test_an_old_answer_that_comes_again_is_refused(scene: Scene) -> None:

@@ -219,9 +219,11 @@ async def test_an_answer_that_is_no_acknowledgement_of_the_batch_changes_nothing
     dock.put(2)
     before = [dock.outbox.take(stream) for stream in dock.outbox.streams()]
     name = before[0].head.stream if before[0] else ""
-    wait_s = await dock.turn(wrong.replace(b"%s", name.encode()))
+    wrong = wrong.replace(b"%s", name.encode())
+    wait_s = await dock.turn(wrong)
     assert wait_s is not None
     assert 0 < wait_s <= CAP_S
+    assert dock.control_plane.left == [wrong], "another endpoint is asked next (GHS/1 12.6)"
     assert [dock.outbox.take(stream) for stream in dock.outbox.streams()] == before
     await dock.all()
     assert dock.arrived() == [0, 1]

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from gateway.sync.control_plane_client import ControlPlane
+from gateway.sync.control_plane_client import ControlPlane, Told
 from gateway.telemetry.ballast import Ballast
 from gateway.telemetry.batcher import Batcher, Room
 from gateway.telemetry.outbox import Outbox
@@ -30,10 +30,13 @@ class Hanging:
     def __init__(self) -> None:
         self.asked = asyncio.Event()
 
-    async def post(self, path: str, body: bytes, **_: object) -> bytes:
+    async def post(self, path: str, body: bytes, **_: object) -> Told:
         self.asked.set()
         await asyncio.Event().wait()
-        return b""
+        raise AssertionError
+
+    def leave(self, told: Told) -> None:
+        raise AssertionError
 
 
 class Node:
