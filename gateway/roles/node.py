@@ -48,7 +48,7 @@ def stores_of(settings: Settings, identity: Identity, clock: Clock, stack: Async
 
 
 def freeze_collector() -> None:
-    """What there is now is looked through no more: it lives long, what a view holds until the next one."""
+    """What there is now is looked through no more: it lives long, what the first view holds until the next one."""
     gc.freeze()
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
 

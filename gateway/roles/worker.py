@@ -1,7 +1,6 @@
 """A worker: what carries calls, made of settings. Loaded before the supervisor forks, so that all share its pages."""
 
 import asyncio
-import gc
 import random
 import socket
 import ssl
@@ -208,10 +207,12 @@ def _applier(settings: Settings, worker: str, views: ViewHolder) -> _Apply:
             log.error("view_not_servable", detail=str(error))  # noqa: TRY400 - the fault is in the state, not here
             told = replace(told, refusal="not_servable")
         else:
-            if views.current is not None:  # Before the first view there are no calls, and compiling makes no cycles.
-                gc.collect()
+            is_first = views.current is None
             views.swap(view)
-            freeze_collector()
+            if is_first:
+                # Later ones are the collector's own business: to look for garbage now would hold every call up. A view
+                # makes no cycles, so one that nobody has any more goes by itself.
+                freeze_collector()
             for refusal in compiler.refusals:
                 log.warning("resource_refused", **asdict(refusal))
             told = reports.serving(worker, state.lease, compiler.refusals)

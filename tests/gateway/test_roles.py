@@ -37,6 +37,50 @@ def test_what_the_agent_alone_needs_keeps_no_worker_waiting() -> None:
     assert loaded("gateway.roles.agent", "gateway.sync.agent", "gateway.telemetry.outbox", "prometheus_client") == []
 
 
+EDITS = """
+import asyncio, gc, sys
+from pathlib import Path
+from types import SimpleNamespace
+from gateway.roles.worker import _applier
+from gateway.sync import reports
+from gateway.view.holder import ViewHolder
+from gateway.view.view import Caller, ConfigView
+from shared.clock import FakeClock
+from tests.fixtures.house import House
+from tests.gateway.sync.test_follower import Worker, put
+from gateway.sync.store import MemoryStore
+
+async def main():
+    house, views, searches = House(FakeClock()), ViewHolder(), []
+    state_dir = Path(sys.argv[1])
+    reports.clear(state_dir)
+    store = MemoryStore(house.clock, "disk")
+    follower = Worker.new(house, [store], _applier(SimpleNamespace(state_dir=state_dir), "worker-0", views))
+    await put(store, house)
+    await follower.load_first()
+    for number in range(20):
+        house.configs["default"] = {"virtual_key": "simulator", "override_params": {"seed": number}}
+        await put(store, house)
+        house.clock.advance(2)
+        gc.collect()
+        gc.callbacks.append(lambda phase, info: searches.append(phase))
+        await follower.turn()
+        gc.callbacks.clear()
+    gc.disable()
+    alive = gc.get_objects()
+    print(views.current.sequence, len(searches), *(sum(type(o) is t for o in alive) for t in (ConfigView, Caller)))
+
+asyncio.run(main())
+"""
+
+
+def test_a_later_view_is_applied_without_a_search_for_garbage_and_the_one_before_is_gone(tmp_path: Path) -> None:
+    """The search would hold every call up. Memory stays as it is, since views are freed as soon as nobody has them."""
+    command = [sys.executable, "-c", EDITS, str(tmp_path)]
+    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert ended.stdout.split("\n")[-2:] == ["21 0 1 1", ""], ended.stderr
+
+
 AUTHORITIES = """
 import asyncio, os, sys
 import gateway.__main__
