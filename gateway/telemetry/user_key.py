@@ -7,6 +7,7 @@ Redis when it was made or nobody else was there for long, takes the claimed one 
 
 import asyncio
 import hashlib
+import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from gateway.sync import private_files
 from gateway.sync.node_keys import NodeKeys
 from gateway.sync.trust import Verified
 from gateway.telemetry import user_key_words as words
-from gateway.telemetry.user_key_board import Board, BoardUnavailable
+from gateway.telemetry.user_key_board import CLAIM_MS, Board, BoardUnavailable
 from gateway.telemetry.user_key_file import FILE, KEY_BYTES
 from gateway.telemetry.user_key_words import Answer, Circle, Claim, Request
 from shared.clock import Clock
@@ -27,6 +28,8 @@ from shared.protocol import key_chain
 LOOK_S = 2.0
 """How often a node sees to it."""
 RENEW_S = 60.0
+HEEDED_MS = CLAIM_MS + 300_000
+"""How long after it was signed a claim is heeded: as long as it stands, and what the nodes' clocks may be apart."""
 BIRTH_S = 10.0
 """How long a node that is not the only one waits for somebody with a key, before it makes one."""
 
@@ -64,7 +67,7 @@ class UserKeys:
             await asyncio.sleep(LOOK_S)
 
     async def turn(self) -> None:
-        own = await asyncio.to_thread(self._own)
+        own, taken_ms = await asyncio.to_thread(self._own)
         if self._board is None:
             if own is None:
                 await self._keep(_new_key())
@@ -73,7 +76,7 @@ class UserKeys:
         if circle is None:
             return
         try:
-            await self._turn(self._board, circle, own)
+            await self._turn(self._board, circle, own, taken_ms)
         except BoardUnavailable as error:
             if not self._said:
                 self._said = str(error)
@@ -81,11 +84,11 @@ class UserKeys:
         else:
             self._said = ""
 
-    async def _turn(self, board: Board, circle: Circle, own: Secret | None) -> None:
+    async def _turn(self, board: Board, circle: Circle, own: Secret | None, taken_ms: int) -> None:
         seen = await board.claim()
         claim = words.hear(Claim, seen, circle)
-        if claim is not None and claim.node == self._node_keys.node and not _is(own, claim):
-            claim = None  # We died before we had it.
+        if claim is not None and not _is(own, claim) and not self._is_heeded(claim, taken_ms):
+            claim = None
         if claim is not None:
             self._unclaimed_since_s = None
         if own is not None and (claim is None or _is(own, claim)):
@@ -97,6 +100,13 @@ class UserKeys:
             fresh = _new_key()
             if await board.move_claim(seen, self._claim(circle, fresh)):
                 await self._keep(fresh)
+
+    def _is_heeded(self, claim: Claim, taken_ms: int) -> bool:
+        """Whether a claim of another key than ours is one of now; `taken_ms`: when we took ours."""
+        if claim.node == self._node_keys.node:
+            return False  # We died before we had it.
+        # Else whoever can write to Redis and kept an old claim could bring back a key that was given up.
+        return claim.at_ms > max(taken_ms, self._clock.wall_ms() - HEEDED_MS)
 
     def _may_make_one(self, circle: Circle) -> bool:
         """Whether there can be nobody who has it: no other node, or none that says so for a while."""
@@ -114,8 +124,7 @@ class UserKeys:
         now_s = self._clock.monotonic_s()
         if claim is not None and now_s < self._renew_due_s:
             return True
-        mine = self._claim(circle, own) if claim is None or seen is None else seen
-        if not await board.move_claim(seen, mine):
+        if not await board.move_claim(seen, self._claim(circle, own)):
             return False
         self._renew_due_s = now_s + RENEW_S
         return True
@@ -147,7 +156,12 @@ class UserKeys:
         await board.ask(node, words.say(request, self._node_keys))
 
     def _claim(self, circle: Circle, key: Secret) -> bytes:
-        claim = Claim(gateway=circle.gateway, node=self._node_keys.node, fingerprint=_fingerprint(key))
+        claim = Claim(
+            gateway=circle.gateway,
+            node=self._node_keys.node,
+            fingerprint=_fingerprint(key),
+            at_ms=self._clock.wall_ms(),
+        )
         return words.say(claim, self._node_keys)
 
     def _nodes(self) -> Circle | None:
@@ -162,15 +176,22 @@ class UserKeys:
             self._circle = payload, Circle(held.lease.organisation, held.lease.gateway, nodes)
         return self._circle[1]
 
-    def _own(self) -> Secret | None:
+    def _own(self) -> tuple[Secret | None, int]:
+        """The key, and when it was taken."""
         try:
             data = self._path.read_bytes()
+            taken_ms = self._path.stat().st_mtime_ns // 1_000_000
         except FileNotFoundError:
-            return None
-        return Secret(data) if len(data) == KEY_BYTES else None
+            return None, 0
+        return (Secret(data), taken_ms) if len(data) == KEY_BYTES else (None, 0)
 
     async def _keep(self, key: Secret) -> None:
-        await asyncio.to_thread(private_files.write, self._path, key.reveal())
+        await asyncio.to_thread(self._write, key)
+
+    def _write(self, key: Secret) -> None:
+        private_files.write(self._path, key.reveal())
+        now_ns = self._clock.wall_ms() * 1_000_000
+        os.utime(self._path, ns=(now_ns, now_ns))
 
 
 def _new_key() -> Secret:

@@ -34,7 +34,7 @@ class Board(Protocol):
     async def claim(self) -> bytes | None: ...
 
     async def move_claim(self, before: bytes | None, claim: bytes) -> bool:
-        """False: somebody was faster. With the same bytes again it stands for longer."""
+        """False: somebody was faster."""
         ...
 
     async def requests(self, nodes: Collection[str]) -> list[bytes]:

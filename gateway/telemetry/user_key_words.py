@@ -17,7 +17,7 @@ from shared.crypto import hpke, sign
 from shared.crypto.secret import Secret
 from shared.protocol import canonical
 from shared.protocol.node import node_id
-from shared.protocol.wire import Base64, Hex256, Name, WirePart
+from shared.protocol.wire import Base64, Count, Hex256, Name, WirePart
 
 
 class _Payload(WirePart):
@@ -30,6 +30,8 @@ class Claim(_Payload):
 
     fingerprint: Hex256
     """SHA-256 of the key."""
+    at_ms: Count
+    """When it was signed."""
 
 
 class Request(_Payload):

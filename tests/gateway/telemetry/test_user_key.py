@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from gateway.sync.node_keys import NodeKeys
 from gateway.sync.trust import Verified
 from gateway.telemetry import user_key_words as words
 from gateway.telemetry.pseudonyms import Pseudonyms
-from gateway.telemetry.user_key import BIRTH_S, LOOK_S, RENEW_S, UserKeys
+from gateway.telemetry.user_key import BIRTH_S, HEEDED_MS, LOOK_S, RENEW_S, UserKeys
 from gateway.telemetry.user_key_board import RedisBoard
 from gateway.telemetry.user_key_file import FILE, UserKeyFile
 from gateway.telemetry.user_key_words import Answer, Circle, Claim, Request
@@ -99,6 +100,13 @@ class Node:
         self.held = self.fleet.state()
         await self.user_keys.turn()
 
+    def has(self, key: bytes) -> None:
+        """Since a minute ago."""
+        path = self.folder / FILE
+        path.write_bytes(key)
+        since_s = self.fleet.clock.wall_ms() / 1000 - 60
+        os.utime(path, (since_s, since_s))
+
     @property
     def key(self) -> bytes | None:
         path = self.folder / FILE
@@ -157,7 +165,7 @@ async def test_two_nodes_that_each_thought_to_be_alone_end_with_one_key(fleet: F
     """GHS/1 17.15: whoever claimed first; the other takes it in place of its own."""
     one, two = fleet.enrol(), fleet.enrol()
     for node in (one, two):
-        (node.folder / FILE).write_bytes(node.keys.node.encode()[:32].ljust(32, b"x"))
+        node.has(node.keys.node.encode()[:32].ljust(32, b"x"))
     before = one.key
     await fleet.turns(one, two)
     assert one.key == two.key == before
@@ -205,7 +213,7 @@ async def test_a_stranger_with_access_to_redis_gets_no_key(fleet: Fleet) -> None
 async def test_a_node_that_was_revoked_gets_none_any_more(fleet: Fleet) -> None:
     """GHS/1 17.14."""
     one, two = fleet.enrol(), fleet.enrol()
-    (one.folder / FILE).write_bytes(b"k" * 32)
+    one.has(b"k" * 32)
     fleet.enrolled.remove(two.keys)
     await fleet.turns(one, two)
     assert two.key is None
@@ -214,7 +222,7 @@ async def test_a_node_that_was_revoked_gets_none_any_more(fleet: Fleet) -> None:
 async def test_a_stranger_cannot_ask_in_a_nodes_name(fleet: Fleet) -> None:
     """GHS/1 17.14: with its own opening key under another's id."""
     one, two = fleet.enrol(), fleet.enrol()
-    (one.folder / FILE).write_bytes(b"k" * 32)
+    one.has(b"k" * 32)
     stranger = new_keys()
     for keys in (stranger, NodeKeys(two.keys.node, stranger.signing, stranger.opening)):
         request = Request(gateway=GATEWAY, node=two.keys.node, open=stranger.public.open)
@@ -226,10 +234,10 @@ async def test_a_stranger_cannot_ask_in_a_nodes_name(fleet: Fleet) -> None:
 async def test_a_stranger_cannot_plant_a_key_it_knows(fleet: Fleet) -> None:
     """GHS/1 17.14, 17.15: its claim is no claim, and its answer is no answer."""
     one, two = fleet.enrol(), fleet.enrol()
-    (one.folder / FILE).write_bytes(b"k" * 32)
+    one.has(b"k" * 32)
     stranger, planted = new_keys(), Secret(b"p" * 32)
     fingerprint = words_fingerprint(planted)
-    claim = Claim(gateway=GATEWAY, node=stranger.node, fingerprint=fingerprint)
+    claim = Claim(gateway=GATEWAY, node=stranger.node, fingerprint=fingerprint, at_ms=fleet.clock.wall_ms())
     request = Request(gateway=GATEWAY, node=two.keys.node, open=two.keys.public.open)
     for _ in range(3):
         await fleet.admin.set(fleet.key("user_key"), words.say(claim, stranger))
@@ -249,7 +257,7 @@ def words_fingerprint(key: Secret) -> str:
 async def test_a_node_that_answers_with_another_key_than_the_claimed_one_is_not_believed(fleet: Fleet) -> None:
     """GHS/1 17.15."""
     one, two, false = fleet.enrol(), fleet.enrol(), fleet.enrol()
-    (one.folder / FILE).write_bytes(b"k" * 32)
+    one.has(b"k" * 32)
     await one.turn()
     request = Request(gateway=GATEWAY, node=two.keys.node, open=two.keys.public.open)
     for fingerprint in (words_fingerprint(Secret(b"k" * 32)), words_fingerprint(Secret(b"f" * 32))):
@@ -258,6 +266,68 @@ async def test_a_node_that_answers_with_another_key_than_the_claimed_one_is_not_
         await fleet.admin.hset(fleet.key("user_key_answers"), two.keys.node, answer)
         await two.turn()
         assert two.key is None
+
+
+async def given_up(fleet: Fleet, one: "Node", two: "Node") -> tuple[bytes, bytes]:
+    """Both have another key by now; the claim of the one before, and the answer to the second that gave it."""
+    one.has(b"o" * 32)
+    await one.turn()
+    await two.turn()
+    await one.turn()
+    claim = await fleet.admin.get(fleet.key("user_key"))
+    answer = await fleet.admin.hget(fleet.key("user_key_answers"), two.keys.node)
+    await two.turn()
+    assert two.key == b"o" * 32
+    assert isinstance(claim, bytes)
+    assert isinstance(answer, bytes)
+    fleet.clock.advance(120)
+    await fleet.admin.flushall()
+    for node in (one, two):
+        node.has(b"n" * 32)
+    await fleet.turns(one, two)
+    return claim, answer
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+async def test_a_key_that_was_given_up_is_not_brought_back_by_what_lay_in_redis(fleet: Fleet, *, is_gone: bool) -> None:
+    """GHS/1 17.15: also where the node that claimed it is not there to claim the new one."""
+    one, two = fleet.enrol(), fleet.enrol()
+    claim, answer = await given_up(fleet, one, two)
+    for _ in range(4):
+        await fleet.admin.set(fleet.key("user_key"), claim)
+        await fleet.admin.hset(fleet.key("user_key_answers"), two.keys.node, answer)
+        await fleet.turns(*([two] if is_gone else [two, one]), count=1)
+        assert two.key == one.key == b"n" * 32
+    set_anew = words.hear(Claim, await fleet.admin.get(fleet.key("user_key")), fleet.circle)
+    assert set_anew is not None
+    assert set_anew.fingerprint == words_fingerprint(Secret(b"n" * 32))
+
+
+async def test_a_claim_of_long_ago_is_none_for_a_node_without_a_key(fleet: Fleet) -> None:
+    """GHS/1 17.15."""
+    one, two = fleet.enrol(), fleet.enrol()
+    claim, answer = await given_up(fleet, one, two)
+    (two.folder / FILE).unlink()
+    fleet.clock.advance(HEEDED_MS / 1000)
+    for _ in range(8):
+        await fleet.admin.set(fleet.key("user_key"), claim)
+        await fleet.admin.hset(fleet.key("user_key_answers"), two.keys.node, answer)
+        await fleet.turns(two, count=1)
+        assert two.key != b"o" * 32
+    assert two.key is not None
+
+
+async def test_each_who_has_the_key_signs_the_claim_anew_each_minute(fleet: Fleet) -> None:
+    """GHS/1 17.15: so it is heeded as long as any of them is there."""
+    one, two = fleet.enrol(), fleet.enrol()
+    one.has(b"k" * 32)
+    await fleet.turns(one, two)
+    for node in (two, one):
+        fleet.clock.advance(RENEW_S)
+        await node.turn()
+        claim = words.hear(Claim, await fleet.admin.get(fleet.key("user_key")), fleet.circle)
+        assert claim is not None
+        assert (claim.node, claim.at_ms) == (node.keys.node, fleet.clock.wall_ms())
 
 
 Change = Callable[[dict[str, Any]], object]
@@ -276,7 +346,7 @@ def test_what_was_changed_on_the_way_is_not_heard(change: str) -> None:
     """GHS/1 17.14."""
     keys = new_keys()
     circle = Circle(ORGANISATION, GATEWAY, {keys.node})
-    said = words.say(Claim(gateway=GATEWAY, node=keys.node, fingerprint="0" * 64), keys)
+    said = words.say(Claim(gateway=GATEWAY, node=keys.node, fingerprint="0" * 64, at_ms=1), keys)
     assert words.hear(Claim, said, circle) is not None
     assert words.hear(Request, said, circle) is None
     assert words.hear(Claim, said, Circle(ORGANISATION, "gw_other", {keys.node})) is None
@@ -332,7 +402,7 @@ async def test_when_all_who_had_it_are_gone_a_new_one_is_made_once_the_claim_is_
 async def test_one_who_died_between_claim_and_key_claims_anew(fleet: Fleet) -> None:
     """GHS/1 17.16."""
     node = fleet.enrol()
-    claim = Claim(gateway=GATEWAY, node=node.keys.node, fingerprint="0" * 64)
+    claim = Claim(gateway=GATEWAY, node=node.keys.node, fingerprint="0" * 64, at_ms=fleet.clock.wall_ms())
     await fleet.admin.set(fleet.key("user_key"), words.say(claim, node.keys))
     await node.turn()
     assert node.key is not None
@@ -343,7 +413,7 @@ async def test_while_redis_is_away_no_key_is_made_and_one_that_is_there_stays(
 ) -> None:
     """GHS/1 17.16."""
     one, two = fleet.enrol(), fleet.enrol()
-    (one.folder / FILE).write_bytes(b"k" * 32)
+    one.has(b"k" * 32)
     redis_server.kill()
     await fleet.turns(one, two, count=12)
     assert (one.key, two.key) == (b"k" * 32, None)
@@ -382,7 +452,7 @@ async def test_before_anything_is_verified_nobody_is_asked(fleet: Fleet) -> None
 
 async def test_a_damaged_file_is_no_key_and_is_replaced(fleet: Fleet) -> None:
     one, two = fleet.enrol(), fleet.enrol()
-    (one.folder / FILE).write_bytes(b"k" * 32)
+    one.has(b"k" * 32)
     (two.folder / FILE).write_bytes(b"torn")
     await fleet.turns(one, two)
     assert two.key == b"k" * 32
