@@ -3,8 +3,8 @@
 import sys
 from typing import Any
 
-from gateway import app
 from gateway.__main__ import main
+from gateway.roles import agent
 from gateway.sync.control_plane_client import ControlPlaneClient, Told
 from shared.protocol import batch
 
@@ -19,5 +19,5 @@ class Twice(ControlPlaneClient):
 
 
 if __name__ == "__main__":
-    setattr(app, "ControlPlaneClient", Twice)  # noqa: B010 - the composition root has no seam for what no user wants
+    setattr(agent, "ControlPlaneClient", Twice)  # noqa: B010 - the composition root has no seam for what no user wants
     sys.exit(main())
