@@ -109,7 +109,11 @@ def _hold(settings: Settings) -> None:
     So long as an orderly stop may take. Raises ValueError.
     """
     path = settings.state_dir / HOLD
-    if hold(path, 0.0):
+    try:
+        if hold(path, 0.0):
+            return
+    except OSError as error:  # A disk that takes nothing keeps no node from serving what it has.
+        log.warning("state_folder_not_held", path=str(path), detail=error.strerror)
         return
     wait_s = settings.drain_s + settings.ship_drain_s + 2 * SUPERVISOR_GRACE_S
     log.warning("state_folder_held", path=str(settings.state_dir), wait_s=wait_s)

@@ -10,11 +10,15 @@ from pathlib import Path
 
 import orjson
 import pytest
+import structlog
 
+from gateway import app
 from gateway.app import HOLD
+from gateway.settings import Settings
 from gateway.sync import identity, node_keys
 from gateway.telemetry import slots
 from gateway.telemetry.slots import SlotTable
+from tests.fixtures.disk import small_disk
 
 ROOT = Path(__file__).parents[2]
 HANG_S = 60
@@ -104,6 +108,14 @@ def test_a_state_folder_of_a_gateway_that_runs_is_named_and_left_alone(tmp_path:
     assert code == 1
     assert f"{tmp_path} is another gateway's" in line
     assert len(slots.left(table)) == 1
+
+
+def test_a_disk_that_takes_nothing_does_not_keep_a_gateway_from_its_start(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 64 * 1024) as disk:
+        disk.read_only(True)
+        with structlog.testing.capture_logs() as logs:
+            app._hold(Settings(state_dir=disk.path))
+    assert [line["event"] for line in logs] == ["state_folder_not_held"]
 
 
 def test_a_state_folder_that_is_none_is_named(tmp_path: Path) -> None:
