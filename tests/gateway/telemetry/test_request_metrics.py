@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import orjson
 import pytest
@@ -125,6 +126,14 @@ def test_records_of_other_fields_are_not_counted() -> None:
     metrics = RequestMetrics()
     metrics.counter(("id", "status"))([["lg_1"], [200]])
     assert total(told(metrics), "gatehouse_requests_total") == 0
+
+
+@pytest.mark.parametrize("odd", ["7", 7.5, [7], 2**63])
+def test_what_is_no_number_is_not_counted_and_fails_nothing(odd: Any) -> None:
+    metrics = RequestMetrics()
+    metrics.counter(FIELDS)([[value] for value in a_record(input_tokens=odd)])
+    metrics.counter(FIELDS)([[value] for value in a_record()])
+    assert total(told(metrics), "gatehouse_requests_total") == 1
 
 
 def test_what_can_be_no_label_is_not_counted_and_fails_nothing() -> None:
