@@ -5,7 +5,6 @@ known by name and the others are `other`, and beyond so many series a new one go
 """
 
 import threading
-from array import array
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -60,8 +59,6 @@ _BOUNDS = {"duration": SECONDS, "first_byte": SECONDS, "overhead": OVERHEAD_SECO
 _Key = tuple[str, ...]
 _Values = tuple[Any, ...]
 """What stands in a record where its labels are from."""
-_UNTOLD = -1
-"""Stands for None, which is no number."""
 
 
 class _Histogram:
@@ -95,19 +92,18 @@ class _Series:
         self.sums = [0] * _SUMS
         self.times = [_Histogram(len(bounds)) for bounds in _BOUNDS.values()]
 
-    def add(self, columns: Sequence["array[int]"], bounds_us: Sequence[Sequence[int]]) -> None:
+    def add(self, columns: Sequence[Sequence[int | None]], bounds_us: Sequence[Sequence[int]]) -> None:
         """`columns` in the order of _NUMBERS, each with a value of every record."""
         self.count += len(columns[0])
-        self.cost_unknown += columns[_COST].count(_UNTOLD)
+        self.cost_unknown += columns[_COST].count(None)
         for index in range(_SUMS):
             self.sums[index] += _told(columns[index])[1]
         for histogram, bounds, column in zip(self.times, bounds_us, columns[_SUMS:], strict=True):
             histogram.add(*_told(column), bounds)
 
 
-def _nothing_noted() -> defaultdict[_Values, list["array[int]"]]:
-    # Not lists: as many objects, scattered and kept for seconds, would keep the process from giving any room back.
-    return defaultdict(lambda: [array("q") for _ in _NUMBERS])
+def _nothing_noted() -> defaultdict[_Values, list[list[int | None]]]:
+    return defaultdict(lambda: [[] for _ in _NUMBERS])
 
 
 def _grouped(labels: Columns, numbers: Columns) -> dict[_Values, Iterable[Sequence[int | None]]]:
@@ -120,18 +116,13 @@ def _grouped(labels: Columns, numbers: Columns) -> dict[_Values, Iterable[Sequen
     return {values: zip(*group, strict=True) for values, group in groups.items()}
 
 
-def _packed(column: Sequence[int | None]) -> "array[int]":
-    """Raises TypeError or OverflowError for what is no number of 64 bits."""
-    try:
-        return array("q", column)  # type: ignore[arg-type] # as most are: without None
-    except TypeError:
-        return array("q", [_UNTOLD if value is None else value for value in column])
-
-
-def _told(column: "array[int]") -> tuple[Sequence[int], int]:
+def _told(column: Sequence[Any]) -> tuple[Sequence[int], int]:
     """The numbers in it, and their sum."""
-    known = [value for value in column if value >= 0] if _UNTOLD in column else column
-    return known, sum(known)
+    try:
+        return column, sum(column)
+    except TypeError:  # Some records have none. What else is no number no build writes, and no batch may wait for it.
+        known = [value for value in column if type(value) is int]
+        return known, sum(known)
 
 
 class RequestMetrics(Collector):
@@ -159,12 +150,9 @@ class RequestMetrics(Collector):
 
         def count(columns: Columns) -> None:
             try:
-                groups = {
-                    values: [*map(_packed, group)]
-                    for values, group in _grouped(labels(columns), numbers(columns)).items()
-                }
-            except (TypeError, OverflowError):
-                return  # A list where a label or number should be. No build writes that, and no batch may wait for it.
+                groups = _grouped(labels(columns), numbers(columns))
+            except TypeError:
+                return  # A list where a label should be. No build writes that, and no batch may wait for it.
             with self._lock:
                 for values, group in groups.items():
                     for noted, column in zip(self._noted[values], group, strict=True):
