@@ -87,7 +87,7 @@ class Server:
         self._timer = None
         waiting = self._to_look_at = self._to_look_at or list(self._lanes)
         now_s, part = self.clock.monotonic_s(), -(-len(self._lanes) // SWEEP_PARTS)
-        for lane in waiting[-part:]:
+        for lane in waiting[-part:]:  # All of them where nobody is connected any more: none has to be kept.
             lane.sweep(now_s)
         del waiting[-part:]
         if self._lanes:
