@@ -9,7 +9,6 @@ looks for the next one that is: damage costs what it hit and nothing behind it.
 """
 
 import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 import orjson
+from isal.isal_zlib import crc32
 
 FOLDER = "spool"
 SUFFIX = ".ghspool"
@@ -126,8 +126,7 @@ def read_head(data: bytes) -> tuple[tuple[str, ...], int] | None:
 
 
 def frame(kind: int, payload: bytes) -> bytes:
-    check = zlib.crc32(payload, kind)
-    return _FRAME.pack(_FRAME_MAGIC, len(payload), check, kind) + payload
+    return _FRAME.pack(_FRAME_MAGIC, len(payload), crc32(payload, kind), kind) + payload
 
 
 def read(data: bytes, start: int, *, sealed: bool) -> Read:
@@ -163,7 +162,7 @@ def _stretch_at(data: bytes, at: int, start: int) -> Stretch | None:
     `start`: where in the file `data` begins.
     """
     payloads: list[bytes] = []
-    begin, size, unpack, crc32 = at, len(data), _FRAME.unpack_from, zlib.crc32
+    begin, size, unpack = at, len(data), _FRAME.unpack_from
     kind_of_all = 0
     while (body := at + FRAME_BYTES) <= size:
         magic, length, check, kind = unpack(data, at)
