@@ -131,7 +131,7 @@ def _way_out(
     ballast = Ballast(settings.state_dir)
     outbox = Outbox(settings.state_dir, ballast, clock, partial(secrets.token_hex, 8), keep=control_plane is not None)
     room = Room(settings.spool_bytes_max, settings.spool_disk_share_max)
-    batcher = Batcher(settings.state_dir, outbox, ballast, room, clock, requests.counter)
+    batcher = Batcher(settings.state_dir, outbox, ballast, room, clock, requests.watch)
     shipper = None if control_plane is None else Shipper(outbox, control_plane, batcher.made, clock, chance)
     return WayOut(outbox, batcher, shipper)
 

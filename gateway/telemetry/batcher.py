@@ -17,7 +17,7 @@ import structlog
 
 from gateway.telemetry import batches, segments, tails
 from gateway.telemetry.ballast import Ballast
-from gateway.telemetry.batches import Columns, Draft
+from gateway.telemetry.batches import Draft, Watch
 from gateway.telemetry.outbox import Made, Outbox, OutboxUnavailable
 from gateway.telemetry.segments import Segment
 from gateway.telemetry.tails import Tail
@@ -39,9 +39,8 @@ ROOM_SHARE_LEFT = 0.95
 """Of the bytes that may wait, once the oldest had to go: so that it is not done for each batch anew."""
 
 
-Observer = Callable[[tuple[str, ...]], Callable[[Columns], None]]
-"""Whom to tell of records with these fields: it hears the values of each of them once, of some at a time, in the
-batcher's thread."""
+Observer = Callable[[tuple[str, ...]], Watch | None]
+"""Whom to tell of records with these fields. He hears of each once, in the batcher's thread."""
 
 
 @dataclass(frozen=True, slots=True)

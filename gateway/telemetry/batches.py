@@ -7,6 +7,7 @@ was one at least.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -31,6 +32,17 @@ _RECORD, _DROP = int(Kind.RECORD), int(Kind.DROP)
 
 Columns = Sequence[Sequence[Any]]
 """Values of records, by their fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who is to hear of records, while they are read for a batch."""
+
+    fields: tuple[str, ...]
+    seen: Callable[[Columns], None]
+    """Called with the values that some records at a time have in these fields: all first ones, all second ones, and so
+    on. Nothing keeps the rest: some thousands of lists at a time would cost the agent more than all it does with them.
+    """
 
 
 @dataclass(slots=True)
@@ -71,15 +83,13 @@ def due(tails: Sequence[Tail], now_s: float, *, last: bool, queued: bool = False
     return None
 
 
-def draft(group: Sequence[Tail], now_ms: int, seen: Callable[[Columns], None]) -> Draft:
-    """A batch of what the tails hold, as far as one batch goes. They stay as they are.
-
-    `seen` is called with the values of some records at a time, in columns: all first ones, all second ones, and so on.
-    They are not kept: some thousands of lists at a time would cost the agent more than all it does with them.
+def draft(group: Sequence[Tail], now_ms: int, watch: Watch | None) -> Draft:
+    """A batch of what the tails hold, as far as one batch goes. They stay as they are. `watch` knows of no field that
+    they do not have.
     """
     fields = group[0].fields or ()
     made = Draft(fields or FIELDS)
-    filling = _Filling(made, fields, seen)
+    filling = _Filling(made, fields, watch)
     for tail in group:
         at = tail.at
         whole = frames = 0
@@ -110,13 +120,16 @@ def draft(group: Sequence[Tail], now_ms: int, seen: Callable[[Columns], None]) -
 class _Filling:
     """A draft while frames are put into it."""
 
-    __slots__ = ("_draft", "_seen", "_size", "_time", "_width", "damaged", "times")
+    __slots__ = ("_draft", "_pick", "_seen", "_size", "_times", "_width", "damaged", "times")
 
-    def __init__(self, draft: Draft, fields: Sequence[str], seen: Callable[[Columns], None]) -> None:
+    def __init__(self, draft: Draft, fields: Sequence[str], watch: Watch | None) -> None:
         self._draft = draft
         self._width = len(fields)
-        self._time = fields.index(_TIME) if _TIME in fields else None
-        self._seen = seen
+        wanted = () if watch is None else watch.fields
+        self._seen = None if watch is None else watch.seen
+        self._times = len(wanted) if _TIME in fields else None
+        """Which column they are."""
+        self._pick = _picking([fields.index(name) for name in (wanted if self._times is None else (*wanted, _TIME))])
         self._size = 0
         """Of its rows, in bytes."""
         self.damaged = 0
@@ -150,7 +163,7 @@ class _Filling:
         return taken
 
     def _add(self, payloads: Sequence[bytes], size: int) -> None:
-        rows, columns = _records(payloads, self._width)
+        rows, columns = _records(payloads, self._width, self._pick)
         if len(rows) < len(payloads):
             self.damaged += len(payloads) - len(rows)
             size = sum(map(len, rows))
@@ -158,9 +171,10 @@ class _Filling:
             return
         self._draft.rows += rows
         self._size += size
-        self._seen(columns)
-        if self._time is not None:
-            self.times += _first_and_last(columns[self._time])
+        if self._times is not None:
+            self.times += _first_and_last(columns[self._times])
+        if self._seen is not None:
+            self._seen(columns if self._times is None else columns[: self._times])
 
 
 def merged(drops: Sequence[Drop]) -> list[Drop]:
@@ -181,8 +195,17 @@ def _both(one: Drop, other: Drop) -> Drop:
     )
 
 
-def _records(payloads: Sequence[bytes], width: int) -> tuple[Sequence[bytes], Columns]:
-    """Those that are records, and their values. What is left out is whole and yet no record."""
+def _picking(places: Sequence[int]) -> Callable[[Sequence[Any]], Sequence[Any]]:
+    """What takes these values out of a record."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda values: [values[place] for place in places]  # Of one there it makes no sequence.
+
+
+def _records(
+    payloads: Sequence[bytes], width: int, pick: Callable[[Sequence[Any]], Sequence[Any]]
+) -> tuple[Sequence[bytes], Columns]:
+    """Those that are records, and what is picked of their values. What is left out is whole and yet no record."""
     try:
         values = list(map(orjson.loads, payloads))
     except orjson.JSONDecodeError:
@@ -190,7 +213,7 @@ def _records(payloads: Sequence[bytes], width: int) -> tuple[Sequence[bytes], Co
     if set(map(type, values)) != {list} or set(map(len, values)) != {width} or not width:
         good = [bool(width) and type(each) is list and len(each) == width for each in values]
         payloads, values = list(compress(payloads, good)), list(compress(values, good))
-    return payloads, list(zip(*values, strict=True))
+    return payloads, list(zip(*map(pick, values), strict=True))
 
 
 def _parsed(payload: bytes) -> Any:

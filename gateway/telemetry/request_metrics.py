@@ -7,14 +7,13 @@ known by name and the others are `other`, and beyond so many series a new one go
 import threading
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from operator import itemgetter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.telemetry.batches import Columns
+from gateway.telemetry.batches import Columns, Watch
 
 SERIES_MAX = 10_000
 """Of one metric."""
@@ -48,6 +47,7 @@ _OWNERS = ("workspace", "provider", "model")
 _CALLS = {"attempts": "attempt_count", "retries": "retry_count", "fallbacks": "fallback_count"}
 _TIMES = {"duration": "duration_us", "first_byte": "first_byte_us", "overhead": "overhead_us"}
 _NUMBERS = (*TOKENS.values(), "cost_picousd", *_CALLS.values(), *_TIMES.values())
+_COUNTED = (*_LABELS, *_NUMBERS)
 _SUMS = len(_NUMBERS) - len(_TIMES)
 """So many of them are summed; of the others it is counted how long they were."""
 _COST = _NUMBERS.index("cost_picousd")
@@ -141,27 +141,22 @@ class RequestMetrics(Collector):
         """By what stood in the records, so that most of them cost one look."""
         self._bounds_us = [[round(bound * 1_000_000) for bound in bounds] for bounds in _BOUNDS.values()]
 
-    def counter(self, fields: Sequence[str]) -> Callable[[Columns], None]:
-        """Counts records, given their values in columns, in the order of `fields`."""
-        place = {name: index for index, name in enumerate(fields)}
-        if not place.keys() >= {*_LABELS, *_NUMBERS}:
-            return lambda _: None  # Of a build that wrote other things.
-        labels, numbers = (itemgetter(*(place[name] for name in names)) for names in (_LABELS, _NUMBERS))
+    def watch(self, fields: Collection[str]) -> Watch | None:
+        """Counts records of these fields; None: they are of a build that wrote other things."""
+        return Watch(_COUNTED, self._count) if set(_COUNTED).issubset(fields) else None
 
-        def count(columns: Columns) -> None:
-            try:
-                groups = _grouped(labels(columns), numbers(columns))
-            except TypeError:
-                return  # A list where a label should be. No build writes that, and no batch may wait for it.
-            with self._lock:
-                for values, group in groups.items():
-                    for noted, column in zip(self._noted[values], group, strict=True):
-                        noted.extend(column)
-                self._noted_count += len(columns[0])
-                if self._noted_count >= NOTED_MAX:
-                    self._settle()
-
-        return count
+    def _count(self, columns: Columns) -> None:
+        try:
+            groups = _grouped(columns[: len(_LABELS)], columns[len(_LABELS) :])
+        except TypeError:
+            return  # A list where a label should be. No build writes that, and no batch may wait for it.
+        with self._lock:
+            for values, group in groups.items():
+                for noted, column in zip(self._noted[values], group, strict=True):
+                    noted.extend(column)
+            self._noted_count += len(columns[0])
+            if self._noted_count >= NOTED_MAX:
+                self._settle()
 
     def _settle(self) -> None:
         """Add up what was noted; by columns, which takes a third of the time of adding each record by itself."""

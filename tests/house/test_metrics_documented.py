@@ -45,7 +45,9 @@ def served(registry: CollectorRegistry) -> set[Row]:
 
 def test_every_metric_of_a_gateway_is_documented(tmp_path: Path) -> None:
     requests = RequestMetrics()
-    requests.counter(FIELDS)([[value] for value in a_record()])
+    watch = requests.watch(FIELDS)
+    assert watch is not None
+    watch.seen([[a_record()._asdict()[name]] for name in watch.fields])
     reports.clear(tmp_path)
     reports.write(tmp_path, Report(worker="worker-0", lease=9, refusal=None, applied=[], refused=[]))
     health = RecordsHealth(waiting=1, waiting_bytes=1, oldest_ms=1, dropped={"spool_full": 1})

@@ -49,7 +49,7 @@ class Sink:
 def batcher(folder: Path, clock: Clock) -> tuple[Batcher, Outbox]:
     ballast = Ballast(folder, 64 * 1024)
     outbox = Outbox(folder, ballast, clock, lambda: secrets.token_hex(8), keep=True)
-    return Batcher(folder, outbox, ballast, ROOM, clock, lambda _: lambda _: None), outbox
+    return Batcher(folder, outbox, ballast, ROOM, clock, lambda _: None), outbox
 
 
 def send(outbox: Outbox, sink: Sink, at_most: int = 1_000) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from queue import Queue
@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from gateway.telemetry.ballast import Ballast
 from gateway.telemetry.batcher import AHEAD_MAX, OLD_MAX, Batcher, Room
-from gateway.telemetry.batches import QUEUED_WAIT_S, WAIT_S, Columns
+from gateway.telemetry.batches import QUEUED_WAIT_S, WAIT_S, Watch
 from gateway.telemetry.outbox import FULL, Outbox
 from gateway.telemetry.segments import Segment
 from gateway.telemetry.spool import RETRY_S, Spool
@@ -38,8 +38,9 @@ class Seen:
     def __init__(self) -> None:
         self.ids: list[str] = []
 
-    def __call__(self, fields: Sequence[str]) -> Callable[[Columns], None]:
-        return lambda columns: self.see(columns[fields.index("id")])
+    def __call__(self, fields: Sequence[str]) -> Watch:
+        assert "id" in fields
+        return Watch(("id",), lambda columns: self.see(columns[0]))
 
     def see(self, ids: Sequence[str]) -> None:
         self.ids += ids

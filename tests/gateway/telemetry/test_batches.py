@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.telemetry import batches, segments
-from gateway.telemetry.batches import WAIT_S, Draft
+from gateway.telemetry.batches import WAIT_S, Draft, Watch
 from gateway.telemetry.segments import Kind, Segment
 from gateway.telemetry.tails import Tail
 from shared.models.record import FIELDS
@@ -39,7 +39,7 @@ def payloads_of(one: Tail) -> list[bytes]:
 
 
 def drafted(group: list[Tail], now_ms: int) -> Draft:
-    return batches.draft(group, now_ms, lambda _: None)
+    return batches.draft(group, now_ms, None)
 
 
 def row(number: int, started_at_ms: int = NOW_MS) -> bytes:
@@ -105,8 +105,10 @@ def test_a_batch_says_when_its_records_began() -> None:
 def test_each_record_is_seen_once_and_nothing_that_is_none() -> None:
     seen: list[list[object]] = []
     one = tail([row(1), b"junk", row(2), b"[1]"])
-    batches.draft([one], NOW_MS, lambda columns: seen.extend(map(list, zip(*columns, strict=True))))
-    assert seen == [["lg_1", NOW_MS], ["lg_2", NOW_MS]]
+    for wanted in (("id",), ("started_at_ms", "id")):
+        seen.clear()
+        batches.draft([one], NOW_MS, Watch(wanted, lambda columns: seen.extend(map(list, zip(*columns, strict=True)))))
+        assert seen == [[{"id": f"lg_{number}", "started_at_ms": NOW_MS}[name] for name in wanted] for number in (1, 2)]
 
 
 def test_drops_that_workers_tell_are_summed_by_reason() -> None:

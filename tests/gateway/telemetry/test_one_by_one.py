@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gateway.telemetry import batches, segments, tails
-from gateway.telemetry.batches import Columns, Draft, merged
+from gateway.telemetry.batches import Columns, Draft, Watch, merged
 from gateway.telemetry.segments import PAYLOAD_BYTES_MAX, Kind, Segment
 from gateway.telemetry.tails import Tail
 from shared.protocol.canonical import INTEGER_MAX
@@ -154,7 +154,7 @@ def test_batches_are_those_of_frames_taken_one_by_one(
             patch.object(batches, "ROWS_BYTES_MAX", bytes_max),
             patch.object(batches, "READ_AT_ONCE", at_once),
         ):
-            made = batches.draft([tail], NOW_MS, see)
+            made = batches.draft([tail], NOW_MS, Watch(FIELDS, see))
         made.apply()
         made.taken.clear()
         assert (made, seen) == plain.draft(rows_max, bytes_max)

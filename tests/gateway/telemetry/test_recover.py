@@ -162,7 +162,7 @@ def test_what_is_written_late_takes_no_segment_from_the_worker_that_writes_by_th
         recovery.retry()
         assert not recovery.waits
         outbox = Outbox(disk.path, Ballast(disk.path, 0), FakeClock(), lambda: next(NAMES), keep=True)
-        batcher = Batcher(disk.path, outbox, Ballast(disk.path, 0), ROOM, FakeClock(), lambda _: lambda _: None)
+        batcher = Batcher(disk.path, outbox, Ballast(disk.path, 0), ROOM, FakeClock(), lambda _: None)
         batcher.look(last=True)
         successor.write(3)
         batcher.look(last=True)

@@ -32,7 +32,7 @@ def read_all(tail: Tail, folder: Path) -> list[bytes]:
 
 
 def drafted(group: list[Tail], now_ms: int) -> Draft:
-    return batches.draft(group, now_ms, lambda _: None)
+    return batches.draft(group, now_ms, None)
 
 
 def on(folder: Path, data: bytes, *, at: int = 0, sealed: bool = True) -> Tail:

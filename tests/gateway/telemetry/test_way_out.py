@@ -44,7 +44,7 @@ class Node:
         clock = SystemClock()
         ballast = Ballast(folder, 1024)
         self.outbox = Outbox(folder, ballast, clock, lambda: next(NAMES), keep=True)
-        self.batcher = Batcher(folder, self.outbox, ballast, Room(2**40, 1.0), clock, lambda _: lambda _: None)
+        self.batcher = Batcher(folder, self.outbox, ballast, Room(2**40, 1.0), clock, lambda _: None)
         shipper = Shipper(self.outbox, control_plane, self.batcher.made, clock, Random(1))
         self.way_out = WayOut(self.outbox, self.batcher, shipper)
 
