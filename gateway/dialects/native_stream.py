@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import orjson
 
 from gateway.dialects.translated_stream import Events
-from gateway.providers.base import BrokenAnswer, Call, StreamFailure, Usage
+from gateway.providers.base import BrokenAnswer, Call, ReadsEach, StreamFailure, Usage
 from gateway.providers.body import word
 from gateway.providers.estimate import settled
 from gateway.providers.openai.errors import status_of
@@ -38,7 +38,7 @@ def used(watch: Watch, call: Call) -> Usage:
     return settled(watch.usage, call, watch.content_bytes)
 
 
-class NativeStream:
+class NativeStream(ReadsEach):
     """A StreamReader."""
 
     __slots__ = ("_call", "_errors", "_events", "_watch", "failure")

@@ -14,6 +14,7 @@ from gateway.providers.base import (
     Place,
     Provider,
     ProviderKey,
+    ReadsEach,
     StreamFailure,
     Translated,
     Untranslatable,
@@ -84,7 +85,7 @@ class AsItCame(Provider):
         return self._provider.error(provider, status, headers, body)
 
 
-class PassedStream:
+class PassedStream(ReadsEach):
     """A StreamReader: whole events pass as they came. The body's end is the stream's."""
 
     __slots__ = ("_call", "_events", "begun", "complete", "failure", "usage")

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from gateway.providers.base import BrokenAnswer, StreamFailure, StreamReader, Usage
+from gateway.providers.base import BrokenAnswer, ReadsEach, StreamFailure, StreamReader, Usage
 from gateway.upstream.events import EventSplitter, data_of
 
 
@@ -25,7 +25,7 @@ class Events(Protocol):
         ...
 
 
-class TranslatedStream:
+class TranslatedStream(ReadsEach):
     """A StreamReader. What it reads in its inner one are whole events, which is cheap to cut again."""
 
     __slots__ = ("_events", "_inner", "_splitter")

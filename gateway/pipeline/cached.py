@@ -20,7 +20,7 @@ from gateway.pipeline.exchange import Attempt, Exchange, own_header
 from gateway.pipeline.replies import OwnAnswer, Pipe, Reply, Stream, Whole
 from gateway.pipeline.resolve import effective_model
 from gateway.pipeline.shape import shaped
-from gateway.providers.base import Call, Door, StreamFailure, StreamReader, Untranslatable, Usage
+from gateway.providers.base import Call, Door, ReadsEach, StreamFailure, StreamReader, Untranslatable, Usage
 from gateway.upstream.messages import UpstreamResponse
 from gateway.view.route import CacheRules, CredentialUnavailable, Target
 from shared.clock import Clock
@@ -209,7 +209,7 @@ def watched(reply: Stream, bytes_max: int, keep: Callable[[bytes], None], give_u
     return replace(reply, reader=reader, response=GivenUp(reply.response, give_up))
 
 
-class Watched:
+class Watched(ReadsEach):
     """A stream's reader that collects what it gives out."""
 
     __slots__ = ("_bytes_max", "_events", "_give_up", "_keep", "_reader", "_size")
@@ -307,7 +307,7 @@ class GivenUp:
         self._response.abort()
 
 
-class Replayed:
+class Replayed(ReadsEach):
     """Stands where the reader of a stream would that came to its end before."""
 
     usage = Usage(input_tokens=0, output_tokens=0)

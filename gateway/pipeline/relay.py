@@ -178,11 +178,15 @@ class Relay:
     async def _events(self, reply: Stream, exchange: Exchange, answer: Answer) -> bytes:
         """Pass the events on as they come, but for the last ones, which are returned: the record comes before them."""
         response, reader = reply.response, reply.reader
+        sees_again, put = reader.sees_again, answer.put
         last, reply.first = reply.first, b""
         passed = 0
 
         def taken(data: bytes, chunk: bytes | None) -> bool:
             nonlocal last, passed
+            if sees_again(data):  # As most of a stream is.
+                passed += len(data)
+                return put(data, chunk)
             events = reader.feed(data)
             if reader.complete:
                 last = events
@@ -192,7 +196,7 @@ class Relay:
             if exchange.first_byte_s is None:
                 self._begun(exchange)
             passed += len(events)
-            return answer.put(events, chunk if events == data else None)
+            return put(events, chunk if events == data else None)
 
         try:
             while not (reader.complete or reply.ended) and await response.pour(taken):

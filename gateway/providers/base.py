@@ -312,6 +312,12 @@ class StreamReader(Protocol):
         """The stream's last word has been read; what follows does not matter."""
         ...
 
+    def sees_again(self, data: bytes) -> bool:
+        """Whether this is whole events like those before, with nothing else of note in them. Then it has been seen with
+        that, and goes on as it came; else `feed` is to see it.
+        """
+        ...
+
     def feed(self, data: bytes) -> bytes:
         """Whole events in our dialect, ready to send; `b""` while an event is incomplete. Raises BrokenAnswer."""
         ...
@@ -323,6 +329,15 @@ class StreamReader(Protocol):
     def error_event(self, body: Mapping[str, Any], status: int) -> bytes:
         """An error body as the event that ends a stream which cannot go on."""
         ...
+
+
+class ReadsEach:
+    """What a StreamReader has of this one that looks at each event."""
+
+    __slots__ = ()
+
+    def sees_again(self, data: bytes) -> bool:  # noqa: ARG002 - none is like another to it
+        return False
 
 
 class Provider(Protocol):

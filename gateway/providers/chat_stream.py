@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 
 import orjson
 
-from gateway.providers.base import BrokenAnswer, Call, StreamFailure, Usage
+from gateway.providers.base import BrokenAnswer, Call, ReadsEach, StreamFailure, Usage
 from gateway.providers.estimate import settled
 from gateway.upstream.events import EVENTS, EventTooLarge, Framing
 
 
-class TranslatedStream:
+class TranslatedStream(ReadsEach):
     """The state of a StreamReader (`base.py`); `feed` and `end` are its dialect's."""
 
     __slots__ = ("_asks_usage", "_bytes", "_call", "_usage", "begun", "complete", "failure")

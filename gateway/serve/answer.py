@@ -22,8 +22,8 @@ class Wire(Protocol):
     @property
     def write_paused(self) -> bool: ...
 
-    def write(self, data: bytes) -> None:
-        """Raises CallerLeft."""
+    def write(self, data: bytes) -> bool:
+        """Returns whether more is taken. Raises CallerLeft."""
         ...
 
     def cut(self) -> None:
@@ -65,9 +65,7 @@ class LaneAnswer(msgspec.Struct):  # Made for each call: a class of Python's own
         """Raises CallerLeft."""
         head = self._head
         if chunk is not None and head is None and self._chunked:
-            wire = self._wire
-            wire.write(chunk)
-            return not wire.write_paused
+            return self._wire.write(chunk)
         if self._chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data)
         if head is not None:
@@ -98,6 +96,4 @@ class LaneAnswer(msgspec.Struct):  # Made for each call: a class of Python's own
 
     def _write(self, data: bytes) -> bool:
         self.begun = True
-        wire = self._wire
-        wire.write(data)
-        return not wire.write_paused
+        return self._wire.write(data)

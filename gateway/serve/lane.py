@@ -226,11 +226,12 @@ class Lane(asyncio.Protocol):
         upload.answered()
         return True
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> bool:
         transport = self._transport
-        if transport is None or transport.is_closing():
+        if transport is None:
             raise CallerLeft("the caller has left")
         self._shared.turn.write(transport, data)
+        return not self.write_paused
 
     def cut(self) -> None:
         if self._http_1_1:
@@ -384,9 +385,8 @@ class Lane(asyncio.Protocol):
         # It is here whole, and there is nothing to refuse it for or to say before its answer.
         now_s = shared.clock.monotonic_s()
         body = data[end:behind]
-        exchange = Exchange(shared.new_id(), head.door, head.headers, body, now_s, known=head.known)
+        exchange = Exchange(shared.new_id(), head.door, head.headers, body, now_s, known=head.known, received_s=now_s)
         shared.records.begin(exchange)
-        exchange.received_s = now_s
         shared.running += 1
         self._holds_place = True
         self._closes = not head.keeps_alive

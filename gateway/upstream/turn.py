@@ -6,7 +6,7 @@ a write is mostly the only one of its turn, and whoever waits for it need not wa
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 HELD_BYTES_MAX = 64 * 1024
 """With so much it is sent at once: whether the other side takes it decides what is done next."""
@@ -32,21 +32,26 @@ class Turn:
 
     def write(self, transport: asyncio.Transport, data: bytes) -> None:
         count = self._count = self._count + 1
-        self._writes.append((transport, data))
-        self._held_bytes += len(data)
-        is_first = count == 1
-        if is_first:
+        if count == 1:
             self._loop.call_soon(self._over)
-        if (is_first and self._was_one) or self._held_bytes >= HELD_BYTES_MAX:
+            if self._was_one:
+                self._send(((transport, data),))
+                return
+        self._writes.append((transport, data))
+        held_bytes = self._held_bytes = self._held_bytes + len(data)
+        if held_bytes >= HELD_BYTES_MAX:
             self.end()
 
     def end(self) -> None:
         """Send what waits. Of a transport that was closed meanwhile it is dropped."""
+        writes, self._writes, self._held_bytes = self._writes, [], 0
+        self._send(writes)
+
+    def _send(self, writes: Iterable[tuple[asyncio.Transport, bytes]]) -> None:
         try:
             if self._ahead is not None:
                 self._ahead()
         finally:
-            writes, self._writes, self._held_bytes = self._writes, [], 0
             for transport, data in writes:
                 if not transport.is_closing():
                     transport.write(data)
@@ -54,4 +59,5 @@ class Turn:
     def _over(self) -> None:
         self._was_one = self._count == 1
         self._count = 0
-        self.end()
+        if self._writes:
+            self.end()

@@ -1,6 +1,6 @@
 """OpenAI's event stream: whole events pass through as they came; usage is read in passing."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -55,6 +55,10 @@ class OpenAIStream:
         if said is None or self._is_final or self.complete:
             return settled(said, self._call, self._meter.bytes)
         return so_far(said, self._call, self._meter.bytes)
+
+    @property
+    def sees_again(self) -> Callable[[bytes], bool]:
+        return self._meter.sees_again
 
     def feed(self, data: bytes) -> bytes:
         meter = self._meter

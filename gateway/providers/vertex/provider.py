@@ -20,6 +20,7 @@ from gateway.providers.base import (
     Place,
     Provider,
     ProviderKey,
+    ReadsEach,
     StreamFailure,
     StreamReader,
     Translated,
@@ -103,7 +104,7 @@ class Vertex(Provider):
         return retry_after_s(body)
 
 
-class EitherStream:
+class EitherStream(ReadsEach):
     """A StreamReader: whose stream it is, its first byte says. Only one of the two names its events."""
 
     __slots__ = ("_call", "_reader", "_told")

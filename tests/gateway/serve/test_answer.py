@@ -14,8 +14,9 @@ class Wire:
     def answers(self) -> bool:
         return False
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> bool:
         self.writes.append(data)
+        return not self.write_paused
 
     def cut(self) -> None: ...
 
