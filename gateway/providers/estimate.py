@@ -78,7 +78,7 @@ def let_texts_go(call: Call) -> None:
 
 def text_bytes(said: Any) -> int:
     """Bytes of the text in a message or a delta of one: what it says, what it thinks, what it calls tools with."""
-    if not said or not isinstance(said, Mapping):
+    if not said or not isinstance(said, (dict, Mapping)):  # To ask an abstract class takes twenty times as long.
         return 0
     found = 0
     for name in ("content", "refusal", "text"):

@@ -176,7 +176,7 @@ def _blanks_end(data: bytearray, start: int) -> int:
 
 def data_of(event: bytes) -> bytes | None:
     """The values of the event's `data` lines, joined by LF; None if it has none and so is never dispatched."""
-    if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2 and b"\r" not in event:
+    if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2 and _CR not in event:
         return event[6:-2]
     if event.find(b"data") < 0:
         return None

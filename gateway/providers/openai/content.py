@@ -147,13 +147,17 @@ def says_something(chunk: dict[str, Any]) -> bool:
     choices = chunk.get("choices")
     if not isinstance(choices, list):
         return False
-    return any(isinstance(choice, dict) and _holds_content(choice) for choice in choices)
+    # Not by `any`: a generator that is not run to its end is ended by an exception.
+    return True in [isinstance(choice, dict) and _holds_content(choice) for choice in choices]
 
 
 def _holds_content(choice: dict[str, Any]) -> bool:
     delta = choice.get("delta")
-    said = isinstance(delta, dict) and any(value for name, value in delta.items() if name != "role")
-    return said or bool(choice.get("text")) or choice.get("finish_reason") is not None
+    if isinstance(delta, dict):
+        for name, value in delta.items():
+            if value and name != "role":
+                return True
+    return bool(choice.get("text")) or choice.get("finish_reason") is not None
 
 
 def parsed(data: bytes | None) -> dict[str, Any]:

@@ -88,10 +88,14 @@ class OpenAIStream:
 
     def _passes(self, event: bytes) -> bool:
         """Whether the event goes to the caller. Most are not parsed."""
+        if event == _DONE:  # As it stands most often.
+            self.complete = True
+            return True
         if event.find(b"data") < 0:
             return True  # A comment, or blank lines.
         meter = self._meter
-        if not _stands_out(event):
+        finishes = event.find(b'"finish_reason":"') >= 0 or event.find(b'"finish_reason": "') >= 0
+        if not finishes and not _stands_out(event):
             if self.begun:
                 meter.see(event)
             else:
@@ -105,7 +109,7 @@ class OpenAIStream:
         if data == b"[DONE]":
             self.complete = True
             return True
-        if event.find(b'"finish_reason":"') >= 0 or event.find(b'"finish_reason": "') >= 0:
+        if finishes:
             self._finished = True
         elif data is not None and (event.find(b'"choices":[]') >= 0 or event.find(b'"choices": []') >= 0):
             alone = usage_alone(data, self._call.door)
@@ -134,8 +138,6 @@ def _stands_out(events: bytes) -> bool:
     # Not by `in`: that takes its left side for a number first, and throws an error away each time.
     return (
         events.find(b"[DONE]") >= 0
-        or events.find(b'"finish_reason":"') >= 0
-        or events.find(b'"finish_reason": "') >= 0
         or events.find(b'"error"') >= 0
         or events.find(b'"usage":{') >= 0
         or events.find(b'"usage": {') >= 0
