@@ -11,6 +11,7 @@ says that it was written to its end.
 
 import mmap
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -40,6 +41,9 @@ _OWNER_END = _CHECK_AT + 4 + _OWNER.size
 _NAME_BYTES_MAX = 72
 _OWNERS_MAX = 10_000
 _ANONYMOUS = 1
+_TABLE_BYTES_MAX = 64 * 1024 * 1024
+"""More than any setting makes."""
+_ID = re.compile(r"lg_[0-9a-f]{32}")
 
 log = structlog.get_logger("telemetry.slots")
 
@@ -141,9 +145,16 @@ def tables(state_dir: Path) -> list[Path]:
 
 
 def left(path: Path) -> list[Left]:
-    """The requests that a table holds, as its worker left them; none for a file that is no table. Raises OSError."""
-    data = path.read_bytes()
-    return [_left(data, at) for at in _used(data)]
+    """The requests that a table holds, as its worker left them; none for a file that is no table. A slot whose id is
+    none is left out: it was damaged, and no start may fail by it. Raises OSError.
+    """
+    with path.open("rb") as file:
+        data = file.read(_TABLE_BYTES_MAX)
+    found = [_left(data, at) for at in _used(data)]
+    good = [each for each in found if _ID.fullmatch(each.id)]
+    if len(good) < len(found):
+        log.error("slots_damaged", path=str(path), count=len(found) - len(good))
+    return good
 
 
 def in_use(state_dir: Path) -> int:

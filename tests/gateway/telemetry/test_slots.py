@@ -120,6 +120,18 @@ def test_a_file_that_is_no_table_holds_nothing(path: Path, data: bytes) -> None:
     assert slots.left(path) == []
 
 
+@pytest.mark.parametrize("at", [1, 12, 34])
+def test_a_slot_whose_id_was_damaged_is_left_out(path: Path, at: int) -> None:
+    table = SlotTable(path, 2)
+    slot = table.take(request_id(1), "chat")
+    table.take(request_id(2), "chat")
+    assert slot is not None
+    with path.open("r+b") as file:
+        file.seek(slot + 4 + at)
+        file.write(b"\xff")
+    assert [left.id for left in slots.left(path)] == [request_id(2)]
+
+
 def test_on_a_disk_without_room_requests_run_all_the_same(tmp_path: Path) -> None:
     """A worker that could not begin for that would carry no call at all."""
     with small_disk(tmp_path / "disk", 1024 * 1024) as disk:
