@@ -30,6 +30,8 @@ BYTES = "application/octet-stream"
 _REFUSAL_BYTES_MAX = 64 * 1024
 _NO_CODE = "http_"
 """Begins the code of a failure that has none of a control plane's."""
+_OF_WHAT_WAS_SENT = frozenset({"invalid", "too_large", "batch_gap", "batch_conflict", "analytics_unavailable"})
+"""Refusals of a body, or for want of what all endpoints share: another endpoint would say the same (GHS/1 12.6)."""
 
 
 class CallFailed(Exception):
@@ -73,8 +75,8 @@ class ControlPlane(Protocol):
 
 
 class ControlPlaneClient:
-    """Made in a running loop. Goes on to the next endpoint when one cannot be reached, or is no control plane, or when
-    whoever asked leaves it."""
+    """Made in a running loop. Goes on to the next endpoint when one cannot be reached, is no control plane or refuses
+    whoever asks, or when whoever asked leaves it."""
 
     def __init__(
         self, endpoints: Sequence[str], node_keys: NodeKeys, clock: Clock, egress: Egress | None = None
@@ -124,7 +126,8 @@ class ControlPlaneClient:
             ) as response:
                 if response.status != 200:
                     refusal = _refusal(response, await _read(response, _REFUSAL_BYTES_MAX))
-                    if refusal.code.startswith(_NO_CODE):  # Somebody else's page: a proxy's, or it has moved.
+                    # Else it ends, has lost what it needs, or is not the node's at all: nothing of it is signed.
+                    if refusal.code not in _OF_WHAT_WAS_SENT:
                         self._go_on(at)
                     raise refusal
                 return Told(await _read(response, answer_bytes_max), at)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 from aiohttp import web
@@ -135,6 +136,61 @@ async def test_the_next_endpoint_is_tried_after_one_that_answers_with_something_
         assert (await client.post(PATH, b"{}")).body == b"told"
     finally:
         await client.close()
+
+
+REFUSALS = {
+    "unavailable": 503,
+    "kms_unavailable": 503,
+    "too_many_requests": 429,
+    "body_timeout": 408,
+    "signature_time": 401,
+    "nonce_used": 401,
+    "node_unknown": 401,
+    "node_revoked": 401,
+    "protocol": 409,
+    "somebody_elses": 400,
+}
+STAYS = {
+    "invalid": 400,
+    "too_large": 413,
+    "batch_gap": 409,
+    "batch_conflict": 422,
+    "analytics_unavailable": 503,
+}
+
+
+async def asked_after_a_refusal(serve: Serve, code: str, status: int) -> list[str]:
+    """Which of two endpoints got each of two requests, the first of which refuses by that code."""
+    asked: list[str] = []
+
+    async def refuse(_: web.Request) -> web.Response:
+        asked.append("first")
+        return web.json_response({"code": code, "detail": "not now"}, status=status)
+
+    async def handle(_: web.Request) -> web.Response:
+        asked.append("second")
+        return web.Response(body=b"told")
+
+    client = ControlPlaneClient([await serve(refuse), await serve(handle)], KEYS, FakeClock())
+    try:
+        for _ in range(2):
+            with suppress(CallFailed):
+                await client.post(PATH, b"{}")
+    finally:
+        await client.close()
+    return asked
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+async def test_the_next_endpoint_is_tried_after_one_that_refuses_the_node(serve: Serve, code: str) -> None:
+    """GHS/1 12.6: one that goes down says so by a code; another control plane's does not know the node."""
+    assert await asked_after_a_refusal(serve, code, REFUSALS[code]) == ["first", "second"]
+
+
+@pytest.mark.parametrize("code", STAYS)
+async def test_an_endpoint_that_refuses_a_body_is_not_left(serve: Serve, code: str) -> None:
+    """GHS/1 12.6: the next one would say the same, and may be away."""
+    assert await asked_after_a_refusal(serve, code, STAYS[code]) == ["first", "first"]
 
 
 async def test_an_endpoint_is_left_once_for_all_that_it_told_so_far(serve: Serve) -> None:
