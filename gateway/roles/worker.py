@@ -149,7 +149,7 @@ class _Followed(msgspec.Struct):
     control_plane: str | None = None
     """Where it is; None for a node that lives on a file."""
     first: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
-    """The stores were looked at once."""
+    """There is something to serve, or each store was looked at once."""
 
     def status(self) -> dict[str, Any]:
         return {"code": "not_enrolled"} if self.follower is None else asdict(self.follower.status)
@@ -171,9 +171,7 @@ async def _follow(settings: Settings, node_keys: NodeKeys, clock: Clock, apply: 
             clock=clock,
             apply=apply,
         )
-        await followed.follower.load_first()
-        followed.first.set()
-        await followed.follower.run()
+        await followed.follower.run(followed.first)
 
 
 def certificate_of(settings: Settings) -> Certificate | None:

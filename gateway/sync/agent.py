@@ -147,8 +147,9 @@ class Agent:
             if held is not None and held is not before:
                 self._hold(held, _CONTROL_PLANE)
                 for copy in self._copies:  # The disk, which workers read, does not wait for what others have to say.
-                    await self._survey(copy)
-                    await self._bring_up(copy)
+                    if not copy.away:  # A turn sees when it is back. Asked here, it would hold up the next answer.
+                        await self._survey(copy)
+                        await self._bring_up(copy)
         return True
 
     def _accept_answer(self, answer: Answer, base: Verified | None, before: _Held | None) -> _Held | None:
@@ -164,19 +165,33 @@ class Agent:
 
     async def turn(self) -> None:
         """One round: see what the stores hold, take what the file brings, bring up every store that is behind."""
-        async with self._one_at_a_time:
-            await self._turn()
-
-    async def _turn(self) -> None:
         before = self._held
         now_s = self._clock.monotonic_s()
         for copy in self._copies:
             if now_s >= copy.due_s:
-                await self._survey(copy)
+                await self._look_at(copy)
+        async with self._one_at_a_time:
+            await self._turn(before)
+
+    async def _look_at(self, copy: _Copy) -> None:
+        """As `_survey`, but an answer of the control plane does not wait for what the store has to say."""
+        known = copy.pointer
+        copy.due_s = self._clock.monotonic_s() + STORE_POLL_S
+        try:
+            pointer = await copy.store.pointer()
+        except StoreUnavailable as error:
+            self._gone(copy, error)
+            return
+        async with self._one_at_a_time:
+            if copy.pointer is known:  # Else an answer that was taken meanwhile knows better.
+                await self._judge(copy, pointer)
+
+    async def _turn(self, before: _Held | None) -> None:
         await self._take_file()
         if self._held is not before:
             for copy in self._copies:
-                await self._survey(copy)
+                if not copy.away:
+                    await self._survey(copy)
         for copy in self._copies:
             await self._bring_up(copy)
 
@@ -240,10 +255,15 @@ class Agent:
     async def _survey(self, copy: _Copy) -> None:
         copy.due_s = self._clock.monotonic_s() + STORE_POLL_S
         try:
-            copy.pointer = await copy.store.pointer()
+            pointer = await copy.store.pointer()
         except StoreUnavailable as error:
             self._gone(copy, error)
             return
+        await self._judge(copy, pointer)
+
+    async def _judge(self, copy: _Copy, pointer: bytes | None) -> None:
+        """`pointer` is what the store has now."""
+        copy.pointer = pointer
         self._back(copy)
         copy.behind = await self._is_behind(copy)
 

@@ -42,6 +42,8 @@ class _Watch(msgspec.Struct):
     """Not to be looked at before."""
     settled: bytes | None = None
     """The pointer that has been dealt with, whatever came of it."""
+    is_looked_at: bool = False
+    """It has answered once, or could not."""
 
 
 class Follower:
@@ -81,30 +83,31 @@ class Follower:
             refusal=None if last is None else last.code,
         )
 
-    async def load_first(self) -> bool:
-        """Look once at each store, in order, until one has a state; whether there is one to serve now.
+    async def run(self, looked: asyncio.Event | None = None) -> None:
+        """Follow the stores until cancelled, each in a loop of its own: one that stands still holds up no other.
 
-        With a state on disk this waits for nobody else. What another store has newer comes with `run`.
+        `looked` is set as soon as there is something to serve, or each store was looked at once.
         """
-        for watch in self._watches:
-            await self._look(watch)
-            if self._have is not None:
-                return True
-        return False
-
-    async def run(self) -> None:
-        """Follow the stores until cancelled, each in a loop of its own: one that stands still holds up no other."""
+        looked = asyncio.Event() if looked is None else looked
+        # By itself: with a state on disk a start reads it once, and waits for nobody else.
+        await self._step(self._watches[0], looked)
         async with asyncio.TaskGroup() as group:
             for watch in self._watches:
-                group.create_task(self._watch(watch))
+                group.create_task(self._watch(watch, looked))
 
-    async def _watch(self, watch: _Watch) -> None:
+    async def _watch(self, watch: _Watch, looked: asyncio.Event) -> None:
         while True:
-            try:
-                await self._look_if_due(watch)
-            except Exception:  # noqa: BLE001 - a worker serves what it has, whatever is wrong with what is new
-                self._log.error("sync_follower_failed", exc_info=True)
+            await self._step(watch, looked)
             await asyncio.sleep(watch.poll_s)
+
+    async def _step(self, watch: _Watch, looked: asyncio.Event) -> None:
+        try:
+            await self._look_if_due(watch)
+        except Exception:  # noqa: BLE001 - a worker serves what it has, whatever is wrong with what is new
+            self._log.error("sync_follower_failed", exc_info=True)
+        watch.is_looked_at = True
+        if self._have is not None or all(each.is_looked_at for each in self._watches):
+            looked.set()
 
     async def turn(self) -> None:
         """Look at the stores whose time has come, one after another."""

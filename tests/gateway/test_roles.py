@@ -57,7 +57,7 @@ async def main():
     store = MemoryStore(house.clock, "disk")
     follower = Worker.new(house, [store], _applier(SimpleNamespace(state_dir=state_dir), "worker-0", views))
     await put(store, house)
-    await follower.load_first()
+    await follower.turn()
     for number in range(20):
         house.configs["default"] = {"virtual_key": "simulator", "override_params": {"seed": number}}
         await put(store, house)

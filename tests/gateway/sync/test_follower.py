@@ -89,7 +89,7 @@ async def test_the_first_load_is_from_disk_with_redis_away(
 ) -> None:
     await put(disk, house)
     redis.away = True
-    assert await worker.follower.load_first()
+    await worker.follower.turn()
     assert worker.sequences == [1]
 
 
@@ -97,12 +97,12 @@ async def test_the_first_load_is_from_redis_where_the_disk_is_new(
     worker: Worker, house: House, redis: MemoryStore
 ) -> None:
     await put(redis, house)
-    assert await worker.follower.load_first()
+    await worker.follower.turn()
     assert worker.sequences == [1]
 
 
 async def test_with_nothing_anywhere_there_is_nothing_to_serve(worker: Worker) -> None:
-    assert not await worker.follower.load_first()
+    await worker.follower.turn()
     assert worker.follower.status.sequence is None
 
 
@@ -114,7 +114,7 @@ async def test_the_first_load_from_real_stores(house: House, tmp_path: Path, red
     await put(redis, house, snapshot)
     redis_server.kill()
     worker = Worker(house, [disk, redis])
-    assert await worker.follower.load_first()
+    await worker.follower.turn()
     await worker.turn()
     assert worker.sequences == [1]
     await disk.close()
@@ -260,7 +260,7 @@ async def test_a_state_that_is_not_all_there_is_applied_when_it_is(
     planted = await put(disk, house)
     name = next(name for name in planted.pieces if name.startswith("value:"))
     piece = disk.pieces.pop(name)
-    assert not await worker.follower.load_first()
+    await worker.follower.turn()
     assert worker.follower.status.refusal == "incomplete"
     disk.pieces[name] = piece
     await worker.turn()
@@ -273,7 +273,7 @@ async def test_a_node_without_a_key_refuses_by_name(house: House, disk: MemorySt
     await put(disk, house)
     house.node_keys = new_node_keys("nd_other")
     worker = Worker(house, [disk])
-    assert not await worker.follower.load_first()
+    await worker.follower.turn()
     assert worker.follower.status.refusal == "key_chain_unopened"
 
 
@@ -370,8 +370,8 @@ class Slow(MemoryStore):
 
 
 @contextlib.asynccontextmanager
-async def following(worker: Worker) -> AsyncIterator[None]:
-    running = asyncio.create_task(worker.follower.run())
+async def following(worker: Worker, looked: asyncio.Event | None = None) -> AsyncIterator[None]:
+    running = asyncio.create_task(worker.follower.run(looked))
     async with asyncio.timeout(HANG_S):
         yield
     running.cancel()
@@ -424,3 +424,52 @@ async def test_what_another_store_had_newer_meanwhile_stays_and_is_no_refusal(ho
         await until(worker, lambda: watch.settled is not None)
     assert worker.sequences == [2]
     assert worker.follower.status.refusal is None
+
+
+class Frozen(MemoryStore):
+    """Says nothing at all until it is let."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock, "redis")
+        self.asked = asyncio.Event()
+        self.let = asyncio.Event()
+
+    async def pointer(self) -> bytes | None:
+        self.asked.set()
+        await self.let.wait()
+        return await super().pointer()
+
+
+async def test_a_first_state_is_served_as_soon_as_it_is_on_disk_while_redis_stands_still(
+    house: House, disk: MemoryStore
+) -> None:
+    """A new node whose agent was faster than Redis's timeout."""
+    redis, looked = Frozen(house.clock), asyncio.Event()
+    worker = Worker(house, [disk, redis])
+    async with following(worker, looked):
+        await redis.asked.wait()
+        assert not looked.is_set()
+        await put(disk, house)
+        await until(worker, looked.is_set)
+        assert worker.sequences == [1]
+
+
+async def test_with_a_state_on_disk_a_start_asks_nobody_else_first(house: House, disk: MemoryStore) -> None:
+    redis, looked = Frozen(house.clock), asyncio.Event()
+    worker = Worker(house, [disk, redis])
+    await put(disk, house)
+    async with following(worker, looked):
+        await looked.wait()
+        assert worker.sequences == [1]
+        assert not redis.asked.is_set()
+
+
+async def test_with_nothing_anywhere_a_start_waits_for_each_store_once(house: House, disk: MemoryStore) -> None:
+    redis, looked = Frozen(house.clock), asyncio.Event()
+    worker = Worker(house, [disk, redis])
+    async with following(worker, looked):
+        await redis.asked.wait()
+        assert not looked.is_set()
+        redis.let.set()
+        await looked.wait()
+    assert worker.sequences == []

@@ -234,11 +234,25 @@ class Slow(MemoryStore):
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__(clock, "redis")
+        self.asked = asyncio.Event()
         self.let = asyncio.Event()
 
     async def pointer(self) -> bytes | None:
+        self.asked.set()
         await self.let.wait()
         return await super().pointer()
+
+
+def agent_with(scene: Scene, redis: MemoryStore) -> Agent:
+    """The scene's, with a Redis."""
+    return Agent(
+        stores=[scene.store, redis],
+        snapshot_path=None,
+        pinned=scene.house.fingerprint,
+        gateway=GATEWAY,
+        node_keys=scene.house.node_keys,
+        clock=scene.house.clock,
+    )
 
 
 async def test_what_comes_is_on_the_disk_while_redis_says_nothing_yet(house: House, tmp_path: Path) -> None:
@@ -246,19 +260,46 @@ async def test_what_comes_is_on_the_disk_while_redis_says_nothing_yet(house: Hou
     reports.clear(tmp_path)
     scene = Scene(house, tmp_path)
     slow = Slow(house.clock)
-    agent = Agent(
-        stores=[scene.store, slow],
-        snapshot_path=None,
-        pinned=house.fingerprint,
-        gateway=GATEWAY,
-        node_keys=house.node_keys,
-        clock=house.clock,
-    )
+    agent = agent_with(scene, slow)
     taking = asyncio.create_task(agent.take(answers.parse(scene.next()), None))
     await until(lambda: bool(scene.store.history))
     assert slow.history == []
     slow.let.set()
     assert await taking
+    assert slow.history == scene.store.history
+
+
+async def test_what_comes_is_on_the_disk_while_the_agent_waits_for_redis(house: House, tmp_path: Path) -> None:
+    """It asks each store every two seconds, and one that stands still answers none of it: every edit waited."""
+    reports.clear(tmp_path)
+    scene = Scene(house, tmp_path)
+    slow = Slow(house.clock)
+    agent = agent_with(scene, slow)
+    turning = asyncio.create_task(agent.turn())
+    await slow.asked.wait()
+    taking = asyncio.create_task(agent.take(answers.parse(scene.next()), None))
+    await until(lambda: bool(scene.store.history))
+    slow.let.set()
+    await turning
+    assert await taking
+    assert slow.history == scene.store.history
+
+
+async def test_an_answer_does_not_wait_for_a_store_that_is_known_to_be_away(house: House, tmp_path: Path) -> None:
+    """Else the next edit waits behind it. The agent's own turns see when the store is back."""
+    reports.clear(tmp_path)
+    scene = Scene(house, tmp_path)
+    slow = Slow(house.clock)
+    slow.let.set()
+    slow.away = True
+    agent = agent_with(scene, slow)
+    await agent.turn()
+    slow.asked.clear()
+    assert await agent.take(answers.parse(scene.next()), None)
+    assert not slow.asked.is_set()
+    slow.away = False
+    house.clock.advance(STORE_POLL_S)
+    await agent.turn()
     assert slow.history == scene.store.history
 
 
