@@ -6,14 +6,11 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.settings import PREFIX, LogLevel, OptionalPort, Origin, Seconds
+from shared.settings import Folder, Host, LogLevel, OptionalPort, Origin, PlaneSettings, Seconds
 
 
-class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
-
+class Settings(PlaneSettings):
     postgres_url: SecretStr
     """`postgresql://role:password@host/name`; the role owns the database and is no superuser."""
     clickhouse_url: SecretStr | None = None
@@ -26,12 +23,12 @@ class Settings(BaseSettings):
     """How long sums by the minute are."""
     record_hour_days_max: int = Field(default=1_100, ge=1, le=3_650)
     """How long sums by the hour are."""
-    state_dir: Path = Path(".gatehouse/control_plane")
+    state_dir: Folder = Path(".gatehouse/control_plane")
     """The signing key and, with a local KMS, its key file; made 0700."""
     kms: str = "local:kms.json"
     """`local:PATH`, relative to the state folder."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     """Address to listen on; `0.0.0.0` is every one this machine has."""
     port: int = Field(default=8080, ge=1, le=65535)
     tls_cert_file: Path | None = None
@@ -45,7 +42,7 @@ class Settings(BaseSettings):
     """To PostgreSQL."""
     drain_s: Seconds = 10.0
     """How long running requests may go on after a stop was asked for."""
-    metrics_host: str = "127.0.0.1"
+    metrics_host: Host = "127.0.0.1"
     """Address of `/metrics`, for Prometheus."""
     metrics_port: OptionalPort = 8081
     """Its port; 0 or empty: it is not served."""

@@ -6,23 +6,23 @@ from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode
 
 from gateway.upstream.egress import Egress
 from gateway.upstream.egress import parse as parse_egress
-from shared.settings import PREFIX, Bytes, LogLevel, OptionalPort, Origin, Seconds
+from shared.settings import PREFIX, Bytes, Folder, Host, LogLevel, OptionalPort, Origin, PlaneSettings, Seconds
 
 CACHE_BYTES_MAX = 1_000_000
 IDEMPOTENCY_KEEP_S_MAX = 7 * 24 * 60 * 60
 """What an envelope holds, less what stands around an answer."""
+RUNNING_REQUESTS_MAX = 100_000
+"""Each has its place in the worker's table of running requests, 256 bytes of disk."""
 
 Network = IPv4Network | IPv6Network
 
 
-class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
-
-    state_dir: Path = Path(".gatehouse/gateway")
+class Settings(PlaneSettings):
+    state_dir: Folder = Path(".gatehouse/gateway")
     """Node keys and the disk copy of the configuration; made 0700."""
     redis_url: SecretStr | None = None
     """`redis://`, `rediss://` or `unix://`: where nodes of one gateway share their copy of the configuration."""
@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     gateway: str = "gw_local"
     """With a snapshot file: id of the gateway (the registered data plane) it must be made for."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     """Address that callers reach; `0.0.0.0` is every one this machine has."""
     port: int = Field(default=8787, ge=1, le=65535)
     tls_cert_file: Path | None = None
@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     """Of an answer that is kept, where a config says so; a larger one is passed on and not kept."""
     idempotency_keep_s: int = Field(default=24 * 60 * 60, ge=60, le=IDEMPOTENCY_KEEP_S_MAX)
     """How long an answer to a call with an idempotency key is given again."""
-    running_requests_max: int = Field(default=2_000, ge=1)
+    running_requests_max: int = Field(default=2_000, ge=1, le=RUNNING_REQUESTS_MAX)
     """For each worker; whoever comes beyond is told to come back later (503)."""
     body_wait_s: Seconds = 60.0
     """How long a caller may take to send a request's body."""
@@ -96,7 +96,7 @@ class Settings(BaseSettings):
     ship_drain_s: Seconds = 5.0
     """How long the agent goes on sending records after a stop was asked for and the workers have ended."""
 
-    metrics_host: str = "127.0.0.1"
+    metrics_host: Host = "127.0.0.1"
     """Address of `/metrics`, for Prometheus."""
     metrics_port: OptionalPort = 8788
     """Its port; 0 or empty: it is not served."""
@@ -133,6 +133,8 @@ class Settings(BaseSettings):
     def _of_redis(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not _is_redis(value.get_secret_value()):
             raise ValueError("not of the form redis://:password@host:port/number (or rediss://, or unix://)")
+        if value is not None and "?" in value.get_secret_value() and not _is_understood(value.get_secret_value()):
+            raise ValueError("what follows its ? is no option of a connection, or no value for it")
         return value
 
     @model_validator(mode="after")
@@ -162,3 +164,16 @@ def _is_redis(url: str) -> bool:
     except ValueError:  # Not told: an address that is cut at the wrong place shows its password as something else.
         return False
     return parts.scheme in ("redis", "rediss") or (parts.scheme == "unix" and bool(parts.path))
+
+
+def _is_understood(url: str) -> bool:
+    """Whether the client takes the URL's options: else each worker would end as it makes its connection."""
+    from redis.asyncio import ConnectionPool  # noqa: PLC0415 - most URLs have none
+    from redis.exceptions import RedisError  # noqa: PLC0415 - as above
+
+    try:
+        pool = ConnectionPool.from_url(url)
+        pool.make_connection()  # type: ignore[no-untyped-call]
+    except (RedisError, ValueError, TypeError):
+        return False
+    return not pool.connection_kwargs.get("decode_responses")  # What is kept there is bytes.

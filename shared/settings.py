@@ -1,14 +1,27 @@
 """What the settings of both planes share: kinds of values, and how a wrong one is told to whoever set it."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "GATEHOUSE_"
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Bytes = Annotated[int, Field(gt=0)]
+
+
+class PlaneSettings(BaseSettings):
+    """What stands around a value is no part of it: secrets come from files that end with a line break."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _trimmed(cls, values: dict[str, object]) -> dict[str, object]:
+        return {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
 
 
 def _lower(value: object) -> object:
@@ -20,6 +33,24 @@ LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidat
 
 OptionalPort = Annotated[int, BeforeValidator(lambda value: 0 if value == "" else value), Field(ge=0, le=65535)]
 """0, or an empty text: none."""
+
+
+def _host(value: str) -> str:
+    if not value:  # Sockets take it for every address there is.
+        raise ValueError("an address to listen on is wanted; 0.0.0.0 is every one the machine has")
+    return value
+
+
+Host = Annotated[str, AfterValidator(_host)]
+
+
+def _folder(value: object) -> object:
+    if value == "":  # Paths take it for the folder that the process is begun in.
+        raise ValueError("a folder is wanted")
+    return value
+
+
+Folder = Annotated[Path, BeforeValidator(_folder)]
 
 
 def _origin(value: str) -> str:

@@ -49,6 +49,9 @@ async def started_before(migrated_url: str, tmp_path: Path) -> Path:
         ({"GATEHOUSE_KMS": "aws:MARKER"}, "GATEHOUSE_KMS: "),
         ({"GATEHOUSE_PUBLIC_URL": "house.test"}, "GATEHOUSE_PUBLIC_URL: "),
         ({"GATEHOUSE_DRAIN_S": "-1"}, "GATEHOUSE_DRAIN_S: "),
+        ({"GATEHOUSE_HOST": ""}, "GATEHOUSE_HOST: an address to listen on is wanted"),
+        ({"GATEHOUSE_METRICS_HOST": ""}, "GATEHOUSE_METRICS_HOST: an address to listen on is wanted"),
+        ({"GATEHOUSE_STATE_DIR": ""}, "GATEHOUSE_STATE_DIR: a folder is wanted"),
         (
             {"GATEHOUSE_CLICKHOUSE_URL": "clickhouse://u:MARKER@h/gatehouse"},
             "GATEHOUSE_CLICKHOUSE_URL: not of the form",

@@ -48,6 +48,15 @@ def start(state_dir: Path, **settings: str) -> tuple[int, str]:
         ({"GATEHOUSE_CONTROL_PLANE_URL": "house:8080"}, "GATEHOUSE_CONTROL_PLANE_URL: a scheme, a host and a port"),
         ({"GATEHOUSE_REDIS_URL": "localhost:6379"}, "GATEHOUSE_REDIS_URL: not of the form redis://"),
         ({"GATEHOUSE_REDIS_URL": "redis://:pass/MARKER@cache:6379/0"}, "GATEHOUSE_REDIS_URL: not of the form redis://"),
+        ({"GATEHOUSE_REDIS_URL": "redis://:MARKER@cache:6379/0?foo=bar"}, "GATEHOUSE_REDIS_URL: what follows its ? is"),
+        ({"GATEHOUSE_REDIS_URL": "redis://:MARKER@cache:6379?db=x"}, "GATEHOUSE_REDIS_URL: what follows its ? is"),
+        (
+            {"GATEHOUSE_REDIS_URL": "redis://:MARKER@cache:6379?decode_responses=true"},
+            "GATEHOUSE_REDIS_URL: what follows its ? is",
+        ),
+        ({"GATEHOUSE_RUNNING_REQUESTS_MAX": "100000000"}, "GATEHOUSE_RUNNING_REQUESTS_MAX: "),
+        ({"GATEHOUSE_HOST": ""}, "GATEHOUSE_HOST: an address to listen on is wanted"),
+        ({"GATEHOUSE_METRICS_HOST": " "}, "GATEHOUSE_METRICS_HOST: an address to listen on is wanted"),
         ({"GATEHOUSE_UPSTREAM_ALLOW_CIDRS": "10.0.0.1/8"}, "GATEHOUSE_UPSTREAM_ALLOW_CIDRS: networks are wanted"),
         ({"GATEHOUSE_SNAPSHOT": "snapshot.json"}, "GATEHOUSE_SNAPSHOT and GATEHOUSE_SIGNING_FINGERPRINT are set"),
     ],
@@ -58,6 +67,41 @@ def test_a_wrong_setting_is_named(settings: dict[str, str], said: str, tmp_path:
     assert line.startswith(said)
     assert "MARKER" not in line
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_state_folder_is_not_the_one_that_the_gateway_is_begun_in() -> None:
+    code, line = start(Path(), GATEHOUSE_STATE_DIR="")
+    assert (code, line) == (2, "GATEHOUSE_STATE_DIR: a folder is wanted")
+
+
+def test_a_redis_that_wants_certificates_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "rediss://:secret@cache:6380/2?ssl_cert_reqs=required&ssl_ca_certs=/etc/ca.pem&health_check_interval=30"
+    monkeypatch.setenv("GATEHOUSE_REDIS_URL", url)
+    settings = Settings()
+    assert settings.redis_url is not None
+    assert settings.redis_url.get_secret_value() == url
+
+
+def test_what_stands_around_a_value_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Secrets come from files that end with a line break."""
+    for name, value in {
+        "ENROLMENT_TOKEN": "ghe_x.y\n",
+        "REDIS_URL": " redis://cache:6379/0\r\n",
+        "LOG_LEVEL": "debug\n",
+        "ADMIN_FORWARD": "true ",
+        "STATE_DIR": "/var/lib/gatehouse\n",
+        "HTTPS_PROXY": "http://gate:word@proxy:3128\n",
+    }.items():
+        monkeypatch.setenv(f"GATEHOUSE_{name}", value)
+    settings = Settings()
+    assert settings.enrolment_token is not None
+    assert settings.redis_url is not None
+    assert settings.https_proxy is not None
+    assert settings.enrolment_token.get_secret_value() == "ghe_x.y"
+    assert settings.redis_url.get_secret_value() == "redis://cache:6379/0"
+    assert (settings.log_level, settings.admin_forward) == ("debug", True)
+    assert settings.state_dir == Path("/var/lib/gatehouse")
+    assert settings.https_proxy.get_secret_value() == "http://gate:word@proxy:3128"
 
 
 def test_every_wrong_setting_has_its_line(tmp_path: Path) -> None:
