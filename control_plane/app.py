@@ -307,7 +307,6 @@ def _assembled(settings: Settings, ground: Ground, telemetry: Telemetry, signing
     gateway_keys = GatewayKeys(data_keys, shard_keys)
     invitations = Invitations(database, changes, ids)
     fingerprint = sign.fingerprint(sign.public_key(signing_key))
-    public_url = settings.public_url or _own_url(settings)
     engine = Engine(telemetry.clickhouse)
     analyst = Analyst(engine, clock, minute_days=telemetry.retention.minute_days)
     rooms = (
@@ -327,7 +326,7 @@ def _assembled(settings: Settings, ground: Ground, telemetry: Telemetry, signing
         Models(database),
         Prices(database, changes, known, ids),
         Gateways(database, changes, gateway_keys, ids),
-        EnrolmentTokens(database, changes, ids, fingerprint=fingerprint, public_url=public_url),
+        EnrolmentTokens(database, changes, ids, fingerprint=fingerprint, public_url=settings.url),
         Nodes(database, changes),
         Audit(database),
         Analytics(database, analyst, clock),
@@ -341,7 +340,7 @@ def _assembled(settings: Settings, ground: Ground, telemetry: Telemetry, signing
     nodes = NodeAuthenticator(database, clock)
     sync = Sync(
         nodes,
-        Enrolments(database, changes, nodes, signing_key, [public_url]),
+        Enrolments(database, changes, nodes, signing_key, settings.endpoints),
         LeaseIssuer(database, reader, gateway_keys, signing_key, clock),
         Notices(
             Secret(settings.postgres_url.get_secret_value()),
@@ -430,10 +429,6 @@ def application(parts: Plane) -> web.Application:
     server.router.add_get("/readyz", ready)
     Pages().add(server)
     return server
-
-
-def _own_url(settings: Settings) -> str:
-    return f"{'http' if settings.tls_cert_file is None else 'https'}://{settings.host}:{settings.port}"
 
 
 def _certificate(settings: Settings) -> Certificate | None:

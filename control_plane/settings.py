@@ -9,6 +9,8 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from shared.settings import Folder, Host, LogLevel, OptionalPort, Origin, PlaneSettings, Seconds
 
+_EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - told apart, not listened on
+
 
 class Settings(PlaneSettings):
     postgres_url: SecretStr
@@ -60,6 +62,19 @@ class Settings(PlaneSettings):
         if value is not None and not _is_clickhouse(value.get_secret_value()):
             raise ValueError("not of the form http://user:password@host:port/database (or https://)")
         return value
+
+    @property
+    def url(self) -> str:
+        """Where browsers and gateways are told that this control plane is."""
+        if self.public_url is not None:
+            return self.public_url
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'http' if self.tls_cert_file is None else 'https'}://{host}:{self.port}"
+
+    @property
+    def endpoints(self) -> list[str]:
+        """What nodes keep of it; nothing where host and port do not say how it is reached from elsewhere."""
+        return [] if self.public_url is None and self.host in _EVERY_ADDRESS else [self.url]
 
     @model_validator(mode="after")
     def _certificate_and_its_key(self) -> Self:

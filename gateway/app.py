@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 import uvloop
 
-from gateway.roles.node import disk_copy, freeze_collector, identity_of
+from gateway.roles.node import disk_copy, endpoints_of, freeze_collector, identity_of
 from gateway.roles.worker import certificate_of, worker
 from gateway.settings import Settings
 from gateway.supervise import Child, Supervisor, hold, listen, one_heap
@@ -137,7 +137,10 @@ def _listen(settings: Settings) -> list[socket.socket]:
 
 def _require_identity(settings: Settings) -> None:
     """Raises ValueError for a node that neither is enrolled nor can be, IdentityError."""
-    if identity_of(settings) is not None:
+    identity = identity_of(settings)
+    if identity is not None:
+        if settings.snapshot is None and not endpoints_of(settings, identity):
+            raise ValueError("the enrolment did not say where the control plane is: set GATEHOUSE_CONTROL_PLANE_URL")
         return
     from shared.protocol.enrolment import parse_token  # noqa: PLC0415 - most starts are of nodes that are enrolled
 

@@ -110,3 +110,20 @@ async def test_a_port_that_is_taken_is_named(migrated_url: str, started_before: 
     code, line = await start(started_before, **given)
     assert code == 1
     assert f"port {taken_port} of 127.0.0.1 cannot be had" in line
+
+
+@pytest.mark.parametrize(
+    ("settings", "url", "endpoints"),
+    [
+        ({}, "http://127.0.0.1:8080", ["http://127.0.0.1:8080"]),
+        ({"host": "::1"}, "http://[::1]:8080", ["http://[::1]:8080"]),
+        ({"host": "0.0.0.0"}, "http://0.0.0.0:8080", []),
+        ({"host": "::"}, "http://[::]:8080", []),
+        ({"host": "0.0.0.0", "public_url": "https://house.test"}, "https://house.test", ["https://house.test"]),
+    ],
+)
+def test_nodes_keep_no_address_that_means_their_own_machine(
+    settings: dict[str, str], url: str, endpoints: list[str]
+) -> None:
+    made = Settings(postgres_url="postgresql://role@127.0.0.1/name", **settings)  # type: ignore[arg-type]
+    assert (made.url, made.endpoints) == (url, endpoints)

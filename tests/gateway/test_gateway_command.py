@@ -117,6 +117,13 @@ def test_a_node_that_is_not_enrolled_is_told_how_it_can_be(tmp_path: Path) -> No
     assert "GATEHOUSE_ENROLMENT_TOKEN" in line
 
 
+def test_an_enrolled_node_that_does_not_know_where_its_control_plane_is_says_so(tmp_path: Path) -> None:
+    identity.save(tmp_path, identity.Identity("gw_1", "org_1", "sha256:" + "0" * 64, ()))
+    code, line = start(tmp_path)
+    assert (code, line.count("\n")) == (1, 0)
+    assert "set GATEHOUSE_CONTROL_PLANE_URL" in line
+
+
 def test_a_mistyped_token_is_told_before_anybody_is_asked(tmp_path: Path) -> None:
     given = {"GATEHOUSE_CONTROL_PLANE_URL": "http://127.0.0.1:1", "GATEHOUSE_ENROLMENT_TOKEN": "ghe_MARKER"}
     code, line = start(tmp_path, **given)
