@@ -4,7 +4,7 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PRIVATE = 0o600
@@ -13,11 +13,8 @@ PUBLIC = 0o644
 
 def write_whole(path: Path, data: bytes, mode: int) -> None:
     """Readers see the old file or the new one, also after a power cut. Raises OSError."""
-    temporary = _write_temporary(path, data, mode)
-    try:
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _draft(path, data, mode) as draft:
+        draft.replace(path)
     _settle(path.parent)
 
 
@@ -25,13 +22,9 @@ def read_or_make(path: Path, make: Callable[[], bytes]) -> bytes:
     """The private file at `path`, made if it is missing. Of two makers at once one wins, and both read what it made."""
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = _write_temporary(path, make(), PRIVATE)
-        try:
-            path.hardlink_to(temporary)
-        except FileExistsError:
-            pass  # Another process was faster; its file is the one.
-        finally:
-            temporary.unlink()
+        # Should another process be faster, its file is the one.
+        with _draft(path, make(), PRIVATE) as draft, suppress(FileExistsError):
+            path.hardlink_to(draft)
         _settle(path.parent)
     return path.read_bytes()
 
@@ -48,14 +41,20 @@ def one_at_a_time(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _write_temporary(path: Path, data: bytes, mode: int) -> Path:
+@contextmanager
+def _draft(path: Path, data: bytes, mode: int) -> Iterator[Path]:
+    """The data in a file beside `path`, gone afterwards, also where the disk did not take them. Raises OSError."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(file.fileno(), mode)
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    return Path(name)
+    draft = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _settle(folder: Path) -> None:

@@ -2,38 +2,38 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 def write(path: Path, data: bytes) -> None:
     """Readers see the old file or the new one. Raises OSError."""
-    temporary = _write_temporary(path, data)
-    try:
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _draft(path, data) as draft:
+        draft.replace(path)
     _settle(path.parent)
 
 
 def write_once(path: Path, data: bytes) -> None:
     """Make the file unless it is there: of several makers at once one wins. Raises OSError."""
-    temporary = _write_temporary(path, data)
-    try:
-        path.hardlink_to(temporary)
-    except FileExistsError:
-        pass  # Another process was faster; its file is the one.
-    finally:
-        temporary.unlink()
+    with _draft(path, data) as draft, suppress(FileExistsError):  # Another process was faster; its file is the one.
+        path.hardlink_to(draft)
     _settle(path.parent)
 
 
-def _write_temporary(path: Path, data: bytes) -> Path:
+@contextmanager
+def _draft(path: Path, data: bytes) -> Iterator[Path]:
+    """The data in a file beside `path`, gone afterwards, also where the disk did not take them. Raises OSError."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    return Path(name)
+    draft = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _settle(folder: Path) -> None:
