@@ -28,6 +28,7 @@ TOTAL_S_MAX = 300.0
 JSON = "application/json"
 BYTES = "application/octet-stream"
 _REFUSAL_BYTES_MAX = 64 * 1024
+UNREACHABLE = "unreachable"
 _NO_CODE = "http_"
 """Begins the code of a failure that has none of a control plane's."""
 _OF_WHAT_WAS_SENT = frozenset({"invalid", "too_large", "batch_gap", "batch_conflict", "analytics_unavailable"})
@@ -134,7 +135,7 @@ class ControlPlaneClient:
         except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
             # ValueError is how aiohttp names an address it cannot use.
             self._go_on(at)
-            raise CallFailed("unreachable", f"{endpoint}: {type(error).__name__}") from error
+            raise CallFailed(UNREACHABLE, f"{endpoint}: {type(error).__name__}") from error
 
     def leave(self, told: Told) -> None:
         self._go_on(told.turn)

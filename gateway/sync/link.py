@@ -10,7 +10,7 @@ import structlog
 
 from gateway.sync import reports
 from gateway.sync.agent import Agent
-from gateway.sync.control_plane_client import CallFailed, ControlPlane, Told
+from gateway.sync.control_plane_client import UNREACHABLE, CallFailed, ControlPlane, Told
 from gateway.sync.leader import RENEW_S, Leader
 from gateway.sync.pace import Backoff, Pace
 from gateway.sync.trust import Refused, Verified
@@ -41,6 +41,8 @@ LOOK_S = 0.25
 """How often a loop that waits looks whether there is something to tell; it gathers what happens within."""
 NEXT_S_MIN = 1.0
 NEXT_S_MAX = 300.0
+SAID_MAX = 20
+"""Reasons why there is no answer; who stands in the way may make up ever new ones."""
 
 
 class Link:
@@ -70,7 +72,8 @@ class Link:
         self._leading = asyncio.Event()
         self._watch_failed = False
         self._beaten_s: float | None = None
-        self._said: dict[str, str] = {}
+        self._said: dict[str, set[str]] = {}
+        """By path, why there was no answer since the last one."""
         self._log = structlog.get_logger("sync.link")
 
     async def run(self) -> None:
@@ -160,7 +163,7 @@ class Link:
             body = await asyncio.to_thread(lambda: message.model_dump_json().encode())
             told = await self._control_plane.post(path, body, wait_s=wait_s)
         except CallFailed as error:
-            self._say(path, str(error))
+            self._say(path, error)
             return None
         answer = await self._taken(told, base)
         if answer is None:
@@ -178,10 +181,13 @@ class Link:
             return None
         return answer if await self._agent.take(answer, base) else None
 
-    def _say(self, path: str, text: str) -> None:
-        if self._said.get(path) != text:
-            self._said[path] = text
-            self._log.warning("control_plane_away", path=path, detail=text)
+    def _say(self, path: str, error: CallFailed) -> None:
+        """Each reason once: endpoints fail in turn, and a refusal may say the same in other words each time."""
+        reason = str(error) if error.code == UNREACHABLE else error.code
+        said = self._said.setdefault(path, set())
+        if reason not in said and len(said) < SAID_MAX:
+            said.add(reason)
+            self._log.warning("control_plane_away", path=path, detail=str(error))
 
     def _signs(self) -> object:
         """What is worth a heartbeat at once, when it changes."""

@@ -533,3 +533,21 @@ async def test_nodes_that_share_a_redis_open_what_either_of_them_brought(sync_pl
     assert first.agent.held.lease == second.agent.held.lease
     for node in (first, second):
         await node.client.close()
+
+
+async def test_endpoints_that_are_away_in_turn_are_each_told_once(scene: Scene) -> None:
+    """The node asks one after the other, for as long as it lasts; and a clock is another time off at each."""
+    failures = [
+        CallFailed("unreachable", "http://one: TimeoutError"),
+        CallFailed("unreachable", "http://two: TimeoutError"),
+        CallFailed("signature_time", "the request's time is 3600 s off the clock here"),
+        CallFailed("signature_time", "the request's time is 3601 s off the clock here"),
+    ]
+    with capture_logs() as logs:
+        for _ in range(3):
+            for failure in failures:
+                assert await scene.beat(failure) is None
+        assert await scene.beat(scene.next()) is not None
+        assert await scene.beat(failures[0]) is None
+    said = [entry.get("detail", "") for entry in logs if entry["event"] in ("control_plane_away", "control_plane_back")]
+    assert said == [*map(str, failures[:3]), "", str(failures[0])]
