@@ -19,6 +19,7 @@ from shared.clock import Clock
 from shared.models.noun import Kind
 from shared.protocol import answer as answers
 from shared.protocol.answer import Answer
+from shared.protocol.canonical import INTEGER_MAX
 from shared.protocol.enrolment import ProtocolRange
 from shared.protocol.heartbeat import (
     HEARTBEAT_PATH,
@@ -197,7 +198,6 @@ class Link:
         told = await asyncio.to_thread(reports.read, self._state_dir)
         status = self._agent.status()
         refused = reports.refused_by_any(told)
-        usage = await asyncio.to_thread(shutil.disk_usage, self._state_dir)
         return Heartbeat(
             have=question.have,
             lease=question.lease,
@@ -214,10 +214,18 @@ class Link:
             refusal=status.refusal or next((report.refusal for report in told if report.refusal), None),
             workers=[WorkerHealth(worker=report.worker, lease=report.lease) for report in told],
             stores=dict(status.stores),
-            disk_free_bytes=usage.free,
+            disk_free_bytes=await asyncio.to_thread(_free_bytes, self._state_dir),
             clock_ms=self._clock.wall_ms(),
             records=await asyncio.to_thread(self._records),
         )
+
+
+def _free_bytes(folder: Path) -> int:
+    """As far as it can be told: a shared file system may say that it has more than any number of the protocol holds."""
+    try:
+        return min(shutil.disk_usage(folder).free, INTEGER_MAX)
+    except OSError:
+        return 0
 
 
 def _told(refused: Refusal) -> RefusedResource:

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import orjson
 import pytest
@@ -551,3 +552,19 @@ async def test_endpoints_that_are_away_in_turn_are_each_told_once(scene: Scene) 
         assert await scene.beat(failures[0]) is None
     said = [entry.get("detail", "") for entry in logs if entry["event"] in ("control_plane_away", "control_plane_back")]
     assert said == [*map(str, failures[:3]), "", str(failures[0])]
+
+
+@pytest.mark.parametrize(("free", "told"), [(2**63, 2**53 - 1), (None, 0)])
+async def test_a_disk_that_tells_odd_sizes_keeps_no_heartbeat_back(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, free: int | None, told: int
+) -> None:
+    """Shared file systems of clouds say that they have eight exbibytes, which no number of the protocol holds."""
+
+    def usage(_: Path) -> SimpleNamespace:
+        if free is None:
+            raise OSError(116, "Stale file handle")
+        return SimpleNamespace(free=free)
+
+    monkeypatch.setattr("shutil.disk_usage", usage)
+    assert await scene.beat(scene.next()) is not None
+    assert scene.asked.disk_free_bytes == told
