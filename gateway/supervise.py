@@ -163,8 +163,7 @@ class Supervisor:
             select.select([wake_r], [], [], self._next_wait_s())
             _drain_pipe(wake_r)
             self._reap()
-            if self._heir is not None and self._heir.waits:
-                self._heir.retry()
+            self._retry()
         self._end_all()
 
     def _stop(self, *_: object) -> None:
@@ -241,8 +240,20 @@ class Supervisor:
             time.sleep(0.02)
 
     def _inherit(self, child: Child) -> None:
-        if self._heir is not None:
+        if self._heir is None:
+            return
+        try:
             self._heir.ended(child.name)
+        except Exception:  # What one child left, however damaged it is, must not end the others.
+            log.exception("not_inherited", child=child.name)
+
+    def _retry(self) -> None:
+        if self._heir is None or not self._heir.waits:
+            return
+        try:
+            self._heir.retry()
+        except Exception:  # As above.
+            log.exception("not_inherited")
 
 
 def _become(child: Child, parent: int, family: list[Child]) -> None:

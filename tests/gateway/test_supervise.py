@@ -79,8 +79,16 @@ if sys.argv[3] == "short":  # Of memory or processes, twice in a row.
             raise failures.pop()
         return fork()
     os.fork = fork_if_there_is_room
+heir = None
+if sys.argv[3] == "helpless heir":
+    class heir:
+        waits = True
+        def ended(name):
+            raise ValueError("what it left is damaged")
+        def retry():
+            raise ValueError("and still is")
 print("listening", flush=True)
-Supervisor(children, drain_s).run()
+Supervisor(children, drain_s, heir).run()
 """
 
 
@@ -281,6 +289,18 @@ def test_a_worker_that_cannot_be_begun_just_now_is_begun_later_and_the_others_se
     close(node.hold_both())
     node.process.terminate()
     assert node.process.wait(HANG_S) == 0, "and a stop is still heard"
+
+
+def test_what_a_dead_worker_left_ends_nobody_else_however_damaged_it_is(nodes: list[Node]) -> None:
+    nodes.append(node := Node(mode="helpless heir"))
+    held = node.hold_both()
+    victim = next(iter(held))
+    os.kill(victim, signal.SIGKILL)
+    assert held[victim].recv(1) == b""
+    assert len({node.pid() for _ in range(60)} - {victim}) == 2
+    close(held)
+    node.process.terminate()
+    assert node.process.wait(HANG_S) == 0, "a stop looks after what its workers left, too"
 
 
 def test_a_child_that_is_due_later_begins_later_and_the_others_do_not_wait_for_it(nodes: list[Node]) -> None:
