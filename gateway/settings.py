@@ -163,6 +163,9 @@ def _is_redis(url: str) -> bool:
         _ = parts.port
     except ValueError:  # Not told: an address that is cut at the wrong place shows its password as something else.
         return False
+    # The client knows schemes in small letters alone, and leaves out what follows a #: the rest of somebody's password.
+    if not url.startswith(f"{parts.scheme}://") or "#" in url:
+        return False
     return parts.scheme in ("redis", "rediss") or (parts.scheme == "unix" and bool(parts.path))
 
 

@@ -48,6 +48,8 @@ def start(state_dir: Path, **settings: str) -> tuple[int, str]:
         ({"GATEHOUSE_CONTROL_PLANE_URL": "house:8080"}, "GATEHOUSE_CONTROL_PLANE_URL: a scheme, a host and a port"),
         ({"GATEHOUSE_REDIS_URL": "localhost:6379"}, "GATEHOUSE_REDIS_URL: not of the form redis://"),
         ({"GATEHOUSE_REDIS_URL": "redis://:pass/MARKER@cache:6379/0"}, "GATEHOUSE_REDIS_URL: not of the form redis://"),
+        ({"GATEHOUSE_REDIS_URL": "REDIS://cache:6379/0"}, "GATEHOUSE_REDIS_URL: not of the form redis://"),
+        ({"GATEHOUSE_REDIS_URL": "redis://:12#MARKER@cache:6379/0"}, "GATEHOUSE_REDIS_URL: not of the form redis://"),
         ({"GATEHOUSE_REDIS_URL": "redis://:MARKER@cache:6379/0?foo=bar"}, "GATEHOUSE_REDIS_URL: what follows its ? is"),
         ({"GATEHOUSE_REDIS_URL": "redis://:MARKER@cache:6379?db=x"}, "GATEHOUSE_REDIS_URL: what follows its ? is"),
         (
