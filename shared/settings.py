@@ -59,6 +59,8 @@ def _origin(value: str) -> str:
         whole = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
     except ValueError:
         whole = False
+    if any(character.isspace() for character in value):  # Line breaks are nothing to `urlsplit`.
+        whole = False
     # A name or a password before the host would be passed on to whoever is told the address.
     if not whole or parts.path not in ("", "/") or "?" in value or "#" in value or "@" in value:
         raise ValueError("a scheme, a host and a port are wanted and nothing else, as in https://house.example:8080")

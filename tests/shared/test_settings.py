@@ -45,6 +45,8 @@ def test_an_address_is_a_scheme_a_host_and_a_port(text: str, origin: str) -> Non
         "http://house.example/api",
         "http://house.example?",
         "http://house.example/#",
+        "http://house .example",
+        "http://house\n.example",
         "http://role:MARKER@house.example",
     ],
 )
