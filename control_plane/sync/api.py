@@ -21,8 +21,8 @@ from shared.protocol import answer as answers
 from shared.protocol.batch import PATH as RECORDS_PATH
 from shared.protocol.enrolment import PATH as ENROL_PATH
 from shared.protocol.heartbeat import HEARTBEAT_PATH, WATCH_PATH, Heartbeat, Question, Watch
+from shared.protocol.request import BODY_BYTES_MAX
 
-BODY_BYTES_MAX = 4 * 1024 * 1024
 BODY_S_MAX = 300.0
 """As long as a node itself tries: a batch may come over a slow link."""
 HEARTBEAT_MS = 30_000

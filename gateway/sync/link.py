@@ -35,6 +35,7 @@ from shared.protocol.heartbeat import (
     Watch,
     WorkerHealth,
 )
+from shared.protocol.request import BODY_BYTES_MAX
 from shared.protocol.snapshot import SnapshotError
 
 SCHEMA_VERSIONS = {kind.value: 1 for kind in Kind}
@@ -161,7 +162,7 @@ class Link:
         question, base = self._agent.question()
         message = await ask(question)
         try:
-            body = await asyncio.to_thread(lambda: message.model_dump_json().encode())
+            body = await asyncio.to_thread(encoded, message)
             told = await self._control_plane.post(path, body, wait_s=wait_s)
         except CallFailed as error:
             self._say(path, error)
@@ -218,6 +219,14 @@ class Link:
             clock_ms=self._clock.wall_ms(),
             records=await asyncio.to_thread(self._records),
         )
+
+
+def encoded(question: Question) -> bytes:
+    """As it is sent. A heartbeat that would be too large leaves out which resources are refused, not how many."""
+    body = question.model_dump_json().encode()
+    if len(body) <= BODY_BYTES_MAX or not isinstance(question, Heartbeat):
+        return body
+    return question.model_copy(update={"refused": []}).model_dump_json().encode()
 
 
 def _free_bytes(folder: Path) -> int:

@@ -14,6 +14,8 @@ TIME = "x-gatehouse-time"
 NONCE = "x-gatehouse-nonce"
 SIGNATURE = "x-gatehouse-signature"
 
+BODY_BYTES_MAX = 4 * 1024 * 1024
+"""Of a request (GHS/1 12.4)."""
 NONCE_BYTES = 16
 SIGNATURE_BYTES = 64
 TIME_OFF_MS_MAX = 300_000

@@ -18,7 +18,7 @@ from gateway.sync import reports, tree
 from gateway.sync.agent import STORE_POLL_S, Agent
 from gateway.sync.control_plane_client import CallFailed, ControlPlane, ControlPlaneClient
 from gateway.sync.leader import RENEW_S, Alone, Leader
-from gateway.sync.link import Link
+from gateway.sync.link import Link, encoded
 from gateway.sync.opener import unlock
 from gateway.sync.reports import Report
 from gateway.sync.store import MemoryStore
@@ -26,8 +26,11 @@ from gateway.view.refusal import Refusal
 from shared.clock import FakeClock, SystemClock
 from shared.protocol import answer as answers
 from shared.protocol.answer import Answer, Delta, Unchanged, Whole
-from shared.protocol.heartbeat import WATCH_PATH, Heartbeat, RecordsHealth, RefusedResource
-from shared.protocol.snapshot import Snapshot
+from shared.protocol.enrolment import ProtocolRange
+from shared.protocol.heartbeat import REFUSED_MAX, WATCH_PATH, Applied, Heartbeat, RecordsHealth, RefusedResource
+from shared.protocol.lease import SignedLease, VectorEntry
+from shared.protocol.request import BODY_BYTES_MAX
+from shared.protocol.snapshot import SHARDS_MAX, Snapshot
 from tests.fakes.control_plane import FakeControlPlane
 from tests.fixtures.house import GATEWAY, WORKSPACE, House
 from tests.fixtures.sync import SyncNode, SyncPlane
@@ -568,3 +571,33 @@ async def test_a_disk_that_tells_odd_sizes_keeps_no_heartbeat_back(
     monkeypatch.setattr("shutil.disk_usage", usage)
     assert await scene.beat(scene.next()) is not None
     assert scene.asked.disk_free_bytes == told
+
+
+def test_a_heartbeat_that_would_be_too_large_leaves_out_its_refusals() -> None:
+    """GHS/1 12.4, 13.4: as many shards as there may be leave little room for refusals."""
+    shard = f"ws:ws_{'0' * 26}"
+    vector = [VectorEntry(shard=shard, epoch=1, revision=40_000, digest="a" * 64)] * SHARDS_MAX
+    entry = RefusedResource(shard=shard, kind="config", id="pc_1", revision=1, code="invalid", path="x" * 500)
+    payload = b"x" * (147 * SHARDS_MAX)  # The same vector, signed.
+    heartbeat = Heartbeat(
+        have=vector,
+        lease=SignedLease(payload=payload, signature=b"", public_key=b""),
+        key_chain="c" * 64,
+        build="test",
+        protocol=ProtocolRange(),
+        kinds={},
+        applied=[Applied(shard=shard, epoch=1, revision=40_000)] * SHARDS_MAX,
+        refused=[entry] * REFUSED_MAX,
+        refused_count=2 * REFUSED_MAX,
+        refusal=None,
+        workers=[],
+        stores={},
+        disk_free_bytes=1,
+        clock_ms=1,
+    )
+    body = encoded(heartbeat)
+    assert len(body) <= BODY_BYTES_MAX
+    told = Heartbeat.model_validate_json(body)
+    assert (told.refused, told.refused_count) == ([], 2 * REFUSED_MAX)
+    few = heartbeat.model_copy(update={"have": [], "applied": []})
+    assert Heartbeat.model_validate_json(encoded(few)) == few
