@@ -3,7 +3,7 @@
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
@@ -15,6 +15,20 @@ from shared.settings import PREFIX, Bytes, Folder, Host, LogLevel, OptionalPort,
 CACHE_BYTES_MAX = 1_000_000
 IDEMPOTENCY_KEEP_S_MAX = 7 * 24 * 60 * 60
 """What an envelope holds, less what stands around an answer."""
+_REDIS_OPTIONS = frozenset(
+    {
+        "client_name",
+        "db",
+        "health_check_interval",
+        "max_connections",
+        "password",
+        "socket_connect_timeout",
+        "socket_keepalive",
+        "socket_timeout",
+        "username",
+    }
+)
+"""Besides those of TLS. The client's others stand for Python's objects, or would make text of what is bytes here."""
 RUNNING_REQUESTS_MAX = 100_000
 """Each has its place in the worker's table of running requests, 256 bytes of disk."""
 
@@ -174,9 +188,11 @@ def _is_understood(url: str) -> bool:
     from redis.asyncio import ConnectionPool  # noqa: PLC0415 - most URLs have none
     from redis.exceptions import RedisError  # noqa: PLC0415 - as above
 
+    names = {name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)}
+    if not all(name in _REDIS_OPTIONS or name.startswith("ssl_") for name in names):
+        return False
     try:
-        pool = ConnectionPool.from_url(url)
-        pool.make_connection()  # type: ignore[no-untyped-call]
+        ConnectionPool.from_url(url).make_connection()  # type: ignore[no-untyped-call]
     except (RedisError, ValueError, TypeError):
         return False
-    return not pool.connection_kwargs.get("decode_responses")  # What is kept there is bytes.
+    return True

@@ -56,6 +56,7 @@ def start(state_dir: Path, **settings: str) -> tuple[int, str]:
             {"GATEHOUSE_REDIS_URL": "redis://:MARKER@cache:6379?decode_responses=true"},
             "GATEHOUSE_REDIS_URL: what follows its ? is",
         ),
+        ({"GATEHOUSE_REDIS_URL": "redis://:MARKER@cache:6379?retry=3"}, "GATEHOUSE_REDIS_URL: what follows its ? is"),
         ({"GATEHOUSE_RUNNING_REQUESTS_MAX": "100000000"}, "GATEHOUSE_RUNNING_REQUESTS_MAX: "),
         ({"GATEHOUSE_HOST": ""}, "GATEHOUSE_HOST: an address to listen on is wanted"),
         ({"GATEHOUSE_METRICS_HOST": " "}, "GATEHOUSE_METRICS_HOST: an address to listen on is wanted"),
