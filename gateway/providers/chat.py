@@ -37,6 +37,8 @@ _CALLED = frozenset(("name", "arguments", "thought_signature"))
 _TOOL = frozenset(("type", "function", CACHE_HINT))
 _FUNCTION = frozenset(("name", "description", "parameters", "strict"))
 _SCHEMA = frozenset(("name", "description", "schema", "strict"))
+SCHEMA_UNNAMED = "output"
+"""What a schema is called in a chat whose caller has no word for that: nobody misses it."""
 
 
 class Text(msgspec.Struct):
@@ -269,34 +271,56 @@ def tool_choice(body: Mapping[str, Any]) -> ToolChoice | None:
     return ToolChoice("required", needed(str, function, "name", (*path, "function")))
 
 
+def is_json_object(body: Mapping[str, Any]) -> bool:
+    """Whether JSON of no schema is wanted. Raises Untranslatable."""
+    form = given(dict, body, "response_format", ())
+    if form is None or form.get("type") != "json_object":
+        return False
+    only(form, ("type",), ("response_format",))
+    return True
+
+
 def json_schema(body: Mapping[str, Any]) -> dict[str, Any] | None:
     """`response_format.json_schema` as it came, where an answer of a schema is wanted; None: text is.
 
     Raises Untranslatable.
     """
     form = given(dict, body, "response_format", ())
-    if form is None or form.get("type") == "text":
+    if form is None:
         return None
     path: Path = ("response_format",)
+    if form.get("type") == "text":
+        only(form, ("type",), path)
+        return None
     if form.get("type") == "json_object":
         raise refuse((*path, "type"), "asks for JSON of no schema, which has no counterpart at this provider")
     if form.get("type") != "json_schema":
         raise malformed((*path, "type"), "must be `text`, `json_object` or `json_schema`")
     only(form, ("type", "json_schema"), path)
     asked = needed(dict, form, "json_schema", path)
-    only(asked, _SCHEMA, (*path, "json_schema"))
-    needed(dict, asked, "schema", (*path, "json_schema"))
+    path = (*path, "json_schema")
+    only(asked, _SCHEMA, path)
+    needed(dict, asked, "schema", path)
+    given(str, asked, "name", path)
+    given(str, asked, "description", path)
+    given(bool, asked, "strict", path)
     return asked
 
 
-def described_schema(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema of what `json_schema` found, with the description that stands beside it put into it."""
+def described_schema(asked: Mapping[str, Any], left_out: set[str]) -> dict[str, Any]:
+    """The schema of what `json_schema` found, with the name and the description that stand beside it put into it."""
     schema: dict[str, Any] = asked["schema"]
-    description = given(str, asked, "description", ("response_format", "json_schema"))
-    if description is None:
-        return schema
-    own = schema.get("description")
-    return {**schema, "description": f"{description}\n{own}" if isinstance(own, str) else description}
+    name, description = asked.get("name"), asked.get("description")
+    title, own = schema.get("title"), schema.get("description")
+    said: dict[str, str] = {}
+    if name is not None and name != title:
+        if title is None and "$ref" not in schema:  # Few take a word beside a reference.
+            said["title"] = name
+        elif name != SCHEMA_UNNAMED:
+            left_out.add("name")
+    if description is not None:
+        said["description"] = f"{description}\n{own}" if isinstance(own, str) else description
+    return {**schema, **said}
 
 
 def thinking(body: Mapping[str, Any], left_out: set[str]) -> dict[str, Any] | None:

@@ -163,6 +163,7 @@ PARAMETERS: Mapping[Door, Mapping[Path, st.SearchStrategy[Any]]] = {
         ("tools", 0, "function", "strict"): st.just(True),
         ("tools", 0, "function", "zzz"): _TEXTS,
         ("response_format", "json_schema", "description"): _TEXTS,
+        ("response_format", "json_schema", "name"): _TEXTS,
         ("response_format", "json_schema", "strict"): st.just(True),
         ("response_format", "json_schema", "zzz"): _TEXTS,
         ("response_format", "zzz"): _TEXTS,
@@ -339,6 +340,36 @@ def test_none_is_lost_among_others(wire: Wire, door: Door, data: st.DataObject) 
             asked.pop(one, None)
     for path in asked:
         assert _became(wire, door, asked, path) in ("sent", "refused", "left out")
+
+
+@every_wire
+@pytest.mark.parametrize(
+    "schema", [SCHEMA, {**SCHEMA, "title": "A place"}, {"$ref": "#/$defs/Place", "$defs": {"Place": SCHEMA}}]
+)
+def test_what_a_schema_is_called_arrives_or_is_told(wire: Wire, schema: Body) -> None:
+    form = {"name": "found_place", "schema": schema, "strict": True}
+    said = _sent(wire, Door.CHAT, {**BASES[Door.CHAT], "response_format": {"type": "json_schema", "json_schema": form}})
+    assert b"found_place" in said.body or "name" in said.left_out
+    assert "A place" not in str(schema) or b"A place" in said.body
+
+
+@every_wire
+def test_a_schema_that_nobody_named_misses_no_name(wire: Wire) -> None:
+    form = {"type": "json_schema", "schema": {**SCHEMA, "title": "A place"}}
+    said = _sent(wire, Door.MESSAGES, {**BASES[Door.MESSAGES], "output_config": {"format": form}})
+    assert "name" not in said.left_out
+
+
+@every_wire
+@pytest.mark.parametrize("kind", ["text", "json_object"])
+def test_a_schema_beside_a_form_without_one_is_not_lost(wire: Wire, kind: str) -> None:
+    """Some hosts word it so. Where it is not read, it is refused."""
+    body = {**BASES[Door.CHAT], "response_format": {"type": kind, "schema": SCHEMA}}
+    said = _tried(wire, Door.CHAT, body)
+    if isinstance(said, Untranslatable):
+        assert said.pointer in ("/response_format/schema", "/response_format/type")
+    else:
+        assert b'"schema":' in said.body
 
 
 def _became(wire: Wire, door: Door, asked: Mapping[Path, Any], path: Path) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from gateway.dialects.chat import Asked, Hints
 from gateway.dialects.messages.content import asked_by_user, said_by_assistant, texts
 from gateway.providers.base import Place
+from gateway.providers.chat import SCHEMA_UNNAMED
 from gateway.providers.fields import Path, given, malformed, must_be, needed, of, only, unsayable
 
 FIELDS = frozenset(
@@ -143,6 +144,6 @@ def _rest(body: Mapping[str, Any]) -> dict[str, Any]:
             if format_.get("type") != "json_schema":
                 raise malformed((*path, "format", "type"), "must be `json_schema`")
             schema = needed(dict, format_, "schema", (*path, "format"))
-            json_schema = {"name": "output", "schema": schema, "strict": True}
+            json_schema = {"name": SCHEMA_UNNAMED, "schema": schema, "strict": True}
             asked["response_format"] = {"type": "json_schema", "json_schema": json_schema}
     return asked

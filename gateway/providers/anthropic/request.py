@@ -86,7 +86,7 @@ def to_message(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]
     asked["messages"] = [{"role": turn.role, "content": _content(turn.parts)} for turn in said.turns]
     if (stop := stops(body)) != []:
         asked["stop_sequences"] = stop
-    asked |= _output(body)
+    asked |= _output(body, left_out)
     asked |= _tools(body)
     asked |= _rest(body, left_out)
     return asked, frozenset(left_out | said.left_out)
@@ -160,7 +160,7 @@ def _hinted(made: dict[str, Any], hint: Any) -> dict[str, Any]:
     return made if hint is None else {**made, CACHE_HINT: hint}
 
 
-def _output(body: Mapping[str, Any]) -> dict[str, Any]:
+def _output(body: Mapping[str, Any], left_out: set[str]) -> dict[str, Any]:
     """How long the answer may be, how much is thought before, and what form it has."""
     asked: dict[str, Any] = {}
     limit = tokens_max(body)
@@ -179,7 +179,7 @@ def _output(body: Mapping[str, Any]) -> dict[str, Any]:
         limit = TOKENS_DEFAULT + _thinks(body.get("thinking"))
     asked["max_tokens"] = limit
     if (form := json_schema(body)) is not None:
-        config["format"] = {"type": "json_schema", "schema": described_schema(form)}
+        config["format"] = {"type": "json_schema", "schema": described_schema(form, left_out)}
     return {**asked, "output_config": config} if config else asked
 
 

@@ -256,7 +256,7 @@ def _output(body: Mapping[str, Any]) -> dict[str, Any]:
     if (form := json_schema(body)) is not None:
         schema: dict[str, Any] = {"schema": _text_of(form["schema"])}
         for name in ("name", "description"):
-            if (text := given(str, form, name, ("response_format", "json_schema"))) is not None:
+            if (text := form.get(name)) is not None:
                 schema[name] = text
         config["textFormat"] = {"type": "json_schema", "structure": {"jsonSchema": schema}}
     if (effort := given(str, body, "reasoning_effort", ())) is not None:

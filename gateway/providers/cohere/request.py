@@ -19,6 +19,7 @@ from gateway.providers.chat import (
     described_schema,
     function_tool,
     hints_in,
+    is_json_object,
     json_schema,
     refuse,
     refuse_all,
@@ -79,7 +80,7 @@ def to_chat_v2(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]
     if stop := stops(body):
         asked["stop_sequences"] = stop
     asked |= _tools(body, left_out)
-    asked |= _form(body)
+    asked |= _form(body, left_out)
     if (thought := _thinking(body, left_out)) is not None:
         asked["thinking"] = thought
     return asked, frozenset(left_out | said.left_out | hints_in(said, body))
@@ -159,14 +160,13 @@ def _tool(tool: Tool) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _form(body: Mapping[str, Any]) -> dict[str, Any]:
-    form = given(dict, body, "response_format", ())
-    if form is not None and form.get("type") == "json_object":
+def _form(body: Mapping[str, Any], left_out: set[str]) -> dict[str, Any]:
+    if is_json_object(body):
         return {"response_format": {"type": "json_object"}}
-    schema = json_schema(body)
-    return (
-        {} if schema is None else {"response_format": {"type": "json_object", "json_schema": described_schema(schema)}}
-    )
+    form = json_schema(body)
+    if form is None:
+        return {}
+    return {"response_format": {"type": "json_object", "json_schema": described_schema(form, left_out)}}
 
 
 def _thinking(body: Mapping[str, Any], left_out: set[str]) -> dict[str, Any] | None:

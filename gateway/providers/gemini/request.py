@@ -19,6 +19,7 @@ from gateway.providers.chat import (
     described_schema,
     function_tool,
     hints_in,
+    is_json_object,
     json_schema,
     refuse,
     refuse_all,
@@ -224,11 +225,10 @@ def _config(body: Mapping[str, Any], model: str, left_out: set[str]) -> dict[str
         config["responseModalities"] = [
             of(str, kind, ("modalities", at)).upper() for at, kind in enumerate(modalities or ())
         ]
-    form = given(dict, body, "response_format", ())
-    if form is not None and form.get("type") == "json_object":
+    if is_json_object(body):
         config["responseMimeType"] = "application/json"
     elif (schema := json_schema(body)) is not None:
-        config |= {"responseMimeType": "application/json", "responseJsonSchema": described_schema(schema)}
+        config |= {"responseMimeType": "application/json", "responseJsonSchema": described_schema(schema, left_out)}
     if thought := _thinking(body, model, left_out):
         config["thinkingConfig"] = thought
     return config

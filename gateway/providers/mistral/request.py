@@ -22,6 +22,7 @@ from gateway.providers.chat import (
     conversation,
     function_tool,
     hints_in,
+    is_json_object,
     json_schema,
     refuse,
     refuse_all,
@@ -183,8 +184,7 @@ def _tool(value: Any, at: int) -> dict[str, Any]:
 
 
 def _form(body: Mapping[str, Any]) -> dict[str, Any]:
-    form = given(dict, body, "response_format", ())
-    if form is not None and form.get("type") == "json_object":
+    if is_json_object(body):
         return {"response_format": {"type": "json_object"}}
     schema = json_schema(body)
     return {} if schema is None else {"response_format": {"type": "json_schema", "json_schema": schema}}

@@ -17,6 +17,7 @@ from gateway.providers.chat import (
     described_schema,
     function_tool,
     hints_in,
+    is_json_object,
     json_schema,
     refuse,
     refuse_all,
@@ -74,7 +75,7 @@ def to_api_chat(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]
         asked["options"] = options
     if tools := given(list, body, "tools", ()):
         asked["tools"] = [_tool(value, at) for at, value in enumerate(tools)]
-    asked |= _form(body)
+    asked |= _form(body, left_out)
     asked |= _think(body, left_out)
     return asked, frozenset(left_out | said.left_out | hints_in(said, body) | strictness_in(body))
 
@@ -160,12 +161,11 @@ def _tool(value: Any, at: int) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _form(body: Mapping[str, Any]) -> dict[str, Any]:
-    form = given(dict, body, "response_format", ())
-    if form is not None and form.get("type") == "json_object":
+def _form(body: Mapping[str, Any], left_out: set[str]) -> dict[str, Any]:
+    if is_json_object(body):
         return {"format": "json"}
     schema = json_schema(body)
-    return {} if schema is None else {"format": described_schema(schema)}
+    return {} if schema is None else {"format": described_schema(schema, left_out)}
 
 
 def _think(body: Mapping[str, Any], left_out: set[str]) -> dict[str, Any]:
