@@ -7,6 +7,7 @@ nothing in them can disturb the one before.
 """
 
 import asyncio
+import select
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -182,7 +183,7 @@ class Lane(asyncio.Protocol):
     # What the server calls
 
     def sweep(self, now_s: float) -> None:
-        """Hold the deadlines: of the phase, and of a caller who does not read."""
+        """Hold the deadlines, of the phase and of a caller who does not read, and see who has left unseen."""
         transport = self._transport
         if transport is None:
             return
@@ -191,6 +192,9 @@ class Lane(asyncio.Protocol):
             self._unsent_bytes = unsent_bytes
             self._unsent_due_s = now_s + self._shared.limits.write_stall_s if unsent_bytes else inf
         elif now_s >= self._unsent_due_s:
+            transport.abort()
+            return
+        if self._reading_paused and self._phase in (_ANSWER, _UPLOAD) and _has_hung_up(transport):
             transport.abort()
             return
         if now_s < self._due_s:
@@ -693,3 +697,13 @@ class Lane(asyncio.Protocol):
         self._release()
         self._forget()
         self._shared.left(self)
+
+
+def _has_hung_up(transport: asyncio.Transport) -> bool:
+    """Whether a caller has ended his side, of whom bytes wait that nobody reads: behind them asyncio sees no end."""
+    if transport.is_closing():
+        return False
+    poll = select.poll()
+    poll.register(transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
+    ends = select.POLLRDHUP | select.POLLHUP | select.POLLERR
+    return any(event & ends for _, event in poll.poll(0))

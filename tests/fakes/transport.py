@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+_NO_FILE = 2**31 - 1
+"""A descriptor of nothing that is open."""
+
 
 @contextmanager
 def in_no_task() -> Iterator[None]:
@@ -84,6 +87,9 @@ class MemoryTransport(asyncio.Transport):
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self if name == "socket" else default
+
+    def fileno(self) -> int:
+        return _NO_FILE
 
     def setsockopt(self, *option: int) -> None:
         self.options.append(option)

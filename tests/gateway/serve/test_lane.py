@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from gateway.serve.body import FRAMING_BYTES_MAX
 from gateway.serve.head import HEAD_BYTES_MAX
-from gateway.serve.lane import AHEAD_BYTES_MAX, AT_ONCE_MAX
+from gateway.serve.lane import AHEAD_BYTES_MAX, AT_ONCE_MAX, Phase
 from gateway.upstream.errors import Cut
 from gateway.upstream.messages import UpstreamRequest, UpstreamResponse
 from gateway.upstream.turn import HELD_BYTES_MAX
@@ -862,6 +862,41 @@ async def test_half_a_connection_shut_by_a_waiting_caller_means_that_he_has_left
         assert door.client.responses[0].aborted
         writer.close()
         assert (await door.post()).status == 200
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_caller_who_leaves_behind_more_than_is_read_has_left(stream: bool) -> None:
+    """His end stands behind bytes that nobody reads; the provider went on being paid."""
+    hang = Hang()
+    async with opened(streams(EVENT, hang) if stream else answers(200, hang), world=WORLD) as door:
+        _, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        writer.write(chat(stream=stream))
+        await hang.reached.wait()
+        (lane,) = door.server._lanes
+        writer.write(bytes(2 * AHEAD_BYTES_MAX))
+        async with asyncio.timeout(HANG_S):
+            while not lane._reading_paused:  # noqa: ASYNC110 - nothing announces it
+                await asyncio.sleep(0.001)
+        assert not door.records.ended.is_set()
+        writer.close()
+        async with asyncio.timeout(HANG_S):
+            await door.records.ended.wait()
+        assert door.client.responses[0].aborted
+        assert [record.ending for record in door.records.records] == ["left"]
+
+
+async def test_a_caller_of_whom_more_waits_than_is_read_is_waited_for() -> None:
+    hang = Hang()
+    async with opened(answers(200, hang, OK), world=WORLD) as door, await Wire.open(door.port) as wire:
+        await wire.send(chat())
+        await hang.reached.wait()
+        (lane,) = door.server._lanes
+        await wire.send(bytes(2 * AHEAD_BYTES_MAX))
+        for _ in range(2):
+            door.server.sweep(0.0)
+        assert lane._phase is Phase.ANSWER
+        hang.released.set()
+        assert (await wire.reply()).status == 200
 
 
 async def test_a_refused_upload_that_goes_on_gets_to_read_why() -> None:
