@@ -19,6 +19,7 @@ from gateway.providers.chat import (
     described_schema,
     function_tool,
     json_schema,
+    plain_id,
     refuse,
     refuse_all,
     stops,
@@ -120,9 +121,9 @@ def _plain(part: Part) -> dict[str, Any]:
         case File():
             return _document(part)
         case ToolUse():
-            return {"type": "tool_use", "id": part.id, "name": part.name, "input": part.input}
+            return {"type": "tool_use", "id": plain_id(part.id), "name": part.name, "input": part.input}
         case ToolResult():
-            return {"type": "tool_result", "tool_use_id": part.id, "content": _content(part.parts)}
+            return {"type": "tool_result", "tool_use_id": plain_id(part.id), "content": _content(part.parts)}
         case Thought():
             if part.sealed:
                 return {"type": "redacted_thinking", "data": part.sealed}

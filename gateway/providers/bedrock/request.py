@@ -20,6 +20,7 @@ from gateway.providers.chat import (
     conversation,
     function_tool,
     json_schema,
+    plain_id,
     refuse,
     refuse_all,
     stops,
@@ -168,9 +169,9 @@ def _block(part: Part, left_out: set[str]) -> dict[str, Any]:
                 raise refuse((*part.path, "input_audio", "format"))
             return {"audio": {"format": part.format, "source": {"bytes": part.data}}}
         case ToolUse():
-            return {"toolUse": {"toolUseId": part.id, "name": part.name, "input": part.input}}
+            return {"toolUse": {"toolUseId": plain_id(part.id), "name": part.name, "input": part.input}}
         case ToolResult():
-            return {"toolResult": {"toolUseId": part.id, "content": [*_results(part.parts, left_out)]}}
+            return {"toolResult": {"toolUseId": plain_id(part.id), "content": [*_results(part.parts, left_out)]}}
         case Thought():
             if part.sealed:
                 return {"reasoningContent": {"redactedContent": part.sealed}}

@@ -1,5 +1,6 @@
 """What the corpus does not ask of Anthropic's adapter: budgets, ways to stop, its own blocks, advice on its cache."""
 
+import re
 from typing import Any
 
 import orjson
@@ -222,3 +223,19 @@ def test_a_stream_that_does_not_begin_is_none() -> None:
     assert not reader.begun
     with pytest.raises(BrokenAnswer, match="begin"):
         reader.feed(b'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"x"}}\n\n')
+
+
+# Ids of calls
+
+
+def test_ids_of_calls_are_such_as_the_provider_takes() -> None:
+    """Kimi's, for example, are not: a conversation that began there ended here."""
+    ids = ["functions.get_weather:0", "functions.get_weather:1", "call|a", "call_1"]
+    calls = [{"id": id_, "type": "function", "function": {"name": "f", "arguments": "{}"}} for id_ in ids]
+    results = [{"role": "tool", "tool_call_id": id_, "content": "x"} for id_ in ids]
+    made = sent({"messages": [*HELLO["messages"], {"role": "assistant", "tool_calls": calls}, *results]})["messages"]
+    used = [block["id"] for block in made[1]["content"]]
+    assert used == [block["tool_use_id"] for block in made[2]["content"]]
+    assert all(re.fullmatch("[a-zA-Z0-9_-]+", id_) for id_ in used)
+    assert len(set(used)) == len(ids)
+    assert used[3] == "call_1"

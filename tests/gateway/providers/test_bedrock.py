@@ -1,5 +1,6 @@
 """What the corpus does not ask of Bedrock's adapter: signatures, roles, damaged frames, models' own words."""
 
+import re
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
@@ -78,6 +79,16 @@ def test_a_tool_s_result_that_says_nothing_holds_no_empty_text() -> None:
     turns = [{"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c", "content": ""}]
     made = orjson.loads(asked({"messages": [*ASK["messages"], *turns]}).body)
     assert made["messages"][2]["content"] == [{"toolResult": {"toolUseId": "c", "content": []}}]
+
+
+@pytest.mark.parametrize("id_", ["functions.get_weather:0", "x" * 65])
+def test_ids_of_calls_are_such_as_the_provider_takes(id_: str) -> None:
+    call = {"id": id_, "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    turns = [{"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": id_, "content": "x"}]
+    made = orjson.loads(asked({"messages": [*ASK["messages"], *turns]}).body)["messages"]
+    used = made[1]["content"][0]["toolUse"]["toolUseId"]
+    assert re.fullmatch("[a-zA-Z0-9_-]{1,64}", used)
+    assert made[2]["content"][0]["toolResult"]["toolUseId"] == used
 
 
 @pytest.mark.parametrize(("model", "told"), [("eu.anthropic.claude-x-v1:0", True), ("deepseek.r1-v1:0", False)])
