@@ -6,6 +6,7 @@ in turns. So one block is live at a time; what comes for those behind it waits u
 
 from collections.abc import Iterator, Mapping
 from enum import Enum, auto
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -223,6 +224,11 @@ class Said:
         except orjson.JSONDecodeError:
             return False
         return True
+
+
+def call_id(block: Block, answer: Any, prefix: str) -> str:
+    """The host's own. Some give their calls none: then one that no other answer's calls have, and everybody takes."""
+    return block.call_id or f"{prefix}_{sha256(str(answer).encode()).hexdigest()[:24]}_{block.index}"
 
 
 def _first(choices: list[Any]) -> Mapping[str, Any] | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from gateway.dialects.said import Block, Kind, Said
+from gateway.dialects.said import Block, Kind, Said, call_id
 from gateway.providers.base import BrokenAnswer, Usage
 
 _STOP_REASONS = {
@@ -26,7 +26,7 @@ def message(chat: Mapping[str, Any], usage: Usage, asked: Mapping[str, Any]) -> 
         raise BrokenAnswer("the answer holds no choice")
     return {
         **head(said, asked),
-        "content": [_block(block) for block in said.blocks],
+        "content": [_block(block, said) for block in said.blocks],
         **stopped(said, asked),
         "usage": counts(usage),
     }
@@ -68,22 +68,22 @@ def counts(usage: Usage) -> dict[str, Any]:
     }
 
 
-def _block(block: Block) -> dict[str, Any]:
+def _block(block: Block, said: Said) -> dict[str, Any]:
     match block.kind:
         case Kind.THOUGHT:
             return {"type": "thinking", "thinking": block.text, "signature": block.signature}
         case Kind.SEALED_THOUGHT:
             return {"type": "redacted_thinking", "data": block.text}
         case Kind.FUNCTION:
-            return {"type": "tool_use", "id": call_id(block), "name": block.name, "input": _input(block.text)}
+            return {"type": "tool_use", "id": id_of(block, said), "name": block.name, "input": _input(block.text)}
         case Kind.CUSTOM:
             raise BrokenAnswer("it calls a tool that it was not given")
     return {"type": "text", "text": block.text}
 
 
-def call_id(block: Block) -> str:
-    """Some hosts give their calls no ids."""
-    return block.call_id or f"toolu_{block.index}"
+def id_of(block: Block, said: Said) -> str:
+    """A call's."""
+    return call_id(block, said.head.get("id"), "toolu")
 
 
 def _input(arguments: str) -> dict[str, Any]:

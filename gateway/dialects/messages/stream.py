@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gateway.dialects.messages.answer import call_id, counts, head, stopped
+from gateway.dialects.messages.answer import counts, head, id_of, stopped
 from gateway.dialects.messages.errors import error_body
 from gateway.dialects.said import Block, Kind, Move, Said, Step
 from gateway.dialects.translated_stream import framed
@@ -46,7 +46,8 @@ class MessageEvents:
         block = step.block
         match step.move:
             case Move.START:
-                return framed({"type": "content_block_start", "index": block.index, "content_block": _begun(block)})
+                opened = self._opened(block)
+                return framed({"type": "content_block_start", "index": block.index, "content_block": opened})
             case Move.MORE if block.kind is Kind.SEALED_THOUGHT:
                 return b""  # It came whole, with its start.
             case Move.MORE:
@@ -57,18 +58,17 @@ class MessageEvents:
             signature = framed({"type": "content_block_delta", "index": block.index, "delta": delta})
         return signature + framed({"type": "content_block_stop", "index": block.index})
 
-
-def _begun(block: Block) -> dict[str, Any]:
-    match block.kind:
-        case Kind.THOUGHT:
-            return {"type": "thinking", "thinking": "", "signature": ""}
-        case Kind.SEALED_THOUGHT:
-            return {"type": "redacted_thinking", "data": block.text}
-        case Kind.FUNCTION:
-            return {"type": "tool_use", "id": call_id(block), "name": block.name, "input": {}}
-        case Kind.CUSTOM:
-            raise BrokenAnswer("it calls a tool that it was not given")
-    return {"type": "text", "text": ""}
+    def _opened(self, block: Block) -> dict[str, Any]:
+        match block.kind:
+            case Kind.THOUGHT:
+                return {"type": "thinking", "thinking": "", "signature": ""}
+            case Kind.SEALED_THOUGHT:
+                return {"type": "redacted_thinking", "data": block.text}
+            case Kind.FUNCTION:
+                return {"type": "tool_use", "id": id_of(block, self._said), "name": block.name, "input": {}}
+            case Kind.CUSTOM:
+                raise BrokenAnswer("it calls a tool that it was not given")
+        return {"type": "text", "text": ""}
 
 
 def _delta(step: Step) -> dict[str, Any]:

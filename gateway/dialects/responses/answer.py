@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.dialects.said import Block, Kind, Said
+from gateway.dialects.said import Block, Kind, Said, call_id
 from gateway.providers.base import BrokenAnswer, Usage
 
 _ECHOED: Mapping[str, Any] = {
@@ -103,10 +103,10 @@ def opened(block: Block, id_: str) -> dict[str, Any]:
         case Kind.THOUGHT | Kind.SEALED_THOUGHT:
             return {"id": item_id(block, id_), "type": "reasoning", "summary": [], "status": "in_progress"}
         case Kind.FUNCTION:
-            call = {"call_id": call_id(block), "name": block.name, "arguments": "", "status": "in_progress"}
-            return {"id": item_id(block, id_), "type": "function_call", **call}
+            call = {"call_id": call_id(block, id_, "call"), "name": block.name, "arguments": ""}
+            return {"id": item_id(block, id_), "type": "function_call", **call, "status": "in_progress"}
         case Kind.CUSTOM:
-            call = {"call_id": call_id(block), "name": block.name, "input": ""}
+            call = {"call_id": call_id(block, id_, "call"), "name": block.name, "input": ""}
             return {"id": item_id(block, id_), "type": "custom_tool_call", **call}
     return {
         "id": item_id(block, id_),
@@ -142,11 +142,6 @@ _PREFIXES = {
 
 def item_id(block: Block, id_: str) -> str:
     return f"{_PREFIXES.get(block.kind, 'msg')}_{id_}_{block.index}"
-
-
-def call_id(block: Block) -> str:
-    """Some hosts give their calls no ids."""
-    return block.call_id or f"call_{block.index}"
 
 
 def counts(usage: Usage) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def to_chat(call: Call, content: Mapping[str, Any]) -> tuple[bytes, Usage]:
     if bit.blocks:
         said["content_blocks"] = bit.blocks
     if bit.calls:
-        said["tool_calls"] = [named(made, bit.id, at) for at, made in enumerate(bit.calls)]
+        said["tool_calls"] = [named(made, bit.id or call.id, at) for at, made in enumerate(bit.calls)]
     usage = settled(bit.usage, call, text_bytes(said))
     model = bit.model or str(call.body.get("model"))
     choice = {"logprobs": bit.logprobs, **bit.own}

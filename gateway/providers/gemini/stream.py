@@ -64,7 +64,7 @@ class ContentStream(TranslatedEvents):
     def _say(self, bit: Bit) -> bytes:
         chunks, made = self._chunks, []
         if chunks is None:
-            self._id = bit.id
+            self._id = bit.id or self._call.id
             chunks = self._chunks = Chunks(self._call, bit.id, bit.model or str(self._call.body.get("model")))
             made.append(chunks.delta({"role": "assistant", "content": ""}))
         if thought := "".join(bit.thoughts):

@@ -49,6 +49,7 @@ def calls_of(message: Mapping[str, Any], call: Call, first: int) -> Iterator[dic
     calls = message.get("tool_calls") or ()
     if not isinstance(calls, list | tuple):
         raise BrokenAnswer("it calls what is no tool")
+    answer = call.id.removeprefix("lg_")  # With it an id would be longer than the 40 characters that OpenAI takes.
     for at, one in enumerate(calls, first):
         function = one.get("function") if isinstance(one, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
@@ -58,7 +59,7 @@ def calls_of(message: Mapping[str, Any], call: Call, first: int) -> Iterator[dic
             written = orjson.dumps(arguments if isinstance(arguments, dict) else {}).decode()
         except orjson.JSONEncodeError:
             raise BrokenAnswer("the answer is nested too deep to be translated") from None
-        id_ = word(one.get("id")) or f"call_{call.id}_{at}"
+        id_ = word(one.get("id")) or f"call_{answer}_{at}"
         yield {"id": id_, "type": "function", "function": {"name": function["name"], "arguments": written}}
 
 

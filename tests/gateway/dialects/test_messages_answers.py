@@ -1,5 +1,6 @@
 """A chat's answers as messages: what the official SDK makes of them, whole and as events, however they are cut."""
 
+import re
 from typing import Any
 
 import orjson
@@ -180,6 +181,22 @@ def test_a_call_of_a_tool_that_ended_with_stop_is_a_tool_use_all_the_same() -> N
     said = whole({"choices": [{"message": {"tool_calls": [call]}, "finish_reason": "stop"}]})
     assert said.stop_reason == "tool_use"
     assert said.content[0].model_dump(include={"type", "input"}) == {"type": "tool_use", "input": {}}
+
+
+def test_calls_to_which_their_host_gave_no_ids_are_not_called_alike_in_two_answers() -> None:
+    """Of two of one id in a conversation nobody could say which a result is of, and Anthropic refuses them."""
+    call = {"type": "function", "function": {"name": "f", "arguments": "{}"}}
+    found = set()
+    for id_ in ("chatcmpl-1", "chatcmpl-2"):
+        choice = {"message": {"tool_calls": [call]}, "finish_reason": "tool_calls"}
+        said: Any = whole({"id": id_, "choices": [choice]})
+        found.add(said.content[0].id)
+        choice = {"delta": {"tool_calls": [call]}, "finish_reason": "tool_calls"}
+        chunk = orjson.dumps({"id": id_, "choices": [choice]})
+        stream = read([b"data: " + chunk + b"\n\ndata: [DONE]\n\n"])
+        assert said.content[0].id.encode() in stream
+    assert len(found) == 2
+    assert all(re.fullmatch("[a-zA-Z0-9_-]{1,40}", id_) for id_ in found)
 
 
 def test_a_refusal_is_text_and_a_reason() -> None:

@@ -1,5 +1,6 @@
 """A chat's answers as responses: what the official SDK makes of them, whole and as events, however they are cut."""
 
+import re
 from typing import Any
 
 import orjson
@@ -177,6 +178,22 @@ def test_a_refusal_is_a_part_of_its_own() -> None:
         read([b'data: {"choices":[{"delta":{"refusal":"No."},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'])
     )
     assert {"response.refusal.delta", "response.refusal.done"} <= {event.type for event in found}
+
+
+def test_calls_to_which_their_host_gave_no_ids_are_not_called_alike_in_two_answers() -> None:
+    """Of two of one id in a conversation nobody could say which a result is of, and Anthropic refuses them."""
+    call = {"type": "function", "function": {"name": "f", "arguments": "{}"}}
+    found = set()
+    for id_ in ("chatcmpl-1", "chatcmpl-2"):
+        choice = {"message": {"tool_calls": [call]}, "finish_reason": "tool_calls"}
+        said: Any = whole({"id": id_, "choices": [choice]})
+        found.add(said.output[0].call_id)
+        choice = {"delta": {"tool_calls": [call]}, "finish_reason": "tool_calls"}
+        chunk = orjson.dumps({"id": id_, "choices": [choice]})
+        stream = read([b"data: " + chunk + b"\n\ndata: [DONE]\n\n"])
+        assert said.output[0].call_id.encode() in stream
+    assert len(found) == 2
+    assert all(re.fullmatch("[a-zA-Z0-9_-]{1,40}", id_) for id_ in found)
 
 
 def test_a_tool_whose_input_is_text_is_called_as_one() -> None:

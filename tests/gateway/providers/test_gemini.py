@@ -1,5 +1,6 @@
 """What the Gemini API has that others have not: signatures of calls, levels of thought, prompts that are blocked."""
 
+import re
 from typing import Any
 
 import orjson
@@ -108,6 +109,18 @@ def test_a_call_s_signature_goes_back_to_where_it_came_from() -> None:
         assert [part.get("thoughtSignature") for part in parts] == ["czE=", None]
     bare = [{**made, "function": {"name": made["function"]["name"]}} for made in message["tool_calls"]]
     assert model_turn({**message, "tool_calls": bare}, "gemini-3")[0]["thoughtSignature"] == "czE="
+
+
+def test_calls_of_two_answers_that_bear_no_ids_are_not_called_alike() -> None:
+    said = orjson.dumps(candidate({"functionCall": {"name": "f"}}))
+    found = set()
+    for id_ in ("lg_1", "lg_2"):
+        chat, _ = Gemini().answer(replace(call({}), id=id_), said)
+        found.add(orjson.loads(chat)["choices"][0]["message"]["tool_calls"][0]["id"])
+        reader = Gemini().stream(replace(call({}, stream=True), id=id_))
+        (told,) = re.findall(rb'"id":"(call_[^"]*)"', reader.feed(b"data: %b\n\n" % said))
+        assert told.decode() in found
+    assert len(found) == 2
 
 
 def test_a_newer_model_is_told_that_a_call_comes_from_elsewhere() -> None:

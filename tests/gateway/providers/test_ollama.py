@@ -149,6 +149,15 @@ def test_calls_without_ids_are_given_some() -> None:
     assert seen_stream(events).finish == "tool_calls"
 
 
+def test_ids_that_calls_are_given_are_no_longer_than_openai_takes() -> None:
+    """40 characters: else no conversation that began here could go on there."""
+    calls = [{"function": {"name": "f", "arguments": {}}}] * 11
+    chat, _ = ADAPTER.answer(
+        replace(ASKED, id="lg_" + "0" * 32), orjson.dumps({**message(tool_calls=calls), "done": True})
+    )
+    assert all(len(made.id) <= 40 for made in seen_whole(orjson.loads(chat)).calls)
+
+
 def test_a_prompt_that_is_not_counted_is_estimated() -> None:
     _, usage = ADAPTER.answer(ASKED, orjson.dumps({**DONE, "eval_count": 3}))
     assert (usage.output_tokens, usage.estimated) == (3, True)
