@@ -405,6 +405,8 @@ def _part(part: Mapping[str, Any], path: Path, said: Conversation) -> Part:
                 said.left_out.add("detail")
             url = needed(str, image, "url", (*path, "image_url"))
             media_type, data = split_data_url(url, (*path, "image_url", "url"))
+            if media_type == "image/jpg":  # Many say so. It is no registered name, and not all know it.
+                media_type = "image/jpeg"
             return Image(path, media_type, data, "" if data else url, hint)
         case "file":
             only(part, _FILE, path)

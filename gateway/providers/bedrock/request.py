@@ -66,7 +66,7 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
 }
 """What this provider cannot do, and the values that ask for nothing."""
 _TIERS = ("default", "flex", "priority")
-_IMAGES = {"image/png": "png", "image/jpeg": "jpeg", "image/jpg": "jpeg", "image/gif": "gif", "image/webp": "webp"}
+_IMAGES = {"image/png": "png", "image/jpeg": "jpeg", "image/gif": "gif", "image/webp": "webp"}
 _SOUNDS = frozenset("mp3 opus wav aac flac mp4 ogg m4a pcm webm".split())
 _WORD = "application/vnd.openxmlformats-officedocument"
 _DOCUMENTS = {

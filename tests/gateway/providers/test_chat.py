@@ -66,3 +66,33 @@ def test_advice_beside_a_text_that_says_nothing_is_told() -> None:
     parts = [{"type": "text", "text": "", "cache_control": {"type": "ephemeral"}}, {"type": "text", "text": "x"}]
     for role in ("user", "system"):
         assert conversation({"messages": [{"role": role, "content": parts}]}).left_out == {"cache_control"}
+
+
+@pytest.mark.parametrize("wire", TRANSLATED, ids=[wire.name for wire in TRANSLATED])
+def test_a_picture_bears_its_kind_s_registered_name(wire: Wire) -> None:
+    """Many clients say `image/jpg`, which OpenAI takes and Anthropic does not."""
+    said, registered = (
+        orjson.loads(
+            asked(
+                wire,
+                chat_call(
+                    {
+                        "messages": [
+                            {
+                                "role": "user",
+                                "content": [
+                                    {
+                                        "type": "image_url",
+                                        "image_url": {"url": f"data:image/{kind};base64,{PIXEL}"},
+                                    }
+                                ],
+                            }
+                        ]
+                    },
+                    model=wire.model,
+                ),
+            ).body
+        )
+        for kind in ("jpg", "jpeg")
+    )
+    assert said == registered
