@@ -152,14 +152,16 @@ class Said:
         if not isinstance(index, int) or not isinstance(detail, Mapping):
             raise BrokenAnswer("it calls a tool in a way that is none")
         block = self._calls.get(index)
+        name, said = detail.get("name"), detail.get("input" if kind is Kind.CUSTOM else "arguments")
         # Some hosts give every call the same index; another id is another call.
         if block is None or (isinstance(call_id, str) and call_id and block.call_id not in ("", call_id)):
             block = self._calls[index] = self._new(kind)
+        elif name and said and block.name and not call_id and self._is_whole(block):
+            block = self._calls[index] = self._new(kind)  # And no ids: behind a whole object nothing can follow.
         if isinstance(call_id, str) and not block.call_id:
             block.call_id = call_id
-        if isinstance(name := detail.get("name"), str) and not block.name:
+        if isinstance(name, str) and not block.name:
             block.name = name
-        said = detail.get("input" if kind is Kind.CUSTOM else "arguments")
         if isinstance(said, Mapping):  # Some hosts send the object itself.
             try:
                 said = orjson.dumps(said).decode()

@@ -79,6 +79,24 @@ def test_calls_that_all_have_the_same_index_are_told_apart_by_their_ids() -> Non
     assert [(block.call_id, block.text) for block in said.blocks] == [("a", "{}"), ("b", "{}"), ("c", "{}")]
 
 
+@pytest.mark.parametrize("id_", [None, ""])
+@pytest.mark.parametrize("together", [True, False])
+def test_calls_that_all_have_the_same_index_and_no_ids_are_told_apart_by_their_names(
+    id_: str | None, together: bool
+) -> None:
+    """As Google's own OpenAI dialect says parallel ones: they became one, of arguments that nobody can read."""
+    asked = [("f", '{"x":0}'), ("f", '{"x":1}'), ("g", '{"x":2}')]
+    calls = [call(0, id_=id_, name=name, arguments=arguments) for name, arguments in asked]
+    said, _ = told([delta(tool_calls=calls)] if together else [delta(tool_calls=[one]) for one in calls])
+    assert [(block.name, block.text) for block in said.blocks] == asked
+
+
+def test_a_host_that_repeats_a_call_s_name_calls_once() -> None:
+    pieces = ["", '{"x":', '"{}"}', ""]
+    said, _ = told([delta(tool_calls=[call(0, name="f", arguments=piece)]) for piece in pieces])
+    assert [(block.name, block.text) for block in said.blocks] == [("f", '{"x":"{}"}')]
+
+
 def test_text_and_a_call_in_one_chunk_are_both_told() -> None:
     said, _ = told([delta(content="Hi", tool_calls=[call(0, id_="a", name="f", arguments="{}")])])
     assert [block.kind for block in said.blocks] == [Kind.TEXT, Kind.FUNCTION]
