@@ -238,6 +238,8 @@ def function_tool(value: Any, path: Path) -> Tool:
     function = needed(dict, tool, "function", path)
     only(function, _FUNCTION, place)
     parameters = given(dict, function, "parameters", place)
+    if parameters is not None and parameters.keys().isdisjoint(("type", "$ref")):
+        parameters = {"type": "object", **parameters}  # It goes without saying, but not to everybody.
     return Tool(
         needed(str, function, "name", place),
         given(str, function, "description", place),

@@ -96,3 +96,22 @@ def test_a_picture_bears_its_kind_s_registered_name(wire: Wire) -> None:
         for kind in ("jpg", "jpeg")
     )
     assert said == registered
+
+
+@pytest.mark.parametrize("wire", TRANSLATED, ids=[wire.name for wire in TRANSLATED])
+@pytest.mark.parametrize("parameters", [{}, {"properties": {"x": {"type": "string"}}}])
+def test_what_a_tool_is_called_with_is_an_object_also_where_nobody_says_so(
+    wire: Wire, parameters: dict[str, Any]
+) -> None:
+    """To OpenAI it goes without saying, and Anthropic and Bedrock refuse the tool."""
+    said, told = (
+        asked(
+            wire,
+            chat_call(
+                {"messages": [ONE], "tools": [{"type": "function", "function": {"name": "f", "parameters": schema}}]},
+                model=wire.model,
+            ),
+        ).body
+        for schema in (parameters, {"type": "object", **parameters})
+    )
+    assert orjson.loads(said) == orjson.loads(told)
