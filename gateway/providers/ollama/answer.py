@@ -59,6 +59,8 @@ def calls_of(message: Mapping[str, Any], call: Call, first: int) -> Iterator[dic
             written = orjson.dumps(arguments if isinstance(arguments, dict) else {}).decode()
         except orjson.JSONEncodeError:
             raise BrokenAnswer("the answer is nested too deep to be translated") from None
+        if isinstance(arguments, str) and arguments:  # As other servers that speak this API send them.
+            written = arguments
         id_ = word(one.get("id")) or f"call_{answer}_{at}"
         yield {"id": id_, "type": "function", "function": {"name": function["name"], "arguments": written}}
 

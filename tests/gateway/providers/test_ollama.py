@@ -158,6 +158,14 @@ def test_ids_that_calls_are_given_are_no_longer_than_openai_takes() -> None:
     assert all(len(made.id) <= 40 for made in seen_whole(orjson.loads(chat)).calls)
 
 
+def test_arguments_that_come_as_a_text_are_not_lost() -> None:
+    """As other servers that speak its API send them."""
+    said = {**message(tool_calls=[{"function": {"name": "f", "arguments": '{"a":1}'}}]), "done": True}
+    chat, _ = ADAPTER.answer(ASKED, orjson.dumps(said))
+    (made,) = orjson.loads(chat)["choices"][0]["message"]["tool_calls"]
+    assert made["function"] == {"name": "f", "arguments": '{"a":1}'}
+
+
 def test_a_prompt_that_is_not_counted_is_estimated() -> None:
     _, usage = ADAPTER.answer(ASKED, orjson.dumps({**DONE, "eval_count": 3}))
     assert (usage.output_tokens, usage.estimated) == (3, True)
