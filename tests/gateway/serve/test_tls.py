@@ -10,6 +10,7 @@ import pytest
 from cryptography import x509
 
 from gateway.serve.certificate import Certificate
+from gateway.serve.lane import AHEAD_BYTES_MAX
 from tests.fakes.front import BODY, BODY_BYTES_MAX, CHAT, Door, opened
 from tests.fakes.upstream import Hang, answers, streams
 from tests.fixtures.certificates import Authority
@@ -183,3 +184,20 @@ def test_files_that_hold_no_pair_are_named(tmp_path: Path, files: Files) -> None
 
 def test_old_versions_of_tls_are_not_spoken(files: Files) -> None:
     assert Certificate(files.cert, files.key).context.minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+async def test_a_caller_who_leaves_behind_more_than_is_read_has_left(files: Files) -> None:
+    tls = Certificate(files.cert, files.key).context
+    hang = Hang()
+    async with opened(answers(200, hang), tls=tls) as door:
+        async with dialled(door, files) as (_, writer):
+            writer.write(request("POST", CHAT, door.auth, BODY))
+            await hang.reached.wait()
+            (lane,) = door.server._lanes
+            writer.write(bytes(2 * AHEAD_BYTES_MAX))
+            while not lane._reading_paused:  # noqa: ASYNC110 - nothing announces it
+                await asyncio.sleep(0.001)
+            assert not door.records.ended.is_set()
+        async with asyncio.timeout(HANG_S):
+            await door.records.ended.wait()
+        assert door.client.responses[0].aborted
