@@ -196,8 +196,8 @@ class Usage(msgspec.Struct):
     unpriced: bool = False
     """Tokens of a kind that no price list tells apart, a picture's, are among them: counted, not charged."""
     tiered: bool = False
-    """It is unpriced for this alone: its provider says that it was carried in a tier with prices of its own, which no
-    price list tells. Amounts that the organisation wrote down itself hold for it.
+    """It is unpriced for this alone: its provider says that it was carried in a tier with prices of its own, or that
+    pictures were made, and no price list tells of either. Amounts that the organisation wrote down itself hold for it.
     """
 
 

@@ -19,7 +19,7 @@ _SOLD_APART = ("prompt_audio_seconds", "citation_tokens")
 """What some hosts charge beside the tokens: no price list tells for how much."""
 _OF_ALL = ("prompt_cache_hit_tokens", "cached_tokens")
 _OF_INPUT = ("cached_tokens", "audio_tokens", "cache_write_tokens", "cache_creation_tokens")
-_OF_OUTPUT = ("reasoning_tokens", "audio_tokens")
+_OF_OUTPUT = ("reasoning_tokens", "audio_tokens", "image_tokens")
 
 _OTHERWISE_PRICED = frozenset("flex priority fast scale performance reserved batch".split())
 """Tiers, in the words of whoever has any."""
@@ -39,6 +39,7 @@ class _Read(msgspec.Struct, gc=False):
 class _Written(msgspec.Struct, gc=False):
     reasoning_tokens: _Tokens | None = None
     audio_tokens: _Tokens | None = None
+    image_tokens: _Tokens | None = None
 
 
 class _Usual(msgspec.Struct, gc=False):
@@ -122,7 +123,7 @@ def _usual(said: _Usual, door: Door) -> Usage | None:
             return None
     audio = read.audio_tokens
     usage = Usage(input_, output, cached, write, reasoning, audio, written.audio_tokens)
-    if audio and cached:
+    if (audio and cached) or written.image_tokens:
         usage.unpriced = True
     return usage
 
@@ -173,7 +174,7 @@ def usage_of(usage: Any, door: Door) -> Usage | None:
         read = _first(usage.get("prompt_cache_hit_tokens"), usage.get("cached_tokens"))
     written = usage.get("completion_tokens_details")
     if isinstance(written, dict):
-        unpriced = unpriced or unreadable(written, _OF_OUTPUT)
+        unpriced = unpriced or unreadable(written, _OF_OUTPUT) or bool(written.get("image_tokens"))
         reasoning, audio_output = count(written.get("reasoning_tokens")), count(written.get("audio_tokens"))
     total = count(usage.get("total_tokens"))
     if any(usage.get(name) for name in _SOLD_APART):
@@ -220,7 +221,7 @@ def usage_said(usage: Any, door: Door) -> Usage | None:
         return usage_of(usage, door)
     were_read, were_written = _details(usage, "input"), _details(usage, "output")
     read, written = counts(were_read), counts(were_written)
-    return Usage(
+    told = Usage(
         input_tokens=input_,
         output_tokens=output,
         cache_read_tokens=read.get("cached_tokens"),
@@ -232,6 +233,10 @@ def usage_said(usage: Any, door: Door) -> Usage | None:
         or unreadable(were_read, (*_OF_INPUT, "image_tokens"))
         or unreadable(were_written, _OF_OUTPUT),
     )
+    # What a model of pictures writes are pictures, where it does not say otherwise; price lists tell of its texts.
+    if not told.unpriced and written.get("image_tokens", output if door is Door.IMAGES else None):
+        told.unpriced = told.tiered = True
+    return told
 
 
 def _details(usage: dict[str, Any], side: str) -> dict[str, Any]:

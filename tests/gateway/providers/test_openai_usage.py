@@ -123,6 +123,32 @@ def test_sound_that_may_be_among_what_was_cached_is_not_charged_twice_in_other_w
     assert usage_said(told, Door.AUDIO) == Usage(12, 7, 5, audio_input_tokens=2, unpriced=True)
 
 
+PICTURES = {"input_tokens": 12, "output_tokens": 7}
+
+
+@pytest.mark.parametrize(
+    ("door", "details", "priced"),
+    [
+        (Door.IMAGES, {}, False),
+        (Door.IMAGES, {"output_tokens_details": {"image_tokens": 5, "text_tokens": 2}}, False),
+        (Door.IMAGES, {"output_tokens_details": {"image_tokens": 0, "text_tokens": 7}}, True),
+        (Door.RESPONSES, {"output_tokens_details": {"image_tokens": 5}}, False),
+        (Door.RESPONSES, {}, True),
+    ],
+)
+def test_pictures_are_not_charged_as_text(door: Door, details: dict[str, Any], priced: bool) -> None:
+    """They cost three times as much. Whoever wrote down an amount for the model knows what it makes."""
+    assert usage_said({**PICTURES, **details}, door) == Usage(12, 7, unpriced=not priced, tiered=not priced)
+
+
+def test_a_chat_s_pictures_are_not_charged_as_text() -> None:
+    told = {**PLAIN, "completion_tokens_details": {"image_tokens": 5}}
+    whole = json.dumps({"choices": [], "usage": told}).encode()
+    found = (usage_of(told, Door.CHAT), usage_read(whole, Door.CHAT), usage_alone(whole, Door.CHAT))
+    assert found == (Usage(12, 7, unpriced=True),) * 3
+    assert usage_of({**PLAIN, "completion_tokens_details": {"image_tokens": 0}}, Door.CHAT) == Usage(12, 7)
+
+
 def test_embeddings_put_out_no_tokens() -> None:
     assert usage_of({"prompt_tokens": 12, "total_tokens": 12}, Door.EMBEDDINGS) == Usage(12, 0)
     assert usage_of({"prompt_tokens": 12}, Door.EMBEDDINGS) == Usage(12, 0)
