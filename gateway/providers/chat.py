@@ -129,7 +129,7 @@ def conversation(
     `prefixes`: an assistant's message may be said to be the beginning of the answer. `unsigned`: the provider takes
     thoughts without a signature, such as other models' are. Raises Untranslatable.
     """
-    said = Conversation()
+    said, ids = Conversation(), _Ids()
     for at, message in enumerate(needed(list, body, "messages", ())):
         path: Path = ("messages", at)
         turn = of(dict, message, path)
@@ -148,12 +148,13 @@ def conversation(
                 parts = [*_assistant(turn, path, said, maker)]
                 if not unsigned:
                     parts = [*_signed(parts, said)]
+                ids.tell_apart([part for part in parts if isinstance(part, ToolUse)])
                 if parts or turn.get("prefix"):  # Models say nothing at times, and nobody takes such a turn.
                     _add(said, "assistant", parts)
             case "tool":
                 only(turn, _RESULT, path)
                 result = [*_parts(turn.get("content"), (*path, "content"), said)]
-                call = needed(str, turn, "tool_call_id", path)
+                call = ids.of_result(needed(str, turn, "tool_call_id", path))
                 _add(said, "user", [ToolResult(call, result, path, turn.get(CACHE_HINT))])
             case "function":
                 raise refuse((*path, "role"), "names a function's message; send a `tool` message")
@@ -336,6 +337,40 @@ def thinking(body: Mapping[str, Any], left_out: set[str]) -> dict[str, Any] | No
     if asked.get("display") is not None:
         left_out.add("display")
     return asked
+
+
+class _Ids:
+    """Of a conversation's calls, each another. Some hosts number those of each turn anew."""
+
+    __slots__ = ("_again", "_open", "_taken")
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._again: dict[str, int] = {}
+        """Of an id that came again: how often, at least."""
+        self._open: dict[str, list[str]] = {}
+        """By the id that its last turn gave them: the calls whose results come next, the last one first."""
+
+    def tell_apart(self, calls: list[ToolUse]) -> None:
+        """The calls of one turn, in order."""
+        open_: dict[str, list[str]] = {}
+        for call in calls:
+            said, taken = call.id, self._taken
+            while call.id in taken:
+                again = self._again[said] = self._again.get(said, 1) + 1
+                call.id = f"{said}_{again}"
+            taken.add(call.id)
+            open_.setdefault(said, []).append(call.id)
+        for later_first in open_.values():
+            later_first.reverse()
+        self._open |= open_
+
+    def of_result(self, said: str) -> str:
+        """Of the call that a result is of."""
+        calls = self._open.get(said)
+        if calls is None:
+            return said
+        return calls.pop() if len(calls) > 1 else calls[0]
 
 
 def _add(said: Conversation, role: Role, parts: list[Part]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.providers.chat import Text, conversation
+from gateway.providers.chat import Text, ToolResult, ToolUse, conversation
 from tests.conformance.corpus.cases import PIXEL
 from tests.conformance.corpus.checks import asked, chat_call
 from tests.conformance.corpus.wire import Wire
@@ -115,3 +115,17 @@ def test_what_a_tool_is_called_with_is_an_object_also_where_nobody_says_so(
         for schema in (parameters, {"type": "object", **parameters})
     )
     assert orjson.loads(said) == orjson.loads(told)
+
+
+def test_calls_of_one_id_are_told_apart_and_their_results_with_them() -> None:
+    """Some hosts number each turn's calls anew, and Anthropic takes no two of one id in a conversation."""
+
+    def turn(*ids: str) -> list[dict[str, Any]]:
+        calls = [{"id": id_, "type": "function", "function": {"name": "f", "arguments": "{}"}} for id_ in ids]
+        results = [{"role": "tool", "tool_call_id": id_, "content": f"{at}"} for at, id_ in enumerate(ids)]
+        return [{"role": "assistant", "tool_calls": calls}, *results]
+
+    said = conversation({"messages": [ONE, *turn("0", "1"), *turn("0_2", "0"), *turn("0", "0"), *turn("1")]})
+    used = [[part.id for part in turn.parts if isinstance(part, ToolUse)] for turn in said.turns]
+    results = [[part.id for part in turn.parts if isinstance(part, ToolResult)] for turn in said.turns]
+    assert used[1::2] == results[2::2] == [["0", "1"], ["0_2", "0_3"], ["0_4", "0_5"], ["1_2"]]
