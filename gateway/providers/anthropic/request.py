@@ -1,6 +1,7 @@
 """A chat as a request of the Messages API (pure). Source: https://docs.anthropic.com/en/api/messages."""
 
 import base64
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +36,16 @@ BUDGETS = {"minimal": 1_024, "low": 1_024, "medium": 8_192, "high": 24_576, "xhi
 BUDGET_MIN = 1_024
 _THOUGHT_SHARE_MAX = 0.8
 """Of what the caller allows in all: something must be left to answer with."""
+_TAKES_NO_BUDGET = re.compile(r"claude-[a-z]+-(?:4[-.](?:[7-9]|\d\d)(?!\d)|(?:[5-9]|\d\d)(?!\d)|preview)")
+"""Models that are told how hard to think, and decide themselves how much."""
+_THINKS_UNASKED = re.compile(r"claude-[a-z]+-(?:(?:[5-9]|\d\d)(?!\d)|preview)")
+_THINKS_ALWAYS = re.compile(r"claude-(?:(?:fable|mythos)-|(?:opus|sonnet)-5[-.][5-9](?!\d))")
+_EFFORTS = {"minimal": "low"}
+"""Words for effort that are others here."""
+_EFFORT_DEFAULT = "high"
+"""Where nobody says a word."""
+_FREELY = {"type": "adaptive", "display": "summarized"}
+"""As the model decides, and told as budgets' thoughts are: newer models keep them to themselves otherwise."""
 
 _SAME = frozenset(
     "model temperature top_p top_k stream thinking cache_control container context_management diagnostics "
@@ -166,28 +177,46 @@ def _output(body: Mapping[str, Any], left_out: set[str]) -> dict[str, Any]:
     asked: dict[str, Any] = {}
     limit = tokens_max(body)
     config = dict(given(dict, body, "output_config", ()) or {})
-    effort = given(str, body, "reasoning_effort", ())
-    if effort is not None and body.get("thinking") is None:
+    effort, model = given(str, body, "reasoning_effort", ()), str(body.get("model"))
+    thinking = body.get("thinking")
+    if effort is not None and thinking is None:
         if effort == "none":
-            asked["thinking"] = {"type": "disabled"}
+            thinking = _no_thought(model)
+        elif _TAKES_NO_BUDGET.search(model):
+            limit = _room(effort) + TOKENS_DEFAULT if limit is None else limit
+            thinking = _FREELY
+            config.setdefault("effort", _EFFORTS.get(effort, effort))
         else:
             budget = _budget(effort, limit)
-            asked["thinking"] = {"type": "enabled", "budget_tokens": budget}
             limit = budget + TOKENS_DEFAULT if limit is None else limit
+            thinking = {"type": "enabled", "budget_tokens": budget}
+        if thinking is not None:
+            asked["thinking"] = thinking
     elif effort is not None:
         config.setdefault("effort", effort)
-    if limit is None:
-        limit = TOKENS_DEFAULT + _thinks(body.get("thinking"))
-    asked["max_tokens"] = limit
+    asked["max_tokens"] = TOKENS_DEFAULT + _thinks(thinking, model) if limit is None else limit
     if (form := json_schema(body)) is not None:
         config["format"] = {"type": "json_schema", "schema": described_schema(form, left_out)}
     return {**asked, "output_config": config} if config else asked
 
 
-def _budget(effort: str, limit: int | None) -> int:
+def _no_thought(model: str) -> dict[str, Any] | None:
+    """None: it does not think unless it is told to, and takes no word for that."""
+    if _THINKS_ALWAYS.search(model):
+        raise refuse(("reasoning_effort",), "cannot be switched off at this model")
+    return {"type": "disabled"} if _THINKS_UNASKED.search(model) or not _TAKES_NO_BUDGET.search(model) else None
+
+
+def _room(effort: str) -> int:
+    """Tokens of thought that a word for effort is."""
     wanted = BUDGETS.get(effort)
     if wanted is None:
         raise malformed(("reasoning_effort",), f"must be `none`, {', '.join(f'`{word}`' for word in BUDGETS)}")
+    return wanted
+
+
+def _budget(effort: str, limit: int | None) -> int:
+    wanted = _room(effort)
     if limit is None:
         return wanted
     budget = min(wanted, int(limit * _THOUGHT_SHARE_MAX))
@@ -197,9 +226,14 @@ def _budget(effort: str, limit: int | None) -> int:
     return budget
 
 
-def _thinks(thinking: Any) -> int:
-    budget = thinking.get("budget_tokens") if isinstance(thinking, Mapping) else None
-    return budget if isinstance(budget, int) else 0
+def _thinks(thinking: Any, model: str) -> int:
+    """Tokens of thought to be left room for."""
+    if not isinstance(thinking, Mapping):
+        return BUDGETS[_EFFORT_DEFAULT] if _THINKS_UNASKED.search(model) else 0
+    budget = thinking.get("budget_tokens")
+    if isinstance(budget, int):
+        return budget
+    return BUDGETS[_EFFORT_DEFAULT] if thinking.get("type") == "adaptive" else 0
 
 
 def _tools(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from gateway.providers.anthropic.provider import Anthropic
+from gateway.providers.anthropic.request import BUDGETS, TOKENS_DEFAULT
 from gateway.providers.base import BrokenAnswer, Call, Door, Translated, Untranslatable
 from gateway.providers.registry import built_in_rows
 from gateway.view.plan import place_of
@@ -19,7 +20,7 @@ ADAPTER = Anthropic()
 
 def asked(body: dict[str, Any], overrides: dict[str, Any] | None = None, **fields: Any) -> Translated:
     call = Call(Door.CHAT, b"", {"model": "m", **HELLO, **body}, stream=False, **fields)
-    return ADAPTER.request(call, PLACE, Secret("sk-1"), overrides or {}, "m")
+    return ADAPTER.request(call, PLACE, Secret("sk-1"), overrides or {}, body.get("model", "m"))
 
 
 def sent(body: dict[str, Any], overrides: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -72,6 +73,63 @@ def test_where_it_goes_and_what_it_says_beside() -> None:
 def test_budgets_leave_room_for_an_answer(body: dict[str, Any], limit: int, thinking: Any) -> None:
     made = sent(body)
     assert (made["max_tokens"], made.get("thinking")) == (limit, thinking)
+
+
+ADAPTIVE = {"type": "adaptive", "display": "summarized"}
+
+
+@pytest.mark.parametrize(
+    "model",
+    (
+        "claude-opus-4-7 claude-opus-4-8@20260601 anthropic/claude-opus-4.7 claude-sonnet-5 claude-haiku-5-5 "
+        "claude-fable-5-1 claude-mythos-preview claude-opus-4-10-20270101 claude-opus-10"
+    ).split(),
+)
+@pytest.mark.parametrize(("effort", "said"), [("minimal", "low"), ("low", "low"), ("high", "high"), ("xhigh", "xhigh")])
+def test_a_model_that_takes_no_budget_is_told_how_hard_to_think(model: str, effort: str, said: str) -> None:
+    """Newer ones refuse budgets: each call that said how hard to think was a 400."""
+    made = sent({"model": model, "reasoning_effort": effort})
+    assert (made["thinking"], made["output_config"]) == (ADAPTIVE, {"effort": said})
+    assert made["max_tokens"] == BUDGETS[effort] + TOKENS_DEFAULT
+    assert sent({"model": model, "reasoning_effort": effort, "max_tokens": 50})["max_tokens"] == 50
+    with pytest.raises(Untranslatable, match="reasoning_effort"):
+        sent({"model": model, "reasoning_effort": "much"})
+
+
+@pytest.mark.parametrize(
+    "model",
+    (
+        "claude-opus-4-6 claude-opus-4-6-20260205 claude-sonnet-4-20250514 claude-3-7-sonnet-20250219 "
+        "claude-haiku-4-5@20251001 claude-opus-4-1 m"
+    ).split(),
+)
+def test_an_older_model_has_its_budget(model: str) -> None:
+    made = sent({"model": model, "reasoning_effort": "low"})
+    assert (made["thinking"], "output_config" in made) == ({"type": "enabled", "budget_tokens": 1_024}, False)
+    assert sent({"model": model})["max_tokens"] == TOKENS_DEFAULT
+
+
+def test_no_thought_is_asked_for_as_each_model_takes_it() -> None:
+    assert "thinking" not in sent({"model": "claude-opus-4-7", "reasoning_effort": "none"}), "it thinks when told to"
+    assert sent({"model": "claude-opus-5", "reasoning_effort": "none"})["thinking"] == {"type": "disabled"}
+    with pytest.raises(Untranslatable) as refused:
+        sent({"model": "claude-opus-5-5", "reasoning_effort": "none"})
+    assert (refused.value.pointer, refused.value.unsupported) == ("/reasoning_effort", True)
+
+
+@pytest.mark.parametrize(
+    ("body", "limit"),
+    [
+        ({"model": "claude-sonnet-5"}, 28_672),
+        ({"model": "claude-opus-4-7"}, 4_096),
+        ({"model": "claude-opus-4-7", "thinking": {"type": "adaptive"}}, 28_672),
+        ({"model": "claude-sonnet-5", "thinking": {"type": "disabled"}}, 4_096),
+        ({"model": "claude-sonnet-5", "reasoning_effort": "none"}, 4_096),
+        ({"model": "claude-sonnet-5", "max_tokens": 9}, 9),
+    ],
+)
+def test_who_thinks_by_himself_has_room_for_it_where_nobody_sets_a_limit(body: dict[str, Any], limit: int) -> None:
+    assert sent(body)["max_tokens"] == limit
 
 
 def test_effort_beside_thinking_of_the_caller_s_own_is_the_provider_s_word() -> None:
