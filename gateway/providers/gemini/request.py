@@ -37,6 +37,8 @@ BUDGETS = {"none": 0, "minimal": 1_024, "low": 1_024, "medium": 8_192, "high": 2
 LEVELS = {"minimal": "minimal", "low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
 """The same for models that are told a level."""
 _BY_LEVEL = re.compile(r"gemini-(?!1|2)\d")
+_SIGNS = re.compile(r"gemini-(?:(?!1|2)\d|[a-z-]+-latest$)")
+"""Models that take no call of a tool without a signature: the same, and names of whichever is the newest."""
 UNSIGNED = "skip_thought_signature_validator"
 """What Google has newer models told in place of a signature, in conversations that come from elsewhere."""
 
@@ -106,7 +108,7 @@ class _Contents:
     """A conversation's turns; which tool a result is of is known from the turns before it."""
 
     def __init__(self, model: str, left_out: set[str]) -> None:
-        self._signs = _BY_LEVEL.match(model) is not None
+        self._signs = _SIGNS.match(model) is not None
         self._left_out = left_out
         self._names: dict[str, str] = {}
 

@@ -125,7 +125,10 @@ def test_calls_of_two_answers_that_bear_no_ids_are_not_called_alike() -> None:
 
 def test_a_newer_model_is_told_that_a_call_comes_from_elsewhere() -> None:
     assert model_turn({"tool_calls": [CALLED]}, "gemini-3-flash")[0]["thoughtSignature"] == UNSIGNED
-    assert "thoughtSignature" not in model_turn({"tool_calls": [CALLED]}, "gemini-2.5-flash")[0]
+    for model in ("gemini-flash-latest", "gemini-pro-latest", "gemini-flash-lite-latest"):  # Of the newest, whichever.
+        assert model_turn({"tool_calls": [CALLED]}, model)[0]["thoughtSignature"] == UNSIGNED
+    for model in ("gemini-2.5-flash", "gemini-2.5-flash-native-audio-latest", "gemini-1.5-pro-latest"):
+        assert "thoughtSignature" not in model_turn({"tool_calls": [CALLED]}, model)[0]
 
 
 def test_a_result_of_no_call_is_refused_by_its_place() -> None:
