@@ -17,7 +17,7 @@ from gateway.providers.fields import Path, given, malformed, needed, of, only, u
 from gateway.providers.signatures import ANTHROPIC, GOOGLE, own
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w.+-]+=[\w.+-]+)*;base64,", re.ASCII)
-_CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 CACHE_HINT = "cache_control"
 _BREAKPOINT = "prompt_cache_breakpoint"
 """OpenAI's advice about its own cache, beside a part."""
@@ -547,9 +547,9 @@ def _signed(parts: list[Part], said: Conversation) -> Iterator[Part]:
             yield part
 
 
-def plain_id(id_: str) -> str:
-    """A call's, for providers that take no other: one of other signs, or longer, is given another, always the same."""
-    return id_ if _CALL_ID.fullmatch(id_) else f"call_{sha256(id_.encode()).hexdigest()[:32]}"
+def plain_id(id_: str, taken: re.Pattern[str] = PLAIN_ID) -> str:
+    """A call's, for providers that take no others than `taken`: any other is given one, always the same."""
+    return id_ if taken.fullmatch(id_) else f"call_{sha256(id_.encode()).hexdigest()[:32]}"
 
 
 def _tool_use(call: Mapping[str, Any], path: Path) -> ToolUse:

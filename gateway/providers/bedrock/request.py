@@ -8,6 +8,7 @@ import orjson
 
 from gateway.providers.base import Untranslatable
 from gateway.providers.chat import (
+    PLAIN_ID,
     Audio,
     Conversation,
     File,
@@ -91,8 +92,9 @@ _NO_TOOL = {
     }
 }
 """The one tool of a call that brings none while its history tells of tools, which Converse refuses without any."""
-_SIGNS_THOUGHTS = "anthropic."
-"""In the names of models that take no thought without a signature."""
+_CLAUDE = "anthropic."
+"""In the names of models that take no thought without a signature, and fewer ids of calls than Converse does."""
+_CALL_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 def to_converse(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:
@@ -105,7 +107,11 @@ def to_converse(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]
         if name not in _LEFT_OUT:
             raise refuse((name,))
         left_out.add(name)
-    said = conversation(body, unsigned=_SIGNS_THOUGHTS not in body["model"])
+    is_claude = _CLAUDE in body["model"]
+    said = conversation(body, unsigned=not is_claude)
+    for part in (part for turn in said.turns for part in turn.parts):
+        if isinstance(part, ToolUse | ToolResult):
+            part.id = plain_id(part.id, PLAIN_ID if is_claude else _CALL_ID)
     left_out |= said.left_out
     asked: dict[str, Any] = {
         "messages": [
@@ -169,9 +175,9 @@ def _block(part: Part, left_out: set[str]) -> dict[str, Any]:
                 raise refuse((*part.path, "input_audio", "format"))
             return {"audio": {"format": part.format, "source": {"bytes": part.data}}}
         case ToolUse():
-            return {"toolUse": {"toolUseId": plain_id(part.id), "name": part.name, "input": part.input}}
+            return {"toolUse": {"toolUseId": part.id, "name": part.name, "input": part.input}}
         case ToolResult():
-            return {"toolResult": {"toolUseId": plain_id(part.id), "content": [*_results(part.parts, left_out)]}}
+            return {"toolResult": {"toolUseId": part.id, "content": [*_results(part.parts, left_out)]}}
         case Thought():
             if part.sealed:
                 return {"reasoningContent": {"redactedContent": part.sealed}}

@@ -81,13 +81,23 @@ def test_a_tool_s_result_that_says_nothing_holds_no_empty_text() -> None:
     assert made["messages"][2]["content"] == [{"toolResult": {"toolUseId": "c", "content": []}}]
 
 
-@pytest.mark.parametrize("id_", ["functions.get_weather:0", "x" * 65])
-def test_ids_of_calls_are_such_as_the_provider_takes(id_: str) -> None:
+@pytest.mark.parametrize(
+    ("id_", "model", "kept"),
+    [
+        ("call_1", "eu.anthropic.claude-x-v1:0", True),
+        ("functions.get_weather:0", "eu.anthropic.claude-x-v1:0", False),
+        ("functions.get_weather:0", "moonshot.kimi-k2-thinking", True),
+        ("a|b", "moonshot.kimi-k2-thinking", False),
+        ("x" * 65, "m", False),
+    ],
+)
+def test_ids_of_calls_are_such_as_the_provider_and_its_model_take(id_: str, model: str, kept: bool) -> None:
     call = {"id": id_, "type": "function", "function": {"name": "f", "arguments": "{}"}}
     turns = [{"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": id_, "content": "x"}]
-    made = orjson.loads(asked({"messages": [*ASK["messages"], *turns]}).body)["messages"]
+    made = orjson.loads(asked({"messages": [*ASK["messages"], *turns]}, model=model).body)["messages"]
     used = made[1]["content"][0]["toolUse"]["toolUseId"]
-    assert re.fullmatch("[a-zA-Z0-9_-]{1,64}", used)
+    assert re.fullmatch("[a-zA-Z0-9_-]{1,64}" if "claude" in model else "[a-zA-Z0-9_.:-]{1,64}", used)
+    assert (used == id_) is kept
     assert made[2]["content"][0]["toolResult"]["toolUseId"] == used
 
 
