@@ -95,6 +95,8 @@ _NO_TOOL = {
 _CLAUDE = "anthropic."
 """In the names of models that take no thought without a signature, and fewer ids of calls than Converse does."""
 _CALL_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_EFFORTS = {"minimal": "low"}
+"""Words for effort that are others here."""
 
 
 def to_converse(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:
@@ -267,7 +269,7 @@ def _output(body: Mapping[str, Any]) -> dict[str, Any]:
                 schema[name] = text
         config["textFormat"] = {"type": "json_schema", "structure": {"jsonSchema": schema}}
     if (effort := given(str, body, "reasoning_effort", ())) is not None:
-        config["effort"] = effort
+        config["effort"] = _EFFORTS.get(effort, effort)
     return {"outputConfig": config} if config else {}
 
 

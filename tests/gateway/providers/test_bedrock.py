@@ -101,6 +101,12 @@ def test_ids_of_calls_are_such_as_the_provider_and_its_model_take(id_: str, mode
     assert made[2]["content"][0]["toolResult"]["toolUseId"] == used
 
 
+@pytest.mark.parametrize(("effort", "said"), [("minimal", "low"), ("low", "low"), ("xhigh", "xhigh")])
+def test_a_word_for_effort_is_one_that_the_provider_knows(effort: str, said: str) -> None:
+    made = orjson.loads(asked({**ASK, "reasoning_effort": effort}).body)
+    assert made["outputConfig"] == {"effort": said}
+
+
 @pytest.mark.parametrize(("model", "told"), [("eu.anthropic.claude-x-v1:0", True), ("deepseek.r1-v1:0", False)])
 def test_a_thought_that_nobody_signed_is_left_out_where_the_model_knows_its_own_by_that(model: str, told: bool) -> None:
     turn = {"role": "assistant", "content": "x", "content_blocks": [{"type": "thinking", "thinking": "Hm."}]}
