@@ -37,6 +37,8 @@ BUDGETS = {"none": 0, "minimal": 1_024, "low": 1_024, "medium": 8_192, "high": 2
 LEVELS = {"minimal": "minimal", "low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
 """The same for models that are told a level."""
 _BY_LEVEL = re.compile(r"gemini-(?!1|2)\d")
+_NEVER_MINIMAL = re.compile(r"gemini-(?:\d(?:\.\d+)?-pro|3\.[7-9]|[4-9])")
+"""Of these, models whose least level is `low`."""
 _SIGNS = re.compile(r"gemini-(?:(?!1|2)\d|[a-z-]+-latest$)")
 """Models that take no call of a tool without a signature: the same, and names of whichever is the newest."""
 UNSIGNED = "skip_thought_signature_validator"
@@ -255,4 +257,5 @@ def _thinking(body: Mapping[str, Any], model: str, left_out: set[str]) -> dict[s
         return {"includeThoughts": budget > 0, "thinkingBudget": budget}
     if effort not in LEVELS:
         raise refuse(("reasoning_effort",), "cannot be switched off at this model")
-    return {"includeThoughts": True, "thinkingLevel": LEVELS[effort]}
+    level = "low" if effort == "minimal" and _NEVER_MINIMAL.match(model) else LEVELS[effort]
+    return {"includeThoughts": True, "thinkingLevel": level}

@@ -59,6 +59,10 @@ def test_the_model_stands_in_the_path_and_cannot_leave_it() -> None:
         ("gemini-2.5-flash", "none", {"includeThoughts": False, "thinkingBudget": 0}),
         ("gemini-2.5-flash", "medium", {"includeThoughts": True, "thinkingBudget": 8_192}),
         ("gemini-3-pro-preview", "low", {"includeThoughts": True, "thinkingLevel": "low"}),
+        ("gemini-3.1-pro-preview", "minimal", {"includeThoughts": True, "thinkingLevel": "low"}),
+        ("gemini-3.8-flash", "minimal", {"includeThoughts": True, "thinkingLevel": "low"}),
+        ("gemini-3.6-flash", "minimal", {"includeThoughts": True, "thinkingLevel": "minimal"}),
+        ("gemini-3.5-flash-lite", "minimal", {"includeThoughts": True, "thinkingLevel": "minimal"}),
         ("gemini-3.5-flash", "xhigh", {"includeThoughts": True, "thinkingLevel": "high"}),
     ],
 )
