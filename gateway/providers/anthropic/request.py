@@ -44,8 +44,8 @@ _EFFORTS = {"minimal": "low"}
 """Words for effort that are others here."""
 _EFFORT_DEFAULT = "high"
 """Where nobody says a word."""
-_FREELY = {"type": "adaptive", "display": "summarized"}
-"""As the model decides, and told as budgets' thoughts are: newer models keep them to themselves otherwise."""
+FREELY = {"type": "adaptive"}
+"""As the model decides."""
 
 _SAME = frozenset(
     "model temperature top_p top_k stream thinking cache_control container context_management diagnostics "
@@ -180,24 +180,34 @@ def _output(body: Mapping[str, Any], left_out: set[str]) -> dict[str, Any]:
     effort, model = given(str, body, "reasoning_effort", ()), str(body.get("model"))
     thinking = body.get("thinking")
     if effort is not None and thinking is None:
-        if effort == "none":
-            thinking = _no_thought(model)
-        elif _TAKES_NO_BUDGET.search(model):
-            limit = _room(effort) + TOKENS_DEFAULT if limit is None else limit
-            thinking = _FREELY
-            config.setdefault("effort", _EFFORTS.get(effort, effort))
-        else:
-            budget = _budget(effort, limit)
-            limit = budget + TOKENS_DEFAULT if limit is None else limit
-            thinking = {"type": "enabled", "budget_tokens": budget}
+        thinking, told, limit = thought(effort, model, limit)
+        if told is not None:
+            config.setdefault("effort", told)
         if thinking is not None:
-            asked["thinking"] = thinking
+            # Told as budgets' thoughts are: newer models keep them to themselves otherwise.
+            asked["thinking"] = {**thinking, "display": "summarized"} if thinking is FREELY else thinking
     elif effort is not None:
         config.setdefault("effort", effort)
     asked["max_tokens"] = TOKENS_DEFAULT + _thinks(thinking, model) if limit is None else limit
     if (form := json_schema(body)) is not None:
         config["format"] = {"type": "json_schema", "schema": described_schema(form, left_out)}
     return {**asked, "output_config": config} if config else asked
+
+
+def thought(effort: str, model: str, limit: int | None) -> tuple[dict[str, Any] | None, str | None, int | None]:
+    """What a chat's word for effort comes to at one of these models: `thinking`, the word that is told beside it, and
+    the most tokens that the answer may have, of which the caller said `limit`. None: nothing is said of it.
+
+    Raises Untranslatable.
+    """
+    if effort == "none":
+        return _no_thought(model), None, limit
+    if _TAKES_NO_BUDGET.search(model):
+        room = _room(effort)
+        return FREELY, _EFFORTS.get(effort, effort), room + TOKENS_DEFAULT if limit is None else limit
+    budget = _budget(effort, limit)
+    thinking = {"type": "enabled", "budget_tokens": budget}
+    return thinking, None, budget + TOKENS_DEFAULT if limit is None else limit
 
 
 def _no_thought(model: str) -> dict[str, Any] | None:

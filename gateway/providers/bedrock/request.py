@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from gateway.providers.anthropic.request import thought
 from gateway.providers.base import Untranslatable
 from gateway.providers.chat import (
     PLAIN_ID,
@@ -122,9 +123,16 @@ def to_converse(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]
     }
     if said.system:
         asked["system"] = [*_system(said)]
-    asked |= _inference(body)
+    fields = dict(given(dict, body, "additionalModelRequestFields", ()) or {})
+    fields |= {name: body[name] for name in _MODELS if body.get(name) is not None}
+    effort, limit = given(str, body, "reasoning_effort", ()), tokens_max(body)
+    if is_claude and effort is not None and "thinking" not in fields:
+        thinking, effort, limit = thought(effort, body["model"], limit)
+        if thinking is not None:
+            fields["thinking"] = thinking
+    asked |= _inference(body, limit)
     asked |= _tools(body, said)
-    asked |= _output(body)
+    asked |= _output(body, effort)
     if (tier := given(str, body, "service_tier", ())) not in (None, "auto"):
         if tier not in _TIERS:
             raise refuse(("service_tier",))
@@ -134,8 +142,6 @@ def to_converse(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]
             asked[name] = own
     if (metadata := given(dict, body, "metadata", ())) is not None:
         asked["requestMetadata"] = {**metadata, **asked.get("requestMetadata", {})}
-    fields = dict(given(dict, body, "additionalModelRequestFields", ()) or {})
-    fields |= {name: body[name] for name in _MODELS if body.get(name) is not None}
     if fields:
         asked["additionalModelRequestFields"] = fields
     return asked, frozenset(left_out)
@@ -218,9 +224,9 @@ def _document(file: File, left_out: set[str]) -> dict[str, Any]:
     return {"format": _DOCUMENTS[file.media_type], "name": name, "source": {"bytes": file.data}}
 
 
-def _inference(body: Mapping[str, Any]) -> dict[str, Any]:
+def _inference(body: Mapping[str, Any], limit: int | None) -> dict[str, Any]:
     asked: dict[str, Any] = {}
-    if (limit := tokens_max(body)) is not None:
+    if limit is not None:
         asked["maxTokens"] = limit
     for name, own in (("temperature", "temperature"), ("top_p", "topP")):
         if (value := body.get(name)) is not None:
@@ -260,7 +266,7 @@ def _tool(value: Any, path: Path) -> Iterable[dict[str, Any]]:
     yield from _hint(tool.hint)
 
 
-def _output(body: Mapping[str, Any]) -> dict[str, Any]:
+def _output(body: Mapping[str, Any], effort: str | None) -> dict[str, Any]:
     config: dict[str, Any] = {}
     if (form := json_schema(body)) is not None:
         schema: dict[str, Any] = {"schema": _text_of(form["schema"])}
@@ -268,7 +274,7 @@ def _output(body: Mapping[str, Any]) -> dict[str, Any]:
             if (text := form.get(name)) is not None:
                 schema[name] = text
         config["textFormat"] = {"type": "json_schema", "structure": {"jsonSchema": schema}}
-    if (effort := given(str, body, "reasoning_effort", ())) is not None:
+    if effort is not None:
         config["effort"] = _EFFORTS.get(effort, effort)
     return {"outputConfig": config} if config else {}
 

@@ -101,6 +101,30 @@ def test_ids_of_calls_are_such_as_the_provider_and_its_model_take(id_: str, mode
     assert made[2]["content"][0]["toolResult"]["toolUseId"] == used
 
 
+@pytest.mark.parametrize(
+    ("model", "thinking", "config", "limit"),
+    [
+        ("us.anthropic.claude-opus-4-7", {"type": "adaptive"}, {"effort": "low"}, 5_120),
+        ("anthropic.claude-opus-5", {"type": "adaptive"}, {"effort": "low"}, 5_120),
+        ("anthropic.claude-sonnet-4-5-20250929-v1:0", {"type": "enabled", "budget_tokens": 1_024}, None, 5_120),
+        ("anthropic.claude-opus-4-6-v1", {"type": "enabled", "budget_tokens": 1_024}, None, 5_120),
+        ("amazon.nova-2-lite-v1:0", None, {"effort": "low"}, None),
+    ],
+)
+def test_a_claude_is_told_how_hard_to_think_as_at_its_maker(
+    model: str, thinking: Any, config: Any, limit: int | None
+) -> None:
+    """Else it does not think, or its provider refuses the word for effort."""
+    made = orjson.loads(asked({**ASK, "reasoning_effort": "low"}, model=model).body)
+    assert made.get("additionalModelRequestFields", {}).get("thinking") == thinking
+    assert made.get("outputConfig") == config
+    assert made.get("inferenceConfig", {}).get("maxTokens") == limit
+    own = {"additionalModelRequestFields": {"thinking": {"type": "disabled"}}}
+    made = orjson.loads(asked({**ASK, **own, "reasoning_effort": "low"}, model=model).body)
+    assert made["additionalModelRequestFields"]["thinking"] == {"type": "disabled"}
+    assert made["outputConfig"] == {"effort": "low"}
+
+
 @pytest.mark.parametrize(("effort", "said"), [("minimal", "low"), ("low", "low"), ("xhigh", "xhigh")])
 def test_a_word_for_effort_is_one_that_the_provider_knows(effort: str, said: str) -> None:
     made = orjson.loads(asked({**ASK, "reasoning_effort": effort}).body)
