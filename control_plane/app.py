@@ -6,8 +6,9 @@ import signal
 import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,7 @@ from control_plane.virtual_keys.api import VirtualKeys
 from control_plane.web import openapi, reference_page
 from control_plane.web.api import BODY_BYTES_MAX, Api
 from control_plane.web.certificate import Certificate
+from control_plane.web.connection import listen
 from control_plane.web.route import Call, Route
 from control_plane.workspaces.api import Workspaces
 from shared import logs
@@ -236,7 +238,7 @@ async def _serve(settings: Settings) -> None:
         log.info("migration_applied", name=name)
     async with plane(settings) as parts:
         await _offer_first_run(parts.first_run, settings.state_dir / FIRST_RUN_FILE)
-        runner = web.AppRunner(application(parts), access_log=None, handle_signals=False)
+        runner = web.AppRunner(application(parts), shutdown_timeout=settings.drain_s)
         telemetry = parts.telemetry
         background = (parts.sync.notices, parts.sync.upkeep, telemetry.schema, telemetry.reconciling)
         beside = [asyncio.create_task(part.run()) for part in background]
@@ -247,9 +249,10 @@ async def _serve(settings: Settings) -> None:
             certificate = _certificate(settings)
             if certificate is not None:
                 beside.append(asyncio.create_task(certificate.follow()))
-            await _listen(runner, settings, certificate.context if certificate is not None else None)
-            log.info("control_plane_ready", host=settings.host, port=settings.port)
-            await stop.wait()
+            tls = certificate.context if certificate is not None else None
+            with closing(await _listen(runner.server, settings, tls, parts.ids)):
+                log.info("control_plane_ready", host=settings.host, port=settings.port)
+                await stop.wait()
         finally:
             # First those who wait for news: they are answered as soon as nobody listens any more.
             for task in beside:
@@ -438,11 +441,15 @@ def _certificate(settings: Settings) -> Certificate | None:
     return Certificate(settings.tls_cert_file, settings.tls_key_file)
 
 
-async def _listen(runner: web.AppRunner, settings: Settings, tls: ssl.SSLContext | None) -> None:
+async def _listen(
+    server: web.Server | None, settings: Settings, tls: ssl.SSLContext | None, ids: Ids
+) -> asyncio.Server:
     """Raises ValueError."""
+    if server is None:
+        raise ValueError("the server is not set up")
+    new_id = partial(ids.new, "rq")
     try:
-        site = web.TCPSite(runner, settings.host, settings.port, ssl_context=tls, shutdown_timeout=settings.drain_s)
-        await site.start()
+        return await listen(server, settings.host, settings.port, new_id=new_id, tls=tls)
     except OSError as error:
         where = f"port {settings.port} of {settings.host}"
         raise ValueError(

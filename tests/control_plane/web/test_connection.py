@@ -1,0 +1,146 @@
+"""Callers who hold a connection: slow heads, none at all, answers that nobody takes, bodies that break off."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+
+import orjson
+import pytest
+from aiohttp import web
+
+from control_plane.ids import Ids
+from control_plane.web.api import Api
+from control_plane.web.connection import Limits, listen
+from control_plane.web.route import Route
+from shared.clock import FakeClock
+from tests.control_plane.web.test_bodies import Word, take
+from tests.control_plane.web.test_public_routes import Nobody
+
+HANG_S = 30.0
+LONG = Limits(head_s=600.0, idle_s=600.0, write_stall_s=600.0)
+LARGE = bytes(32 * 1024 * 1024)
+"""More than the kernel keeps for somebody who does not read."""
+HEAD = b"POST /open HTTP/1.1\r\nHost: x\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+GOOD = HEAD + b'Content-Length: 12\r\n\r\n{"word":"x"}'
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    port: int
+    server: web.Server
+
+    async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+    async def a_head_came(self) -> None:
+        await until(lambda: self.server.requests_count > 0)
+
+    async def all_left(self) -> None:
+        await until(lambda: not self.server.connections)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(HANG_S):
+        while not holds():  # noqa: ASYNC110 - the server announces it to nobody
+            await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def served(limits: Limits = LONG) -> AsyncIterator[Served]:
+    async def wait(_: web.Request) -> web.Response:
+        await asyncio.sleep(0.2)
+        return web.Response(text="done")
+
+    async def large(_: web.Request) -> web.Response:
+        return web.Response(body=LARGE)
+
+    application = web.Application()
+    ids = Ids(FakeClock())
+    Api(Nobody(), ids).add(application, [Route("POST", "/open", "open.create", take, "Open", Word, public=True)])
+    application.router.add_get("/wait", wait)
+    application.router.add_get("/large", large)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    assert runner.server is not None
+    try:
+        with closing(
+            await listen(runner.server, "127.0.0.1", 0, new_id=lambda: ids.new("rq"), limits=limits)
+        ) as taking:
+            yield Served(taking.sockets[0].getsockname()[1], runner.server)
+    finally:
+        await runner.cleanup()
+
+
+async def to_the_end(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(HANG_S):
+        return await reader.read()
+
+
+async def test_a_head_that_comes_byte_by_byte_holds_a_connection_for_a_time_only() -> None:
+    async with served(Limits(head_s=0.1, idle_s=600.0)) as there:
+        reader, writer = await there.open()
+        ended = asyncio.create_task(to_the_end(reader))
+        writer.write(b"GET /wait HTTP/1.1\r\nX: ")
+        while not ended.done():
+            writer.write(b"x")
+            await asyncio.wait({ended}, timeout=0.01)
+        assert ended.exception() is not None or ended.result() == b""
+        await there.all_left()
+        writer.close()
+
+
+async def test_a_head_in_two_parts_is_served_however_long_its_answer_takes() -> None:
+    async with served(Limits(head_s=0.1, idle_s=600.0)) as there:
+        reader, writer = await there.open()
+        for part in (b"GET /wait HTTP/1.1\r\nHo", b"st: x\r\nConnection: close\r\n\r\n"):
+            writer.write(part)
+            await asyncio.sleep(0.01)
+        assert (await to_the_end(reader)).endswith(b"done")
+        writer.close()
+
+
+@pytest.mark.parametrize("first", [b"", GOOD])
+async def test_a_connection_between_requests_is_kept_for_a_time_only(first: bytes) -> None:
+    async with served(Limits(idle_s=0.1)) as there:
+        reader, writer = await there.open()
+        writer.write(first)
+        assert (await to_the_end(reader)).startswith(b"HTTP/1.1 204" if first else b"")
+        await there.all_left()
+        writer.close()
+
+
+async def test_an_answer_that_nobody_takes_is_given_up() -> None:
+    async with served(Limits(write_stall_s=0.1)) as there:
+        _, writer = await there.open()
+        writer.write(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        await there.a_head_came()
+        await there.all_left()
+        writer.close()
+
+
+async def test_an_answer_that_is_taken_slowly_arrives_whole() -> None:
+    async with served(Limits(write_stall_s=0.4)) as there:
+        reader, writer = await there.open()
+        writer.write(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        came = 0
+        for _ in range(16):
+            came += len(await reader.readexactly(1024 * 1024))
+            await asyncio.sleep(0.05)
+        assert came + len(await to_the_end(reader)) > len(LARGE)
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "head", [b"GET / HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\nHo\0st: x\r\n\r\n", b"\x16\x03\x01\x02\x00\x01"]
+)
+async def test_what_is_no_http_is_told_so_and_fills_no_log(head: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async with served() as there:
+        reader, writer = await there.open()
+        writer.write(head)
+        answer = await to_the_end(reader)
+        assert orjson.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "http_malformed"
+        await there.all_left()
+        writer.close()
+    assert not caplog.records
