@@ -63,7 +63,7 @@ class Metrics:
         except web.HTTPException as answer:
             status = answer.status
             raise
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, ConnectionError):
             status = LEFT
             raise
         finally:

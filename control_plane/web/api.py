@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from control_plane.clashes import told
 from control_plane.db.errors import Clash
-from control_plane.errors import Forbidden, Invalid, MethodNotAllowed, NotFound, Problem, TooLarge
+from control_plane.errors import Forbidden, Invalid, MethodNotAllowed, NotFound, Problem, TimedOut, TooLarge
 from control_plane.ids import Ids
 from control_plane.permissions import STRANGER, TABLE, Principal, may
 from control_plane.web import bodies, events, portkey, problem, session_cookie
@@ -133,8 +133,11 @@ class Api:
             response = refusal(told(clash), request_id)
         except Problem as refused:
             response = refusal(refused, request_id)
+            if isinstance(refused, TimedOut):  # What still comes of the body would be read as the next request.
+                response.force_close()
         except web.RequestPayloadError:
             response = refusal(Invalid("the body is not what its headers say", pointer=""), request_id)
+            response.force_close()
         except (web.HTTPException, ConnectionError):
             raise
         except Exception:  # The API's outermost wall: a fault of ours is logged, and told as one.

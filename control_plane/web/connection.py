@@ -1,6 +1,6 @@
 """Callers' connections: how long a head, the wait for the next one, and an answer that is not taken may hold one.
 
-aiohttp bounds none of them but the wait, by an hour.
+aiohttp bounds none of them but the wait, by an hour; and of a body that breaks off in its chunks it tells nobody.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
 
 from control_plane.errors import Invalid
 from control_plane.web import problem
@@ -56,6 +57,7 @@ class Connection(web.RequestHandler):
         super().data_received(data)
         if self._waiter is None or self._waiter.done():  # Not between requests: a head is whole, or one is answered.
             self._stop_waiting_for_head()
+            self._tell_of_a_broken_body()
         elif data and self._head_late is None:
             self._head_late = self._loop.call_later(self._limits.head_s, self.force_close)
 
@@ -63,6 +65,21 @@ class Connection(web.RequestHandler):
         if self._head_late is not None:
             self._head_late.cancel()
             self._head_late = None
+
+    def _tell_of_a_broken_body(self) -> None:
+        """What cannot be parsed stands behind the requests that wait, as one more. If it was in the body of the one
+        before it, that one would wait for the rest until its time is over."""
+        if not self._messages or isinstance(self._messages[-1][0], RawRequestMessage):
+            return
+        if len(self._messages) > 1:
+            body = self._messages[-2][1]
+        elif self._current_request is not None:
+            body = self._current_request.content
+        else:
+            return
+        if not body.is_eof() and body.exception() is None:
+            self._lingering_time = 0.0  # Nothing comes any more that could be read past.
+            body.set_exception(web.RequestPayloadError("the body's chunks cannot be read"))
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -3,11 +3,12 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import orjson
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import ClientError, ClientSession, web
 from aiohttp.test_utils import TestServer
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -57,6 +58,8 @@ async def url(metrics: Metrics) -> AsyncIterator[str]:
                 raise RuntimeError("a fault of ours")
             case "refuse":
                 raise web.HTTPForbidden
+            case "leave":
+                raise ConnectionResetError("the caller left")
         return web.Response(status=200 if request.headers.get(NODE) != "nd_revoked" else 401)
 
     server = web.Application(middlewares=[metrics.middleware])
@@ -70,15 +73,18 @@ async def test_requests_are_counted_by_their_routes_and_never_by_what_callers_wr
     async with ClientSession() as session:
         for path in ("/things/one", "/things/two", "/things/fault", "/things/refuse", "/elsewhere/at/all"):
             await session.get(url + path)
+        with suppress(ClientError):  # Nobody is there to be answered.
+            await session.get(f"{url}/things/leave")
         await session.request("PURGE", url + "/elsewhere")
     samples = told(metrics)
     assert {name: value for name, value in samples.items() if name.startswith(f"{REQUESTS} ")} == {
         f"{REQUESTS} GET /things/{{what}} 200": 2,
         f"{REQUESTS} GET /things/{{what}} 500": 1,
         f"{REQUESTS} GET /things/{{what}} 403": 1,
+        f"{REQUESTS} GET /things/{{what}} 499": 1,
         f"{REQUESTS} none none 404": 2,
     }
-    assert samples["gatehouse_control_plane_request_duration_seconds_count GET /things/{what}"] == 4
+    assert samples["gatehouse_control_plane_request_duration_seconds_count GET /things/{what}"] == 5
 
 
 async def test_a_node_is_seen_while_its_heartbeats_are_answered(metrics: Metrics, url: str, plane: Plane) -> None:

@@ -113,5 +113,6 @@ async def test_a_body_may_come_slowly_but_not_for_ever(comes_whole: bool) -> Non
     ):
         assert response.status == (204 if comes_whole else 408)
         if not comes_whole:
+            assert response.headers["connection"] == "close"
             told = await response.json()
             assert (told["code"], "0.05 s" in told["detail"]) == ("body_timeout", True)

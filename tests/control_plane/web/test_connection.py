@@ -132,6 +132,39 @@ async def test_an_answer_that_is_taken_slowly_arrives_whole() -> None:
         writer.close()
 
 
+@pytest.mark.parametrize("before", [b"", GOOD])
+@pytest.mark.parametrize("broken", [b"zz\r\n", b'3\r\n{"word":"x"}\r\n', b"f" * 17 + b"\r\n"])
+async def test_chunks_that_cannot_be_read_are_refused_at_once(
+    broken: bytes, before: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with served() as there:
+        reader, writer = await there.open()
+        writer.write(before + CHUNKED + b"2\r\n{ \r\n")
+        await asyncio.sleep(0.01)
+        writer.write(broken)
+        answers = await to_the_end(reader)
+        assert answers.count(b"HTTP/1.1 204") == (1 if before else 0)
+        refusal = answers[answers.index(b"HTTP/1.1 400") :]
+        assert b"connection: close" in refusal.lower()
+        assert orjson.loads(refusal.partition(b"\r\n\r\n")[2])["code"] == "invalid"
+        await there.all_left()
+        writer.close()
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("head", [CHUNKED, HEAD + b"Content-Length: 12\r\n\r\n"])
+async def test_a_caller_who_leaves_in_its_body_leaves_nothing_behind(
+    head: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with served() as there:
+        _, writer = await there.open()
+        writer.write(head + b'3\r\n{"w')
+        await there.a_head_came()
+        writer.close()
+        await there.all_left()
+    assert not caplog.records
+
+
 @pytest.mark.parametrize(
     "head", [b"GET / HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\nHo\0st: x\r\n\r\n", b"\x16\x03\x01\x02\x00\x01"]
 )
