@@ -10,11 +10,12 @@ import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, TypeVar
 
+import msgspec
 import orjson
 from backports import zstd
-from pydantic import FailFast, Field, StringConstraints, ValidationError
+from pydantic import ConfigDict, FailFast, Field, StringConstraints, TypeAdapter, ValidationError
 
 from shared.models.record import FIELDS, RECORD, Record
 from shared.protocol.drop import Drop
@@ -29,6 +30,12 @@ ROWS_BYTES_MAX = 8 * 1024 * 1024
 """What a writer puts in one batch, before compression; one row more may be over it."""
 ROW_BYTES_MAX = 256 * 1024
 """As JSON; the largest record has half of it."""
+VALUES_MAX = 2_097_152
+"""In a payload, whatever they stand in; the densest records a writer puts in one batch come to nine tenths."""
+PART_BYTES_MAX = 256 * 1024
+"""Of the fields' names, and of the drops, as JSON."""
+SMALL_BYTES_MAX = 256 * 1024
+"""What may be built whole: as tiny values that is 28 MB; of 16 MiB it was two gigabytes."""
 HEAD_BYTES_MAX = 1_024
 DROPS_MAX = 1_000
 FIELDS_MAX = 500
@@ -39,6 +46,11 @@ PAYLOAD_KNOWN_DAYS = 7
 """At least so long after it came last a payload is known, so that it counts once under whatever name (GHS/1 17.4)."""
 
 _MAGIC = b"GHB1"
+_FEW_BYTES = VALUES_MAX
+"""No more values than this fit in."""
+_SLICE_BYTES = 64 * 1024
+
+T = TypeVar("T")
 
 
 class BatchError(ValueError):
@@ -80,13 +92,7 @@ class Batch:
     drops: tuple[Drop, ...]
 
 
-class _Payload(WirePart):
-    fields: Annotated[list[str], Field(max_length=FIELDS_MAX)]
-    rows: Annotated[list[list[Any]], Field(max_length=ROWS_MAX)]
-    drops: Annotated[list[Drop], Field(max_length=DROPS_MAX)]
-
-
-class _Ours(WirePart):
+class _Small(WirePart):
     """A payload of this build's fields in which every row is a record, as nearly all are: read in one go."""
 
     model_config = WHEN_READ
@@ -94,6 +100,23 @@ class _Ours(WirePart):
     fields: Annotated[list[str], Field(max_length=FIELDS_MAX)]
     rows: Annotated[list[Record], FailFast(), Field(max_length=ROWS_MAX)]
     drops: Annotated[list[Drop], Field(max_length=DROPS_MAX)]
+
+
+class _Parts(msgspec.Struct):
+    """A payload's parts, none of them built yet."""
+
+    fields: msgspec.Raw
+    rows: Annotated[list[msgspec.Raw], msgspec.Meta(max_length=ROWS_MAX)]
+    drops: msgspec.Raw
+
+
+_PARTS = msgspec.json.Decoder(_Parts)
+_FIELDS: TypeAdapter[list[str]] = TypeAdapter(
+    Annotated[list[str], FailFast(), Field(max_length=FIELDS_MAX)], config=ConfigDict(defer_build=True)
+)
+_DROPS: TypeAdapter[list[Drop]] = TypeAdapter(
+    Annotated[list[Drop], FailFast(), Field(max_length=DROPS_MAX)], config=ConfigDict(defer_build=True)
+)
 
 
 def payload(fields: Sequence[str], rows: Sequence[bytes], drops: Sequence[Drop] = ()) -> bytes:
@@ -136,45 +159,83 @@ def split(body: bytes) -> tuple[Head, bytes]:
 def parse(payload: bytes) -> Batch:
     """Every row that is a record; the others are refused one by one. Raises BatchError."""
     plain = _decompressed(payload)
-    with suppress(ValidationError):
-        ours = _Ours.model_validate_json(plain)
-        if tuple(ours.fields) == FIELDS:
-            return Batch(tuple(ours.rows), (), tuple(ours.drops))
+    if len(plain) <= SMALL_BYTES_MAX:
+        with suppress(ValidationError):
+            small = _Small.model_validate_json(plain)
+            if tuple(small.fields) == FIELDS:
+                return Batch(tuple(small.rows), (), tuple(small.drops))
+    if len(plain) > _FEW_BYTES and _values(plain) > VALUES_MAX:
+        raise BatchError("too_large", f"the payload has more than {VALUES_MAX} values")
     try:
-        parsed = _Payload.model_validate(orjson.loads(plain))
-    except orjson.JSONDecodeError as error:
+        parts = _PARTS.decode(plain)
+    except msgspec.ValidationError as error:
+        raise BatchError("malformed", f"payload: {error}") from None
+    except (msgspec.DecodeError, RecursionError) as error:
         raise BatchError("malformed", f"payload: no JSON: {error}") from None
-    except ValidationError as error:
-        raise BatchError("malformed", f"payload: {_where(error)}") from None
-    rows = parsed.rows
-    if tuple(parsed.fields) != FIELDS:
-        places = {name: index for index, name in enumerate(parsed.fields)}
-        width = len(parsed.fields)
-        rows = [_in_our_order(row, places) if len(row) == width else row for row in rows]
-    records, refused = _checked(rows)
-    return Batch(records, refused, tuple(parsed.drops))
-
-
-def _checked(rows: list[list[Any]]) -> tuple[tuple[Record, ...], tuple[Refused, ...]]:
-    """Row by row: what is wrong with thousands of them at once is more than there is room for."""
+    fields = _part(_FIELDS, "fields", parts.fields)
+    drops = _part(_DROPS, "drops", parts.drops)
+    places = None if tuple(fields) == FIELDS else {name: index for index, name in enumerate(fields)}
     records: list[Record] = []
     refused: list[Refused] = []
-    for place, row in enumerate(rows):
+    for number, row in enumerate(parts.rows):
         try:
-            data = orjson.dumps(row)
-            if len(data) > ROW_BYTES_MAX:
-                refused.append(Refused(place, f"/: more than {ROW_BYTES_MAX} bytes"))
-            else:
-                records.append(RECORD.validate_json(data, strict=True))
-        except orjson.JSONEncodeError:  # orjson reads deeper than it writes.
-            refused.append(Refused(place, "/: nested too deep"))
-        except ValidationError as error:
-            refused.append(Refused(place, _where(error)))
-    return tuple(records), tuple(refused)
+            records.append(_record(bytes(row), places, len(fields)))
+        except _NoRecord as error:
+            refused.append(Refused(number, str(error)))
+    return Batch(tuple(records), tuple(refused), tuple(drops))
 
 
-def _in_our_order(row: list[Any], places: dict[str, int]) -> list[Any]:
-    return [row[places[name]] if name in places else None for name in FIELDS]
+def _part(adapter: TypeAdapter[T], name: str, data: msgspec.Raw) -> T:
+    if len(bytes(data)) > PART_BYTES_MAX:
+        raise BatchError("too_large", f"the {name} of the payload have more than {PART_BYTES_MAX} bytes")
+    try:
+        return adapter.validate_json(bytes(data))
+    except ValidationError as error:
+        raise BatchError("malformed", f"payload: {_where(error, name)}") from None
+
+
+class _NoRecord(ValueError):
+    """Says where the fault stands, and holds no value."""
+
+
+def _record(row: bytes, places: dict[str, int] | None, width: int) -> Record:
+    """`places`: of the fields, where they are not ours; `width`: how many there are. Raises _NoRecord."""
+    if len(row) > ROW_BYTES_MAX:
+        raise _NoRecord(f"/: more than {ROW_BYTES_MAX} bytes")
+    if not row.startswith(b"["):  # By its fields' names a record could be read, too.
+        raise _NoRecord("/: no list of values")
+    try:
+        return RECORD.validate_json(row if places is None else _in_our_order(row, places, width), strict=True)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # It reads deeper than it writes.
+        raise _NoRecord("/: no JSON, or nested too deep") from None
+    except ValidationError as error:
+        raise _NoRecord(_where(error)) from None
+
+
+def _in_our_order(row: bytes, places: dict[str, int], width: int) -> bytes:
+    values = orjson.loads(row)
+    if len(values) != width:
+        return row
+    return orjson.dumps([values[places[name]] if name in places else None for name in FIELDS])
+
+
+def _values(plain: bytes) -> int:
+    """Roughly how many there are; what texts hold is counted too unless it would be too many."""
+    count = _marks(plain)
+    if count <= VALUES_MAX:
+        return count
+    bare = plain.replace(rb"\\", b"").replace(rb"\"", b"")
+    count = within = 0
+    for at in range(0, len(bare), _SLICE_BYTES):
+        pieces = bare[at : at + _SLICE_BYTES].split(b'"')
+        count += _marks(b"".join(pieces[within::2]))
+        within ^= (len(pieces) - 1) & 1
+    return count
+
+
+def _marks(data: bytes) -> int:
+    """Of a list or object with values all but one have a comma."""
+    return len(data) - len(data.translate(None, b",[{"))
 
 
 def _decompressed(payload: bytes) -> bytes:
@@ -190,9 +251,9 @@ def _decompressed(payload: bytes) -> bytes:
     return plain
 
 
-def _where(error: ValidationError) -> str:
+def _where(error: ValidationError, *within: str) -> str:
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    return _place(first["loc"], first["msg"])
+    return _place((*within, *first["loc"]), first["msg"])
 
 
 def _place(path: tuple[int | str, ...], message: str) -> str:

@@ -290,7 +290,7 @@ async def test_what_is_no_batch_is_refused_by_what_is_wrong_with_it(sender: Send
             await sender.ingest.deliver(sender.plane.organisation, sender.gateway, sender.node, broken)
         assert (refused.value.status, refused.value.code) == (400, "invalid")
     many = batch.payload(["id"], [b"[0]"] * (batch.ROWS_MAX + 1))
-    with pytest.raises(Problem, match="/rows"):
+    with pytest.raises(Problem, match=r"\$\.rows"):
         await sender.deliver(1, many)
     assert await sender.ledger("record_stream") == []
 
