@@ -148,6 +148,49 @@ async def test_a_price_written_in_the_panel_is_charged(panel: Panel, stack: Stac
     await expect(details).to_contain_text("pr_")
 
 
+async def test_what_a_host_does_otherwise_is_said_in_the_panel_and_stays(panel: Panel, stack: Stack) -> None:
+    page = panel.page
+    await panel.go("/providers?filter=built_in:false", "Providers")
+    await panel.button("Add your own").click()
+    dialog = page.get_by_role("dialog")
+    for label, text in (("Id", "strict-host"), ("Name", "Strict host"), ("Base URL", "http://127.0.0.1:9/v1")):
+        await dialog.get_by_label(f"{label} *", exact=True).fill(text)
+    fields = dialog.get_by_label("Has no use for in messages")
+    await expect(fields).to_be_hidden()
+    await dialog.get_by_text("What its host does otherwise").click()
+    await fields.fill("Not A Name")
+    await fields.press("Enter")
+    await dialog.get_by_role("button", name="Save").click()
+    await expect(dialog.get_by_role("alert")).to_contain_text("/ignored_in_messages/0")
+    await fields.press("Backspace")
+    for label, text in (
+        ("Has no use for in messages", "reasoning_content"),
+        ("Would drop in silence", "seed"),
+        ("Calls parameters otherwise", "top_k=k"),
+    ):
+        field = dialog.get_by_label(label, exact=True)
+        await field.fill(text)
+        await field.press("Enter")
+    await dialog.get_by_role("switch", name="Takes a developer's messages").click(force=True)
+    await dialog.get_by_role("button", name="Save").click()
+    await panel.dialog_gone()
+    said = {"ignored_in_messages": ["reasoning_content"], "refused": ["seed"], "renamed": {"top_k": "k"}, "ignored": []}
+    said |= {"developer_role": False, "stream_usage": True, "cache_hints": False, "limit_name": "max_tokens"}
+    saved = await stack.api.get("/api/v1/providers/strict-host")
+    assert {name: saved[name] for name in said} == said
+
+    await panel.row("strict-host").click()
+    await expect(page.get_by_role("complementary", name="Details")).to_contain_text("reasoning_content")
+    await panel.button("Change").click()
+    await page.get_by_role("menuitem", name="Edit").click()
+    await expect(dialog.get_by_label("Has no use for in messages")).to_be_visible()
+    await dialog.get_by_label("Name *", exact=True).fill("Strict host, renamed")
+    await dialog.get_by_role("button", name="Save").click()
+    await panel.dialog_gone()
+    saved = await stack.api.get("/api/v1/providers/strict-host")
+    assert {name: saved[name] for name in said} == said
+
+
 async def test_columns_are_as_wide_as_they_were_pulled_and_give_way_where_there_is_no_room(panel: Panel) -> None:
     page = panel.page
     await panel.go("/models", "Models & prices")

@@ -1,4 +1,4 @@
-import { Button, Menu, MultiSelect, Switch, TagsInput, TextInput } from "@mantine/core";
+import { Button, Menu, MultiSelect, Select, Stack, Switch, TagsInput, TextInput } from "@mantine/core";
 import { IconPlus } from "@tabler/icons-react";
 import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
@@ -16,6 +16,17 @@ import { tell } from "@/components/notice";
 import { Page } from "@/components/Page";
 import { PeekPanel } from "@/components/PeekPanel";
 import { onlyFields } from "@/lib/filter";
+import styles from "@/pages/virtual_keys/Providers.module.css";
+import {
+  LIMIT_NAMES,
+  PARAMETERS,
+  QUIRK_NAMES,
+  type Quirks,
+  quirkFacts,
+  quirksOf,
+  renamedOf,
+  renamedTexts,
+} from "@/pages/virtual_keys/quirks";
 
 type Provider = Schemas["ProviderView"];
 
@@ -121,6 +132,7 @@ export function Providers() {
                   <span key="header" className="mono">{`${open.auth_header}: ${open.auth_prefix}…`}</span>,
                 ],
                 ["Tells usage of streams", open.stream_usage ? "yes" : "no"],
+                ...quirkFacts(open),
                 ["Listed models", open.models.length > 0 ? open.models.join(", ") : "those of the catalogue"],
                 ["From", open.built_in ? "built in" : "your organisation"],
               ]}
@@ -134,8 +146,12 @@ export function Providers() {
   );
 }
 
-const DOORS = ["chat", "completions", "embeddings"];
-const PLACED = ["/id", "/name", "/base_url", "/auth_header", "/auth_prefix", "/doors", "/models"];
+const DOORS = ["chat", "completions", "embeddings", "messages", "responses"];
+const USUAL_DOORS = DOORS.slice(0, 3);
+const PLACED = [
+  ...["/id", "/name", "/base_url", "/auth_header", "/auth_prefix", "/doors", "/models"],
+  ...QUIRK_NAMES.map((name) => `/${name}`),
+];
 
 function ProviderForm({ provider, onClose }: { provider: Provider | null; onClose: () => void }) {
   const changed = useChanged();
@@ -146,13 +162,20 @@ function ProviderForm({ provider, onClose }: { provider: Provider | null; onClos
     auth_header: provider?.auth_header ?? "authorization",
     auth_prefix: provider?.auth_prefix ?? "Bearer ",
   });
-  const [doors, setDoors] = useState<string[]>([...(provider?.doors ?? DOORS)]);
+  const [doors, setDoors] = useState<string[]>([...(provider?.doors ?? USUAL_DOORS)]);
   const [models, setModels] = useState<string[]>([...(provider?.models ?? [])]);
-  const [streamUsage, setStreamUsage] = useState(provider?.stream_usage ?? true);
+  const [quirks, setQuirks] = useState(() => quirksOf(provider));
+  const [renamed, setRenamed] = useState(() => renamedTexts(provider?.renamed));
   const save = useMutation({
     mutationFn: async () => {
       const { id, ...rest } = fields;
-      const body = { ...rest, models, stream_usage: streamUsage, doors: doors as Schemas["ProviderCreate"]["doors"] };
+      const body = {
+        ...rest,
+        ...quirks,
+        renamed: renamedOf(renamed),
+        models,
+        doors: doors as Schemas["ProviderCreate"]["doors"],
+      };
       if (!provider)
         await answer(api.POST("/api/v1/providers", { body: { id, ...body } as Schemas["ProviderCreate"] }));
       else
@@ -219,12 +242,65 @@ function ProviderForm({ provider, onClose }: { provider: Provider | null; onClos
         error={faultAt(save.error, "/models")}
         onChange={setModels}
       />
-      <Switch
-        label="Tells the usage of streams when asked (stream_options)"
-        checked={streamUsage}
-        onChange={(event) => setStreamUsage(event.currentTarget.checked)}
-      />
+      <details className={styles.quirks} open={provider !== null && quirkFacts(provider).length > 0}>
+        <summary>What its host does otherwise</summary>
+        <QuirkFields
+          quirks={quirks}
+          renamed={renamed}
+          error={save.error}
+          onChange={(changes) => setQuirks({ ...quirks, ...changes })}
+          onRename={setRenamed}
+        />
+      </details>
     </FormDialog>
+  );
+}
+
+interface QuirkFieldsProps {
+  quirks: Quirks;
+  /** `ours=theirs`. */
+  renamed: string[];
+  error: unknown;
+  onChange: (changes: Partial<Quirks>) => void;
+  onRename: (renamed: string[]) => void;
+}
+
+function QuirkFields({ quirks, renamed, error, onChange, onRename }: QuirkFieldsProps) {
+  const flip = (name: "stream_usage" | "developer_role" | "cache_hints") => ({
+    checked: quirks[name],
+    onChange: (event: { currentTarget: { checked: boolean } }) => onChange({ [name]: event.currentTarget.checked }),
+  });
+  return (
+    <Stack gap="md" mt="sm">
+      <Switch label="Tells the usage of streams when asked (stream_options)" {...flip("stream_usage")} />
+      <Switch label="Takes a developer's messages; else they go out as the system's" {...flip("developer_role")} />
+      <Switch label="Takes marks of what to cache (cache_control)" {...flip("cache_hints")} />
+      <Select
+        label="Calls the limit of an answer"
+        allowDeselect={false}
+        data={LIMIT_NAMES}
+        value={quirks.limit_name}
+        error={faultAt(error, "/limit_name")}
+        onChange={(name) => onChange({ limit_name: (name ?? quirks.limit_name) as Quirks["limit_name"] })}
+      />
+      <TagsInput
+        label="Calls parameters otherwise"
+        description="Ours and the host's name: seed=random_seed"
+        value={renamed}
+        error={faultAt(error, "/renamed")}
+        onChange={onRename}
+      />
+      {PARAMETERS.map(({ name, label, description }) => (
+        <TagsInput
+          key={name}
+          label={label}
+          description={description}
+          value={quirks[name]}
+          error={faultAt(error, `/${name}`)}
+          onChange={(names) => onChange({ [name]: names })}
+        />
+      ))}
+    </Stack>
   );
 }
 
