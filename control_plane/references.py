@@ -41,11 +41,15 @@ async def require_unused_virtual_key(
     connection: asyncpg.Connection, organisation: str, workspace: str, slug: str
 ) -> None:
     """Raises Conflict naming a config or an alias that still names the virtual key."""
-    rows = await connection.fetch(
-        "select name, body from config where organisation = $1 and workspace = $2", organisation, workspace
+    # One at a time, and only those that hold the slug somewhere: all of them may be more than there is room for.
+    configs = connection.cursor(
+        "select name, body from config where organisation = $1 and workspace = $2 and position($3 in body::text) > 0",
+        organisation,
+        workspace,
+        slug,
+        prefetch=1,
     )
-
-    for row in rows:
+    async for row in configs:
         if any(named == slug for _, named in _virtual_keys(row["body"], ())):
             raise Conflict(f"the config {row['name']!r} names this virtual key; change it first", code="in_use")
     alias = await connection.fetchval(

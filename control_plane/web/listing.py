@@ -22,6 +22,8 @@ from control_plane.filters.fields import Field, Type, Vocabulary
 
 LIMIT_MAX = 200
 LIMIT_DEFAULT = 50
+PAGE_BYTES_MAX = 8 * 1024 * 1024
+"""Of a page's rows as text; the one that goes beyond it is its last. 200 configs of a megabyte take a gigabyte."""
 _DIGITS_MAX = 6
 """Of a number, zeros before it among them: Python does not read thousands of them."""
 
@@ -101,18 +103,23 @@ class Listing:
             conditions.append(_after(cursor, name, expression, self.id, descending, parameters))
         limit = page_limit(query.get("limit"))
         order = "desc" if descending else "asc"
+        sorted_ = f"order by sort_value {order}, sort_id {order}"
         sql = (
-            f"select {self.columns}, {expression} as sort_value, {self.id} as sort_id from {self.table}"  # noqa: S608
-            f" where {' and '.join(conditions)} order by {expression} {order}, {self.id} {order} limit {limit + 1}"
+            f"with page as materialized (select {self.columns}, {expression} as sort_value, {self.id} as sort_id"  # noqa: S608
+            f" from {self.table} where {' and '.join(conditions)}"
+            f" order by {expression} {order}, {self.id} {order} limit {limit + 1})"
+            " select * from (select page.*, count(*) over () as sort_count, sum(octet_length(page::text))"
+            f" over ({sorted_} rows between unbounded preceding and 1 preceding) as sort_bytes from page) as sized"
+            f" where coalesce(sort_bytes, 0) < {PAGE_BYTES_MAX} {sorted_}"
         )
         try:
             rows = await connection.fetch(sql, *parameters)
         except asyncpg.DataError:
             raise foreign_cursor() from None  # Only a cursor's value can be of another type than its column.
-        if len(rows) <= limit:
-            return rows, None
-        last = rows[limit - 1]
-        return rows[:limit], _cursor(name, last["sort_value"], last["sort_id"])
+        page = rows[:limit]
+        if not page or page[0]["sort_count"] == len(page):
+            return page, None
+        return page, _cursor(name, page[-1]["sort_value"], page[-1]["sort_id"])
 
     def _filters(self, text: str, parameters: list[Any]) -> list[str]:
         return postgres.conditions(parse.parse(text, self.vocabulary), self.expressions, parameters)

@@ -1,5 +1,6 @@
 """Virtual keys: the credential goes in, is sealed twice, and comes out nowhere."""
 
+import tracemalloc
 from collections.abc import Mapping
 from typing import Any
 
@@ -318,3 +319,19 @@ def test_fields_that_do_not_go_together_are_refused(given: dict[str, str], said:
     with pytest.raises(Invalid, match=said) as refused:
         parse_credential("aws", Secret(orjson.dumps(given)))
     assert MARKER not in f"{refused.value!r}{refused.value.detail}"
+
+
+async def test_to_be_rid_of_a_virtual_key_takes_no_room_for_every_config(rooms: VirtualKeys, plane: Plane) -> None:
+    """They may be as many as a workspace likes, however large each is."""
+    await rooms.create(plane.call(create()))
+    configs, large = Configs(plane.database, plane.changes, plane.ids), "mine" * 50_000
+    for number in range(40):
+        body = {"provider": "acme", "override_params": {"user": large}}
+        await configs.create(plane.call(ConfigCreate(slug=f"c{number}", name="c", body=body)))
+    tracemalloc.start()
+    try:
+        await rooms.delete(plane.call(virtual_key="mine"))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 24 * len(large)
