@@ -57,21 +57,23 @@ class SyncApi:
         self._body_s_max = body_s_max
 
     def add(self, application: web.Application) -> None:
-        served = {
-            ENROL_PATH: self._enrol,
-            HEARTBEAT_PATH: self._heartbeat,
-            WATCH_PATH: self._watch,
-            RECORDS_PATH: self._records,
-        }
-        for path, serve in served.items():
-            application.router.add_post(path, self._handler(serve))
+        application.router.add_post(ENROL_PATH, self._handler(self._enrol, bytes_max=bodies.STRANGERS_BYTES_MAX))
+        for path, serve in (
+            (HEARTBEAT_PATH, self._heartbeat),
+            (WATCH_PATH, self._watch),
+            (RECORDS_PATH, self._records),
+        ):
+            application.router.add_post(path, self._handler(serve, bytes_max=BODY_BYTES_MAX))
 
     def _handler(
-        self, serve: Callable[[Signed, str], Awaitable[bytes]]
+        self, serve: Callable[[Signed, str], Awaitable[bytes]], *, bytes_max: int
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
+            async def known() -> None:
+                await self._authenticator.require_enrolled(request.headers)
+
             async def answer(request_id: str) -> web.StreamResponse:
-                body = await bodies.read(request, bytes_max=BODY_BYTES_MAX, s_max=self._body_s_max)
+                body = await bodies.read(request, bytes_max=bytes_max, s_max=self._body_s_max, known=known)
                 await self._notices.require_ready()
                 told = await serve(Signed(request.method, request.path, request.headers, body), request_id)
                 return web.Response(content_type="application/json", body=told)

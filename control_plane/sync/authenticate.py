@@ -37,15 +37,25 @@ class NodeAuthenticator:
 
     def stamp(self, signed: Signed) -> Stamp:
         """The headers, if they are whole and of now. Raises Unauthenticated."""
-        try:
-            stamp = request.read_stamp(signed.headers)
-        except RequestError as error:
-            raise Unauthenticated(str(error), code="signature_malformed") from None
+        stamp = _stamp(signed.headers)
         now_ms = self._clock.wall_ms()
         if not stamp.is_timely(now_ms):
             off_s = abs(now_ms - stamp.time_ms) / 1000
             raise Unauthenticated(f"the request's time is {off_s:.0f} s off the clock here", code="signature_time")
         return stamp
+
+    async def require_enrolled(self, headers: Mapping[str, str]) -> None:
+        """Whether there is a node as which a request's headers sign; its body, which has not come, is to prove it.
+
+        Raises Unauthenticated, Unavailable.
+        """
+        node = _stamp(headers).node
+        async with self._database.instance() as connection:
+            row = await store.find_node(connection, node)
+        if row is None:
+            raise _unknown(node)
+        if row["revoked"]:
+            raise _revoked(node)
 
     def require_signature(self, stamp: Stamp, public: bytes, signed: Signed) -> None:
         """Raises Unauthenticated."""
@@ -58,7 +68,7 @@ class NodeAuthenticator:
         async with self._database.instance() as connection:
             row = await store.find_node(connection, stamp.node)
             if row is None:
-                raise Unauthenticated(f"no node {stamp.node} is enrolled", code="node_unknown")
+                raise _unknown(stamp.node)
             self.require_signature(stamp, row["sign"], signed)
             if row["revoked"]:
                 raise _revoked(stamp.node)
@@ -72,6 +82,17 @@ class NodeAuthenticator:
             row = await store.find_node(connection, node.id)
         if row is not None and row["revoked"]:
             raise _revoked(node.id)
+
+
+def _stamp(headers: Mapping[str, str]) -> Stamp:
+    try:
+        return request.read_stamp(headers)
+    except RequestError as error:
+        raise Unauthenticated(str(error), code="signature_malformed") from None
+
+
+def _unknown(node: str) -> Unauthenticated:
+    return Unauthenticated(f"no node {node} is enrolled", code="node_unknown")
 
 
 def _revoked(node: str) -> Unauthenticated:

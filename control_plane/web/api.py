@@ -154,7 +154,8 @@ class Api:
                 raise Invalid("a NUL is in the path", pointer=name)
         body = None
         if route.body is not None:
-            data = await bodies.read(request, bytes_max=BODY_BYTES_MAX, s_max=self._body_s_max)
+            bytes_max = bodies.STRANGERS_BYTES_MAX if route.public else BODY_BYTES_MAX
+            data = await bodies.read(request, bytes_max=bytes_max, s_max=self._body_s_max)
             body = parse_body(data, route.body, values_max=BODY_VALUES_MAX)
             # It comes as slowly as its sender likes, and what they may do can end meanwhile.
             principal = await self._principal(route, request)

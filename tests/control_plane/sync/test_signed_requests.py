@@ -13,8 +13,11 @@ from control_plane.sync.api import SyncApi
 from control_plane.telemetry.clickhouse import ClickHouse
 from control_plane.telemetry.ingest import Ingest
 from control_plane.web.api import Api
+from control_plane.web.bodies import STRANGERS_BYTES_MAX
 from shared.crypto import sign
 from shared.protocol import request
+from shared.protocol.batch import PATH as RECORDS_PATH
+from shared.protocol.enrolment import PATH as ENROL_PATH
 from shared.protocol.heartbeat import HEARTBEAT_PATH, WATCH_PATH
 from tests.fixtures.sync import NobodyElse, SyncNode, SyncPlane
 
@@ -155,6 +158,33 @@ async def test_a_body_that_never_comes_whole_is_cut_off(sync_plane: SyncPlane) -
         house.session.post(server.make_url(HEARTBEAT_PATH), data=forever()) as response,
     ):
         assert (response.status, (await response.json())["code"]) == (408, "body_timeout")
+
+
+@pytest.mark.parametrize("who", ["nobody", "no header", "revoked"])
+@pytest.mark.parametrize("path", [HEARTBEAT_PATH, RECORDS_PATH])
+async def test_a_large_body_is_taken_of_enrolled_nodes_only(node: SyncNode, path: str, who: str) -> None:
+    """Whoever asked had four megabytes taken for five minutes, on each of as many connections as he liked."""
+    stamp = {"nobody": SyncNode(node.house), "revoked": node}.get(who, node).stamp(path, b"")
+    if who == "revoked":
+        await node.house.rows("update node set revoked_at = now() returning id")
+    told = asyncio.Event()
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield bytes(STRANGERS_BYTES_MAX + 1)
+        await told.wait()
+
+    headers = {} if who == "no header" else stamp
+    url = node.house.url + path
+    async with asyncio.timeout(60), node.house.session.post(url, data=endless(), headers=headers) as response:
+        code = {"nobody": "node_unknown", "no header": "signature_malformed", "revoked": "node_revoked"}[who]
+        assert (response.status, (await response.json())["code"]) == (401, code)
+        told.set()
+
+
+async def test_who_enrols_says_little(node: SyncNode) -> None:
+    body = bytes(STRANGERS_BYTES_MAX + 1)
+    status, told = await node.send(ENROL_PATH, body, node.stamp(ENROL_PATH, body))
+    assert (status, orjson.loads(told)["code"]) == (413, "too_large")
 
 
 def test_a_signature_is_by_one_key_over_one_request() -> None:

@@ -10,7 +10,9 @@ from aiohttp.test_utils import TestServer
 
 from control_plane.errors import Invalid, TooLarge
 from control_plane.ids import Ids
+from control_plane.permissions import ActorKind, Principal
 from control_plane.web.api import BODY_S_MAX, BODY_VALUES_MAX, Api, parse_body
+from control_plane.web.bodies import STRANGERS_BYTES_MAX
 from control_plane.web.route import Body, Call, Route
 from shared.clock import FakeClock
 from tests.control_plane.web.test_public_routes import Nobody
@@ -20,6 +22,13 @@ class Word(Body):
     word: str
 
 
+class Somebody(Nobody):
+    """Lets everybody in."""
+
+    async def principal(self, request: web.Request) -> Principal:
+        return Principal(ActorKind.INSTANCE, "tests", request.path)
+
+
 async def take(call: Call) -> None:
     assert call.parsed(Word).word == "x"
 
@@ -27,7 +36,8 @@ async def take(call: Call) -> None:
 def served(*, body_s_max: float = BODY_S_MAX) -> TestServer:
     application = web.Application()
     route = Route("POST", "/open", "open.create", take, "Open", Word, public=True)
-    Api(Nobody(), Ids(FakeClock()), body_s_max=body_s_max).add(application, [route])
+    guarded = Route("POST", "/guarded", "configs.create", take, "Guarded", Word)
+    Api(Somebody(), Ids(FakeClock()), body_s_max=body_s_max).add(application, [route, guarded])
     return TestServer(application, host="127.0.0.1")
 
 
@@ -81,8 +91,16 @@ async def test_a_body_with_too_many_values_is_refused_at_the_door() -> None:
     async with (
         served() as server,
         ClientSession() as http,
-        http.post(server.make_url("/open"), data=b'{"word":[%b0]}' % (b"0," * BODY_VALUES_MAX)) as response,
+        http.post(server.make_url("/guarded"), data=b'{"word":[%b0]}' % (b"0," * BODY_VALUES_MAX)) as response,
     ):
+        told = await response.json()
+        assert (response.status, told["code"], "values" in told["detail"]) == (413, "too_large", True)
+
+
+async def test_a_stranger_s_body_is_small() -> None:
+    """A login takes a few hundred bytes; a megabyte on each of a thousand connections was taken."""
+    body = b'{"word":"%b"}' % (b"x" * STRANGERS_BYTES_MAX)
+    async with served() as server, ClientSession() as http, http.post(server.make_url("/open"), data=body) as response:
         assert (response.status, (await response.json())["code"]) == (413, "too_large")
 
 
