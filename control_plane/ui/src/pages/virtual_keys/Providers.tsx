@@ -166,6 +166,7 @@ function ProviderForm({ provider, onClose }: { provider: Provider | null; onClos
   const [models, setModels] = useState<string[]>([...(provider?.models ?? [])]);
   const [quirks, setQuirks] = useState(() => quirksOf(provider));
   const [renamed, setRenamed] = useState(() => renamedTexts(provider?.renamed));
+  const [otherwise, setOtherwise] = useState(() => provider !== null && quirkFacts(provider).length > 0);
   const save = useMutation({
     mutationFn: async () => {
       const { id, ...rest } = fields;
@@ -242,15 +243,17 @@ function ProviderForm({ provider, onClose }: { provider: Provider | null; onClos
         error={faultAt(save.error, "/models")}
         onChange={setModels}
       />
-      <details className={styles.quirks} open={provider !== null && quirkFacts(provider).length > 0}>
+      <details className={styles.quirks} open={otherwise} onToggle={(event) => setOtherwise(event.currentTarget.open)}>
         <summary>What its host does otherwise</summary>
-        <QuirkFields
-          quirks={quirks}
-          renamed={renamed}
-          error={save.error}
-          onChange={(changes) => setQuirks({ ...quirks, ...changes })}
-          onRename={setRenamed}
-        />
+        {otherwise && (
+          <QuirkFields
+            quirks={quirks}
+            renamed={renamed}
+            error={save.error}
+            onChange={(changes) => setQuirks({ ...quirks, ...changes })}
+            onRename={setRenamed}
+          />
+        )}
       </details>
     </FormDialog>
   );
