@@ -163,6 +163,16 @@ async def require_allowed_provider(
 
 async def require_unused_provider(connection: asyncpg.Connection, organisation: str, provider: str) -> None:
     """Raises Conflict naming a virtual key that still uses the provider, or a price for it."""
+    await require_no_credentials(connection, organisation, provider)
+    price = await connection.fetchval(
+        "select id from own_price where organisation = $1 and provider = $2 limit 1", organisation, provider
+    )
+    if price is not None:
+        raise Conflict(f"the price {price!r} is for this provider; delete it first", code="in_use")
+
+
+async def require_no_credentials(connection: asyncpg.Connection, organisation: str, provider: str) -> None:
+    """Raises Conflict naming a virtual key that still uses the provider."""
     used = await connection.fetchrow(
         "select virtual_key.slug, workspace.name from virtual_key"
         " join workspace on workspace.organisation = virtual_key.organisation and workspace.id = virtual_key.workspace"
@@ -175,11 +185,6 @@ async def require_unused_provider(connection: asyncpg.Connection, organisation: 
             f"the virtual key @{used['slug']} in the workspace {used['name']!r} uses this provider; delete it first",
             code="in_use",
         )
-    price = await connection.fetchval(
-        "select id from own_price where organisation = $1 and provider = $2 limit 1", organisation, provider
-    )
-    if price is not None:
-        raise Conflict(f"the price {price!r} is for this provider; delete it first", code="in_use")
 
 
 async def require_held(connection: asyncpg.Connection, principal: Principal) -> None:

@@ -8,14 +8,15 @@ import asyncpg
 from pydantic import ConfigDict, Field, StrictBool, StringConstraints
 
 from control_plane.db.pool import Database
-from control_plane.errors import Conflict, NotFound
+from control_plane.errors import Conflict, Invalid, NotFound
 from control_plane.known_providers import KnownProviders
 from control_plane.providers import store
-from control_plane.references import require_unused_provider
+from control_plane.references import require_no_credentials, require_unused_provider
 from control_plane.snapshots.change import Changes
 from control_plane.web.listing import Page
 from control_plane.web.route import Body, Call, Route, View
-from shared.models.credential import CredentialForm
+from shared.base_url import TEMPLATE_FIELD
+from shared.models.credential import CredentialForm, words_of
 from shared.models.noun import Kind
 from shared.models.provider import (
     AuthHeader,
@@ -32,6 +33,8 @@ from shared.models.provider import (
 from shared.protocol.resource import organisation_shard
 
 _PATH = "/api/v1/providers"
+_FITTING = frozenset({("api_key", "optional_api_key")})
+"""Forms of which a credential of the one is one of the other, too."""
 
 ProviderId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 ProviderName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
@@ -183,6 +186,7 @@ class Providers:
             raise Conflict(f"{body.id!r} is built in; choose another id", code="id_taken", pointer="/id")
         organisation = call.principal.organisation
         noun = Provider.model_validate(body.model_dump())
+        _check_address(noun)
         async with self._changes.open(call.principal, call.request_id) as change:
             row = await store.insert(change.connection, organisation, noun.id, noun.model_dump(mode="json"))
             shard = organisation_shard(organisation)
@@ -200,6 +204,10 @@ class Providers:
         async with self._changes.open(call.principal, call.request_id) as change:
             before = Provider.model_validate((await _found(change.connection, call, lock=True))["row"])
             noun = before.model_copy(update=given)
+            if "base_url" in given or "credential" in given:
+                _check_address(noun)
+            if (before.credential, noun.credential) not in _FITTING and before.credential != noun.credential:
+                await require_no_credentials(change.connection, organisation, noun.id)
             row = await store.update(change.connection, organisation, noun.id, noun.model_dump(mode="json"))
             shard = organisation_shard(organisation)
             change.put(shard, Kind.PROVIDER, noun)
@@ -227,6 +235,16 @@ async def _found(connection: asyncpg.Connection, call: Call, *, lock: bool = Fal
     if row is None:
         raise NotFound(f"no provider {call.path['provider']!r}")
     return row
+
+
+def _check_address(noun: Provider) -> None:
+    """Raises Invalid where a word stands in the address that no credential of the provider's says."""
+    words = words_of(noun.credential)
+    for name in TEMPLATE_FIELD.findall(noun.base_url):
+        if name not in words:
+            there = f"they say {', '.join(map(repr, words))}" if words else "they say none"
+            told = f"credentials of the form {noun.credential!r} say no {name!r} for the address; {there}"
+            raise Invalid(told, pointer="/base_url")
 
 
 def _view(row: asyncpg.Record) -> ProviderView:

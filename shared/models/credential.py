@@ -218,6 +218,12 @@ FORMS: Mapping[CredentialForm, type[Form]] = {
 assert FORMS.keys() == set(get_args(CredentialForm))
 
 
+def words_of(form: CredentialForm) -> tuple[str, ...]:
+    """Names of the form's fields that are no secret: those that may stand in a host's address."""
+    fields = FORMS[form].model_json_schema()["properties"]
+    return tuple(name for name, field in fields.items() if field.get("format") not in ("password", "pem"))
+
+
 def schema(form: CredentialForm) -> dict[str, Any]:
     """The form as JSON schema: what is its own first, then what every form has."""
     found = FORMS[form].model_json_schema()

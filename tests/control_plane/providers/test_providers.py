@@ -12,6 +12,8 @@ from control_plane.errors import Conflict, Invalid, NotFound
 from control_plane.known_providers import KnownProviders, read_built_in
 from control_plane.providers.api import ProviderCreate, Providers, ProviderUpdate
 from control_plane.virtual_keys.api import VirtualKeyCreate, VirtualKeys
+from shared.base_url import TEMPLATE_FIELD
+from shared.models.credential import CredentialForm, words_of
 from shared.models.provider import Provider
 from shared.protocol.resource import organisation_shard
 from tests.fixtures.certificates import Authority
@@ -127,6 +129,51 @@ async def test_a_provider_in_use_is_not_deleted(providers: Providers, plane: Pla
     assert await plane.told(organisation_shard(plane.organisation), "provider", "own") is None
     with pytest.raises(NotFound):
         await providers.read(plane.call(provider="own"))
+
+
+@pytest.mark.parametrize(
+    ("base_url", "form", "fits"),
+    [
+        ("https://{region}.own.test/v1", "api_key", False),
+        ("https://own.test/{api_key}/v1", "api_key", False),
+        ("https://{region}.own.test/v1", "aws", True),
+        ("https://own.test/{account}/v1", "account", True),
+        ("https://{host}/v1", "account", False),
+    ],
+)
+async def test_a_word_in_the_address_is_one_that_its_credentials_say(
+    providers: Providers, plane: Plane, base_url: str, form: CredentialForm, fits: bool
+) -> None:
+    """Such a provider was saved, and then every call to it was refused."""
+    await providers.create(plane.call(own(id="other", credential=form)))
+    made = providers.create(plane.call(own(base_url=base_url, credential=form)))
+    changed = providers.update(plane.call(ProviderUpdate(base_url=base_url), provider="other"))
+    for edit in (made, changed):
+        if fits:
+            assert (await edit).base_url == base_url
+        else:
+            with pytest.raises(Invalid) as refused:
+                await edit
+            assert refused.value.pointer == "/base_url"
+
+
+async def test_the_form_of_credentials_that_are_stored_stays(providers: Providers, plane: Plane) -> None:
+    """Gateways could open none of them any more, and every call that named one failed."""
+    await providers.create(plane.call(own()))
+    keys = virtual_keys(plane)
+    await keys.create(plane.call(virtual_key("own")))
+    with pytest.raises(Conflict, match="@mine") as refused:
+        await providers.update(plane.call(ProviderUpdate(credential="account"), provider="own"))
+    assert refused.value.code == "in_use"
+    view = await providers.update(plane.call(ProviderUpdate(credential="optional_api_key"), provider="own"))
+    assert view.credential == "optional_api_key"
+    await keys.delete(plane.call(virtual_key="mine"))
+    assert (await providers.update(plane.call(ProviderUpdate(credential="account"), provider="own"))).credential
+
+
+def test_the_address_of_each_built_in_provider_is_made_of_words_its_credentials_say() -> None:
+    for provider in read_built_in().values():
+        assert set(TEMPLATE_FIELD.findall(provider.base_url)) <= set(words_of(provider.credential)), provider.id
 
 
 async def test_of_a_deletion_and_a_use_at_the_same_time_one_wins(providers: Providers, plane: Plane) -> None:
