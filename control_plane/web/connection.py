@@ -21,7 +21,7 @@ class Limits:
     """The gateway's own (`gateway/serve/lane.py`)."""
 
     head_s: float = 10.0
-    """From a head's first byte to its last."""
+    """From a head's first byte to its last; as long has a TLS handshake."""
     idle_s: float = 75.0
     """Between requests, and before the first."""
     write_stall_s: float = 30.0
@@ -137,4 +137,10 @@ async def listen(
 ) -> asyncio.Server:
     """Connections are taken until it is closed. `new_id` names requests that nobody could read. Raises OSError."""
     loop = asyncio.get_running_loop()
-    return await loop.create_server(lambda: Connection(server, limits, new_id, loop), host, port, ssl=tls)
+    return await loop.create_server(
+        lambda: Connection(server, limits, new_id, loop),
+        host,
+        port,
+        ssl=tls,
+        ssl_handshake_timeout=None if tls is None else limits.head_s,
+    )

@@ -1,9 +1,11 @@
 """Callers who hold a connection: slow heads, none at all, answers that nobody takes, bodies that break off."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import orjson
 import pytest
@@ -11,11 +13,13 @@ from aiohttp import web
 
 from control_plane.ids import Ids
 from control_plane.web.api import Api
+from control_plane.web.certificate import Certificate
 from control_plane.web.connection import Limits, listen
 from control_plane.web.route import Route
 from shared.clock import FakeClock
 from tests.control_plane.web.test_bodies import Word, take
 from tests.control_plane.web.test_public_routes import Nobody
+from tests.fixtures.certificates import Authority
 
 HANG_S = 30.0
 LONG = Limits(head_s=600.0, idle_s=600.0, write_stall_s=600.0)
@@ -48,7 +52,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def served(limits: Limits = LONG) -> AsyncIterator[Served]:
+async def served(limits: Limits = LONG, tls: ssl.SSLContext | None = None) -> AsyncIterator[Served]:
     async def wait(_: web.Request) -> web.Response:
         await asyncio.sleep(0.2)
         return web.Response(text="done")
@@ -66,7 +70,7 @@ async def served(limits: Limits = LONG) -> AsyncIterator[Served]:
     assert runner.server is not None
     try:
         with closing(
-            await listen(runner.server, "127.0.0.1", 0, new_id=lambda: ids.new("rq"), limits=limits)
+            await listen(runner.server, "127.0.0.1", 0, new_id=lambda: ids.new("rq"), tls=tls, limits=limits)
         ) as taking:
             yield Served(taking.sockets[0].getsockname()[1], runner.server)
     finally:
@@ -88,6 +92,24 @@ async def test_a_head_that_comes_byte_by_byte_holds_a_connection_for_a_time_only
             await asyncio.wait({ended}, timeout=0.01)
         assert ended.exception() is not None or ended.result() == b""
         await there.all_left()
+        writer.close()
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01\x02\x00"])
+async def test_a_handshake_that_does_not_go_on_holds_a_connection_for_a_time_only(tmp_path: Path, sent: bytes) -> None:
+    authority = Authority.make()
+    authority.issue(tmp_path / "cert.pem", tmp_path / "key.pem")
+    tls = Certificate(tmp_path / "cert.pem", tmp_path / "key.pem").context
+    async with served(Limits(head_s=0.2), tls) as there:
+        reader, writer = await there.open()
+        writer.write(sent)
+        with suppress(ConnectionError):
+            assert await to_the_end(reader) == b""
+        writer.close()
+        port, trusted = there.port, authority.trusted()
+        reader, writer = await asyncio.open_connection("localhost", port, ssl=trusted)
+        writer.write(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert len(await to_the_end(reader)) > len(LARGE)
         writer.close()
 
 
