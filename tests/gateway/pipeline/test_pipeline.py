@@ -543,6 +543,14 @@ async def test_a_stream_passes_as_it_comes() -> None:
     assert run.record.response_bytes == len(run.answer.body)
 
 
+async def test_events_like_those_before_pass_and_count_as_any() -> None:
+    pieces = [EVENT, EVENT.replace(b'"a"', b'"\xc3\xa9"'), EVENT * 3, EVENT[:9], EVENT[9:], EVENT, FINISH, DONE]
+    run = await Run(streams(*pieces), raw=STREAMED)()
+    assert run.answer.body == b"".join(pieces)
+    assert run.record.response_bytes == len(run.answer.body)
+    assert (run.record.usage, run.record.output_tokens) == ("estimated", 2), "the texts are eight bytes"
+
+
 @pytest.mark.parametrize("asked", [True, False])
 async def test_usage_is_asked_for_always_and_shown_to_who_asked(asked: bool) -> None:
     raw = STREAMED if asked else b'{"model": "sim-chat", "stream": true}'
