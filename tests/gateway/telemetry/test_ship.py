@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from random import Random
 
+import orjson
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -81,8 +82,8 @@ class Dock:
 
     def arrived(self) -> list[int]:
         """Numbers of the batches that count, in their order."""
-        told = [batch._Payload.model_validate_json(batch._decompressed(p)) for p in self.ledger.counted.values()]
-        return [row[0] for each in told for row in each.rows]
+        told = [orjson.loads(batch._decompressed(payload)) for payload in self.ledger.counted.values()]
+        return [row[0] for each in told for row in each["rows"]]
 
 
 @pytest.fixture
