@@ -63,6 +63,7 @@ async def test_from_first_run_to_the_first_request_by_keyboard_alone(chromium: B
         await panel.dialog_there()
         await panel.tab_to("Provider")
         await panel.type(SIMULATOR)
+        await expect(panel.page.get_by_role("option", name="Simulator")).to_be_visible()
         await panel.press("ArrowDown", "Enter")
         await panel.tab_to("API key")
         await panel.type(stack.simulator_key.reveal_text())
