@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from gateway.errors import GatewayError
 from gateway.providers.base import Call, Usage
+from gateway.providers.openai.usage import in_tier
 
 BYTES_PER_TOKEN = 4
 KEPT_BYTES_MAX = 4 * 1024
@@ -36,12 +37,21 @@ def settled(said: Usage | None, call: Call, output_bytes: int) -> Usage:
     usage = Usage() if said is None else said
     if usage.input_tokens is not None and usage.output_tokens is not None:
         return usage
-    return replace(
+    estimate = replace(
         usage,
         input_tokens=input_tokens(call) if usage.input_tokens is None else usage.input_tokens,
         output_tokens=tokens_of(output_bytes) if usage.output_tokens is None else usage.output_tokens,
         estimated=True,
     )
+    # In which tier it was carried a provider says with the usage: of one that did not, all that is known is the wish.
+    return in_tier(estimate, _asked_tier(call))
+
+
+def _asked_tier(call: Call) -> Any:
+    try:
+        return call.body.get("service_tier")
+    except GatewayError:  # As in `input_tokens`.
+        return None
 
 
 def so_far(said: Usage, call: Call, output_bytes: int) -> Usage:

@@ -4,13 +4,15 @@ Hosts that speak the dialect count in ways of their own. What their total says i
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import orjson
 
 from gateway.providers.base import BrokenAnswer, Door, Usage
 from gateway.providers.body import parsed_answer, usage_in
+
+Told = TypeVar("Told", Usage, Usage | None)
 
 _TOKENS_MAX = 2**40
 _READS_ONLY = frozenset((Door.EMBEDDINGS, Door.RERANK, Door.MODERATIONS))
@@ -144,7 +146,7 @@ def _tier_in(body: bytes) -> Any:
         return None
 
 
-def in_tier(usage: Usage | None, tier: Any) -> Usage | None:
+def in_tier(usage: Told, tier: Any) -> Told:
     """The usage, of a call that was carried in this tier, as its provider says: it may have no price that is known."""
     if usage is not None and not usage.unpriced and isinstance(tier, str) and tier.lower() in _OTHERWISE_PRICED:
         usage.unpriced = usage.tiered = True

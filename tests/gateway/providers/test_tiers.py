@@ -4,12 +4,14 @@ from typing import Any
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from gateway.dialects.passed import PASSED
 from gateway.dialects.registry import DIALECTS
 from gateway.providers.anthropic.usage import counted as of_message
 from gateway.providers.base import Call, Door, Passage, Usage
 from gateway.providers.bedrock.answer import counted as of_converse
+from gateway.providers.estimate import let_texts_go, settled
 from gateway.providers.gemini.usage import counted as of_content
 from gateway.providers.openai.provider import OpenAI
 from gateway.providers.openai.usage import usage_read
@@ -124,3 +126,21 @@ def test_google_says_it_in_two_ways(beside: dict[str, Any], usage: Usage) -> Non
 )
 def test_converse_says_it_beside_its_usage(tier: Any, usage: Usage) -> None:
     assert of_converse({"usage": {"inputTokens": 9, "outputTokens": 2}, "serviceTier": tier}) == usage
+
+
+@tiers
+def test_of_what_was_never_said_the_tier_asked_for_is_all_that_is_known(tier: Any, usage: Usage) -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "x" * 36}], "service_tier": tier}
+    asked = Call(Door.CHAT, orjson.dumps(body), body, stream=True)
+    estimate = replace(usage, estimated=True)
+    assert settled(None, asked, 8) == estimate
+    let_texts_go(asked)
+    assert settled(Usage(), asked, 8) == estimate
+    assert settled(PLAIN, asked, 8) is PLAIN, "the provider's own word on its usage tells the tier too"
+
+
+def test_a_stream_that_was_cut_in_a_tier_asked_for_has_no_cost_by_the_catalogue() -> None:
+    body = {"model": "m", "messages": [], "service_tier": "priority"}
+    stream = OpenAI().stream(Call(Door.CHAT, orjson.dumps(body), body, stream=True))
+    stream.feed(b'data: {"choices":[{"delta":{"content":"Hi there"},"finish_reason":null}]}\n\n')
+    assert stream.usage == Usage(0, 2, estimated=True, unpriced=True, tiered=True)
