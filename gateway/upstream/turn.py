@@ -1,15 +1,19 @@
-"""What is to be sent in one turn of the event loop goes out at its end, together.
+"""What is to be sent in one turn of the event loop goes out at its end, together, while there is much to do.
 
 Whoever it is for sleeps until something comes, and to wake him costs us more than the rest of a write. Where many calls
-are carried at once, the first write of a turn wakes him, and he finds the others while he is awake. Where they are few,
-a write is mostly the only one of its turn, and whoever waits for it need not wait for what else is done in it.
+are carried at once, the first write of a turn wakes him, and he finds the others while he is awake. Where there is time
+between calls a write is mostly the only one of its turn: it goes out at once, and nobody waits for what else is done.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable
 
 HELD_BYTES_MAX = 64 * 1024
 """With so much it is sent at once: whether the other side takes it decides what is done next."""
+LOOK_S = 0.1
+BUSY_S = 0.05
+"""Of the processor, used by this thread between two looks: then there is much to do."""
 
 
 class Turn:
@@ -17,27 +21,42 @@ class Turn:
     too, waits for `end`. The loop calls that by itself.
     """
 
-    __slots__ = ("_ahead", "_count", "_held_bytes", "_loop", "_was_one", "_writes")
+    __slots__ = ("_ahead", "_held_bytes", "_is_busy", "_looks", "_loop", "_used_s", "_used_then_s", "_writes", "_wrote")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, ahead: Callable[[], None] | None = None) -> None:
-        """`ahead` is called before anything goes out."""
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        ahead: Callable[[], None] | None = None,
+        used_s: Callable[[], float] = time.thread_time,
+    ) -> None:
+        """`ahead` is called before anything goes out. `used_s`: of the processor, by this thread."""
         self._loop = loop
         self._ahead = ahead
+        self._used_s = used_s
+        self._used_then_s = 0.0
+        self._is_busy = False
+        self._looks = False
+        """A look is to come."""
+        self._wrote = False
+        """Since the last one."""
         self._writes: list[tuple[asyncio.Transport, bytes]] = []
         self._held_bytes = 0
-        self._count = 0
-        """Writes of this turn."""
-        self._was_one = True
-        """The turn before had a single one: so will this one, most likely."""
 
     def write(self, transport: asyncio.Transport, data: bytes) -> None:
-        count = self._count = self._count + 1
-        if count == 1:
+        if not self._wrote:
+            self._look_later()
+        if not self._is_busy:
+            try:
+                if self._ahead is not None:
+                    self._ahead()
+            finally:
+                if not transport.is_closing():
+                    transport.write(data)
+            return
+        writes = self._writes
+        if not writes:
             self._loop.call_soon(self._over)
-            if self._was_one:
-                self._send(((transport, data),))
-                return
-        self._writes.append((transport, data))
+        writes.append((transport, data))
         held_bytes = self._held_bytes = self._held_bytes + len(data)
         if held_bytes >= HELD_BYTES_MAX:
             self.end()
@@ -45,9 +64,6 @@ class Turn:
     def end(self) -> None:
         """Send what waits. Of a transport that was closed meanwhile it is dropped."""
         writes, self._writes, self._held_bytes = self._writes, [], 0
-        self._send(writes)
-
-    def _send(self, writes: Iterable[tuple[asyncio.Transport, bytes]]) -> None:
         try:
             if self._ahead is not None:
                 self._ahead()
@@ -57,7 +73,21 @@ class Turn:
                     transport.write(data)
 
     def _over(self) -> None:
-        self._was_one = self._count == 1
-        self._count = 0
         if self._writes:
             self.end()
+
+    def _look_later(self) -> None:
+        self._wrote = True
+        if not self._looks:
+            self._looks = True
+            self._used_then_s = self._used_s()
+            self._loop.call_later(LOOK_S, self._look)
+
+    def _look(self) -> None:
+        self._over()  # What waits stays ahead of what will not.
+        used_s = self._used_s()
+        self._is_busy = used_s - self._used_then_s >= BUSY_S
+        self._used_then_s = used_s
+        self._looks, self._wrote = self._wrote, False
+        if self._looks:
+            self._loop.call_later(LOOK_S, self._look)

@@ -1,21 +1,56 @@
 """What goes out when: together, in its order, and at once where there is much of it."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.upstream.turn import HELD_BYTES_MAX, Turn
+from gateway.upstream.turn import BUSY_S, HELD_BYTES_MAX, LOOK_S, Turn
 
 
-async def turn_among_many() -> Turn:
-    """One that has just had several writes."""
-    turn = Turn(asyncio.get_running_loop())
-    for _ in range(2):
-        turn.write(Sent(0, []), b"before")  # type: ignore[arg-type]
-    await asyncio.sleep(0)
-    return turn
+class Loop:
+    """Calls what it was asked to, when the test says so."""
+
+    def __init__(self) -> None:
+        self.soon: list[Callable[[], None]] = []
+        self.later: list[Callable[[], None]] = []
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        self.soon.append(callback)
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> None:
+        assert delay_s == LOOK_S
+        self.later.append(callback)
+
+    def turn(self) -> None:
+        called, self.soon = self.soon, []
+        for callback in called:
+            callback()
+
+    def look(self) -> None:
+        called, self.later = self.later, []
+        for callback in called:
+            callback()
+
+
+class World:
+    """A turn, and how much of the processor was used."""
+
+    def __init__(self, ahead: Callable[[], None] | None = None) -> None:
+        self.sent: list[tuple[int, bytes]] = []
+        self.used_s = 100.0
+        self.loop = Loop()
+        self.turn = Turn(self.loop, ahead, lambda: self.used_s)  # type: ignore[arg-type]
+
+    def write(self, transport: "Sent", data: bytes) -> None:
+        self.turn.write(transport, data)  # type: ignore[arg-type]
+
+    def busy(self) -> None:
+        self.write(Sent(0, []), b"before")
+        self.used_s += 2 * BUSY_S
+        self.loop.look()
 
 
 class Sent:
@@ -34,82 +69,137 @@ class Sent:
         self._sent.append((self._name, data))
 
 
-async def test_what_a_turn_brings_goes_out_at_its_end() -> None:
-    sent: list[tuple[int, bytes]] = []
-    turn, transport = await turn_among_many(), Sent(0, sent)
+def test_while_there_is_much_to_do_what_a_turn_brings_goes_out_at_its_end() -> None:
+    world = World()
+    transport = Sent(0, world.sent)
+    world.busy()
     for _ in range(2):
-        turn.write(transport, b"a")  # type: ignore[arg-type]
-        turn.write(transport, b"b")  # type: ignore[arg-type]
-        assert not sent
-        await asyncio.sleep(0)
-        assert sent == [(0, b"a"), (0, b"b")]
-        sent.clear()
+        world.write(transport, b"a")
+        world.write(transport, b"b")
+        assert not world.sent
+        assert len(world.loop.soon) == 1
+        world.loop.turn()
+        assert world.sent == [(0, b"a"), (0, b"b")]
+        world.sent.clear()
 
 
-async def test_after_a_turn_with_one_write_the_next_ones_first_goes_out_at_once() -> None:
-    sent: list[tuple[int, bytes]] = []
-    turn, transport = await turn_among_many(), Sent(0, sent)
-    turn.write(transport, b"a")  # type: ignore[arg-type]
-    assert not sent
-    await asyncio.sleep(0)
-    for _ in range(2):
-        sent.clear()
-        turn.write(transport, b"b")  # type: ignore[arg-type]
-        assert sent == [(0, b"b")]
-        await asyncio.sleep(0)
-    turn.write(transport, b"c")  # type: ignore[arg-type]
-    turn.write(transport, b"d")  # type: ignore[arg-type]
-    assert sent == [(0, b"b"), (0, b"c")], "the second waits, and none of the next turn goes out at once"
-    await asyncio.sleep(0)
-    turn.write(transport, b"e")  # type: ignore[arg-type]
-    assert sent == [(0, b"b"), (0, b"c"), (0, b"d")]
+def test_where_there_is_little_to_do_all_goes_out_at_once() -> None:
+    world = World()
+    transport = Sent(0, world.sent)
+    for data in (b"a", b"b"):
+        world.write(transport, data)
+    world.used_s += BUSY_S / 2
+    world.loop.look()
+    world.write(transport, b"c")
+    assert world.sent == [(0, b"a"), (0, b"b"), (0, b"c")]
+    assert not world.loop.soon, "nothing is to be done at the turn's end"
+
+
+def test_what_waits_stays_ahead_of_what_does_not_wait_any_more() -> None:
+    world = World()
+    transport = Sent(0, world.sent)
+    world.busy()
+    world.write(transport, b"a")
+    world.loop.look()
+    world.write(transport, b"b")
+    assert world.sent == [(0, b"a"), (0, b"b")]
+    world.loop.turn()
+    assert len(world.sent) == 2, "once"
+
+
+def test_nobody_looks_where_nothing_is_written() -> None:
+    world = World()
+    world.busy()
+    assert len(world.loop.later) == 1, "one look, however many writes"
+    world.loop.look()
+    assert not world.loop.later
+    world.used_s += 1_000.0  # By others, meanwhile.
+    world.write(Sent(0, world.sent), b"a")
+    world.loop.look()
+    world.write(Sent(0, world.sent), b"b")
+    assert world.sent == [(0, b"a"), (0, b"b")]
 
 
 @given(
-    writes=st.lists(st.tuples(st.integers(0, 2), st.sampled_from([1, 1_000, HELD_BYTES_MAX // 2, HELD_BYTES_MAX]))),
-    among_many=st.booleans(),
+    steps=st.lists(
+        st.tuples(st.integers(0, 2), st.sampled_from([1, 1_000, HELD_BYTES_MAX // 2, HELD_BYTES_MAX]))
+        | st.sampled_from(["turn", "look", "work", "end"])
+    )
 )
-async def test_all_of_it_goes_out_in_its_order_and_never_much_waits(
-    writes: list[tuple[int, int]], among_many: bool
-) -> None:
-    sent: list[tuple[int, bytes]] = []
-    turn = await turn_among_many() if among_many else Turn(asyncio.get_running_loop())
-    transports = [Sent(name, sent) for name in range(3)]
-    given_bytes = 0
-    for name, length in writes:
-        turn.write(transports[name], bytes(length))  # type: ignore[arg-type]
-        given_bytes += length
-        assert given_bytes - sum(len(data) for _, data in sent) < HELD_BYTES_MAX
-    turn.end()
-    assert sent == [(name, bytes(length)) for name, length in writes]
-    await asyncio.sleep(0)
-    assert len(sent) == len(writes), "once"
+def test_all_of_it_goes_out_in_its_order_and_never_much_waits(steps: list[tuple[int, int] | str]) -> None:
+    world = World()
+    transports = [Sent(name, world.sent) for name in range(3)]
+    written: list[tuple[int, bytes]] = []
+    for step in steps:
+        match step:
+            case "turn":
+                world.loop.turn()
+                assert world.sent == written
+            case "look":
+                world.loop.look()
+            case "work":
+                world.used_s += 2 * BUSY_S
+            case "end":
+                world.turn.end()
+                assert world.sent == written
+            case (name, length):
+                world.write(transports[name], bytes(length))
+                written.append((name, bytes(length)))
+        assert world.sent == written[: len(world.sent)]
+        assert sum(len(data) for _, data in written[len(world.sent) :]) < HELD_BYTES_MAX
+        assert len(world.sent) == len(written) or world.loop.soon, "the loop ends the turn"
+    world.loop.turn()
+    assert world.sent == written
 
 
-async def test_what_is_to_come_ahead_comes_before_each_send_and_holds_none_of_them_up() -> None:
-    sent: list[tuple[int, bytes]] = []
+@pytest.mark.parametrize("is_busy", [False, True])
+def test_what_is_to_come_ahead_comes_before_each_send_and_holds_none_of_them_up(is_busy: bool) -> None:
     ahead: list[int] = []
+    fails = [False]
 
-    def note_and_fail() -> None:
-        ahead.append(len(sent))
-        if len(ahead) == 1:
-            raise ValueError("the first time")
+    def note() -> None:
+        ahead.append(len(world.sent))
+        if fails[0]:
+            raise ValueError("this time")
 
-    turn, transport = Turn(asyncio.get_running_loop(), note_and_fail), Sent(0, sent)
-    with pytest.raises(ValueError, match="the first time"):
-        turn.write(transport, bytes(HELD_BYTES_MAX))  # type: ignore[arg-type]
-    turn.write(transport, b"a")  # type: ignore[arg-type]
-    turn.end()
-    assert ahead == [0, 1]
-    assert sent == [(0, bytes(HELD_BYTES_MAX)), (0, b"a")]
+    world = World(note)
+    if is_busy:
+        world.busy()
+    transport = Sent(0, world.sent)
+    ahead.clear()
+    fails[0] = True
+    with pytest.raises(ValueError, match="this time"):
+        world.write(transport, bytes(HELD_BYTES_MAX))
+    fails[0] = False
+    world.write(transport, b"a")
+    world.turn.end()
+    assert ahead[:2] == [0, 1]
+    assert world.sent == [(0, bytes(HELD_BYTES_MAX)), (0, b"a")]
 
 
-async def test_nothing_is_written_to_what_was_closed_meanwhile() -> None:
-    sent: list[tuple[int, bytes]] = []
-    turn = await turn_among_many()
-    left, stays = Sent(0, sent), Sent(1, sent)
+def test_nothing_is_written_to_what_was_closed_meanwhile() -> None:
+    world = World()
+    left, stays = Sent(0, world.sent), Sent(1, world.sent)
+    world.busy()
     for transport in (left, stays):
-        turn.write(transport, b"a")  # type: ignore[arg-type]
+        world.write(transport, b"a")
     left.closed = True
+    world.loop.turn()
+    world.loop.look()
+    for transport in (left, stays):
+        world.write(transport, b"b")
+    assert world.sent == [(1, b"a"), (1, b"b")]
+
+
+async def test_the_loop_looks_and_ends_the_turns_by_itself() -> None:
+    sent: list[tuple[int, bytes]] = []
+    used_s = iter([0.0, BUSY_S, BUSY_S, BUSY_S])
+    turn, transport = Turn(asyncio.get_running_loop(), None, lambda: next(used_s)), Sent(0, sent)
+    turn.write(transport, b"a")  # type: ignore[arg-type]
+    assert sent == [(0, b"a")]
+    while sent:
+        sent.clear()
+        await asyncio.sleep(0)
+        turn.write(transport, b"b")  # type: ignore[arg-type]
     await asyncio.sleep(0)
-    assert sent == [(1, b"a")]
+    assert sent == [(0, b"b")]
