@@ -497,8 +497,8 @@ def _shaped(call: Call, target: Target, exchange: Exchange, model: str) -> tuple
         # Written anew: of two `model` keys in one body the provider might read the one that was not checked.
         overrides = {**overrides, "model": model}
         parts_max["model"] = 1
-    if call.form is not None and upload is not None and parts_max:
-        upload.inspect(FormGuard(call.form.boundary, parts_max))
+    if call.form is not None and upload is not None:  # Also where nothing is held to it: the target before may have.
+        upload.inspect(FormGuard(call.form.boundary, parts_max) if parts_max else None)
     return call, overrides
 
 

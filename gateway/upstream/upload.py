@@ -143,9 +143,11 @@ class Upload:
         """Bytes that are to be taken from here on."""
         return None if self.length is None else self.length - self._skip
 
-    def inspect(self, check: Check) -> None:
-        """From its first byte on. Raises the error that the check finds in what has come."""
+    def inspect(self, check: Check | None) -> None:
+        """From its first byte on, and no longer by the check before. Raises the error that it finds in what has come."""
         self._check = check
+        if check is None:
+            return
         seen = bytes(self._kept or b"") + b"".join(self._pieces)
         if seen and (error := check(seen)) is not None:
             self.failed(error)

@@ -440,6 +440,20 @@ async def test_a_field_behind_the_file_that_a_config_puts_before_it_ends_the_cal
     await gone(behind, caller)
 
 
+async def test_a_form_that_goes_on_elsewhere_is_held_to_what_is_put_into_it_there_and_to_no_more() -> None:
+    first, second = {"virtual_key": "main", "override_params": {"language": "de"}}, {"virtual_key": "main"}
+    config = orjson.dumps({"strategy": {"mode": "fallback"}, "targets": [first, second]}).decode()
+    behind, taker, caller = taking(Early(1_000, answers(503, b"{}")))
+    file = ("file", b"x" * 20_000)
+    sent = form(("model", b"whisper"), file, ("language", b"en"), **{"x-portkey-config": config})
+    for piece in cut(sent, [5_000]):
+        caller.feed(piece)
+        await quiet()
+    assert [reply.status for reply in await answered(caller)] == [200]
+    assert bytes(taker.taken[1].body) == sent.partition(b"\r\n\r\n")[2]
+    await gone(behind, caller)
+
+
 async def test_what_a_form_cannot_say_is_refused_by_name() -> None:
     behind, taker, caller = taking()
     caller.feed(form(("model", b"whisper"), ("file", b"x"), **configured(override_params={"tools": [1]})))
