@@ -6,7 +6,7 @@ from typing import cast
 
 import orjson
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from gateway.errors import Code, GatewayError
@@ -184,7 +184,12 @@ def verdict(body: bytes, before: Known | None) -> object:
     return call.raw, call.stream, model, user, caller_wants_usage(call), call.body
 
 
-@given(BODIES, st.integers(0, 200), st.binary(max_size=2), st.booleans())
+ODD = st.one_of(st.binary(max_size=2), st.sampled_from([b"\\ud800", b"\\uDFFF", b"\\ud83d\\ude00", b"\\u00e9"]))
+
+
+@given(BODIES, st.integers(0, 200), ODD, st.booleans())
+@example(b'{"model": "m", "messages": [{"content": ""}]}', 40, b"\\ud800", False)
+@example(b'{"model": "m", "messages": [{"content": ""}]}', 40, b"\\udc00", False)
 def test_read_only_as_far_as_needed_a_body_says_the_same(body: bytes, at: int, odd: bytes, is_cut: bool) -> None:
     at = min(at, len(body))
     body = body[:at] + odd + body[at + is_cut :]
