@@ -144,7 +144,7 @@ class Upload:
         return None if self.length is None else self.length - self._skip
 
     def inspect(self, check: Check | None) -> None:
-        """From its first byte on, and no longer by the check before. Raises the error that it finds in what has come."""
+        """From its first byte on, in place of the check before. Raises the error that it finds in what has come."""
         self._check = check
         if check is None:
             return

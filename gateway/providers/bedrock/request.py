@@ -115,11 +115,9 @@ def to_converse(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]
     for part in (part for turn in said.turns for part in turn.parts):
         if isinstance(part, ToolUse | ToolResult):
             part.id = plain_id(part.id, PLAIN_ID if is_claude else _CALL_ID)
-    left_out |= said.left_out
+    left_out |= said.left_out | _name_apart(said)
     asked: dict[str, Any] = {
-        "messages": [
-            {"role": turn.role, "content": [*_blocks(turn.parts, left_out)]} for turn in said.turns if turn.parts
-        ]
+        "messages": [{"role": turn.role, "content": [*_blocks(turn.parts)]} for turn in said.turns if turn.parts]
     }
     if said.system:
         asked["system"] = [*_system(said)]
@@ -154,10 +152,35 @@ def _system(said: Conversation) -> Iterable[dict[str, Any]]:
             yield from _hint(text.hint)
 
 
-def _blocks(parts: list[Part], left_out: set[str]) -> Iterable[dict[str, Any]]:
+def _name_apart(said: Conversation) -> set[str]:
+    """Give each file a name that the provider takes, and that no other of the whole conversation has. What is then no
+    longer as it was.
+    """
+    parts = [part for turn in said.turns for part in turn.parts]
+    inner = [part for result in parts if isinstance(result, ToolResult) for part in result.parts]
+    left_out: set[str] = set()
+    taken: set[str] = set()
+    often: dict[str, int] = {}
+    """Of a name that came again: how often, at least."""
+    for file in (part for part in (*parts, *inner) if isinstance(part, File)):
+        said_name = file.name
+        plain = _NOT_IN_A_NAME.sub(" ", said_name or "document").strip()[:_NAME_CHARS_MAX].rstrip() or "document"
+        name = plain
+        while name.lower() in taken:
+            again = often[plain.lower()] = often.get(plain.lower(), 1) + 1
+            end = f" {again}"
+            name = plain[: _NAME_CHARS_MAX - len(end)].rstrip() + end
+        taken.add(name.lower())
+        if said_name is not None and name != said_name:
+            left_out.add("filename")  # As it was: of a name only letters, digits and few signs are taken.
+        file.name = name
+    return left_out
+
+
+def _blocks(parts: list[Part]) -> Iterable[dict[str, Any]]:
     # The results of tools have to stand first.
     for part in sorted(parts, key=lambda part: not isinstance(part, ToolResult)):
-        yield _block(part, left_out)
+        yield _block(part)
         yield from _hint(part.hint)
         if isinstance(part, ToolResult):
             for inner in part.parts:  # A result has no place for one inside of it.
@@ -170,14 +193,14 @@ def _hint(hint: Any) -> Iterable[dict[str, Any]]:
         yield {"cachePoint": {"type": "default", **({"ttl": ttl} if isinstance(ttl, str) else {})}}
 
 
-def _block(part: Part, left_out: set[str]) -> dict[str, Any]:
+def _block(part: Part) -> dict[str, Any]:
     match part:
         case Text():
             return {"text": part.text}
         case Image():
             return {"image": _image(part)}
         case File():
-            return {"document": _document(part, left_out)}
+            return {"document": _document(part)}
         case Audio():
             if part.format not in _SOUNDS:
                 raise refuse((*part.path, "input_audio", "format"))
@@ -185,7 +208,7 @@ def _block(part: Part, left_out: set[str]) -> dict[str, Any]:
         case ToolUse():
             return {"toolUse": {"toolUseId": part.id, "name": part.name, "input": part.input}}
         case ToolResult():
-            return {"toolResult": {"toolUseId": part.id, "content": [*_results(part.parts, left_out)]}}
+            return {"toolResult": {"toolUseId": part.id, "content": [*_results(part.parts)]}}
         case Thought():
             if part.sealed:
                 return {"reasoningContent": {"redactedContent": part.sealed}}
@@ -193,12 +216,12 @@ def _block(part: Part, left_out: set[str]) -> dict[str, Any]:
             return {"reasoningContent": {"reasoningText": thought}}
 
 
-def _results(parts: list[Part], left_out: set[str]) -> Iterable[dict[str, Any]]:
+def _results(parts: list[Part]) -> Iterable[dict[str, Any]]:
     for part in parts:
         if not isinstance(part, Text | Image | File):
             raise refuse((*part.path, "type"), "cannot stand in a tool's result at this provider")
         if not isinstance(part, Text) or part.text:  # As of a system's: it takes no text that is empty.
-            yield _block(part, left_out)
+            yield _block(part)
 
 
 def _image(image: Image) -> dict[str, Any]:
@@ -213,15 +236,12 @@ def _image(image: Image) -> dict[str, Any]:
     return {"format": _IMAGES[image.media_type], "source": {"bytes": image.data}}
 
 
-def _document(file: File, left_out: set[str]) -> dict[str, Any]:
+def _document(file: File) -> dict[str, Any]:
     if file.id:
         raise refuse((*file.path, "file", "file_id"), "names a file that is kept elsewhere")
     if file.media_type not in _DOCUMENTS:
         raise refuse((*file.path, "file", "file_data"), "is of a kind that this provider does not read")
-    name = _NOT_IN_A_NAME.sub(" ", file.name or "document").strip()[:_NAME_CHARS_MAX] or "document"
-    if file.name is not None and name != file.name:
-        left_out.add("filename")  # As it was: of a name only letters, digits and few signs are taken.
-    return {"format": _DOCUMENTS[file.media_type], "name": name, "source": {"bytes": file.data}}
+    return {"format": _DOCUMENTS[file.media_type], "name": file.name, "source": {"bytes": file.data}}
 
 
 def _inference(body: Mapping[str, Any], limit: int | None) -> dict[str, Any]:

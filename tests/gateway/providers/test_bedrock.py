@@ -73,6 +73,26 @@ def test_a_call_without_tools_brings_one_where_its_history_tells_of_some(tools: 
     assert "toolConfig" not in orjson.loads(asked({**ASK, **tools}).body)
 
 
+def test_each_file_of_a_conversation_has_a_name_of_its_own() -> None:
+    """The provider refuses a request in which two have the same, and a conversation is sent whole each time."""
+
+    def file(name: str | None) -> dict[str, Any]:
+        told = {} if name is None else {"filename": name}
+        return {"type": "file", "file": {**told, "file_data": "data:application/pdf;base64,JVBERg=="}}
+
+    def user(*names: str | None) -> dict[str, Any]:
+        return {"role": "user", "content": [*map(file, names), {"type": "text", "text": "Read"}]}
+
+    long = "x" * 200
+    said = [user(None, "report"), {"role": "assistant", "content": "Yes"}, user("Report", None, "report", long, long)]
+    translated = asked({"messages": said})
+    blocks = [block for turn in orjson.loads(translated.body)["messages"] for block in turn["content"]]
+    names = [block["document"]["name"] for block in blocks if "document" in block]
+    assert names == ["document", "report", "Report 2", "document 2", "report 3", long, "x" * 198 + " 2"]
+    assert translated.left_out == {"filename"}
+    assert asked({"messages": [user(None), user(None)]}).left_out == set()
+
+
 def test_a_tool_s_result_that_says_nothing_holds_no_empty_text() -> None:
     """The provider refuses texts that are empty, and a command that succeeds often says nothing."""
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
