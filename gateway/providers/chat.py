@@ -120,16 +120,24 @@ class Conversation(msgspec.Struct):
     """Roles alternate; the results of tools stand before whatever else the user says in the same turn."""
     left_out: set[str] = msgspec.field(default_factory=set)
     """Advice that has no place in the turns: it changes no answer."""
+    blanks: bool = True
+    """Its provider takes texts of nothing but white space. Else they are as texts that are empty."""
 
 
 def conversation(
-    body: Mapping[str, Any], *, maker: str | None = ANTHROPIC, prefixes: bool = False, unsigned: bool = True
+    body: Mapping[str, Any],
+    *,
+    maker: str | None = ANTHROPIC,
+    prefixes: bool = False,
+    unsigned: bool = True,
+    blanks: bool = True,
 ) -> Conversation:
     """`maker`: whose signatures of thoughts the provider knows again (`signatures.py`); others' are left out.
     `prefixes`: an assistant's message may be said to be the beginning of the answer. `unsigned`: the provider takes
-    thoughts without a signature, such as other models' are. Raises Untranslatable.
+    thoughts without a signature, such as other models' are. `blanks`: it takes texts of nothing but white space.
+    Raises Untranslatable.
     """
-    said, ids = Conversation(), _Ids()
+    said, ids = Conversation(blanks=blanks), _Ids()
     for at, message in enumerate(needed(list, body, "messages", ())):
         path: Path = ("messages", at)
         turn = of(dict, message, path)
@@ -384,7 +392,7 @@ def _system(turn: Mapping[str, Any], path: Path, said: Conversation) -> Iterator
     content = turn.get("content")
     place: Path = (*path, "content")
     if isinstance(content, str):
-        yield Text(content, place, turn.get(CACHE_HINT))
+        yield Text(_worded(content, said), place, turn.get(CACHE_HINT))
         return
     _leave_out(said, turn, CACHE_HINT)
     for at, value in enumerate(of(list, content, place)):
@@ -393,7 +401,11 @@ def _system(turn: Mapping[str, Any], path: Path, said: Conversation) -> Iterator
             raise refuse((*place, at, "type"), "is no text, and a system message is nothing else here")
         only(part, _TEXT, (*place, at))
         _leave_out(said, part, _BREAKPOINT)
-        yield Text(needed(str, part, "text", (*place, at)), (*place, at), part.get(CACHE_HINT))
+        yield Text(_worded(needed(str, part, "text", (*place, at)), said), (*place, at), part.get(CACHE_HINT))
+
+
+def _worded(text: str, said: Conversation) -> str:
+    return "" if not said.blanks and text.isspace() else text
 
 
 def _says_something(text: Text, said: Conversation) -> bool:
@@ -412,7 +424,7 @@ def _leave_out(said: Conversation, holder: Mapping[str, Any], name: str) -> None
 def _parts(content: Any, path: Path, said: Conversation, hint: Any = None) -> Iterator[Part]:
     """`hint`: what stands beside the content. Only a text that is all of it takes that on."""
     if isinstance(content, str):
-        yield Text(content, path, hint)
+        yield Text(_worded(content, said), path, hint)
         return
     if hint is not None:
         said.left_out.add(CACHE_HINT)
@@ -430,7 +442,7 @@ def _part(part: Mapping[str, Any], path: Path, said: Conversation) -> Part:
     match part.get("type"):
         case "text":
             only(part, _TEXT, path)
-            return Text(needed(str, part, "text", path), path, hint)
+            return Text(_worded(needed(str, part, "text", path), said), path, hint)
         case "refusal":
             only(part, _REFUSAL, path)
             return Text(needed(str, part, "refusal", path), path, hint)
@@ -485,8 +497,8 @@ def _assistant(turn: Mapping[str, Any], path: Path, said: Conversation, maker: s
     only(turn, _ANSWERED | _BESIDE_AN_ANSWER, path)
     yield from _thoughts(turn, path, said, maker)
     content = turn.get("content")
-    if isinstance(content, str) and content:
-        yield Text(content, (*path, "content"), turn.get(CACHE_HINT))
+    if isinstance(content, str) and (words := _worded(content, said)):
+        yield Text(words, (*path, "content"), turn.get(CACHE_HINT))
     else:
         _leave_out(said, turn, CACHE_HINT)
     if isinstance(content, list):

@@ -136,7 +136,8 @@ def test_there_and_back_nothing_is_lost_that_both_sides_can_say(wire: Wire, body
     call = Call(Door.CHAT, orjson.dumps(body), body, stream=False)
     sent = orjson.loads(checks.asked(wire, call).body)
     back = wire.answers.back(sent)
-    assert _read(wire, conversation(back)) == _read(wire, conversation(body))
+    read, meant = (_read(wire, conversation(chat, blanks=wire.blanks)) for chat in (back, body))
+    assert read == meant
     for name in ("temperature", "top_p", "tools"):
         assert back.get(name) == body.get(name)
     assert back.get("tool_choice", "auto") == body.get("tool_choice", "auto")

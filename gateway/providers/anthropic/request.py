@@ -91,7 +91,7 @@ def to_message(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]
         if name not in _LEFT_OUT:
             raise refuse((name,))
         left_out.add(name)
-    said = conversation(body, unsigned=False)
+    said = conversation(body, unsigned=False, blanks=False)
     asked: dict[str, Any] = {name: value for name in _SAME if (value := body.get(name)) is not None}
     if said.system:
         asked["system"] = _system(said)

@@ -111,7 +111,7 @@ def to_converse(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]
             raise refuse((name,))
         left_out.add(name)
     is_claude = _CLAUDE in body["model"]
-    said = conversation(body, unsigned=not is_claude)
+    said = conversation(body, unsigned=not is_claude, blanks=False)
     for part in (part for turn in said.turns for part in turn.parts):
         if isinstance(part, ToolUse | ToolResult):
             part.id = plain_id(part.id, PLAIN_ID if is_claude else _CALL_ID)

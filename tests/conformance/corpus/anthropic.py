@@ -164,4 +164,5 @@ WIRE = Wire(
         "refusal": "content_filter",
     },
     unsaid=frozenset({"heard and spoken"}),
+    blanks=False,
 )

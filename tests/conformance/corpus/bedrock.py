@@ -233,6 +233,7 @@ WIRE = Wire(
         "thoughts of before, another's": frozenset({"signature", "content_blocks"}),
     },
     unsaid=frozenset({"reasoned", "heard and spoken"}),
+    blanks=False,
     line_ends=(),
     overloaded=503,
     embeddings=_Embeddings(),

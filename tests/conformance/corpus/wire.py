@@ -81,5 +81,7 @@ class Wire:
     """What its signatures of thoughts begin with for callers."""
     own_call_ids: bool = False
     """Calls of tools are given ids of its own form: which result is of which call is all that they say."""
+    blanks: bool = True
+    """It takes texts of nothing but white space."""
     one_text: bool = False
     """A message is one text and pictures beside it, without an order among them."""

@@ -12,6 +12,8 @@ from tests.conformance.corpus.wire import Wire
 from tests.conformance.corpus.wires import WIRES
 
 TRANSLATED = [wire for wire in WIRES if wire.reads_requests]
+BLANKLESS = [wire for wire in TRANSLATED if not wire.blanks]
+CALL = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
 ONE, TWO = ({"role": "user", "content": text} for text in ("one", "two"))
 
 
@@ -53,6 +55,29 @@ def test_a_text_that_says_nothing_is_none_beside_what_says_something(wire: Wire)
         )
     )
     assert said == without
+
+
+@pytest.mark.parametrize("wire", BLANKLESS, ids=[wire.name for wire in BLANKLESS])
+def test_white_space_alone_is_as_nothing_where_the_provider_refuses_it(wire: Wire) -> None:
+    """Many models say a line break before they call a tool, and some tools answer with one."""
+
+    def messages(blank: str) -> list[dict[str, Any]]:
+        return [
+            {"role": "system", "content": "Be brief."},
+            {"role": "system", "content": blank},
+            {"role": "user", "content": [{"type": "text", "text": blank}, {"type": "text", "text": "Look"}]},
+            {"role": "assistant", "content": blank, "tool_calls": [CALL]},
+            {"role": "tool", "tool_call_id": "c1", "content": blank},
+            {"role": "assistant", "content": [{"type": "text", "text": blank}]},
+            {"role": "user", "content": " Go on "},
+        ]
+
+    said, without = (
+        orjson.loads(asked(wire, chat_call({"messages": messages(blank)}, model=wire.model)).body)
+        for blank in ("\n\n\t ", "")
+    )
+    assert said == without
+    assert " Go on " in str(said)
 
 
 def test_where_nothing_else_is_said_it_stays_the_provider_s_to_judge() -> None:
