@@ -440,7 +440,7 @@ class Attempts:
             if not data:
                 reply.first += reader.end()
                 reply.ended = True
-                return reply
+                break
             reply.first += reader.feed(data)
             if reply.first and not (reader.begun or reader.failed):
                 now_s = self._clock.monotonic_s()

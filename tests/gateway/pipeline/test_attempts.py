@@ -494,6 +494,7 @@ async def test_an_error_event_has_the_status_that_it_would_have_had_alone(error:
 
 FIRST: dict[str, list[Any]] = {
     "an error event": [ROLE, ERROR_EVENT],
+    "an error event that nothing follows": [ROLE, ERROR_EVENT[:-1]],
     "a cut": [ROLE, PING, Cut("x")],
     "a stall": [StallTimeout("x")],
     "an end too early": [ROLE],
