@@ -24,14 +24,14 @@ class ResponsesWatch:
 
     def see(self, event: Mapping[str, Any]) -> None:
         type_ = event.get("type")
-        if type_ not in _BEFORE:
+        if not isinstance(type_, str) or type_ not in _BEFORE:
             self.begun = True
         if isinstance(delta := event.get("delta"), str):
             self.content_bytes += text_length(delta)
         response = event.get("response")
         if not isinstance(response, Mapping):
             response = _NOTHING
-        if type_ in _LAST:
+        if isinstance(type_, str) and type_ in _LAST:
             self.ended, self.goes_on = True, False
             self._count(response)
         elif response.get("background") is True:

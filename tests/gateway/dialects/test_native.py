@@ -249,6 +249,14 @@ def test_any_bytes_pass_or_break_and_never_a_fault_of_ours(data: bytes, door: Do
     assert data.removeprefix(b"\xef\xbb\xbf") in passed
 
 
+@pytest.mark.parametrize("odd", [[], {}, None, 7, True])
+@pytest.mark.parametrize("door", [Door.MESSAGES, Door.RESPONSES])
+def test_an_event_whose_type_is_no_word_passes(door: Door, odd: Any) -> None:
+    call, adapter = spoken(door, MESSAGES)
+    event = b"data: %b\n\n" % orjson.dumps({"type": odd, "response": odd, "delta": odd})
+    assert adapter.stream(call).feed(event) == event
+
+
 FOREIGN = {"type": "thinking", "thinking": "Hm.", "signature": "gatehouse:other:c2ln"}
 OWN = {"type": "thinking", "thinking": "Ah.", "signature": "c2ln"}
 ASKS = {"role": "user", "content": "gatehouse:"}
