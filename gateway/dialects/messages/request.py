@@ -114,7 +114,10 @@ def _tool(value: Any, path: Path, hints: Hints) -> dict[str, Any]:
     function: dict[str, Any] = {"name": needed(str, tool, "name", path)}
     if (description := given(str, tool, "description", path)) is not None:
         function["description"] = description
-    function["parameters"] = needed(dict, tool, "input_schema", path)
+    schema = needed(dict, tool, "input_schema", path)
+    if schema.get("type") == "object" and "properties" not in schema:
+        schema = {**schema, "properties": {}}  # It says the same, and OpenAI takes no object without.
+    function["parameters"] = schema
     if (strict := given(bool, tool, "strict", path)) is not None:
         function["strict"] = strict
     return hints.kept(tool, {"type": "function", "function": function})

@@ -88,7 +88,7 @@ def result(content: Any, **fields: Any) -> dict[str, Any]:
                         "function": {
                             "name": "f",
                             "description": "Does f",
-                            "parameters": {"type": "object"},
+                            "parameters": {"type": "object", "properties": {}},
                             "strict": True,
                         },
                     }
@@ -150,6 +150,18 @@ def test_an_empty_system_is_no_message() -> None:
 )
 def test_each_block_has_its_part(block: dict[str, Any], part: dict[str, Any]) -> None:
     assert turns(user(text("Look:"), block)) == [user(text("Look:"), part)]
+
+
+@table(
+    "schema",
+    [
+        {"type": "object", "properties": {"a": {"type": "object"}}, "required": ["a"]},
+        {"$ref": "#/$defs/a", "$defs": {"a": {"type": "object"}}},
+        {},
+    ],
+)
+def test_a_schema_that_needs_no_more_is_as_it_came(schema: dict[str, Any]) -> None:
+    assert chat(tools=[{**TOOL, "input_schema": schema}])["tools"][0]["function"]["parameters"] == schema
 
 
 def test_results_of_tools_are_messages_of_their_own_in_their_place() -> None:
