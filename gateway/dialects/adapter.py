@@ -10,6 +10,7 @@ import orjson
 from msgspec.structs import replace
 
 from gateway.dialects.base import Translation
+from gateway.dialects.chat import shown_by_user
 from gateway.dialects.native_stream import NativeStream, used
 from gateway.dialects.translated_stream import TranslatedStream
 from gateway.providers.base import (
@@ -70,6 +71,8 @@ class InChat(Provider):
         fields = self._dialect.fields
         asked = {**call.body, **{name: value for name, value in overrides.items() if name in fields}, "model": model}
         chat = self._dialect.to_chat(asked, place)
+        if not self._provider.sees_results:
+            chat = shown_by_user(chat)
         # Without `raw`: it is written anew, with the model at the least.
         self._chat = replace(call, door=Door.CHAT, raw=b"", parsed=chat.body, few=None)
         own = self._dialect.own_answer(self._chat)

@@ -4,11 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.providers.base import Place
 from gateway.providers.fields import Path
 
 CACHE_HINT = "cache_control"
+SHOWN_BELOW = "What else this tool gave is shown below."
+SHOWN = "The tools gave:"
+"""Said where something that is no text stood in a tool's result, and before it where the user shows it instead."""
 _CONTENT = "content"
 
 
@@ -58,3 +62,38 @@ def simplest(parts: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
         text: str = parts[0]["text"]
         return text
     return parts
+
+
+def shown_by_user(asked: Asked) -> Asked:
+    """The same for a provider to whom tools' results are text: what else is in them the user shows, right behind."""
+    messages: list[dict[str, Any]] = []
+    sources: list[Path] = []
+    shown: list[dict[str, Any]] = []
+    source: Path = ()
+    for message, place in zip(asked.body["messages"], asked.sources, strict=True):
+        if shown and message["role"] != "tool":
+            if message["role"] == "user":
+                message = {**message, _CONTENT: [*shown, *_parts(message[_CONTENT])]}  # noqa: PLW2901
+            else:
+                messages.append({"role": "user", _CONTENT: shown})
+                sources.append(source)
+            shown = []
+        if message["role"] == "tool" and (others := [one for one in _parts(message[_CONTENT]) if not _is_text(one)]):
+            texts = [one for one in _parts(message[_CONTENT]) if _is_text(one)]
+            message = {**message, _CONTENT: simplest([*texts, text_part(SHOWN_BELOW)])}  # noqa: PLW2901
+            shown += others if shown else [text_part(SHOWN), *others]
+            source = place
+        messages.append(message)
+        sources.append(place)
+    if shown:
+        messages.append({"role": "user", _CONTENT: shown})
+        sources.append(source)
+    return replace(asked, body={**asked.body, "messages": messages}, sources=tuple(sources))
+
+
+def _parts(content: Any) -> list[dict[str, Any]]:
+    return content if isinstance(content, list) else [text_part(content)] if content else []
+
+
+def _is_text(part: Mapping[str, Any]) -> bool:
+    return bool(part["type"] == "text")

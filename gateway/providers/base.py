@@ -347,6 +347,8 @@ class Provider(Protocol):
     """What the content type of its streams begins with; a 2xx of another type is a whole answer."""
     passes: bool = True
     """Whether requests that it does not translate can go to its provider as they came."""
+    sees_results: bool = True
+    """Whether what a tool gives may be more than text: a picture, a file."""
 
     def prepare(self, form: CredentialForm) -> None:  # noqa: ARG002 - most have all they need
         """Load what only calls with such a credential need. May take a second: before any of them, beside others."""

@@ -22,6 +22,8 @@ class Cohere(Provider):
 
     __slots__ = ()
 
+    sees_results = False
+
     def request(
         self, call: Call, place: Place, key: ProviderKey | None, overrides: Mapping[str, Any], model: str
     ) -> Translated:

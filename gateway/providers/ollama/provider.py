@@ -31,6 +31,7 @@ class Ollama(Provider):
     """Source: https://docs.ollama.com/api (chat, embed)."""
 
     stream_type = LINES_TYPE
+    sees_results = False
 
     def request(
         self, call: Call, place: Place, key: ProviderKey | None, overrides: Mapping[str, Any], model: str

@@ -37,6 +37,8 @@ class OpenAI(Provider):
 
     __slots__ = ()
 
+    sees_results = False
+
     def request(
         self, call: Call, place: Place, key: ProviderKey | None, overrides: Mapping[str, Any], model: str
     ) -> Translated:

@@ -93,6 +93,59 @@ async def test_parameters_of_a_config_mean_the_door_where_it_has_them_and_else_t
     assert (asked["max_tokens"], asked["seed"], asked["stop_sequences"]) == (3, 7, ["x"])
 
 
+PNG = {"type": "base64", "media_type": "image/png", "data": "aGk="}
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}
+
+
+def results(*said: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of tools that were called in one turn."""
+    uses = [{"type": "tool_use", "id": f"t{at}", "name": "look", "input": {}} for at in range(len(said))]
+    told = [{"type": "tool_result", "tool_use_id": f"t{at}", "content": one} for at, one in enumerate(said)]
+    return [*MESSAGES["messages"], {"role": "assistant", "content": uses}, {"role": "user", "content": told}]  # type: ignore[misc]
+
+
+async def test_a_picture_that_a_tool_gave_is_shown_by_the_user_where_results_are_text() -> None:
+    """OpenAI takes pictures in a user's message alone, and each call's result right behind the call."""
+    image, text = {"type": "image", "source": PNG}, {"type": "text", "text": "A cat"}
+    said = results([text, image], [image], [text])
+    said[-1]["content"].append({"type": "text", "text": "Which is it?"})
+    done = await run(answers(200, SAID), door=Door.MESSAGES, messages=said)()
+    below = "What else this tool gave is shown below."
+    assert orjson.loads(done.requests[0].body)["messages"][2:] == [
+        {"role": "tool", "tool_call_id": "t0", "content": [text, {"type": "text", "text": below}]},
+        {"role": "tool", "tool_call_id": "t1", "content": below},
+        {"role": "tool", "tool_call_id": "t2", "content": "A cat"},
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "The tools gave:"},
+                PICTURE,
+                PICTURE,
+                {"type": "text", "text": "Which is it?"},
+            ],
+        },
+    ]
+    said = [*results([image]), {"role": "assistant", "content": "A cat"}]
+    done = await run(answers(200, SAID), door=Door.MESSAGES, messages=said)()
+    asked = orjson.loads(done.requests[0].body)["messages"]
+    assert [message["role"] for message in asked] == ["user", "assistant", "tool", "user", "assistant"]
+    given = [{"type": "function_call", "call_id": "c", "name": "look", "arguments": "{}"}]
+    given += [{"type": "function_call_output", "call_id": "c", "output": [{"type": "input_image", "image_url": "u"}]}]  # type: ignore[dict-item]
+    done = await run(answers(200, SAID), door=Door.RESPONSES, input=given)()
+    asked = orjson.loads(done.requests[0].body)["messages"]
+    assert [message["role"] for message in asked] == ["assistant", "tool", "user"]
+    assert asked[2]["content"][1] == {"type": "image_url", "image_url": {"url": "u"}}
+
+
+async def test_a_picture_that_a_tool_gave_stays_in_its_result_where_it_is_seen_there() -> None:
+    world = World()
+    world.put("global", Kind.PROVIDER, id="sim", name="Sim", base_url="http://sim.test:8000/v1", dialect="gemini")
+    said = results([{"type": "image", "source": PNG}])
+    done = await run(answers(500, b"{}"), door=Door.MESSAGES, world=world, messages=said)()
+    (result,) = orjson.loads(done.requests[0].body)["contents"][-1]["parts"]
+    assert result["functionResponse"]["parts"] == [{"inlineData": {"mimeType": "image/png", "data": "aGk="}}]
+
+
 @doors
 async def test_what_a_chat_cannot_say_is_a_400_in_the_doors_shape_that_names_it(door: Door) -> None:
     done = await run(door=door, some_new_field=1)()
