@@ -61,6 +61,8 @@ JSON_BYTES_MAX = 1024 * 1024
 """Of an answer that cannot say what was used, so much is read before it is passed on."""
 
 _UNCHANGED: Mapping[str, Any] = {}
+_FORMS = ("stream_options", "encoding_format")
+"""What of a body says how the answer is written, where an adapter writes it."""
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -271,7 +273,7 @@ class Attempts:
                 made = self._request(adapter, target, key, model, call, exchange, deadlines)
                 if isinstance(made, Whole):
                     return made
-                request = made
+                request, call = made, _in_form(call, target)
             attempt.sent = True
             response = await self._client.send(request)
             status = attempt.status = response.status
@@ -500,6 +502,16 @@ def _shaped(call: Call, target: Target, exchange: Exchange, model: str) -> tuple
     if call.form is not None and upload is not None:  # Also where nothing is held to it: the target before may have.
         upload.inspect(FormGuard(call.form.boundary, parts_max) if parts_max else None)
     return call, overrides
+
+
+def _in_form(call: Call, target: Target) -> Call:
+    """The call as its answer is read: what form it is to have, a config may say in the caller's place."""
+    overrides, defaults = target.overrides or _UNCHANGED, target.handling.defaults or _UNCHANGED
+    if call.dialect is not None or not (overrides or defaults):
+        return call
+    given = {name: value for name, value in defaults.items() if name not in call.body} | dict(overrides)
+    said = {name: given[name] for name in _FORMS if name in given}
+    return replace(call, parsed={**call.body, **said}, few=None) if said else call
 
 
 def _parts_max(call: Call, overrides: Mapping[str, Any]) -> dict[str, int]:

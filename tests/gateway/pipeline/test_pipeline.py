@@ -35,6 +35,7 @@ from gateway.upstream.messages import Deadlines, UpstreamClient, UpstreamRequest
 from gateway.view.holder import ViewHolder
 from shared.clock import FakeClock
 from shared.crypto.api_keys import new_api_key
+from shared.models.noun import Kind
 from shared.models.record import Record
 from tests.fakes.answer import RecordedAnswer
 from tests.fakes.cache import no_cache, not_idempotent
@@ -558,6 +559,31 @@ async def test_usage_is_asked_for_always_and_shown_to_who_asked(asked: bool) -> 
     assert orjson.loads(run.requests[0].body)["stream_options"] == {"include_usage": True}
     assert (USAGE in run.answer.body) is asked
     assert run.spent == SPENT
+
+
+@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize("how", ["override_params", "default_params"])
+async def test_a_config_may_ask_for_it_in_the_caller_s_place(how: str, asked: bool) -> None:
+    raw = STREAMED if how == "override_params" and not asked else b'{"model": "sim-chat", "stream": true}'
+    config = {"virtual_key": "main", how: {"stream_options": {"include_usage": asked}}}
+    run = await Run(streams(EVENT, FINISH, USAGE, DONE), raw=raw, config=config)()
+    assert (USAGE in run.answer.body) is asked
+    assert run.spent == SPENT
+    run = await Run(streams(EVENT, FINISH, USAGE, DONE), raw=STREAMED, config={**config, how: {"n": 1}})()
+    assert USAGE in run.answer.body
+
+
+@pytest.mark.parametrize("form", ["base64", "float"])
+async def test_a_config_may_say_how_embeddings_are_written(form: str) -> None:
+    world = World()
+    world.put("global", Kind.PROVIDER, id="sim", name="Sim", base_url="http://sim.test:8000/v1", dialect="gemini")
+    other = "float" if form == "base64" else "base64"
+    raw = orjson.dumps({"model": "sim-chat", "input": "x", "encoding_format": other})
+    config = {"virtual_key": "main", "override_params": {"encoding_format": form}}
+    said = answers(200, b'{"embeddings": [{"values": [0.5]}]}')
+    run = await Run(said, raw=raw, config=config, door=Door.EMBEDDINGS, world=world)()
+    (one,) = orjson.loads(run.answer.body)["data"]
+    assert one["embedding"] == ("AAAAPw==" if form == "base64" else [0.5])
 
 
 WHOLE_STREAM = EVENT + EVENT + FINISH + USAGE + DONE
