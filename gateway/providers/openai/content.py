@@ -157,7 +157,15 @@ def _holds_content(choice: dict[str, Any]) -> bool:
         for name, value in delta.items():
             if value and name != "role":
                 return True
-    return bool(choice.get("text")) or choice.get("finish_reason") is not None
+    return bool(choice.get("text")) or bool(choice.get("finish_reason"))
+
+
+def gives_reason(chunk: dict[str, Any]) -> bool:
+    """Whether an event says why a choice has ended."""
+    choices = chunk.get("choices")
+    return isinstance(choices, list) and True in [
+        isinstance(choice, dict) and bool(choice.get("finish_reason")) for choice in choices
+    ]
 
 
 def parsed(data: bytes | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import orjson
 
 from gateway.providers.base import BrokenAnswer, Call, StreamFailure, Usage
 from gateway.providers.estimate import settled, so_far
-from gateway.providers.openai.content import ContentMeter, parsed, says_something
+from gateway.providers.openai.content import ContentMeter, gives_reason, parsed, says_something
 from gateway.providers.openai.errors import status_of
 from gateway.providers.openai.usage import in_tier, usage_alone, usage_of
 from gateway.upstream.events import EventSplitter, EventTooLarge, data_of
@@ -109,14 +109,18 @@ class OpenAIStream:
         if data == b"[DONE]":
             self.complete = True
             return True
-        if finishes:
-            self._finished = True
-        elif data is not None and (event.find(b'"choices":[]') >= 0 or event.find(b'"choices": []') >= 0):
+        if (
+            not finishes
+            and data is not None
+            and (event.find(b'"choices":[]') >= 0 or event.find(b'"choices": []') >= 0)
+        ):
             alone = usage_alone(data, self._call.door)
             if alone is not None:
                 self._said, self._is_final = alone, self._finished
                 return not self._drops_usage
         chunk = parsed(data)
+        if finishes and not self._finished:
+            self._finished = gives_reason(chunk)  # Some hosts say one that is empty until then.
         error = chunk.get("error")
         if error is not None and isinstance(error, dict | str):
             self.failure = StreamFailure(status_of(error), data or b"")

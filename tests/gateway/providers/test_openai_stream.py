@@ -108,6 +108,22 @@ def test_a_missing_last_line_or_event_is_put_right_after_a_finish_reason(end: by
     assert run(new_stream(drops_usage=True), content("a"), last(), end) == content("a") + last() + DONE
 
 
+def test_a_finish_reason_that_is_empty_is_none_yet() -> None:
+    """As LocalAI's are until the last."""
+
+    def said(**delta: str) -> bytes:
+        return event(choices=[{"index": 0, "delta": delta, "finish_reason": ""}])
+
+    stream = new_stream(drops_usage=True)
+    stream.feed(said(role="assistant"))
+    assert not stream.begun
+    stream.feed(said(content="Hel"))
+    assert stream.begun
+    with pytest.raises(BrokenAnswer):
+        stream.end()
+    assert run(new_stream(drops_usage=True), said(content="Hel"), last()).endswith(DONE)
+
+
 @pytest.mark.parametrize("cut", [b"", content("a"), content("a") + last()[:-1], content("[DONE]"), b": ping\n\n"])
 def test_a_stream_that_ends_before_its_finish_reason_is_broken(cut: bytes) -> None:
     stream = new_stream(drops_usage=True)
