@@ -78,8 +78,10 @@ class TranslatedStream(ReadsEach):
             raise BrokenAnswer("an event of its stream is not JSON") from None
         if not isinstance(chunk, dict):
             raise BrokenAnswer("an event of its stream is not a JSON object")
-        if isinstance(chunk.get("error"), dict | str):
-            failure = self._inner.failure
+        if chunk.get("object") == "error":
+            chunk = {"error": chunk}
+        error, failure = chunk.get("error"), self._inner.failure
+        if error and isinstance(error, dict | str):
             return self._events.failure(chunk, 500 if failure is None else failure.status)
         return self._events.take(chunk)
 

@@ -121,8 +121,8 @@ class OpenAIStream:
         chunk = parsed(data)
         if finishes and not self._finished:
             self._finished = gives_reason(chunk)  # Some hosts say one that is empty until then.
-        error = chunk.get("error")
-        if error is not None and isinstance(error, dict | str):
+        error = chunk if chunk.get("object") == "error" else chunk.get("error")
+        if error and isinstance(error, dict | str):
             self.failure = StreamFailure(status_of(error), data or b"")
         if not self.begun:
             self.begun = says_something(chunk)

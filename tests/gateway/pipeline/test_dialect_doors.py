@@ -190,6 +190,16 @@ async def test_a_response_that_fails_before_it_says_anything_is_asked_for_elsewh
 
 
 @doors
+async def test_what_a_chat_s_stream_says_of_an_error_is_told_and_what_says_nothing_is_not(door: Door) -> None:
+    begun = b'data: {"id":"c","error":"","choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":null}]}\n\n'
+    busy = b'data: {"object":"error","message":"busy","code":503}\n\n'
+    done = await run(streams(begun, busy), door=door, stream=True)()
+    assert done.answer.body.count(b"event: error") == 1
+    assert done.answer.body.index(b"Hi") < done.answer.body.index(b"busy")
+    assert (done.record.ending, done.record.error) == ("broken", "provider_error")
+
+
+@doors
 async def test_a_providers_error_is_in_the_doors_shape(door: Door) -> None:
     done = await run(answers(429, ERROR, headers={"retry-after": "3"}), door=door)()
     body = orjson.loads(done.answer.body)

@@ -141,7 +141,16 @@ def test_the_provider_s_own_error_event_passes_and_no_done_is_added(error: Any) 
     assert stream.failed
 
 
-@pytest.mark.parametrize("error", [None, [], 5])
+def test_an_event_that_is_an_error_and_says_so_of_itself_is_one() -> None:
+    """As vLLM and FastChat tell theirs."""
+    stream = new_stream(drops_usage=True)
+    sent = b'data: {"object":"error","message":"busy","type":"ServerError","code":503}\n\n'
+    assert run(stream, sent) == sent
+    assert stream.failure is not None
+    assert (stream.failure.status, stream.begun) == (503, False)
+
+
+@pytest.mark.parametrize("error", [None, [], 5, "", {}])
 def test_an_error_field_that_says_nothing_is_no_error(error: Any) -> None:
     stream = new_stream(drops_usage=True)
     run(stream, event(choices=[], error=error), last(), DONE)
