@@ -170,6 +170,10 @@ def conversation(
                 raise malformed((*path, "role"), "must be `system`, `developer`, `user`, `assistant` or `tool`")
     if any(text.text for text in said.system):
         said.system = [text for text in said.system if _says_something(text, said)]
+    if not said.turns and said.system:
+        # OpenAI answers it. Others want somebody to have asked.
+        said.turns.append(Turn("user", [*said.system]))
+        said.system = []
     return said
 
 

@@ -57,6 +57,18 @@ def test_a_text_that_says_nothing_is_none_beside_what_says_something(wire: Wire)
     assert said == without
 
 
+@pytest.mark.parametrize("wire", TRANSLATED, ids=[wire.name for wire in TRANSLATED])
+def test_where_a_system_alone_speaks_the_user_says_it(wire: Wire) -> None:
+    """OpenAI takes such a chat. All others say that nobody has asked anything."""
+    system = [{"role": role, "content": text} for role, text in (("system", "Be brief."), ("developer", "Say hello."))]
+    user = [{"role": "user", "content": [{"type": "text", "text": one["content"]} for one in system]}]
+    said, meant = (
+        orjson.loads(asked(wire, chat_call({"messages": messages}, model=wire.model)).body)
+        for messages in (system, user)
+    )
+    assert said == meant
+
+
 @pytest.mark.parametrize("wire", BLANKLESS, ids=[wire.name for wire in BLANKLESS])
 def test_white_space_alone_is_as_nothing_where_the_provider_refuses_it(wire: Wire) -> None:
     """Many models say a line break before they call a tool, and some tools answer with one."""
