@@ -95,6 +95,10 @@ _NO_TOOL = {
 """The one tool of a call that brings none while its history tells of tools, which Converse refuses without any."""
 _CLAUDE = "anthropic."
 """In the names of models that take no thought without a signature, and fewer ids of calls than Converse does."""
+_BEGINS_ANYHOW = re.compile(r"(?:^|[./])(?:anthropic|qwen)\.")
+"""In the names of models to whom a conversation may begin with what they said: the others take none without a user."""
+_BEGUN = {"role": "user", "content": [{"text": "."}]}
+"""What the user says before them then: a text must say something."""
 _CALL_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _EFFORTS = {"minimal": "low"}
 """Words for effort that are others here."""
@@ -119,6 +123,8 @@ def to_converse(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]
     asked: dict[str, Any] = {
         "messages": [{"role": turn.role, "content": [*_blocks(turn.parts)]} for turn in said.turns if turn.parts]
     }
+    if said.turns and said.turns[0].role == "assistant" and not _BEGINS_ANYHOW.search(body["model"]):
+        asked["messages"].insert(0, _BEGUN)
     if said.system:
         asked["system"] = [*_system(said)]
     fields = dict(given(dict, body, "additionalModelRequestFields", ()) or {})

@@ -73,6 +73,25 @@ def test_a_call_without_tools_brings_one_where_its_history_tells_of_some(tools: 
     assert "toolConfig" not in orjson.loads(asked({**ASK, **tools}).body)
 
 
+@pytest.mark.parametrize(
+    ("model", "first"),
+    [
+        ("amazon.nova-pro-v1:0", "user"),
+        ("us.meta.llama3-3-70b-instruct-v1:0", "user"),
+        ("arn:aws:bedrock:us-east-1:1:application-inference-profile/abc", "user"),
+        ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "assistant"),
+        ("anthropic.claude-3-haiku-20240307-v1:0", "assistant"),
+        ("qwen.qwen3-32b-v1:0", "assistant"),
+    ],
+)
+def test_what_a_model_said_first_has_a_user_before_it_where_one_is_wanted(model: str, first: str) -> None:
+    """A greeting, for one. Most of the provider's models take no conversation that begins with it."""
+    said = [{"role": "assistant", "content": "Hello!"}, {"role": "user", "content": "Hi"}]
+    messages = orjson.loads(asked({"messages": said}, model=model).body)["messages"]
+    assert [message["role"] for message in messages] == [*["user"] * (first == "user"), "assistant", "user"]
+    assert messages[-2:] == [{"role": one["role"], "content": [{"text": one["content"]}]} for one in said]
+
+
 def test_each_file_of_a_conversation_has_a_name_of_its_own() -> None:
     """The provider refuses a request in which two have the same, and a conversation is sent whole each time."""
 
