@@ -10,7 +10,7 @@ import orjson
 from msgspec.structs import replace
 
 from gateway.dialects.base import Translation
-from gateway.dialects.chat import shown_by_user
+from gateway.dialects.chat import in_strings, shown_by_user
 from gateway.dialects.native_stream import NativeStream, used
 from gateway.dialects.translated_stream import TranslatedStream
 from gateway.providers.base import (
@@ -73,6 +73,8 @@ class InChat(Provider):
         chat = self._dialect.to_chat(asked, place)
         if not self._provider.sees_results:
             chat = shown_by_user(chat)
+        if not self._provider.reads_lists:
+            chat = in_strings(chat)
         # Without `raw`: it is written anew, with the model at the least.
         self._chat = replace(call, door=Door.CHAT, raw=b"", parsed=chat.body, few=None)
         own = self._dialect.own_answer(self._chat)

@@ -14,6 +14,9 @@ SHOWN_BELOW = "What else this tool gave is shown below."
 SHOWN = "The tools gave:"
 """Said where something that is no text stood in a tool's result, and before it where the user shows it instead."""
 _CONTENT = "content"
+_PLAIN = {"type", "text"}
+"""The keys of a text with nothing beside it."""
+BETWEEN_TEXTS = "\n\n"
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -58,7 +61,7 @@ def text_part(text: str) -> dict[str, Any]:
 
 def simplest(parts: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
     """A message's content: a plain string where it is one text and nothing else. Every host reads that."""
-    if len(parts) == 1 and parts[0].keys() == {"type", "text"} and parts[0]["type"] == "text":
+    if len(parts) == 1 and parts[0].keys() == _PLAIN and parts[0]["type"] == "text":
         text: str = parts[0]["text"]
         return text
     return parts
@@ -89,6 +92,25 @@ def shown_by_user(asked: Asked) -> Asked:
         messages.append({"role": "user", _CONTENT: shown})
         sources.append(source)
     return replace(asked, body={**asked.body, "messages": messages}, sources=tuple(sources))
+
+
+def in_strings(asked: Asked) -> Asked:
+    """The same for hosts of which not all read a list of texts: a content that is nothing else is one string."""
+    messages = [_in_string(message) for message in asked.body["messages"]]
+    return replace(asked, body={**asked.body, "messages": messages})
+
+
+def _in_string(message: dict[str, Any]) -> dict[str, Any]:
+    content = message[_CONTENT]
+    if (
+        not isinstance(content, list)
+        or not content
+        or any(part.keys() != _PLAIN or not _is_text(part) for part in content)
+    ):
+        return message
+    # What a model said in one turn may be cut anywhere, to name a source.
+    between = "" if message["role"] == "assistant" else BETWEEN_TEXTS
+    return {**message, _CONTENT: between.join([part["text"] for part in content])}
 
 
 def _parts(content: Any) -> list[dict[str, Any]]:

@@ -349,6 +349,8 @@ class Provider(Protocol):
     """Whether requests that it does not translate can go to its provider as they came."""
     sees_results: bool = True
     """Whether what a tool gives may be more than text: a picture, a file."""
+    reads_lists: bool = True
+    """Whether everybody who speaks its dialect reads a content that is a list of texts."""
 
     def prepare(self, form: CredentialForm) -> None:  # noqa: ARG002 - most have all they need
         """Load what only calls with such a credential need. May take a second: before any of them, beside others."""

@@ -38,6 +38,7 @@ class OpenAI(Provider):
     __slots__ = ()
 
     sees_results = False
+    reads_lists = False
 
     def request(
         self, call: Call, place: Place, key: ProviderKey | None, overrides: Mapping[str, Any], model: str

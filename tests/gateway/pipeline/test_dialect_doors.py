@@ -93,6 +93,33 @@ async def test_parameters_of_a_config_mean_the_door_where_it_has_them_and_else_t
     assert (asked["max_tokens"], asked["seed"], asked["stop_sequences"]) == (3, 7, ["x"])
 
 
+async def test_texts_alone_are_one_string_to_hosts_of_chats() -> None:
+    """DeepSeek, Groq and others refuse a list, or do not read it, and clients of messages send every system as one."""
+
+    def texts(*said: str, **beside: Any) -> list[dict[str, Any]]:
+        return [{"type": "text", "text": one, **beside} for one in said]
+
+    image = {"type": "image", "source": PNG}
+    turns = [
+        {"role": "user", "content": texts("a", "b")},
+        {"role": "assistant", "content": texts("It is ", "sunny.")},
+        {"role": "user", "content": [*texts("c"), image]},
+    ]
+    asked = {"messages": turns, "system": texts("x", "y", cache_control={"type": "ephemeral"})}
+    done = await run(answers(200, SAID), door=Door.MESSAGES, **asked)()
+    assert [message["content"] for message in orjson.loads(done.requests[0].body)["messages"]] == [
+        "x\n\ny",
+        "a\n\nb",
+        "It is sunny.",
+        [*texts("c"), PICTURE],
+    ]
+    world = World()
+    url = "http://sim.test:8000/v1"
+    world.put("global", Kind.PROVIDER, id="sim", name="Sim", base_url=url, cache_hints=True)
+    done = await run(answers(200, SAID), door=Door.MESSAGES, world=world, **asked)()
+    assert orjson.loads(done.requests[0].body)["messages"][0]["content"] == asked["system"]
+
+
 PNG = {"type": "base64", "media_type": "image/png", "data": "aGk="}
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}
 
@@ -112,7 +139,7 @@ async def test_a_picture_that_a_tool_gave_is_shown_by_the_user_where_results_are
     done = await run(answers(200, SAID), door=Door.MESSAGES, messages=said)()
     below = "What else this tool gave is shown below."
     assert orjson.loads(done.requests[0].body)["messages"][2:] == [
-        {"role": "tool", "tool_call_id": "t0", "content": [text, {"type": "text", "text": below}]},
+        {"role": "tool", "tool_call_id": "t0", "content": f"A cat\n\n{below}"},
         {"role": "tool", "tool_call_id": "t1", "content": below},
         {"role": "tool", "tool_call_id": "t2", "content": "A cat"},
         {
