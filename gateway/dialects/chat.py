@@ -95,9 +95,24 @@ def shown_by_user(asked: Asked) -> Asked:
 
 
 def in_strings(asked: Asked) -> Asked:
-    """The same for hosts of which not all read a list of texts: a content that is nothing else is one string."""
+    """The same for hosts of which not all read a list of texts: a content that is nothing else is one string. Nor do
+    all take several messages of a system's: those that the chat begins with are one.
+    """
     messages = [_in_string(message) for message in asked.body["messages"]]
-    return replace(asked, body={**asked.body, "messages": messages})
+    first = 0
+    while first < len(messages) and _is_systems(messages[first]):
+        first += 1
+    sources = asked.sources
+    if first > 1:
+        content = BETWEEN_TEXTS.join([message[_CONTENT] for message in messages[:first]])
+        messages[:first] = [{"role": "system", _CONTENT: content}]
+        sources = (sources[0], *sources[first:])
+    return replace(asked, body={**asked.body, "messages": messages}, sources=sources)
+
+
+def _is_systems(message: Mapping[str, Any]) -> bool:
+    """With nothing but words in it."""
+    return message["role"] == "system" and isinstance(message[_CONTENT], str) and message.keys() == {"role", _CONTENT}
 
 
 def _in_string(message: dict[str, Any]) -> dict[str, Any]:

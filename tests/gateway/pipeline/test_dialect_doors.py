@@ -120,6 +120,17 @@ async def test_texts_alone_are_one_string_to_hosts_of_chats() -> None:
     assert orjson.loads(done.requests[0].body)["messages"][0]["content"] == asked["system"]
 
 
+async def test_what_the_system_says_first_is_one_message_to_hosts_of_chats() -> None:
+    """Codex gives instructions and a developer's words, and many models' templates take one message of a system's."""
+    said = [{"role": role, "content": text} for role, text in (("developer", "b"), ("user", "c"), ("developer", "d"))]
+    done = await run(answers(200, SAID), door=Door.RESPONSES, instructions="a", input=said)()
+    assert orjson.loads(done.requests[0].body)["messages"] == [
+        {"role": "system", "content": "a\n\nb"},
+        {"role": "user", "content": "c"},
+        {"role": "system", "content": "d"},
+    ]
+
+
 PNG = {"type": "base64", "media_type": "image/png", "data": "aGk="}
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}
 
