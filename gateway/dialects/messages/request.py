@@ -29,6 +29,8 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 USER_CHARS_MAX = 64
 """OpenAI takes no longer end user, others twice as much. This dialect has 256, and clients use most of them."""
 _SAME = ("temperature", "top_p", "top_k", "thinking", "stream")
+_FORGETS_NOTHING = {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]}
+"""What Claude Code says of every conversation with thoughts in it; a chat is read whole anyway."""
 _TIERS = {"auto": "auto", "standard_only": "default"}
 _TOOL_FIELDS = frozenset("name description input_schema strict type cache_control".split())
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
@@ -38,6 +40,8 @@ def to_chat(body: Mapping[str, Any], place: Place, *, counts_only: bool = False)
     """`counts_only`: it is asked how long it is, and need not say how long the answer may be. Raises Untranslatable."""
     hints = Hints(place)
     rest = {name: value for name, value in body.items() if name != "cache_control"}
+    if rest.get("context_management") == _FORGETS_NOTHING:
+        del rest["context_management"]
     only(rest, FIELDS, ())
     hints.leave_out(body)
     said = [*_messages(body, hints)]
