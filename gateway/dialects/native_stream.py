@@ -107,7 +107,7 @@ def _error_in(said: Mapping[str, Any]) -> dict[str, Any] | None:
     response = said.get("response")
     holder = response if said.get("type") == "response.failed" and isinstance(response, Mapping) else said
     error = holder.get("error")
-    if isinstance(error, dict):
+    if isinstance(error, dict) and error:
         return error
     if said.get("type") == "error":
         return {name: said.get(name) for name in ("message", "code", "param")}

@@ -228,6 +228,13 @@ async def test_a_response_that_fails_before_it_says_anything_is_asked_for_elsewh
 
 
 @doors
+async def test_an_error_that_says_nothing_is_none(door: Door) -> None:
+    events = b'event: ping\ndata: {"type": "ping", "error": {}}\n\n'
+    done = await run(streams(events), door=door, world=native(door.value), stream=True)()
+    assert done.record.error != "provider_error"
+
+
+@doors
 async def test_what_a_chat_s_stream_says_of_an_error_is_told_and_what_says_nothing_is_not(door: Door) -> None:
     begun = b'data: {"id":"c","error":"","choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":null}]}\n\n'
     busy = b'data: {"object":"error","message":"busy","code":503}\n\n'
