@@ -49,6 +49,8 @@ def stopped(said: Said, asked: Mapping[str, Any]) -> dict[str, Any]:
     kinds = {block.kind for block in said.blocks}
     if reason == "end_turn" and Kind.FUNCTION in kinds:  # Some hosts say no more than that it has ended.
         reason = "tool_use"
+    if reason == "tool_use" and Kind.FUNCTION not in kinds:  # Some say this of an answer that calls nothing.
+        reason = "end_turn"
     if reason == "end_turn" and Kind.REFUSAL in kinds:
         reason = "refusal"
     stops = asked.get("stop_sequences")

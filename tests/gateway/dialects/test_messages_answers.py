@@ -167,7 +167,8 @@ def test_an_answer_given_back_as_the_next_turn_is_the_chats_own_message(answer: 
         ({"finish_reason": "stop"}, "end_turn", None),
         ({"finish_reason": None}, "end_turn", None),
         ({"finish_reason": "something_new"}, "end_turn", None),
-        ({"finish_reason": "function_call"}, "tool_use", None),
+        ({"finish_reason": "function_call"}, "end_turn", None),
+        ({"finish_reason": "tool_calls"}, "end_turn", None),
     ],
 )
 def test_why_it_ended(choice: dict[str, Any], reason: str, sequence: str | None) -> None:
