@@ -10,9 +10,9 @@ import orjson
 from msgspec.structs import replace
 
 from gateway.dialects.base import Translation
-from gateway.dialects.chat import in_strings, shown_by_user
+from gateway.dialects.chat import in_own_names, in_strings, shown_by_user, with_short_names
 from gateway.dialects.native_stream import NativeStream, used
-from gateway.dialects.translated_stream import TranslatedStream
+from gateway.dialects.translated_stream import InOwnNames, TranslatedStream
 from gateway.providers.base import (
     BrokenAnswer,
     Call,
@@ -63,6 +63,8 @@ class InChat(Provider):
         self._dialect = dialect
         self._provider = provider
         self._chat: Call | None = None
+        self._names: Mapping[str, str] = {}
+        """Of tools that have others in the chat: by these the caller's own."""
         self.stream_type = provider.stream_type
 
     def request(
@@ -75,6 +77,7 @@ class InChat(Provider):
             chat = shown_by_user(chat)
         if not self._provider.reads_lists:
             chat = in_strings(chat)
+        chat, self._names = with_short_names(chat)
         # Without `raw`: it is written anew, with the model at the least.
         self._chat = replace(call, door=Door.CHAT, raw=b"", parsed=chat.body, few=None)
         own = self._dialect.own_answer(self._chat)
@@ -91,7 +94,9 @@ class InChat(Provider):
     def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage]:
         chat, usage = self._provider.answer(self._asked(), body)
         try:
-            return orjson.dumps(self._dialect.answer(orjson.loads(chat), usage, call.body)), usage
+            said = orjson.loads(chat)
+            said = in_own_names(said, self._names) if self._names else said
+            return orjson.dumps(self._dialect.answer(said, usage, call.body)), usage
         except orjson.JSONDecodeError:  # Where a chat's bytes pass, a number that no reader holds does too.
             raise BrokenAnswer("the answer is not JSON") from None
         except orjson.JSONEncodeError:  # orjson reads deeper than it writes.
@@ -99,9 +104,8 @@ class InChat(Provider):
 
     def stream(self, call: Call) -> StreamReader:
         chat = self._asked()
-        return TranslatedStream(
-            self._provider.stream(chat), self._dialect.events(call.body, lambda: input_tokens(chat))
-        )
+        events = self._dialect.events(call.body, lambda: input_tokens(chat))
+        return TranslatedStream(self._provider.stream(chat), InOwnNames(events, self._names) if self._names else events)
 
     def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> bytes:
         return _shaped(self._dialect, self._provider.error(provider, status, headers, body), status)

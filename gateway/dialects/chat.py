@@ -1,6 +1,7 @@
 """What every dialect's translation has in common on the chat's side (pure)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -17,6 +18,9 @@ _CONTENT = "content"
 _PLAIN = {"type", "text"}
 """The keys of a text with nothing beside it."""
 BETWEEN_TEXTS = "\n\n"
+NAME_CHARS_MAX = 64
+"""Of a tool's name, in chats. Messages take twice as many."""
+_DIGEST_CHARS = 16
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -134,3 +138,62 @@ def _parts(content: Any) -> list[dict[str, Any]]:
 
 def _is_text(part: Mapping[str, Any]) -> bool:
     return bool(part["type"] == "text")
+
+
+def with_short_names(asked: Asked) -> tuple[Asked, Mapping[str, str]]:
+    """The same with names of tools that hosts take, and of each that is another now the caller's own."""
+    body = asked.body
+    calls = [call for message in body["messages"] for call in message.get("tool_calls") or ()]
+    names = {name: _short(name) for name in _names_in([*body.get("tools", ()), *calls]) if len(name) > NAME_CHARS_MAX}
+    if not names:
+        return asked, names
+    changed: dict[str, Any] = {
+        "messages": [
+            {**message, "tool_calls": [_called_so(call, names) for call in message["tool_calls"]]}
+            if message.get("tool_calls")
+            else message
+            for message in body["messages"]
+        ]
+    }
+    if "tools" in body:
+        changed["tools"] = [_called_so(tool, names) for tool in body["tools"]]
+    if isinstance(body.get("tool_choice"), dict):
+        changed["tool_choice"] = _called_so(body["tool_choice"], names)
+    return replace(asked, body={**body, **changed}), {short: name for name, short in names.items()}
+
+
+def in_own_names(answer: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """A chat's answer, or a chunk of one, in which tools are called by the caller's names."""
+    choices = answer.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        said = [choice.get(name) for name in ("message", "delta")] if isinstance(choice, dict) else []
+        for one in said:
+            calls = one.get("tool_calls") if isinstance(one, dict) else None
+            for call in calls if isinstance(calls, list) else ():
+                for detail in (call.get("function"), call.get("custom")) if isinstance(call, dict) else ():
+                    if isinstance(detail, dict) and isinstance(name := detail.get("name"), str):
+                        detail["name"] = names.get(name, name)
+    return answer
+
+
+def _names_in(holders: list[dict[str, Any]]) -> Iterator[str]:
+    for holder in holders:
+        detail = holder.get(holder["type"])
+        if isinstance(detail, dict) and isinstance(name := detail.get("name"), str):
+            yield name
+
+
+def _called_so(holder: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """A tool, a call of one, or a choice among them, with the name that it has now."""
+    kind = holder["type"]
+    detail = holder.get(kind)
+    if not isinstance(detail, dict):
+        return holder
+    if kind == "allowed_tools":
+        return {**holder, kind: {**detail, "tools": [_called_so(tool, names) for tool in detail["tools"]]}}
+    return {**holder, kind: {**detail, "name": names[detail["name"]]}} if detail.get("name") in names else holder
+
+
+def _short(name: str) -> str:
+    """Always the same, and another for each."""
+    return f"{name[: NAME_CHARS_MAX - _DIGEST_CHARS - 1]}_{sha256(name.encode()).hexdigest()[:_DIGEST_CHARS]}"

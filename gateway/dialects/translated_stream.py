@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from gateway.dialects.chat import in_own_names
 from gateway.providers.base import BrokenAnswer, ReadsEach, StreamFailure, StreamReader, Usage
 from gateway.upstream.events import EventSplitter, data_of
 
@@ -12,7 +13,7 @@ from gateway.upstream.events import EventSplitter, data_of
 class Events(Protocol):
     """One stream's events in a dialect."""
 
-    def take(self, chunk: Mapping[str, Any]) -> bytes:
+    def take(self, chunk: dict[str, Any]) -> bytes:
         """Raises BrokenAnswer."""
         ...
 
@@ -23,6 +24,25 @@ class Events(Protocol):
     def failure(self, error: Mapping[str, Any], status: int) -> bytes:
         """What ends it otherwise; `error` is a body in a chat's shape."""
         ...
+
+
+class InOwnNames:
+    """Events of a chat in which tools have other names than the caller's."""
+
+    __slots__ = ("_events", "_names")
+
+    def __init__(self, events: Events, names: Mapping[str, str]) -> None:
+        self._events = events
+        self._names = names
+
+    def take(self, chunk: dict[str, Any]) -> bytes:
+        return self._events.take(in_own_names(chunk, self._names))
+
+    def end(self, usage: Usage) -> bytes:
+        return self._events.end(usage)
+
+    def failure(self, error: Mapping[str, Any], status: int) -> bytes:
+        return self._events.failure(error, status)
 
 
 class TranslatedStream(ReadsEach):

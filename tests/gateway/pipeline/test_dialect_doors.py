@@ -12,7 +12,7 @@ from shared.models.noun import Kind
 from tests.fakes.records import USER
 from tests.fakes.upstream import answers, streams
 from tests.fakes.world import World
-from tests.gateway.dialects.chats import Answer
+from tests.gateway.dialects.chats import Answer, Call
 from tests.gateway.pipeline.test_pipeline import FALLBACK, Run
 
 MESSAGES = {"model": "sim-chat", "max_tokens": 5, "messages": [{"role": "user", "content": "Hello"}]}
@@ -118,6 +118,35 @@ async def test_texts_alone_are_one_string_to_hosts_of_chats() -> None:
     world.put("global", Kind.PROVIDER, id="sim", name="Sim", base_url=url, cache_hints=True)
     done = await run(answers(200, SAID), door=Door.MESSAGES, world=world, **asked)()
     assert orjson.loads(done.requests[0].body)["messages"][0]["content"] == asked["system"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_tool_whose_name_is_too_long_for_chats_has_another_there_and_its_own_here(stream: bool) -> None:
+    """Names of tools of MCP servers often are; OpenAI and Bedrock refuse a request that only tells of one."""
+    long = "mcp__a_server_with_a_long_name__" + "x" * 60
+    other = long[:-1] + "y"
+    tools = [{"name": name, "input_schema": {"type": "object"}} for name in (long, other, "short")]
+    turns = results([{"type": "text", "text": "A cat"}])
+    turns[1]["content"][0]["name"] = long
+    fields = {"tools": tools, "tool_choice": {"type": "tool", "name": other}, "messages": turns, "stream": stream}
+
+    async def told(name: str) -> tuple[Run, dict[str, Any]]:
+        answer = Answer(calls=[Call("c1", name, {"a": 1})], finish="tool_calls")
+        script = streams(answer.stream()) if stream else answers(200, orjson.dumps(answer.whole()))
+        done = await run(script, door=Door.MESSAGES, **fields)()
+        return done, orjson.loads(done.requests[0].body)
+
+    _, asked = await told("short")
+    names = [tool["function"]["name"] for tool in asked["tools"]]
+    assert [len(name) for name in names] == [64, 64, 5]
+    assert (len(set(names)), names[2]) == (3, "short")
+    assert asked["messages"][1]["tool_calls"][0]["function"]["name"] == names[0]
+    assert asked["tool_choice"]["function"]["name"] == names[1]
+    for name, own in zip(names, (long, other, "short"), strict=True):
+        done, again = await told(name)
+        assert again == asked
+        assert b'"name":"%b"' % own.encode() in done.answer.body
+        assert name == own or name.encode() not in done.answer.body
 
 
 async def test_what_the_system_says_first_is_one_message_to_hosts_of_chats() -> None:
