@@ -7,6 +7,7 @@ that would be asked.
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import msgspec
 import orjson
 from msgspec.structs import replace
 
@@ -34,6 +35,13 @@ STREAM_WAIT_S = 60.0
 """For a stream of another caller, who may read slowly. A plain answer depends on no caller."""
 
 Run = Callable[[Call], Awaitable[Reply]]
+
+
+class _Said(msgspec.Struct, gc=False):
+    error: Any = None
+
+
+_SAID = msgspec.json.Decoder(_Said)
 
 
 def question_of(target: Target, call: Call, exchange: Exchange) -> Question:
@@ -179,6 +187,9 @@ class _Keeping:
             return reply
         notes = tuple(exchange.notes or ())
         if isinstance(reply, Whole):
+            if _is_error(reply.body):
+                self.give_up()
+                return reply
             self._keep(reply.status, reply.content_type, notes, reply.body, is_stream=False)
             return reply
 
@@ -330,6 +341,16 @@ def _wait_s(target: Target, call: Call) -> float | None:
     """How long another call is waited for, which may take more time than this one gives itself. None: to its end."""
     limits = [] if target.handling.timeout_ms is None else [target.handling.timeout_ms / 1_000]
     return min([*limits, STREAM_WAIT_S] if call.stream else limits, default=None)
+
+
+def _is_error(body: bytes) -> bool:
+    """Whatever the status: some hosts answer before they have asked whom they call, and say here that it failed."""
+    if body.find(b'"error"') < 0:
+        return False
+    try:
+        return bool(_SAID.decode(body).error)
+    except (msgspec.DecodeError, RecursionError):
+        return False
 
 
 def _is_cacheable(call: Call) -> bool:
