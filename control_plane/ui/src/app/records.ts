@@ -106,13 +106,13 @@ export function useFilterFields(): { fields: FilterField[]; onField: (name: stri
   });
   const onField = useCallback((name: string) => setWriting(name), []);
   const told = values.data?.data.map((one) => one.name ?? one.value) ?? [];
-  return {
-    fields: fields.map((field) => ({
-      name: field.name.replace("<key>", ""),
-      description: field.description,
-      operators: field.name.includes("<key>") ? [""] : [...field.operators],
-      values: [...new Set([...(field.name === writing ? told : []), ...field.values])],
-    })),
-    onField,
-  };
+  const offered = fields.map((field) => ({
+    name: field.name.replace("<key>", ""),
+    description: field.description,
+    operators: field.name.includes("<key>") ? [""] : [...field.operators],
+    values: [...new Set([...(field.name === writing ? told : []), ...field.values])],
+  }));
+  // No list has the keys of the metadata: that of the one being written stands beside the fields.
+  const key = writing.startsWith("meta.") ? [{ name: writing, values: told }] : [];
+  return { fields: [...offered, ...key], onField };
 }

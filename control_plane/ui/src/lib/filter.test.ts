@@ -1,5 +1,15 @@
 import { describe, expect, it } from "vitest";
-import { completions, onlyFields, quote, unquote, without, withWord, words } from "@/lib/filter";
+import {
+  completions,
+  metadataField,
+  onlyFields,
+  quote,
+  unquote,
+  without,
+  withUnknown,
+  withWord,
+  words,
+} from "@/lib/filter";
 
 describe("words", () => {
   it("finds fields, operators and values, and what is negated", () => {
@@ -9,6 +19,14 @@ describe("words", () => {
       { field: "key", operator: ":", value: "ci", negated: true },
       { field: "", operator: "", value: "refund window" },
       { field: "has", operator: ":", value: "feedback" },
+    ]);
+  });
+
+  it("knows any key of the metadata as a field", () => {
+    expect(words('meta.my-key:a -meta."a: \\"b":c meta.ü=d')).toMatchObject([
+      { field: "meta.my-key", operator: ":", value: "a" },
+      { field: 'meta."a: \\"b"', operator: ":", value: "c", negated: true },
+      { field: "meta.ü", operator: "=", value: "d" },
     ]);
   });
 
@@ -34,6 +52,27 @@ describe("words", () => {
 });
 
 describe("changes of a filter", () => {
+  it("takes a value whole, whatever it holds", () => {
+    expect(withWord("", "model", "gpt-4,vision")).toBe('model:"gpt-4,vision"');
+    expect(withWord("", "model", "ft*")).toBe('model:"ft*"');
+  });
+
+  it("asks of metadata for the whole value: a colon would find it in a part of another", () => {
+    expect(withWord("", metadataField("team"), "search")).toBe("meta.team=search");
+    expect(withWord("", metadataField('my "key"'), "a,b")).toBe('meta."my \\"key\\""="a,b"');
+  });
+
+  it("asks once for what is not known", () => {
+    expect(withUnknown("status>=400", "model")).toBe("status>=400 -model:*");
+    expect(withUnknown("-model:*", "model")).toBe("-model:*");
+  });
+
+  it("leaves what stands in quotes as it is when another word goes", () => {
+    const text = 'model:x name="two  blanks"';
+    const [first] = words(text);
+    expect(first && without(text, first)).toBe('name="two  blanks"');
+  });
+
   it("adds a word once", () => {
     const once = withWord("status>=400", "model", "gpt-4o");
     expect(once).toBe("status>=400 model:gpt-4o");

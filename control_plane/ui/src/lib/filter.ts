@@ -13,7 +13,7 @@ export interface Word {
   value: string;
 }
 
-const SHAPE = /^(-?)([A-Za-z_][A-Za-z0-9_.]*)(>=|<=|!=|:|=|>|<)(.*)$/s;
+const SHAPE = /^(-?)(meta\.(?:"(?:[^"\\]|\\.)*"|[^\s":=<>!]+)|[A-Za-z_][A-Za-z0-9_.]*)(>=|<=|!=|:|=|>|<)(.*)$/s;
 
 /** Words of a filter in their order. Quotes hold spaces together; a quote that is not closed goes to the end. */
 export function words(text: string): Word[] {
@@ -55,21 +55,34 @@ export function unquote(value: string): string {
   return inner.replace(/\\(["\\])/g, "$1");
 }
 
-/** A value as it must stand in a filter. */
+/** A value as it must stand in a filter: a bare comma would part two values, a bare star end a pattern. */
 export function quote(value: string): string {
-  if (value !== "" && !/[\s"\\]/.test(value)) return value;
+  if (value !== "" && !/[\s"\\,*]/.test(value)) return value;
   return `"${value.replace(/(["\\])/g, "\\$1")}"`;
 }
 
 export function without(text: string, removed: Word): string {
-  return `${text.slice(0, removed.start)} ${text.slice(removed.end)}`.replace(/\s+/g, " ").trim();
+  return `${text.slice(0, removed.start).trimEnd()} ${text.slice(removed.end).trimStart()}`.trim();
 }
 
-/** `text` and one more word, unless it stands there already. */
-export function withWord(text: string, field: string, value: string, operator = ":"): string {
-  const added = `${field}${operator}${quote(value)}`;
+/** `text` and one more word, unless it stands there already: exactly this value, of a field that may hold it in a part. */
+export function withWord(text: string, field: string, value: string): string {
+  return and(text, `${field}${field.startsWith("meta.") ? "=" : ":"}${quote(value)}`);
+}
+
+/** `text`, and that the field is not known. */
+export function withUnknown(text: string, field: string): string {
+  return and(text, `-${field}:*`);
+}
+
+function and(text: string, added: string): string {
   if (words(text).some((word) => word.text === added)) return text;
   return `${text.trim()} ${added}`.trim();
+}
+
+/** The field of a key of the metadata, in a filter and as a dimension. */
+export function metadataField(key: string): string {
+  return /^[\w-]+$/.test(key) ? `meta.${key}` : `meta."${key.replace(/(["\\])/g, "\\$1")}"`;
 }
 
 export interface FilterField {

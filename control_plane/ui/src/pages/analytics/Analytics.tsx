@@ -12,6 +12,7 @@ import { FilterBar } from "@/components/FilterBar";
 import { LiveBadge } from "@/components/LiveBadge";
 import { Page } from "@/components/Page";
 import { ProblemNote } from "@/components/ProblemNote";
+import { metadataField } from "@/lib/filter";
 import { parseRange } from "@/lib/time";
 import styles from "@/pages/analytics/Analytics.module.css";
 import { Chart } from "@/pages/analytics/Chart";
@@ -116,9 +117,7 @@ export function Analytics() {
 /** Dimensions of the metadata that workspaces declare shareable, and the one that the address names. */
 function useMetadataKeys(by: string): string[] {
   const { workspace } = useWorkspace();
-  const declared = (workspace?.settings.metadata_keys ?? []).map((key) =>
-    /^[\w-]+$/.test(key) ? `meta.${key}` : `meta.${JSON.stringify(key)}`,
-  );
+  const declared = (workspace?.settings.metadata_keys ?? []).map(metadataField);
   return [...new Set([...declared, ...(by.startsWith("meta.") ? [by] : [])])];
 }
 

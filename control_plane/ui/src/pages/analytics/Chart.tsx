@@ -1,7 +1,7 @@
 import { type KeyMeasured, numeric, useMeasures } from "@/app/records";
 import { useAddress } from "@/app/search";
 import { type Series, TimeSeries } from "@/components/TimeSeries";
-import { withWord } from "@/lib/filter";
+import { withUnknown, withWord } from "@/lib/filter";
 import { type Chart as ChartOf, fieldOf, said } from "@/pages/analytics/tabs";
 
 const SHOWN_MAX = 6;
@@ -60,7 +60,7 @@ export function Chart({ chart, by, compare, last }: { chart: ChartOf; by: string
     if (!dimension || id === "other") return;
     const field = fieldOf(dimension);
     change(
-      { filter: id === "" ? `${search.filter ?? ""} -${field}:*`.trim() : withWord(search.filter ?? "", field, id) },
+      { filter: id === "" ? withUnknown(search.filter ?? "", field) : withWord(search.filter ?? "", field, id) },
       true,
     );
   };

@@ -2,7 +2,7 @@ import { Skeleton } from "@mantine/core";
 import { IconArrowDown } from "@tabler/icons-react";
 import { type Measured, numeric, useMeasures } from "@/app/records";
 import { useAddress } from "@/app/search";
-import { withWord } from "@/lib/filter";
+import { withUnknown, withWord } from "@/lib/filter";
 import { change as changed } from "@/lib/format";
 import styles from "@/pages/analytics/Analytics.module.css";
 import { nameOf } from "@/pages/analytics/Chart";
@@ -24,7 +24,7 @@ export function TopTable({ measures, by, compare }: { measures: readonly string[
     const field = fieldOf(by);
     const filter =
       key === null || key === undefined
-        ? `${search.filter ?? ""} -${field}:*`.trim()
+        ? withUnknown(search.filter ?? "", field)
         : withWord(search.filter ?? "", field, String(key));
     change({ filter }, true);
   };

@@ -6,7 +6,7 @@ import { useAddress } from "@/app/search";
 import { Copy } from "@/components/Copy";
 import { Facts, Section } from "@/components/Facts";
 import { PeekPanel } from "@/components/PeekPanel";
-import { withWord } from "@/lib/filter";
+import { metadataField, withWord } from "@/lib/filter";
 import { bytes, count, duration, money, spoken } from "@/lib/format";
 import { exact } from "@/lib/time";
 import { Status } from "@/pages/requests/marks";
@@ -120,7 +120,7 @@ export function Peek({ record, onClose }: { record: RecordRow; onClose: () => vo
           <Facts
             facts={Object.entries(record.metadata).map(([key, value]) => [
               key,
-              <Only key={key} field={`meta.${key}`} value={value} />,
+              <Only key={key} field={metadataField(key)} value={value} />,
             ])}
           />
         </Section>
