@@ -27,6 +27,8 @@ export interface TimeSeriesProps {
   stacked?: boolean;
   heightPx?: number;
   loading?: boolean;
+  /** Said where nothing is to be drawn. */
+  nothing?: string | undefined;
   /** A stretch was dragged over. */
   onZoom?: (fromMs: number, toMs: number) => void;
   /** A series was pressed in the legend. */
@@ -58,7 +60,7 @@ export function TimeSeries(props: TimeSeriesProps) {
         {props.loading ? (
           <Skeleton height={heightPx - 10} radius="sm" />
         ) : nothing ? (
-          <div className={styles.nothing}>Nothing in this time</div>
+          <div className={styles.nothing}>{props.nothing ?? "Nothing in this time"}</div>
         ) : (
           <Suspense fallback={<Skeleton height={heightPx - 10} radius="sm" />}>
             <Plot {...props} heightPx={heightPx} />

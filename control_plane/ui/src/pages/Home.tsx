@@ -10,6 +10,7 @@ import { Page } from "@/components/Page";
 import { ProblemNote } from "@/components/ProblemNote";
 import { Chart } from "@/pages/analytics/Chart";
 import { Stats } from "@/pages/analytics/Stats";
+import { withLeftOut } from "@/pages/analytics/tabs";
 import { Attention } from "@/pages/home/Attention";
 import { Recent } from "@/pages/home/Recent";
 import { Start } from "@/pages/home/Start";
@@ -80,7 +81,7 @@ function useCame(): () => void {
 }
 
 function Today() {
-  const totals = useMeasures({ measures: TODAY, compare: true, last: DAY });
+  const totals = useMeasures({ measures: withLeftOut(TODAY), compare: true, last: DAY });
   return (
     <Section title="The last 24 hours, and how they differ from the 24 before">
       <ProblemNote error={totals.error} retry={() => void totals.refetch()} />

@@ -18,7 +18,7 @@ import styles from "@/pages/analytics/Analytics.module.css";
 import { Chart } from "@/pages/analytics/Chart";
 import { Stats } from "@/pages/analytics/Stats";
 import { TopTable } from "@/pages/analytics/TopTable";
-import { DIMENSIONS, TABS } from "@/pages/analytics/tabs";
+import { DIMENSIONS, TABS, withLeftOut } from "@/pages/analytics/tabs";
 
 export function Analytics() {
   const [search, change] = useAddress();
@@ -26,7 +26,7 @@ export function Analytics() {
   const tab = TABS.find((one) => one.id === search.tab) ?? TABS[0];
   const compare = search.compare === "previous";
   const by = search.by ?? tab?.by ?? "model";
-  const totals = useMeasures({ measures: tab?.stats ?? [], compare });
+  const totals = useMeasures({ measures: withLeftOut(tab?.stats ?? []), compare });
   const problem = totals.error ? asProblem(totals.error) : null;
   const atFilter = problem?.pointer === "filter";
   const { relative } = parseRange(search.range, Date.now());

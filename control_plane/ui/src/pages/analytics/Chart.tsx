@@ -6,7 +6,7 @@ import { type Chart as ChartOf, fieldOf, said } from "@/pages/analytics/tabs";
 
 const SHOWN_MAX = 6;
 const CLASSES: Record<string, Series["colour"]> = { "2xx": 0, "3xx": 7, "4xx": "warn", "5xx": "bad" };
-const DIGITS = [0, 2, 1, 3];
+const DIGITS = [0, 2, 1, 3, 4, 5];
 
 export function nameOf(row: KeyMeasured, by: string): string {
   const key = row.key[by];
@@ -15,6 +15,9 @@ export function nameOf(row: KeyMeasured, by: string): string {
 }
 
 const points = (values: readonly (string | number | null)[] | undefined) => (values ?? []).map(numeric);
+
+/** Whether these are sums that leave out what is unknown. */
+const sums = (measures: readonly string[]) => measures.every((measure) => /(_usd|tokens)$/.test(measure));
 
 export function Chart({ chart, by, compare, last }: { chart: ChartOf; by: string; compare: boolean; last?: string }) {
   const [search, change] = useAddress();
@@ -56,6 +59,8 @@ export function Chart({ chart, by, compare, last }: { chart: ChartOf; by: string
     });
   }
   const first = said(measures[0] ?? "");
+  // Of money and tokens null is not nothing: there were requests, and nobody knows what they came to.
+  const unknown = sums(measures) && series.some((one) => one.values.includes(null));
   const pick = (id: string) => {
     if (!dimension || id === "other") return;
     const field = fieldOf(dimension);
@@ -74,6 +79,7 @@ export function Chart({ chart, by, compare, last }: { chart: ChartOf; by: string
       format={first.brief ?? first.format}
       stacked={chart.kind === "dimension" || (chart.stacked ?? false)}
       loading={asked.isPending}
+      nothing={unknown ? "Unknown for every request in this time" : undefined}
       onZoom={(from, to) => change({ range: `${new Date(from).toISOString()}/${new Date(to).toISOString()}` }, true)}
       {...(dimension ? { onPick: pick } : {})}
     />

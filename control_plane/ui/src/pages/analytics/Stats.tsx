@@ -1,9 +1,9 @@
 import { Skeleton, Tooltip } from "@mantine/core";
 import { IconArrowDown, IconArrowUp } from "@tabler/icons-react";
 import { type Measured, numeric } from "@/app/records";
-import { change, UNKNOWN } from "@/lib/format";
+import { change, count, UNKNOWN } from "@/lib/format";
 import styles from "@/pages/analytics/Analytics.module.css";
-import { type Said, said } from "@/pages/analytics/tabs";
+import { leftOut, type Said, said } from "@/pages/analytics/tabs";
 
 /** The numbers of the whole range, and how they differ from the time before where that is asked for. */
 export function Stats({
@@ -27,10 +27,31 @@ export function Stats({
               <div className={styles.name}>{name}</div>
             </Tooltip>
             <div className={styles.value}>{loading ? <Skeleton height={20} width={70} my={4} /> : format(value)}</div>
+            <LeftOut measure={measure} measures={measures} measured={totals} />
             {before !== undefined && <Change now={value} before={before} better={better} format={format} />}
           </div>
         );
       })}
+    </div>
+  );
+}
+
+/** Beside a sum that not every request is in, how many are not. */
+export function LeftOut({
+  measure,
+  measures,
+  measured,
+}: {
+  measure: string;
+  measures: readonly string[];
+  measured: Measured | undefined;
+}) {
+  const unknown = leftOut(measure, measures);
+  const requests = unknown && numeric(measured?.values[unknown.measure]);
+  if (!unknown || !requests) return null;
+  return (
+    <div className={`${styles.left} dim`} title={said(unknown.measure).note}>
+      + {count(requests)} {unknown.word}
     </div>
   );
 }

@@ -6,7 +6,8 @@ import { withUnknown, withWord } from "@/lib/filter";
 import { change as changed } from "@/lib/format";
 import styles from "@/pages/analytics/Analytics.module.css";
 import { nameOf } from "@/pages/analytics/Chart";
-import { DIMENSIONS, fieldOf, said } from "@/pages/analytics/tabs";
+import { LeftOut } from "@/pages/analytics/Stats";
+import { DIMENSIONS, fieldOf, said, withLeftOut } from "@/pages/analytics/tabs";
 
 const SHOWN_MAX = 20;
 
@@ -16,7 +17,7 @@ export function TopTable({ measures, by, compare }: { measures: readonly string[
   const sort = measures.includes(search.sort?.replace(/^-/, "") ?? "")
     ? (search.sort?.replace(/^-/, "") ?? "")
     : (measures[0] ?? "requests");
-  const asked = useMeasures({ measures, by, sort: `-${sort}`, limit: SHOWN_MAX, compare });
+  const asked = useMeasures({ measures: withLeftOut(measures), by, sort: `-${sort}`, limit: SHOWN_MAX, compare });
   const rows = asked.data?.rows ?? [];
   const most = Math.max(...rows.map((row) => numeric(row.values[sort]) ?? 0), 0);
   const named = DIMENSIONS.find((one) => one.value === by)?.label ?? by;
@@ -110,6 +111,7 @@ function Cells({ measures, measured }: { measures: readonly string[]; measured: 
     return (
       <td key={measure}>
         {said(measure).format(value)}
+        <LeftOut measure={measure} measures={measures} measured={measured} />
         {before !== undefined && <div className="dim">{changed(value, before)}</div>}
       </td>
     );

@@ -37,11 +37,14 @@ export const SAID: Record<string, Said> = {
   cost_input_usd: { name: "Input", format: money, note: "Input tokens not counted elsewhere" },
   cost_output_usd: { name: "Output", format: money, note: "Output tokens not counted elsewhere" },
   cost_cache_read_usd: { name: "Cached input", format: money, note: "Tokens read from a provider's cache" },
+  cost_cache_write_usd: { name: "Cache writes", format: money, note: "Tokens written to a provider's cache" },
+  cost_audio_usd: { name: "Audio", format: money, note: "Audio tokens, in and out" },
   cost_reasoning_usd: { name: "Reasoning", format: money, note: "Tokens spent on thinking" },
   cost_unknown: told("Unpriced", "Requests whose cost is unknown: no sum of cost has them", "less"),
   tokens: told("Tokens", "Input and output together"),
   input_tokens: told("Input tokens", "All of them, cached and audio ones among them"),
   output_tokens: told("Output tokens", "All of them, reasoning and audio ones among them"),
+  cache_write_tokens: told("Cache writes", "Input tokens written to providers' own caches"),
   cache_read_tokens: told("Cached tokens", "Input tokens read from providers' own caches", "more"),
   reasoning_tokens: told("Reasoning tokens", "Output tokens spent on thinking"),
   usage_estimated: told("Estimated", "Requests whose tokens were estimated from bytes", "less"),
@@ -60,6 +63,32 @@ export const SAID: Record<string, Said> = {
   overhead_p99_us: took("p99 overhead", "The gateway's own share"),
   last_seen: { name: "Last seen", format: (value) => String(value ?? "—"), note: "When the last one began" },
 };
+
+const COST_PARTS = [
+  "cost_input_usd",
+  "cost_output_usd",
+  "cost_cache_read_usd",
+  "cost_cache_write_usd",
+  "cost_reasoning_usd",
+  "cost_audio_usd",
+];
+
+const LEFT_OUT: Record<string, { measure: string; word: string }> = {
+  cost_usd: { measure: "cost_unknown", word: "unpriced" },
+  tokens: { measure: "usage_unknown", word: "unknown" },
+};
+
+/** How many requests are not in a sum, and how these are called; undefined where the measures say it themselves. */
+export function leftOut(measure: string, measures: readonly string[]): { measure: string; word: string } | undefined {
+  const found = LEFT_OUT[measure];
+  return found && !measures.includes(found.measure) ? found : undefined;
+}
+
+/** The measures, and how many requests are not in their sums. */
+export function withLeftOut(measures: readonly string[]): readonly string[] {
+  const unknown = measures.flatMap((measure) => leftOut(measure, measures)?.measure ?? []);
+  return [...measures, ...unknown];
+}
 
 export function said(measure: string): Said {
   return SAID[measure] ?? { name: measure, format: count, note: "" };
@@ -120,14 +149,7 @@ export const TABS: readonly Tab[] = [
   {
     id: "cost",
     label: "Cost",
-    stats: [
-      "cost_usd",
-      "cost_input_usd",
-      "cost_output_usd",
-      "cost_cache_read_usd",
-      "cost_reasoning_usd",
-      "cost_unknown",
-    ],
+    stats: ["cost_usd", ...COST_PARTS, "cost_unknown"],
     charts: [
       {
         kind: "dimension",
@@ -140,7 +162,7 @@ export const TABS: readonly Tab[] = [
         kind: "measures",
         title: "What it is made of",
         note: "Parts add up to the cost",
-        measures: ["cost_input_usd", "cost_output_usd", "cost_cache_read_usd", "cost_reasoning_usd"],
+        measures: COST_PARTS,
         stacked: true,
       },
       { kind: "measures", title: "Unpriced requests", note: "No sum of cost has them", measures: ["cost_unknown"] },
