@@ -33,6 +33,7 @@ describe("durations", () => {
     expect(duration(12_345)).toBe("12.3 ms");
     expect(duration(1_240_000)).toBe("1.24 s");
     expect(duration(125_000_000)).toBe("2 min 5 s");
+    expect(duration(119_600_000)).toBe("2 min 0 s");
     expect(duration(7_260_000_000)).toBe("2 h 1 min");
   });
 });
@@ -46,6 +47,8 @@ describe("numbers", () => {
     expect(bytes(1023)).toBe("1023 B");
     expect(bytes(1536)).toBe("1.5 KiB");
     expect(percent(0.0123)).toBe("1.23 %");
+    expect(percent(0)).toBe("0 %");
+    expect(percent(0.000_01)).toBe("<0.01 %");
   });
 
   it("say how they changed with a sign", () => {

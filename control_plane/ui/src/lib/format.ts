@@ -56,8 +56,9 @@ export function duration(us: number | null | undefined): string {
   if (us < MICROSECONDS_S) return `${digits(us / 1000)} ms`;
   const seconds = us / MICROSECONDS_S;
   if (seconds < 60) return `${digits(seconds)} s`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min ${Math.round(seconds % 60)} s`;
+  const whole = Math.round(seconds);
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return `${minutes} min ${whole % 60} s`;
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
@@ -77,6 +78,7 @@ export function bytes(value: number | null | undefined): string {
 /** A share of one: 0.0123 is 1.23 %. */
 export function percent(share: number | null | undefined): string {
   if (share === null || share === undefined || !Number.isFinite(share)) return UNKNOWN;
+  if (share > 0 && share < 0.000_05) return "<0.01 %";
   return `${digits(share * 100)} %`;
 }
 
