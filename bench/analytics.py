@@ -32,6 +32,7 @@ from control_plane.filters.parse import parse
 from control_plane.filters.records import VOCABULARY
 from control_plane.telemetry.clickhouse import ClickHouse
 from control_plane.telemetry.migrate import FOLDER, Engines, statements
+from control_plane.telemetry.retention import Retention
 from embedded import clickhouse_server
 from shared.clock import FakeClock
 from shared.crypto.api_keys import new_api_key
@@ -114,7 +115,7 @@ async def bench(rows: int, rounds: int) -> bool:
             await _load(clickhouse, rows, now)
             took_s = time.monotonic() - began
             print(f"{rows:,} records over {DAYS} days loaded in {took_s:.0f} s ({rows / took_s:,.0f}/s)\n", flush=True)
-            analyst = Analyst(engine, FakeClock(round(now.timestamp() * 1000)), minute_days=DAYS)
+            analyst = Analyst(engine, FakeClock(round(now.timestamp() * 1000)), Retention(minute_days=DAYS))
             right = [await _ask(analyst, engine, asked, now, rounds) for asked in QUESTIONS]
     print(f"\ntotals equal the sum of events: {sum(right)} of {len(right)} questions")
     return all(right)

@@ -311,7 +311,7 @@ def _assembled(settings: Settings, ground: Ground, telemetry: Telemetry, signing
     invitations = Invitations(database, changes, ids)
     fingerprint = sign.fingerprint(sign.public_key(signing_key))
     engine = Engine(telemetry.clickhouse)
-    analyst = Analyst(engine, clock, minute_days=telemetry.retention.minute_days)
+    analyst = Analyst(engine, clock, telemetry.retention)
     rooms = (
         first_run,
         Logins(database, changes, passwords, attempts),

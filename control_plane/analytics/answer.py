@@ -11,6 +11,8 @@ from control_plane.analytics import sql
 from control_plane.analytics.engine import Engine, Row
 from control_plane.analytics.measures import MEASURES, Family, Measure, Unit, middle_us
 from control_plane.analytics.question import Key, Question
+from control_plane.analytics.sources import Kept, kept_since
+from control_plane.telemetry.retention import Retention
 from shared.clock import Clock
 
 Value = int | float | str | None
@@ -48,19 +50,41 @@ class Group:
 
 @dataclass(slots=True)
 class Answer:
+    question: Question
     totals: Group
     by_key: dict[Key, Group]
     """In their order."""
     other: Group | None
     """None: there are no others."""
+    kept_since: dict[Family, datetime] = field(default_factory=dict)
+    """What lies before is kept no more, and in no value. Of a family that is not in it all is kept."""
+
+    def without_cut(self, *, any_of_it: bool = False) -> None:
+        """Nobody knows what a step came to of which something is kept no more. Nor a time of which all is gone;
+        `any_of_it`: or anything.
+        """
+        asked = self.question.range
+        for measure, since in self._cut():
+            for group in self._groups():
+                if any_of_it or since >= asked.end:
+                    group.values[measure.name] = None
+                for place, point in enumerate(self.question.points):
+                    if max(point, asked.start) < since:
+                        group.points[measure.name][place] = None
+
+    def _cut(self) -> list[tuple[Measure, datetime]]:
+        since = self.kept_since
+        return [(measure, since[measure.family]) for measure in self.question.measures if measure.family in since]
+
+    def _groups(self) -> list[Group]:
+        return [self.totals, *self.by_key.values(), *([] if self.other is None else [self.other])]
 
 
 class Analyst:
-    def __init__(self, engine: Engine, clock: Clock, *, minute_days: int) -> None:
-        """`minute_days`: how long the roll-up by the minute is kept."""
+    def __init__(self, engine: Engine, clock: Clock, retention: Retention) -> None:
         self._engine = engine
         self._clock = clock
-        self._minute_days = minute_days
+        self._retention = retention
 
     async def ask(self, question: Question, order: Order, *, compare: bool) -> tuple[Answer, Answer | None]:
         """The second answer is the same question about the time before, where that is wanted."""
@@ -78,7 +102,7 @@ class Analyst:
     ) -> tuple[int, Sequence[tuple[Key, Group]]]:
         """How many keys there are, and those from `offset` on, the ones with the most first."""
         family = most_of.family
-        pieces = sql.pieces(question, family, minutes_since=self._minutes_since())
+        pieces = sql.pieces(question, family, self._kept())
         counted = self._engine.rows(question.visible.organisation, *sql.keys(question, pieces))
         order = Order(most_of, True, offset + limit)
         rows, found = await asyncio.gather(counted, self._top(question, order))
@@ -95,15 +119,19 @@ class Analyst:
         return found[: order.limit]
 
     async def _top(self, question: Question, order: Order) -> list[Key]:
-        pieces = sql.pieces(question, order.measure.family, minutes_since=self._minutes_since())
+        pieces = sql.pieces(question, order.measure.family, self._kept())
         asked = sql.top(question, order.measure, pieces, order.limit, descending=order.descending)
         width = range(len(question.dimensions))
         rows = await self._engine.rows(question.visible.organisation, *asked)
         return [tuple(row[f"k{number}"] for number in width) for row in rows]
 
     async def _answer(self, question: Question, shown: Sequence[Key]) -> Answer:
-        answer = Answer(Group.empty(question), {key: Group.empty(question) for key in shown}, None)
-        families = question.families
+        answer = Answer(question, Group.empty(question), {key: Group.empty(question) for key in shown}, None)
+        families, kept = question.families, self._kept()
+        for family in families:
+            since = kept_since(sql.pieces(question, family, kept), kept)
+            if since is not None:
+                answer.kept_since[family] = since
         found = await asyncio.gather(*(self._rows(question, family, shown) for family in families))
         places = {int(point.timestamp()): place for place, point in enumerate(question.points)}
         for family, rows in zip(families, found, strict=True):
@@ -112,12 +140,12 @@ class Analyst:
         return answer
 
     async def _rows(self, question: Question, family: Family, shown: Sequence[Key]) -> Sequence[Row]:
-        pieces = sql.pieces(question, family, minutes_since=self._minutes_since())
+        pieces = sql.pieces(question, family, self._kept())
         return await self._engine.rows(question.visible.organisation, *sql.totals(question, family, pieces, shown))
 
-    def _minutes_since(self) -> datetime:
-        now = datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC)
-        return now - timedelta(days=self._minute_days) + _MARGIN
+    def _kept(self) -> Kept:
+        now, of = datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC), self._retention
+        return Kept(*(now - timedelta(days=days) + _MARGIN for days in (of.record_days, of.minute_days, of.hour_days)))
 
 
 def _take(question: Question, family: Family, row: Row, places: Mapping[int, int], answer: Answer) -> None:

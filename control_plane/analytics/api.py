@@ -75,6 +75,9 @@ class AnalyticsAnswer(View):
     start: datetime
     end: datetime
     """Without this instant itself."""
+    kept_since: datetime | None
+    """What lies before is kept no more, and in no value: `values` are of what is left, steps and `previous` are null
+    where anything of them is gone, `values` too where all of it is. Null: everything asked for is kept."""
     step: str | None
     time_zone: str
     filter: str
@@ -133,11 +136,15 @@ class Analytics:
             found = await names.resolved(connection, organisation, filter_)
         question = Question(seen, asked, measured, by, found, points)
         answer, previous = await self._analyst.ask(question, order, compare=compare)
+        answer.without_cut()
+        if previous is not None:  # Beside a time of which something is gone nothing can be compared.
+            previous.without_cut(any_of_it=True)
         async with self._database.tenant(organisation) as connection:
             known = await names.of(connection, organisation, _ids(by, answer.by_key))
         return AnalyticsAnswer(
             start=asked.start,
             end=asked.end,
+            kept_since=_kept_since(answer, previous),
             step=step,
             time_zone=zone.key,
             filter=str(filter_),
@@ -200,6 +207,10 @@ def _other(question: Question, answer: Answer, previous: Answer | None) -> Measu
         return None
     nothing = Group.empty(question)
     return _told(answer.other or nothing, None if previous is None else before or nothing)
+
+
+def _kept_since(*answers: Answer | None) -> datetime | None:
+    return max((since for answer in answers if answer for since in answer.kept_since.values()), default=None)
 
 
 def _told(group: Group, before: Group | None) -> Measured:

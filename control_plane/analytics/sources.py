@@ -15,9 +15,25 @@ HOURS = "record_hour"
 SPREAD = "record_spread"
 SPREAD_OF_WORKSPACES = "record_spread_workspace"
 
-GRAINS = {MINUTES: timedelta(minutes=1), **dict.fromkeys((HOURS, SPREAD, SPREAD_OF_WORKSPACES), timedelta(hours=1))}
+_MINUTE, _HOUR = timedelta(minutes=1), timedelta(hours=1)
+GRAINS = {MINUTES: _MINUTE, **dict.fromkeys((HOURS, SPREAD, SPREAD_OF_WORKSPACES), _HOUR)}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """From when on each table is whole: what lies before is deleted, or may be."""
+
+    records: datetime
+    minutes: datetime
+    hours: datetime
+    """Of every roll-up by the hour."""
+
+    def since(self, table: str) -> datetime:
+        if table == RECORD:
+            return self.records
+        return self.minutes if table == MINUTES else self.hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +45,43 @@ class Piece:
     end_ms: int
 
 
-def pieces(
-    asked: Range, points: Sequence[datetime], tables: Sequence[str], *, minutes_since: datetime
-) -> tuple[Piece, ...]:
+def pieces(asked: Range, points: Sequence[datetime], tables: Sequence[str], kept: Kept) -> tuple[Piece, ...]:
     """`tables`: the roll-ups that could answer, the one with the fewest rows first. A point may stand between their
-    steps, but none within one. `minutes_since`: from when on `record_minute` is whole.
+    steps, but none within one; only what records are not kept of is told by the hour whatever the points.
     """
     inner = [point for point in points if asked.start < point < asked.end]
     for table in tables:
         grain = GRAINS[table]
         first, last = _up(asked.start, grain), _down(asked.end, grain)
-        whole = table != MINUTES or first >= minutes_since
+        whole = first >= kept.since(table) or (grain == _HOUR and kept.hours <= kept.records)
         if first < last and whole and all(point == _down(point, grain) for point in inner):
-            found = (Piece(RECORD, _ms(asked.start), _ms(first)), Piece(table, _ms(first), _ms(last)))
-            rest = Piece(RECORD, _ms(last), _ms(asked.end))
-            return tuple(piece for piece in (*found, rest) if piece.start_ms < piece.end_ms)
-    return (Piece(RECORD, _ms(asked.start), _ms(asked.end)),)
+            return _around(asked, table, first, last)
+    hours = next((table for table in tables if GRAINS[table] == _HOUR), None)
+    if hours is not None and asked.start < kept.records and kept.hours < kept.records:
+        first, last = _up(asked.start, _HOUR), _down(min(asked.end, _up(kept.records, _HOUR)), _HOUR)
+        if first < last:
+            return _around(asked, hours, first, last)
+    return (of_records(asked),)
+
+
+def of_records(asked: Range) -> Piece:
+    return Piece(RECORD, _ms(asked.start), _ms(asked.end))
+
+
+def kept_since(found: Sequence[Piece], kept: Kept) -> datetime | None:
+    """From when on the pieces are known; None: from their beginning on, or from the hour after it."""
+    hour_ms = _HOUR // _MILLISECOND
+    whole = [piece for piece in found if len(found) == 1 or piece.end_ms - piece.start_ms >= hour_ms]
+    short = [piece for piece in whole if piece.start_ms < _ms(kept.since(piece.table))]
+    ends = [min(piece.end_ms, _ms(kept.since(piece.table))) for piece in short]
+    return _EPOCH + max(ends) * _MILLISECOND if ends else None
+
+
+def _around(asked: Range, table: str, first: datetime, last: datetime) -> tuple[Piece, ...]:
+    """A roll-up for what it has, and records for what is left over at both ends."""
+    found = (Piece(RECORD, _ms(asked.start), _ms(first)), Piece(table, _ms(first), _ms(last)))
+    rest = Piece(RECORD, _ms(last), _ms(asked.end))
+    return tuple(piece for piece in (*found, rest) if piece.start_ms < piece.end_ms)
 
 
 def _down(at: datetime, grain: timedelta) -> datetime:

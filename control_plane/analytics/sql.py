@@ -5,13 +5,12 @@ Values stand in parameters only. Of what is summed, `k0`, `k1`, … are the dime
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
 from control_plane.analytics import sources
 from control_plane.analytics.dimensions import Dimension
 from control_plane.analytics.measures import COLUMNS, Family, Measure, bucket_of
 from control_plane.analytics.question import Key, Question, Visible
-from control_plane.analytics.sources import HOURS, MINUTES, RECORD, SPREAD, SPREAD_OF_WORKSPACES, Piece
+from control_plane.analytics.sources import HOURS, MINUTES, RECORD, SPREAD, SPREAD_OF_WORKSPACES, Kept, Piece
 from control_plane.analytics.times import Range
 from control_plane.filters import clickhouse, columns
 from control_plane.filters.clickhouse import Parameters
@@ -45,7 +44,7 @@ def visible(of: Visible, parameters: Parameters) -> list[str]:
     return found
 
 
-def pieces(question: Question, family: Family, *, minutes_since: datetime) -> tuple[Piece, ...]:
+def pieces(question: Question, family: Family, kept: Kept) -> tuple[Piece, ...]:
     """Of roll-ups only those that have every dimension and every field of the filter."""
     fields = {condition.field.name for condition in question.filter.conditions}
     tables = [
@@ -53,7 +52,7 @@ def pieces(question: Question, family: Family, *, minutes_since: datetime) -> tu
         for table in _ROLL_UPS[family]
         if fields <= _FILTERS[table].keys() and all(_rolled_up(d, table) is not None for d in question.dimensions)
     ]
-    return sources.pieces(question.range, question.points, tables, minutes_since=minutes_since)
+    return sources.pieces(question.range, question.points, tables, kept)
 
 
 def top(question: Question, measure: Measure, found: Sequence[Piece], limit: int, *, descending: bool) -> Asked:
@@ -118,8 +117,7 @@ def totals(question: Question, family: Family, found: Sequence[Piece], shown: Se
 def metadata_keys(of: Visible, asked: Range, begins: str, limit: int) -> Asked:
     """Keys of the metadata that begin so, as `k`, and how many `requests` had them; the most frequent ones first."""
     parameters = Parameters()
-    (piece,) = sources.pieces(asked, (), (), minutes_since=asked.start)
-    where = [*visible(of, parameters), *_between("started_at", piece, parameters)]
+    where = [*visible(of, parameters), *_between("started_at", sources.of_records(asked), parameters)]
     begin = parameters.add(begins, "String")
     sql = (
         f"select arrayJoin(mapKeys(metadata)) as k, count() as requests from record where {' and '.join(where)}"  # noqa: S608

@@ -171,7 +171,8 @@ async def test_a_mistake_is_told_with_its_place(house: House, query: dict[str, s
 async def test_the_first_time_that_can_be_asked_for_is_answered_beside_the_time_before(house: House) -> None:
     first = {"last": "1100d", "to": "1980-01-01", "step": "1mo", "time_zone": "Pacific/Kiritimati"}
     answer = await house.ok(QUERY, measures="requests", compare="previous", **first)
-    assert answer["totals"]["values"] == answer["totals"]["previous"] == {"requests": 0}
+    assert answer["totals"]["values"] == answer["totals"]["previous"] == {"requests": None}
+    assert answer["kept_since"] == answer["end"]
 
 
 async def test_a_fault_in_a_filter_has_a_position(house: House) -> None:

@@ -16,10 +16,11 @@ from control_plane.analytics.answer import Analyst, Answer, Group, Order
 from control_plane.analytics.dimensions import DIMENSIONS
 from control_plane.analytics.measures import MEASURES, Family, Unit
 from control_plane.analytics.question import Key, Question, Visible
-from control_plane.analytics.sources import HOURS, MINUTES, RECORD, SPREAD
+from control_plane.analytics.sources import HOURS, MINUTES, RECORD, SPREAD, Kept
 from control_plane.analytics.times import Range
 from control_plane.filters.parse import parse
 from control_plane.filters.records import VOCABULARY
+from control_plane.telemetry.retention import Retention
 from shared.clock import FakeClock
 from shared.models.record import Record
 from tests.fixtures.clickhouse import ClickhouseServer
@@ -79,7 +80,7 @@ async def world(clickhouse_engine: ClickhouseServer) -> AsyncIterator[World]:
         for part in range(0, len(records), 100):
             await recorded.store("org", records[part : part + 100])
         await recorded.store("another", others)
-        yield World(Analyst(recorded.engine, FakeClock(NOW_MS), minute_days=30), records)
+        yield World(Analyst(recorded.engine, FakeClock(NOW_MS), Retention()), records)
 
 
 MOMENTS = st.one_of(
@@ -127,6 +128,11 @@ def cases(draw: st.DrawFn) -> Case:
 
 def at(ms: int) -> datetime:
     return EPOCH + timedelta(milliseconds=ms)
+
+
+def kept(minutes_ms: int) -> Kept:
+    """Where sums by the minute are kept since then, and all else for ever."""
+    return Kept(EPOCH, at(minutes_ms), EPOCH)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
@@ -235,7 +241,7 @@ async def test_roll_ups_are_used_where_they_can_be(world: World) -> None:
         found = (dimensions.find(by),) if by else ()
         points = () if step is None else times.points(asked, step, ZoneInfo("UTC"))
         question = Question(Visible("org", None), asked, ALL, found, parse(text, VOCABULARY), points)
-        return [piece.table for piece in sql.pieces(question, family, minutes_since=at(FROM_MS - HOUR_MS))]
+        return [piece.table for piece in sql.pieces(question, family, kept(FROM_MS - HOUR_MS))]
 
     assert tables("model") == [RECORD, HOURS, RECORD]
     assert tables("api_key", "status:5xx", step="1d") == [RECORD, HOURS, RECORD]
@@ -252,7 +258,7 @@ async def test_minutes_that_are_not_kept_any_more_are_counted_from_records(world
     asked = Range(at(FROM_MS), at(FROM_MS + 2 * HOUR_MS))
     points = times.points(asked, "15m", ZoneInfo("UTC"))
     question = Question(Visible("org", None), asked, (MEASURES["requests"],), points=points)
-    assert [p.table for p in sql.pieces(question, Family.SUMS, minutes_since=at(FROM_MS + 1))] == [RECORD]
+    assert [p.table for p in sql.pieces(question, Family.SUMS, kept(FROM_MS + 1))] == [RECORD]
 
 
 async def test_nothing_at_all_is_an_answer_too(world: World) -> None:

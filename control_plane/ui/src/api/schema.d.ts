@@ -1526,6 +1526,8 @@ export interface components {
             end: string;
             /** Filter */
             filter: string;
+            /** Kept Since */
+            kept_since: string | null;
             /** Measures */
             measures: string[];
             other: components["schemas"]["Measured"] | null;

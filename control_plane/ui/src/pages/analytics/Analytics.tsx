@@ -16,7 +16,7 @@ import { metadataField } from "@/lib/filter";
 import { parseRange } from "@/lib/time";
 import styles from "@/pages/analytics/Analytics.module.css";
 import { Chart } from "@/pages/analytics/Chart";
-import { Stats } from "@/pages/analytics/Stats";
+import { NotKept, Stats } from "@/pages/analytics/Stats";
 import { TopTable } from "@/pages/analytics/TopTable";
 import { DIMENSIONS, TABS, withLeftOut } from "@/pages/analytics/tabs";
 
@@ -104,6 +104,7 @@ export function Analytics() {
       </Group>
       {totals.data && totals.data.totals.values.requests === 0 ? <Nothing /> : null}
       <Stats measures={tab.stats} totals={totals.data?.totals} loading={totals.isPending} />
+      <NotKept answer={totals.data} />
       <div className={styles.charts}>
         {tab.charts.map((chart) => (
           <Chart key={`${tab.id}-${chart.title}`} chart={chart} by={by} compare={compare} />

@@ -1,7 +1,8 @@
 import { Skeleton, Tooltip } from "@mantine/core";
 import { IconArrowDown, IconArrowUp } from "@tabler/icons-react";
-import { type Measured, numeric } from "@/app/records";
+import { type Answer, type Measured, numeric } from "@/app/records";
 import { change, count, UNKNOWN } from "@/lib/format";
+import { dateTime } from "@/lib/time";
 import styles from "@/pages/analytics/Analytics.module.css";
 import { leftOut, type Said, said } from "@/pages/analytics/tabs";
 
@@ -52,6 +53,16 @@ export function LeftOut({
   return (
     <div className={`${styles.left} dim`} title={said(unknown.measure).note}>
       + {count(requests)} {unknown.word}
+    </div>
+  );
+}
+
+/** From when on there is anything to be counted, where more was asked for. */
+export function NotKept({ answer }: { answer: Answer | undefined }) {
+  if (!answer?.kept_since) return null;
+  return (
+    <div className={`${styles.gone} dim`}>
+      What was before {dateTime(answer.kept_since)} is not kept any more, or not all of it: what is gone is in no sum.
     </div>
   );
 }

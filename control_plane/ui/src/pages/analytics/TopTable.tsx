@@ -6,7 +6,7 @@ import { withUnknown, withWord } from "@/lib/filter";
 import { change as changed } from "@/lib/format";
 import styles from "@/pages/analytics/Analytics.module.css";
 import { nameOf } from "@/pages/analytics/Chart";
-import { LeftOut } from "@/pages/analytics/Stats";
+import { LeftOut, NotKept } from "@/pages/analytics/Stats";
 import { DIMENSIONS, fieldOf, said, withLeftOut } from "@/pages/analytics/tabs";
 
 const SHOWN_MAX = 20;
@@ -32,6 +32,7 @@ export function TopTable({ measures, by, compare }: { measures: readonly string[
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard
     <section className={styles.table} tabIndex={0} aria-label={`By ${named}`}>
+      <NotKept answer={asked.data} />
       <table>
         <thead>
           <tr>
