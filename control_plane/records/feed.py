@@ -1,12 +1,14 @@
 """The feed of new records: those that match a filter, as they come; only how many, where more come than anybody reads.
 
 A record may be in ClickHouse a moment later than one that came after it: each look also goes over the last OVERLAP_S,
-and what was told is not told again. Whoever comes again with the id of the last event goes on from there.
+and what was told is not told again. One may be there much later, whose batch had to be delivered again until it counted
+(ClickHouse was away): the notice of it says when it came first. Whoever comes again with the id of the last event goes
+on from there.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -34,10 +36,14 @@ LOOK_S = 10.0
 PAUSE_S = 1.0
 """At least, between two looks of one feed."""
 OVERLAP_S = 15
+TOLD_S = 300
+"""Remembered for so long, should a notice of it come late."""
+LATE_MAX = 100
+"""Batches that counted late, of one look."""
 BACK_S_MAX = 3600
 """How far back whoever comes again may go on; what came before that is not told."""
 
-_OVERLAP, _BACK = timedelta(seconds=OVERLAP_S), timedelta(seconds=BACK_S_MAX)
+_OVERLAP, _BACK, _TOLD = (timedelta(seconds=s) for s in (OVERLAP_S, BACK_S_MAX, TOLD_S))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -45,11 +51,20 @@ Position = tuple[datetime, str]
 """Of a record in the order in which they came: when, and its id."""
 
 
+class NewsOf(Protocol):
+    received_ms: set[int]
+    """When what has come says that it came."""
+
+    def clear(self) -> None: ...
+
+    async def wait(self) -> object: ...
+
+
 class News(Protocol):
     """`telemetry/arrivals.py`."""
 
-    def waiting(self, organisation: str) -> AbstractContextManager[asyncio.Event]:
-        """An event that is set when records of this organisation may have come."""
+    def waiting(self, organisation: str) -> AbstractContextManager[NewsOf]:
+        """Set when records of this organisation may have come."""
         ...
 
 
@@ -66,7 +81,7 @@ class ArrivalsView(View):
 
 @dataclass(slots=True)
 class _State:
-    """How far a feed is. Everything up to `since` is told, and of what is later those in `told`."""
+    """How far a feed is. Up to `since` all is told but for what counts late, and of what is later those in `told`."""
 
     visible: Visible
     filter: Filter
@@ -122,11 +137,13 @@ class Feed:
         with self._news.waiting(state.visible.organisation) as woken:
             while True:
                 woken.clear()
+                received_ms, woken.received_ms = woken.received_ms, set()
                 looked_at = self._clock.monotonic_s()
                 try:
-                    events = await self._look(state)
+                    events = await self._look(state, received_ms)
                 except (Unavailable, Invalid):
                     events = []  # ClickHouse is away or has too much to do. What comes meanwhile is told later.
+                    woken.received_ms |= received_ms
                 for event in events:
                     yield event
                 with suppress(TimeoutError):
@@ -134,11 +151,12 @@ class Feed:
                         await woken.wait()
                 await asyncio.sleep(max(0.0, looked_at + self._pause_s - self._clock.monotonic_s()))
 
-    async def _look(self, state: _State) -> Sequence[Event]:
+    async def _look(self, state: _State, received_ms: Collection[int]) -> Sequence[Event]:
         """What has come since the last look, which is told with this."""
         now = self._now()
         found = await store.arrived(self._engine, state.visible, state.filter, state.since, LOOK_ROWS_MAX)
-        new = {id_: at for id_, at in found if id_ not in state.told}
+        late = await self._late(state, received_ms, now)
+        new = {id_: at for id_, at in (*late, *found) if id_ not in state.told}
         too_many = len(new) > RECORDS_MAX or len(found) == LOOK_ROWS_MAX
         events = self._summary(state, new, at_least=len(found) == LOOK_ROWS_MAX) if too_many else []
         if new and not too_many:
@@ -146,11 +164,21 @@ class Feed:
         state.told |= new
         # What was not even seen among too many is told too, by that there were more.
         state.since = max(state.since, now if len(found) == LOOK_ROWS_MAX else now - _OVERLAP)
-        state.told = {id_: at for id_, at in state.told.items() if at > state.since}
+        keeps = min(state.since, now - _TOLD) if len(state.told) < LOOK_ROWS_MAX else state.since
+        state.told = {id_: at for id_, at in state.told.items() if at > keeps}
         return events
 
+    async def _late(self, state: _State, received_ms: Collection[int], now: datetime) -> Sequence[tuple[str, datetime]]:
+        """Of batches that count now and came first before what is looked over anyway."""
+        first, last = ((at - _EPOCH) // _MILLISECOND for at in (now - _BACK, state.since))
+        late = sorted(ms for ms in received_ms if first <= ms <= last)[-LATE_MAX:]
+        if not late:
+            return []
+        return await store.arrived_at(self._engine, state.visible, state.filter, late, LOOK_ROWS_MAX)
+
     async def _records(self, state: _State, new: Mapping[str, datetime]) -> list[Event]:
-        rows = await store.these(self._engine, state.visible, new.keys(), state.since)
+        since = min(state.since, min(new.values()) - _MILLISECOND)
+        rows = await store.these(self._engine, state.visible, new.keys(), since)
         organisation = state.visible.organisation
         async with self._database.tenant(organisation) as connection:
             known = await names.of(connection, organisation, view.ids(rows))

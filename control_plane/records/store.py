@@ -113,6 +113,25 @@ async def arrived(
     return [(row["id"], row["received_at"]) for row in rows]
 
 
+async def arrived_at(
+    engine: Engine, visible: Visible, filter_: Filter, received_ms: Collection[int], limit: int
+) -> Sequence[tuple[str, datetime]]:
+    """Id and time of what came at one of these times, in that order."""
+    parameters = Parameters()
+    times = parameters.add(sorted(received_ms), "Array(Int64)")
+    where = [
+        *sql.visible(visible, parameters),
+        f"received_at in (select arrayJoin(arrayMap(ms -> fromUnixTimestamp64Milli(ms, 'UTC'), {times})))",
+        *clickhouse.conditions(filter_, columns.RECORD, parameters),
+    ]
+    rows = await engine.rows(
+        visible.organisation,
+        f"select id, received_at from record where {' and '.join(where)} order by received_at, id limit {limit}",  # noqa: S608
+        parameters,
+    )
+    return [(row["id"], row["received_at"]) for row in rows]
+
+
 async def these(engine: Engine, visible: Visible, ids: Collection[str], since: datetime) -> Sequence[Row]:
     """Those with these ids that came after `since`, in the order in which they did."""
     parameters = Parameters()

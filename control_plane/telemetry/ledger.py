@@ -13,7 +13,7 @@ from shared.protocol.drop import Drop
 from shared.protocol.resource import workspace_shard
 
 CHANNEL = "gatehouse_record"
-"""`pg_notify` channel; the payload is the organisation of which records have come."""
+"""`pg_notify` channel; the payload is the organisation of which records have come, and their `received_at` in ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,7 @@ async def count(connection: asyncpg.Connection, place: Place, rows: Rows, drops:
         place.hash,
     )
     if rows.records:
-        await connection.execute("select pg_notify($1, $2)", CHANNEL, place.organisation)
+        await connection.execute("select pg_notify($1, $2)", CHANNEL, f"{place.organisation} {rows.received_ms}")
 
 
 async def _add_days(connection: asyncpg.Connection, place: Place, rows: Rows) -> None:

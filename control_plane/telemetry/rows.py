@@ -58,6 +58,8 @@ class Rows:
     """`block` is in the order of `columns.COLUMNS`, a line for each record that counts."""
 
     block: bytes
+    received_ms: int
+    """As each record says."""
     records: int
     clamped: int
     days: dict[date, Day]
@@ -104,7 +106,7 @@ def make(
         (EPOCH + timedelta(days=day)).date(): Day(count, Decimal(costs[day]).scaleb(-12))
         for day, count in sorted(counts.items())
     }
-    return Rows(b"\n".join(lines), len(lines), clamped, days, _summed(faults))
+    return Rows(b"\n".join(lines), sender.received_ms, len(lines), clamped, days, _summed(faults))
 
 
 def _time(ms: int) -> str:

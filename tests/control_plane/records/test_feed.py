@@ -81,12 +81,13 @@ async def following(
         yield stream
 
 
-async def come(house: House, *numbers: int, ago_s: float = 0, **fields: Any) -> None:
-    """Records arrive, and it is said so."""
+async def come(house: House, *numbers: int, ago_s: float = 0, **fields: Any) -> int:
+    """Records arrive, and it is said so; when, ms since 1970."""
     now = time.time_ns() // 1_000_000 - round(ago_s * 1000)
     made = [a_record(number, workspace=house.tenant.workspace, **fields) for number in numbers]
     await house.recorded.store(house.tenant.id, made, received_at_ms=now)
     house.world.parts.telemetry.arrivals.heard(house.tenant.id)
+    return now
 
 
 def number(event: Event) -> int:
@@ -113,6 +114,20 @@ async def test_a_record_that_came_before_and_shows_later_is_told_too_and_none_tw
         assert number(await stream.event()) == 11
         await come(house, 12)
         assert number(await stream.event()) == 12
+
+
+async def test_what_counted_long_after_it_came_is_told_once(house: House) -> None:
+    """ClickHouse was away when its batch came first, so its node delivered it again."""
+    arrivals, organisation = house.world.parts.telemetry.arrivals, house.tenant.id
+    async with following(house.world, house.owner, filter="model:late") as stream:
+        await come(house, 30, model="late")
+        assert number(await stream.event()) == 30
+        came_ms = await come(house, 31, 32, ago_s=240, model="late")
+        arrivals.heard(f"{organisation} {came_ms}")
+        assert sorted([number(await stream.event()), number(await stream.event())]) == [31, 32]
+        arrivals.heard(f"{organisation} {came_ms}")
+        await come(house, 33, model="late")
+        assert number(await stream.event()) == 33
 
 
 async def test_whoever_comes_again_goes_on_from_where_they_were(house: House) -> None:

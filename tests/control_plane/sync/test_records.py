@@ -138,6 +138,7 @@ async def test_a_batch_wakes_who_waits_for_records_of_its_organisation(node: Syn
         async with asyncio.timeout(30):
             await event.wait()
         assert not others.is_set()
+        assert event.received_ms == {house.plane.clock.wall_ms()}
         event.clear()
         await house.lose_listener()
         async with asyncio.timeout(30):
