@@ -353,7 +353,7 @@ def _assembled(settings: Settings, ground: Ground, telemetry: Telemetry, signing
         ),
         Upkeep(database),
     )
-    metrics = Metrics(database, telemetry.clickhouse, telemetry.ingest, clock)
+    metrics = Metrics(database, telemetry.clickhouse, telemetry.ingest, telemetry.reconciling, clock)
     return Plane(
         routes, authenticator, first_run, organisations, invitations, changes, sync, telemetry, metrics, database, ids
     )

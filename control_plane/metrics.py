@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from math import nan
 
 import structlog
 from aiohttp import web
@@ -13,6 +14,7 @@ from prometheus_client.registry import Collector
 from control_plane.db.pool import Database
 from control_plane.telemetry.clickhouse import ClickHouse
 from control_plane.telemetry.ingest import Ingest
+from control_plane.telemetry.reconciling import Reconciling
 from control_plane.web.api import Handler
 from shared.clock import Clock
 from shared.protocol.heartbeat import HEARTBEAT_PATH
@@ -34,7 +36,9 @@ log = structlog.get_logger("metrics")
 class Metrics:
     """Counts requests as they pass, and reads the rest where it is."""
 
-    def __init__(self, database: Database, clickhouse: ClickHouse, ingest: Ingest, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, clickhouse: ClickHouse, ingest: Ingest, reconciling: Reconciling, clock: Clock
+    ) -> None:
         self._clock = clock
         self._seen: dict[str, float] = {}
         """When each node's last heartbeat was answered."""
@@ -50,7 +54,7 @@ class Metrics:
             buckets=SECONDS,
             registry=self.registry,
         )
-        self.registry.register(_Parts(database, clickhouse, ingest, self.nodes_seen))
+        self.registry.register(_Parts(database, clickhouse, ingest, reconciling, self.nodes_seen))
         ProcessCollector(registry=self.registry)
 
     @web.middleware
@@ -107,11 +111,17 @@ class Metrics:
 
 class _Parts(Collector):
     def __init__(
-        self, database: Database, clickhouse: ClickHouse, ingest: Ingest, nodes_seen: Callable[[], int]
+        self,
+        database: Database,
+        clickhouse: ClickHouse,
+        ingest: Ingest,
+        reconciling: Reconciling,
+        nodes_seen: Callable[[], int],
     ) -> None:
         self._database = database
         self._clickhouse = clickhouse
         self._ingest = ingest
+        self._reconciling = reconciling
         self._nodes_seen = nodes_seen
 
     def collect(self) -> Iterator[Metric]:
@@ -131,6 +141,17 @@ class _Parts(Collector):
             "gatehouse_control_plane_clickhouse_failures",
             "Questions and inserts that ClickHouse did not do",
             self._clickhouse.failed_count,
+        )
+        looked = self._reconciling.looked
+        yield GaugeMetricFamily(
+            "gatehouse_control_plane_records_differences",
+            "Places where ledger and ClickHouse did not agree at the last look; NaN: none yet",
+            value=nan if looked is None else looked.differences,
+        )
+        yield GaugeMetricFamily(
+            "gatehouse_control_plane_records_reconciled_timestamp_seconds",
+            "When that was; 0: not yet",
+            value=0 if looked is None else looked.at_ms / 1000,
         )
         size, idle, most = self._database.connections
         pool = GaugeMetricFamily(

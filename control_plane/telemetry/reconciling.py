@@ -1,6 +1,7 @@
 """Reconciles now and then, and says in the log how it came out."""
 
 import asyncio
+from dataclasses import dataclass
 
 import structlog
 
@@ -15,6 +16,15 @@ EVERY_S = 3_600
 DAYS = 3
 """The last ones: those that batches still come for."""
 
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """How the last look came out."""
+
+    at_ms: int
+    differences: int
+
+
 log = structlog.get_logger("telemetry.reconciling")
 
 
@@ -26,6 +36,8 @@ class Reconciling:
         self._clickhouse = clickhouse
         self._retention = retention
         self._clock = clock
+        self.looked: Looked | None = None
+        """None: not yet since the process began."""
 
     async def run(self) -> None:
         """Work until cancelled. Without a ClickHouse there is nothing to do."""
@@ -41,6 +53,7 @@ class Reconciling:
     async def turn(self) -> None:
         """One look; raises Unavailable."""
         result = await reconcile(self._database, self._clickhouse, self._retention, self._clock, days=DAYS)
+        self.looked = Looked(self._clock.wall_ms(), len(result.differences) + len(result.twice))
         if result.equal:
             log.info("records_reconciled", streams=result.streams, records=result.counted.records, days=DAYS)
         else:

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from math import isnan
 from pathlib import Path
 
 import orjson
@@ -18,6 +19,7 @@ from control_plane.metrics import SEEN_S, Metrics
 from control_plane.telemetry.clickhouse import ClickHouse
 from control_plane.telemetry.errors import AnalyticsUnavailable
 from control_plane.telemetry.ingest import Ingest
+from control_plane.telemetry.reconciling import Reconciling
 from shared.crypto.secret import Secret
 from shared.models.record import FIELDS
 from shared.protocol import batch
@@ -25,7 +27,7 @@ from shared.protocol.drop import Drop
 from shared.protocol.heartbeat import HEARTBEAT_PATH
 from shared.protocol.request import NODE
 from tests.fixtures.control_plane import Plane
-from tests.fixtures.delivery import Sender
+from tests.fixtures.delivery import KEPT, Sender
 from tests.fixtures.processes import free_ports
 from tests.fixtures.records import a_record
 from tests.fixtures.tenants import standing_world
@@ -42,10 +44,17 @@ def told(metrics: Metrics) -> dict[str, float]:
     }
 
 
+def never(plane: Plane) -> Reconciling:
+    """One that did not look yet."""
+    return Reconciling(plane.database, ClickHouse(None), KEPT, plane.clock)
+
+
 @pytest.fixture
 def metrics(plane: Plane) -> Metrics:
     clickhouse = ClickHouse(None)
-    return Metrics(plane.database, clickhouse, Ingest(plane.database, clickhouse, plane.clock, 400), plane.clock)
+    return Metrics(
+        plane.database, clickhouse, Ingest(plane.database, clickhouse, plane.clock, 400), never(plane), plane.clock
+    )
 
 
 @pytest.fixture
@@ -107,7 +116,7 @@ async def test_connections_are_told_by_what_they_do(metrics: Metrics, plane: Pla
 
 
 async def test_batches_records_and_what_is_missing_are_counted(plane: Plane, sender: Sender) -> None:
-    metrics = Metrics(plane.database, sender.tables, sender.ingest, plane.clock)
+    metrics = Metrics(plane.database, sender.tables, sender.ingest, never(plane), plane.clock)
     row = list(a_record(1, workspace=plane.workspace))
     rows = [orjson.dumps(row), orjson.dumps([*row[:-1], 7])]
     drops = [Drop(reason="disk_full", count=9, from_ms=1, to_ms=2)]
@@ -126,7 +135,9 @@ async def test_what_clickhouse_did_not_do_is_counted(plane: Plane) -> None:
     (port,) = free_ports(1)
     clickhouse = ClickHouse(Secret(f"http://u:p@127.0.0.1:{port}/x"), connect_s_max=1.0)
     clickhouse.open()
-    metrics = Metrics(plane.database, clickhouse, Ingest(plane.database, clickhouse, plane.clock, 400), plane.clock)
+    metrics = Metrics(
+        plane.database, clickhouse, Ingest(plane.database, clickhouse, plane.clock, 400), never(plane), plane.clock
+    )
     with pytest.raises(AnalyticsUnavailable):
         await clickhouse.rows("select 1")
     await clickhouse.close()
@@ -168,3 +179,26 @@ async def test_a_port_that_is_taken_is_said_and_stops_nothing(metrics: Metrics) 
         serving.cancel()
         await asyncio.wait({serving})
     assert logs[0]["event"] == "metrics_not_served"
+
+
+async def test_where_the_ledger_and_clickhouse_do_not_agree_is_counted(sender: Sender) -> None:
+    plane = sender.plane
+    reconciling = Reconciling(plane.database, sender.tables, KEPT, plane.clock)
+    metrics = Metrics(plane.database, sender.tables, sender.ingest, reconciling, plane.clock)
+    differences, at = (
+        "gatehouse_control_plane_records_differences",
+        "gatehouse_control_plane_records_reconciled_timestamp_seconds",
+    )
+    assert isnan(told(metrics)[differences])
+    assert told(metrics)[at] == 0
+    await sender.deliver(
+        1,
+        batch.payload(
+            FIELDS, [orjson.dumps(list(a_record(1, workspace=None, started_at_ms=plane.clock.wall_ms())))], ()
+        ),
+    )
+    await reconciling.turn()
+    assert (told(metrics)[differences], told(metrics)[at]) == (0, plane.clock.wall_ms() / 1000)
+    await sender.execute("delete from record_day")
+    await reconciling.turn()
+    assert told(metrics)[differences] == 3

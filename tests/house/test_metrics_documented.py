@@ -69,6 +69,7 @@ class Pool:
 
 class Counted:
     batches = records = refused = dropped = failed_count = 0
+    looked = None
 
     @property
     def counted(self) -> "Counted":
@@ -76,7 +77,7 @@ class Counted:
 
 
 def test_every_metric_of_the_control_plane_is_documented() -> None:
-    metrics = Metrics(Pool(), Counted(), Counted(), FakeClock())  # type: ignore[arg-type]
+    metrics = Metrics(Pool(), Counted(), Counted(), Counted(), FakeClock())  # type: ignore[arg-type]
     metrics._requests.labels("GET", "/livez", "200").inc()
     metrics._durations.labels("GET", "/livez").observe(1.0)
     assert served(metrics.registry) == documented("The control plane")
