@@ -3,12 +3,14 @@
 Read while batches arrive, neither side is still. So the ledger is read before and after ClickHouse, and only what lies
 outside of both is a difference; of a node with a batch that has come and is not counted yet, only what is missing is.
 
+Quantiles' histograms hold what the sums by the hour say was timed: there is no ledger of that.
+
 Each node's days are compared, and where they differ its streams are told: a payload that came under two names (GHS/1
 17.4) is in the table under the first, and in the ledger under the one that was counted.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -27,8 +29,13 @@ UNDER_WAY_MAX = timedelta(days=1)
 """A batch that came before that and still does not count was given up by its node."""
 TABLES = {"record_minute": "minute_days", "record_hour": "hour_days"}
 """Roll-ups, and how long the retention keeps them."""
+SPREADS = ("record_spread", "record_spread_workspace")
+TIMES = {"duration": "duration_known", "first_byte": "first_byte_known", "overhead": "overhead_known"}
+"""What is in a histogram, and the column of `record_hour` that counts it."""
 
 K = TypeVar("K", bound=tuple[Any, ...])
+Timed = tuple[str, str, date]
+"""Organisation, what was timed, and the day."""
 Key = tuple[str, str, str, str, date]
 """Organisation, gateway, node, stream, and the day (UTC) on which the requests began."""
 
@@ -57,19 +64,37 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Uncounted:
+    what: str
+    """The histogram, whose, of what, and which day."""
+    timed: int
+    """By the sums by the hour."""
+    found: int
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.found} values; by record_hour {self.timed}"
+
+
+@dataclass(frozen=True, slots=True)
 class Reconciliation:
     streams: int
     counted: Amount
     """By the ledger."""
     differences: tuple[Difference, ...]
+    uncounted: tuple[Uncounted, ...]
     twice: Mapping[str, int]
     """Records of one id that are there more than once, by node and day."""
     under_way: int
     """Nodes with a batch that has come and is not counted yet."""
 
     @property
+    def count(self) -> int:
+        """Places where they do not agree."""
+        return len(self.differences) + len(self.uncounted) + len(self.twice)
+
+    @property
     def equal(self) -> bool:
-        return not self.differences and not self.twice
+        return not self.count
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +115,23 @@ async def reconcile(
     table = await _table(clickhouse, since)
     twice = await _twice(clickhouse, since)
     sums = {name: await _sums(clickhouse, name, since) for name in TABLES}
+    timed = await _timed(clickhouse, since)
+    spreads = {name: await _spread(clickhouse, name, since) for name in SPREADS}
+    timed_after = await _timed(clickhouse, since)
     async with database.snapshot(None) as connection:
         after = await _ledger(connection, since)
     differences = _compare_nodes(before, after, table)
     for name, kept in TABLES.items():
         first = max(since, today - timedelta(days=getattr(retention, kept) - 1))
         differences += _compare_sums(name, first, before, after, sums[name])
+    busy = {node[0] for node in before.under_way | after.under_way}
+    first = max(since, today - timedelta(days=retention.hour_days - 1))
+    uncounted: list[Uncounted] = []
+    for name, found in spreads.items():
+        uncounted += _compare_spread(name, first, (timed, timed_after), found, busy)
     counted = sum(after.days.values(), Amount())
     streams = len({key[:4] for key in after.days})
-    return Reconciliation(streams, counted, tuple(differences), twice, len(after.under_way))
+    return Reconciliation(streams, counted, tuple(differences), tuple(uncounted), twice, len(after.under_way))
 
 
 async def _ledger(connection: asyncpg.Connection, since: date) -> _Ledger:
@@ -153,6 +186,43 @@ async def _sums(clickhouse: ClickHouse, table: str, since: date) -> dict[tuple[s
         answer_s_max=ANSWER_S_MAX,
     )
     return {(row["organisation"], row["gateway"], row["day"]): _amount(row) for row in rows}
+
+
+async def _timed(clickhouse: ClickHouse, since: date) -> dict[Timed, int]:
+    of = ", ".join(f"sum({column}) as {name}" for name, column in TIMES.items())
+    rows = await clickhouse.rows(
+        f"select organisation, toDate(at) as day, {of} from record_hour"  # noqa: S608
+        " where at >= toDateTime({since:Date}, 'UTC') group by organisation, day",
+        {"since": since},
+        answer_s_max=ANSWER_S_MAX,
+    )
+    return {(row["organisation"], name, row["day"]): row[name] for row in rows for name in TIMES if row[name]}
+
+
+async def _spread(clickhouse: ClickHouse, table: str, since: date) -> dict[Timed, int]:
+    rows = await clickhouse.rows(
+        f"select organisation, toString(measure) as name, toDate(at) as day, sum(requests) as n from {table}"  # noqa: S608
+        " where at >= toDateTime({since:Date}, 'UTC') group by organisation, name, day",
+        {"since": since},
+        answer_s_max=ANSWER_S_MAX,
+    )
+    return {(row["organisation"], row["name"], row["day"]): row["n"] for row in rows}
+
+
+def _compare_spread(
+    table: str,
+    first: date,
+    timed: tuple[Mapping[Timed, int], Mapping[Timed, int]],
+    found: Mapping[Timed, int],
+    busy: Set[str],
+) -> list[Uncounted]:
+    """`busy`: organisations with a batch under way, which may be in one table and not yet in the other."""
+    low, high = timed
+    return [
+        Uncounted(f"{table} {key[0]} {key[1]} {key[2]}", high.get(key, 0), found.get(key, 0))
+        for key in sorted(low.keys() | high.keys() | found.keys())
+        if key[2] >= first and key[0] not in busy and not low.get(key, 0) <= found.get(key, 0) <= high.get(key, 0)
+    ]
 
 
 def _compare_nodes(before: _Ledger, after: _Ledger, table: Mapping[Key, Amount]) -> list[Difference]:
@@ -211,7 +281,7 @@ def _amount(row: Mapping[str, Any]) -> Amount:
 
 def told(result: Reconciliation) -> Sequence[str]:
     """Lines for people; the last one says how it came out."""
-    lines = [str(difference) for difference in result.differences]
+    lines = [str(difference) for difference in (*result.differences, *result.uncounted)]
     lines += [f"record {where}: {count} records more than ids" for where, count in result.twice.items()]
     waiting = f"; {result.under_way} nodes have a batch under way" if result.under_way else ""
     return [*lines, f"{'equal' if result.equal else 'DIFFERS'}: {result.streams} streams, {result.counted}{waiting}"]

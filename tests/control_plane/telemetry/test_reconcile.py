@@ -61,6 +61,22 @@ async def test_a_roll_up_that_parted_is_told(sender: Sender, clickhouse: Clickho
     assert (difference.found.records, difference.ledger.records) == (0, 3)
 
 
+@pytest.mark.parametrize("table", ["record_spread", "record_spread_workspace"])
+async def test_a_histogram_that_does_not_hold_what_was_timed_is_told(
+    sender: Sender, clickhouse: Clickhouse, table: str
+) -> None:
+    await sender.deliver(1, payload(some(3, duration_us=1_000, first_byte_us=500, overhead_us=None)))
+    assert (await sender.reconcile()).equal
+    await clickhouse.client.command(
+        f"alter table {table} delete where measure = 'duration' settings mutations_sync = 2"
+    )
+    result = await sender.reconcile()
+    day = datetime.fromtimestamp(NOW_MS / 1000, UTC).date()
+    (difference,) = result.uncounted
+    told_as = f"{table} {sender.plane.organisation} duration {day}: 0 values; by record_hour 3"
+    assert (str(difference), result.equal) == (told_as, False)
+
+
 async def test_a_cost_that_is_off_by_a_picodollar_is_told(sender: Sender) -> None:
     await sender.deliver(1, payload(some(3)))
     await sender.execute("update record_day set cost_usd = cost_usd - 0.000000000001")
