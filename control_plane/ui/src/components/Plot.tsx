@@ -12,6 +12,8 @@ const CROSSHAIR = uPlot.sync("page");
 const STEPPED = uPlot.paths.stepped?.({ align: 1 });
 const ZOOM_PX_MIN = 6;
 const TIP_PX = 190;
+/** A character of an axis, about. */
+const LABEL_PX = 6.5;
 
 interface Tip {
   index: number;
@@ -33,11 +35,12 @@ function known(value: number | null | undefined): boolean {
   return value !== null && value !== undefined;
 }
 
-/** Each series with those before it under it. */
+/** Each series with those before it under it; a gap where every one is unknown. */
 function piled(series: Series[]): (number | null)[][] {
   const sums: number[] = [];
   return series.map((one) =>
     one.values.map((value, index) => {
+      if (series.every((other) => !known(other.values[index]))) return null;
       sums[index] = (sums[index] ?? 0) + (value ?? 0);
       return sums[index] ?? null;
     }),
@@ -97,7 +100,8 @@ export default function Plot({ title, at, stepMs, series, format, stacked, heigh
           },
           {
             ...axis,
-            size: 58,
+            size: (_, labels) =>
+              Math.max(58, 16 + LABEL_PX * Math.max(0, ...(labels ?? []).map((label) => label.length))),
             space: 34,
             values: (_, values) => values.map((value) => (value === 0 ? "0" : write.current(value))),
           },

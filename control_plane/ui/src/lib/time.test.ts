@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ago, frozen, parseRange, previous, RANGES, span } from "@/lib/time";
+import { ago, axisTime, frozen, parseRange, previous, RANGES, span } from "@/lib/time";
 
 const NOW = Date.parse("2026-11-28T12:00:00Z");
 
@@ -37,5 +37,15 @@ describe("how long ago", () => {
     expect(ago(NOW + 3 * 86_400_000, NOW)).toBe("in 3 d");
     expect(ago(null, NOW)).toBe("never");
     expect(span(90 * 86_400_000)).toBe("3 months");
+  });
+});
+
+describe("under a chart", () => {
+  it("stands what tells its moments apart", () => {
+    const at = new Date(2026, 8, 1, 14, 3).getTime();
+    const day = 86_400_000;
+    expect(axisTime(at, day)).toBe("14:03");
+    expect(axisTime(at, 30 * day)).toMatch(/^1 Sep/);
+    expect(axisTime(at, 700 * day)).toMatch(/^Sept? 2026$/);
   });
 });

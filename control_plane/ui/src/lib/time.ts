@@ -94,10 +94,12 @@ export function span(ms: number): string {
   return `${Math.round(ms / (30 * DAY_MS))} months`;
 }
 
-/** Under a chart: the time of day, or the day where the chart spans several. */
+/** Under a chart: the time of day, the day where the chart spans several, or the month where it spans many. */
 export function axisTime(moment: number, spanMs: number): string {
   const at = new Date(moment);
+  const month = at.toLocaleString("en-GB", { month: "short" });
+  if (spanMs > 300 * DAY_MS) return `${month} ${at.getFullYear()}`;
   const midnight = at.getHours() === 0 && at.getMinutes() === 0;
-  if (spanMs > 2 * DAY_MS || midnight) return `${at.getDate()} ${at.toLocaleString("en-GB", { month: "short" })}`;
+  if (spanMs > 2 * DAY_MS || midnight) return `${at.getDate()} ${month}`;
   return `${two(at.getHours())}:${two(at.getMinutes())}`;
 }

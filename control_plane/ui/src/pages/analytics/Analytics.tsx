@@ -102,7 +102,7 @@ export function Analytics() {
           />
         </Group>
       </Group>
-      {totals.data && totals.data.totals.values.requests === 0 ? <Nothing /> : null}
+      {totals.data && totals.data.totals.values.requests === 0 && !totals.data.kept_since ? <Nothing /> : null}
       <Stats measures={tab.stats} totals={totals.data?.totals} loading={totals.isPending} />
       <NotKept answer={totals.data} />
       <div className={styles.charts}>

@@ -17,7 +17,7 @@ export function Stats({
   loading: boolean;
 }) {
   return (
-    <div className={styles.stats}>
+    <div className={styles.stats} data-many={measures.length > 6 || undefined}>
       {measures.map((measure) => {
         const { name, format, note, better } = said(measure);
         const value = numeric(totals?.values[measure]);
