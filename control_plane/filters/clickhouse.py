@@ -54,9 +54,8 @@ def _condition(condition: Condition, expressions: Mapping[str, str], parameters:
     else:
         key = parameters.add(condition.key, "String")
         there, value_of = f"mapContains({expression}, {key})", f"{expression}[{key}]"
-        rest = [value for value in condition.values if not isinstance(value, Anything)]
-        found = [f"({there} and {_test(condition, value, value_of, parameters)})" for value in rest]
-        tests = [there, *found] if len(rest) < len(condition.values) else found
+        # An empty value is as unknown as none, so that what a dimension calls unknown can be found.
+        tests = [f"({there} and {_test(condition, value, value_of, parameters)})" for value in condition.values]
     holds = tests[0] if len(tests) == 1 else f"({' or '.join(tests)})"
     negated = condition.negated != (condition.operator is Operator.DIFFERS)
     return f"not ifNull({holds}, false)" if negated else f"ifNull({holds}, false)"

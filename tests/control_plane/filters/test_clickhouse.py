@@ -173,3 +173,10 @@ async def test_each_field_stands_somewhere_and_the_roll_ups_hold_some_of_them(fo
     assert RECORD.keys() == names | {META.name}
     assert SUMS.keys() < names
     assert SPREAD.keys() < names
+
+
+async def test_an_empty_value_of_metadata_is_found_where_a_dimension_calls_it_unknown(found: Found) -> None:
+    unknown = {record.id for record in found.records if not record.metadata.get("team")}
+    empty = {record.id for record in found.records if record.metadata.get("team") == ""}
+    assert await found.ids(parse("-meta.team:*", VOCABULARY)) == unknown > empty
+    assert await found.ids(parse('meta.team=""', VOCABULARY)) == empty > set()
