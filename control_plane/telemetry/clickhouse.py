@@ -19,6 +19,8 @@ DATABASE = "gatehouse"
 """Where the address names none."""
 CONNECT_S_MAX = 5.0
 ANSWER_S_MAX = 30.0
+CHANGE_S_MAX = 6 * 3600.0
+"""Of a statement that changes the tables: one may make sums of years of records anew."""
 PING_S_MAX = 0.5
 CONNECTIONS_MAX = 20
 
@@ -30,10 +32,13 @@ T = TypeVar("T")
 
 
 class ClickHouse:
-    def __init__(self, url: Secret | None, *, connect_s_max: float = CONNECT_S_MAX) -> None:
+    def __init__(
+        self, url: Secret | None, *, connect_s_max: float = CONNECT_S_MAX, answer_s_max: float = ANSWER_S_MAX
+    ) -> None:
         """Connects when it is first used."""
         self._url = url
         self._connect_s_max = connect_s_max
+        self._answer_s_max = answer_s_max
         self._client: AsyncClient | None = None
         self._connecting = asyncio.Lock()
         self._open = False
@@ -86,14 +91,24 @@ class ClickHouse:
     async def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
         """A statement without an answer, whether the tables are there or not. Raises AnalyticsUnavailable."""
         with renamed():
-            async with asyncio.timeout(ANSWER_S_MAX + self._connect_s_max):
+            async with asyncio.timeout(self._answer_s_max + self._connect_s_max):
                 client = await self._connected()
                 await client.command(sql, parameters=dict(parameters or {}))
+
+    async def change(self, sql: str) -> None:
+        """The same of one that changes the tables, and takes as long as it takes."""
+        with renamed():
+            async with asyncio.timeout(CHANGE_S_MAX):
+                client = await self._new_client(self.database, CHANGE_S_MAX)
+                try:
+                    await client.command(sql)
+                finally:
+                    await client.close()
 
     async def make_database(self, on_cluster: str) -> None:
         """The database of the address, if it is not there. Raises AnalyticsUnavailable."""
         with renamed():
-            async with asyncio.timeout(ANSWER_S_MAX + self._connect_s_max):
+            async with asyncio.timeout(self._answer_s_max + self._connect_s_max):
                 # A client of its own: one that names a database which is not there is refused whatever it asks.
                 client = await self._new_client("default")
                 try:
@@ -144,7 +159,7 @@ class ClickHouse:
 
     async def _insert(self, table: str, columns: Sequence[str], rows: bytes, settings: Mapping[str, Any]) -> None:
         with renamed():
-            async with asyncio.timeout(ANSWER_S_MAX + self._connect_s_max):
+            async with asyncio.timeout(self._answer_s_max + self._connect_s_max):
                 client = await self._connected()
                 await client.raw_insert(table, columns, rows, fmt="JSONCompactEachRow", settings=dict(settings))
 
@@ -154,7 +169,7 @@ class ClickHouse:
                 self._client = await self._new_client(self.database)
             return self._client
 
-    async def _new_client(self, database: str) -> AsyncClient:
+    async def _new_client(self, database: str, answer_s_max: float | None = None) -> AsyncClient:
         if self._url is None:
             raise AnalyticsUnavailable(_UNSET)
         url = self._url.reveal_text()
@@ -167,7 +182,7 @@ class ClickHouse:
             form_encode_query_params=True,  # What is asked with may be longer than a line of HTTP.
             query_retries=0,
             connect_timeout=self._connect_s_max,
-            send_receive_timeout=ANSWER_S_MAX + self._connect_s_max,
+            send_receive_timeout=(answer_s_max or self._answer_s_max) + self._connect_s_max,
             connector_limit=CONNECTIONS_MAX,
             connector_limit_per_host=CONNECTIONS_MAX,
         )

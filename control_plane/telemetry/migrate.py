@@ -49,6 +49,8 @@ async def migrate(clickhouse: ClickHouse, database: Database, engines: Engines, 
     migrations = read(folder)
     async with database.instance() as connection:
         await connection.execute("select pg_advisory_xact_lock($1)", LOCK)
+        # However long ClickHouse takes, the lock is kept: nobody else begins meanwhile.
+        await connection.execute("set local idle_in_transaction_session_timeout = 0")
         await clickhouse.make_database(engines.on_cluster)
         await clickhouse.command(engines.fill(_TABLE))
         rows = await clickhouse.ask(
@@ -77,7 +79,7 @@ def statements(sql: str) -> Iterator[str]:
 
 async def _apply(clickhouse: ClickHouse, engines: Engines, migration: Migration) -> None:
     for statement in statements(engines.fill(migration.sql)):
-        await clickhouse.command(statement)
+        await clickhouse.change(statement)
     await clickhouse.command(
         "insert into migration (number, name, checksum) select {number:UInt32}, {name:String}, {checksum:String}",
         {"number": migration.number, "name": migration.name, "checksum": migration.checksum},

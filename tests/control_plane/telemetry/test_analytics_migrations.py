@@ -1,11 +1,13 @@
 """Migrations of ClickHouse: in order, once, also when broken off; and how long rows are kept follows the settings."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from control_plane.db.migrate import MigrationError
+from control_plane.db.migrate import MigrationError, read
 from control_plane.telemetry.clickhouse import ClickHouse
 from control_plane.telemetry.errors import AnalyticsUnavailable
 from control_plane.telemetry.migrate import FOLDER, Engines, migrate, statements
@@ -47,6 +49,43 @@ async def test_a_file_that_was_broken_off_is_applied_again_from_its_beginning(
     )
     assert await migrate(client, plane.database, PLAIN, whole) == ["0001_a"]
     assert await client.ask("select count() as n from b") == [{"n": 0}]
+
+
+async def test_a_statement_takes_as_long_as_it_takes(clickhouse: Clickhouse, plane: Plane, tmp_path: Path) -> None:
+    slow = "insert into a select sleepEachRow(0.5) from numbers(3) settings max_block_size = 1;\n"
+    made = "create table if not exists a (x UInt8) engine = MergeTree order by x;\n"
+    client = ClickHouse(Secret(clickhouse.url), connect_s_max=0.1, answer_s_max=0.5)
+    try:
+        assert await migrate(client, plane.database, PLAIN, folder(tmp_path / "m", _0001_a=made + slow)) == ["0001_a"]
+        assert await client.ask("select count() as n from a") == [{"n": 3}]
+    finally:
+        await client.close()
+
+
+async def test_from_each_older_state_everything_is_counted_on(clickhouse: Clickhouse, plane: Plane) -> None:
+    """Records come before each file, some of which are begun twice, and after the last one."""
+    client = clickhouse.client
+    come = 0
+
+    async def arrive() -> None:
+        nonlocal come
+        began = datetime.now(UTC) - timedelta(hours=3)
+        rows = [["org", began + timedelta(hours=n), Decimal("0.5"), 7_000] for n in range(3)]
+        await client.insert("record", rows, column_names=["organisation", "started_at", "cost_usd", "duration_us"])
+        come += len(rows)
+
+    for migration in read(FOLDER):
+        if migration.number > 1:
+            await arrive()
+        for _ in range(2):
+            for statement in statements(PLAIN.fill(migration.sql)):
+                await client.command(statement)
+    await arrive()
+    for table in ("record_minute", "record_hour"):
+        found = (await client.query(f"select sum(requests), sum(cost_usd), sum(duration_known) from {table}")).first_row
+        assert found == (come, come * Decimal("0.5"), come), table
+    for table in ("record_spread", "record_spread_workspace"):
+        assert (await client.query(f"select sum(requests) from {table}")).first_row == (come,), table
 
 
 async def test_a_file_that_was_changed_afterwards_is_refused(client: ClickHouse, plane: Plane, tmp_path: Path) -> None:
