@@ -11,7 +11,7 @@ from control_plane.analytics import sql
 from control_plane.analytics.engine import Engine, Row
 from control_plane.analytics.measures import MEASURES, Family, Measure, Unit, middle_us
 from control_plane.analytics.question import Key, Question
-from control_plane.analytics.sources import Kept, kept_since
+from control_plane.analytics.sources import Kept, kept_since, ms
 from control_plane.telemetry.retention import Retention
 from shared.clock import Clock
 
@@ -133,7 +133,7 @@ class Analyst:
             if since is not None:
                 answer.kept_since[family] = since
         found = await asyncio.gather(*(self._rows(question, family, shown) for family in families))
-        places = {int(point.timestamp()): place for place, point in enumerate(question.points)}
+        places = {ms(point): place for place, point in enumerate(question.points)}
         for family, rows in zip(families, found, strict=True):
             for row in rows:
                 _take(question, family, row, places, answer)

@@ -65,22 +65,22 @@ def pieces(asked: Range, points: Sequence[datetime], tables: Sequence[str], kept
 
 
 def of_records(asked: Range) -> Piece:
-    return Piece(RECORD, _ms(asked.start), _ms(asked.end))
+    return Piece(RECORD, ms(asked.start), ms(asked.end))
 
 
 def kept_since(found: Sequence[Piece], kept: Kept) -> datetime | None:
     """From when on the pieces are known; None: from their beginning on, or from the hour after it."""
     hour_ms = _HOUR // _MILLISECOND
     whole = [piece for piece in found if len(found) == 1 or piece.end_ms - piece.start_ms >= hour_ms]
-    short = [piece for piece in whole if piece.start_ms < _ms(kept.since(piece.table))]
-    ends = [min(piece.end_ms, _ms(kept.since(piece.table))) for piece in short]
+    short = [piece for piece in whole if piece.start_ms < ms(kept.since(piece.table))]
+    ends = [min(piece.end_ms, ms(kept.since(piece.table))) for piece in short]
     return _EPOCH + max(ends) * _MILLISECOND if ends else None
 
 
 def _around(asked: Range, table: str, first: datetime, last: datetime) -> tuple[Piece, ...]:
     """A roll-up for what it has, and records for what is left over at both ends."""
-    found = (Piece(RECORD, _ms(asked.start), _ms(first)), Piece(table, _ms(first), _ms(last)))
-    rest = Piece(RECORD, _ms(last), _ms(asked.end))
+    found = (Piece(RECORD, ms(asked.start), ms(first)), Piece(table, ms(first), ms(last)))
+    rest = Piece(RECORD, ms(last), ms(asked.end))
     return tuple(piece for piece in (*found, rest) if piece.start_ms < piece.end_ms)
 
 
@@ -93,5 +93,6 @@ def _up(at: datetime, grain: timedelta) -> datetime:
     return down if down == at else down + grain
 
 
-def _ms(at: datetime) -> int:
+def ms(at: datetime) -> int:
+    """Milliseconds since 1970."""
     return (at - _EPOCH) // _MILLISECOND

@@ -1,7 +1,7 @@
 """A question as SQL: the pieces it is answered from, brought to the same columns, then summed.
 
 Values stand in parameters only. Of what is summed, `k0`, `k1`, … are the dimensions, `c_…` what measures are made of,
-`t` the step, as where it begins in seconds since 1970. Pure.
+`t` the step, as where it begins in milliseconds since 1970. Pure.
 """
 
 from collections.abc import Mapping, Sequence
@@ -85,7 +85,7 @@ def totals(question: Question, family: Family, found: Sequence[Piece], shown: Se
     """
     parameters = Parameters()
     measures = question.of(family)
-    starts = [int(point.timestamp()) for point in question.points]
+    starts = [sources.ms(point) for point in question.points]
     source = _source(question, measures, found, starts, parameters)
     selected: list[str] = []
     always: list[str] = []
@@ -161,7 +161,8 @@ def _piece(
     where += clickhouse.conditions(question.filter, _FILTERS[table], parameters)
     selected = [f"{_key(d, table, parameters)} as k{number}" for number, d in enumerate(question.dimensions)]
     if starts:
-        selected.append(f"roundDown(toUnixTimestamp({at}), {parameters.add(list(starts), 'Array(UInt32)')}) as t")
+        began = f"toUnixTimestamp64Milli({at})" if table == RECORD else f"toUnixTimestamp({at}) * 1000"
+        selected.append(f"roundDown(toInt64({began}), {parameters.add(list(starts), 'Array(Int64)')}) as t")
     spreads = sorted({measure.spread for measure in measures} - {""})
     if spreads and table == RECORD:
         took = ", ".join(f"({_NUMBERS[spread]}, {spread}_us)" for spread in spreads)

@@ -261,6 +261,25 @@ async def test_minutes_that_are_not_kept_any_more_are_counted_from_records(world
     assert [p.table for p in sql.pieces(question, Family.SUMS, kept(FROM_MS + 1))] == [RECORD]
 
 
+async def test_a_step_that_begins_within_a_second_holds_what_began_since(
+    clickhouse_engine: ClickhouseServer,
+) -> None:
+    """As those of the time before do, where a range is not whole seconds long."""
+    random = Random(3)
+    moments = [FROM_MS + by for by in (0, 59_999, 60_000, 60_499, 60_500, 119_000)]
+    made = [record._replace(started_at_ms=ms) for record, ms in zip(traffic(random, 6, 0, 1), moments, strict=True)]
+    asked = Range(at(FROM_MS + 121_000), at(FROM_MS + 241_500))
+    points = tuple(at(FROM_MS + ms) for ms in (121_000, 181_000))
+    question = Question(Visible("org", None), asked, (MEASURES["requests"],), points=points)
+    async with recorded_in(clickhouse_engine) as recorded:
+        await recorded.store("org", made)
+        analyst = Analyst(recorded.engine, FakeClock(NOW_MS), Retention())
+        _, previous = await analyst.ask(question, Order(MEASURES["requests"], True, 1), compare=True)
+    assert previous is not None
+    assert previous.question.points == (at(FROM_MS + 500), at(FROM_MS + 60_500))
+    assert previous.totals.points["requests"] == [3, 2]
+
+
 async def test_nothing_at_all_is_an_answer_too(world: World) -> None:
     asked = Range(at(FROM_MS - 48 * HOUR_MS), at(FROM_MS - 24 * HOUR_MS))
     points = times.points(asked, "1h", ZoneInfo("UTC"))
