@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from control_plane.filters.columns import FAILED
+
 _COLUMN = re.compile(r"\bc_(\w+)")
 
 
@@ -56,7 +58,6 @@ def _sum(rolled_up: str, of_record: str) -> tuple[str, str]:
 
 
 _LOOKED_UP = "cache in ('hit', 'miss', 'semantic_hit', 'semantic_miss')"
-_FAILED = "ifNull(status >= 400 or ending in ('refused', 'broken', 'aborted'), false)"
 _RESCUED = "ifNull(ending = 'complete' and status < 400 and retry_count + fallback_count > 0, false)"
 _TOKENS = "input output cache_read cache_write reasoning audio_input audio_output".split()
 _PARTS = ["cost", *(f"cost_{part}" for part in "input output cache_read cache_write reasoning audio".split())]
@@ -64,7 +65,7 @@ _TOOK = "duration first_byte overhead".split()
 
 COLUMNS: Mapping[str, tuple[str, str]] = {
     "requests": _sum("requests", "1"),
-    "errors": _sum("errors", _FAILED),
+    "errors": _sum("errors", FAILED),
     "streams": _sum("streams", "stream"),
     "attempts": _sum("attempts", "attempt_count"),
     "retries": _sum("retries", "retry_count"),

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+FAILED = "ifNull(status >= 400 or ending in ('refused', 'broken', 'aborted'), false)"
+"""What counts as an error, where a status that there was not is NULL or 0."""
 _MODEL_ID = "if(model = '', '', concat(provider, '/', model))"
 
 RECORD: Mapping[str, str] = {
@@ -21,6 +23,7 @@ RECORD: Mapping[str, str] = {
     "status": "status",
     "provider_status": "provider_status",
     "ending": "ending",
+    "failed": FAILED,
     "error": "error",
     "cache": "cache",
     "usage": "usage",
@@ -57,7 +60,7 @@ RECORD: Mapping[str, str] = {
 
 SUMS: Mapping[str, str] = {
     name: name for name in "workspace api_key virtual_key config gateway provider model door error ending cache".split()
-} | {"status": "nullIf(status, 0)", "model_id": _MODEL_ID}
+} | {"status": "nullIf(status, 0)", "failed": FAILED, "model_id": _MODEL_ID}
 """Of `record_minute` and `record_hour`."""
 
 SPREAD: Mapping[str, str] = {

@@ -28,6 +28,7 @@ FIELDS = (
         (),
         ("complete", "refused", "broken", "left", "aborted"),
     ),
+    Field("failed", Type.FLAG, "It is one of the errors: a status from 400 on, refused, broken off or aborted"),
     Field("error", Type.WORD, "The gateway's error code, or `provider_error`"),
     Field(
         "cache",

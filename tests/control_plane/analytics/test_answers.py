@@ -24,7 +24,7 @@ from control_plane.telemetry.retention import Retention
 from shared.clock import FakeClock
 from shared.models.record import Record
 from tests.fixtures.clickhouse import ClickhouseServer
-from tests.fixtures.measured import EPOCH, Records, key_of, measure, started
+from tests.fixtures.measured import EPOCH, Records, failed, key_of, measure, started
 from tests.fixtures.recorded import recorded_in
 from tests.fixtures.traffic import traffic
 
@@ -43,6 +43,7 @@ FILTERS = {
     "-provider:openai status:4xx,5xx": lambda r: r.provider != "openai" and r.status is not None and r.status >= 400,
     "cache:hit,miss": lambda r: r.cache in ("hit", "miss"),
     "workspace:ws_1 -door:chat": lambda r: r.workspace == "ws_1" and r.door != "chat",
+    "failed:true": failed,
     "stream:true": lambda r: r.stream,
     "cost>0.001": lambda r: r.cost_picousd is not None and r.cost_picousd > 10**9,
     "meta.team=search user:*": lambda r: r.metadata.get("team") == "search" and r.user is not None,

@@ -22,6 +22,7 @@ from control_plane.filters.tree import Condition, Filter, Ids, Prefix, Text
 from shared.models.record import Record
 from tests.fixtures.clickhouse import ClickhouseServer
 from tests.fixtures.filters import Known, conditions, holds, with_other_values
+from tests.fixtures.measured import failed
 from tests.fixtures.recorded import Recorded, recorded_in
 from tests.fixtures.traffic import traffic
 
@@ -74,6 +75,8 @@ def value_of(record: Record, condition: Condition) -> Known:
         return None if record.cost_picousd is None else Decimal(record.cost_picousd).scaleb(-12)
     if name == "model_id":
         return record.model and f"{record.provider or ''}/{record.model}"
+    if name == "failed":
+        return failed(record)
     if name in ("gateway", "node"):
         return {"gateway": "gw_1", "node": "nd_1"}[name]
     value: Known = getattr(record, _OF_RECORD.get(name, name))

@@ -64,10 +64,9 @@ export function Chart({ chart, by, compare, last }: { chart: ChartOf; by: string
   const pick = (id: string) => {
     if (!dimension || id === "other") return;
     const field = fieldOf(dimension);
-    change(
-      { filter: id === "" ? withUnknown(search.filter ?? "", field) : withWord(search.filter ?? "", field, id) },
-      true,
-    );
+    // What is shown is what was counted: of errors not also what ended well.
+    const counted = measures[0] === "errors" ? withWord(search.filter ?? "", "failed", "true") : (search.filter ?? "");
+    change({ filter: id === "" ? withUnknown(counted, field) : withWord(counted, field, id) }, true);
   };
   return (
     <TimeSeries
