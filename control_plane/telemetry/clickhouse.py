@@ -5,7 +5,8 @@ the rest of the control plane goes on.
 """
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -95,15 +96,22 @@ class ClickHouse:
                 client = await self._connected()
                 await client.command(sql, parameters=dict(parameters or {}))
 
-    async def change(self, sql: str) -> None:
-        """The same of one that changes the tables, and takes as long as it takes."""
+    @asynccontextmanager
+    async def changing(self) -> AsyncIterator[Callable[[str], Awaitable[None]]]:
+        """For statements that change the tables: the same, and each takes as long as it takes."""
         with renamed():
-            async with asyncio.timeout(CHANGE_S_MAX):
+            async with asyncio.timeout(self._answer_s_max + self._connect_s_max):
                 client = await self._new_client(self.database, CHANGE_S_MAX)
-                try:
+
+        async def change(sql: str) -> None:
+            with renamed():
+                async with asyncio.timeout(CHANGE_S_MAX):
                     await client.command(sql)
-                finally:
-                    await client.close()
+
+        try:
+            yield change
+        finally:
+            await client.close()
 
     async def make_database(self, on_cluster: str) -> None:
         """The database of the address, if it is not there. Raises AnalyticsUnavailable."""

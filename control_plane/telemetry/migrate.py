@@ -4,7 +4,7 @@ As with PostgreSQL's (`db/migrate.py`), an applied file is history, known by its
 transactions: a file that was broken off is applied again from its beginning, so each statement may run twice.
 """
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,8 +58,10 @@ async def migrate(clickhouse: ClickHouse, database: Database, engines: Engines, 
             " group by number order by number"
         )
         missing = pending(migrations, [Applied(**row) for row in rows])
-        for migration in missing:
-            await _apply(clickhouse, engines, migration)
+        if missing:
+            async with clickhouse.changing() as change:
+                for migration in missing:
+                    await _apply(change, clickhouse, engines, migration)
     return [migration.name for migration in missing]
 
 
@@ -77,9 +79,11 @@ def statements(sql: str) -> Iterator[str]:
         yield "\n".join(lines)
 
 
-async def _apply(clickhouse: ClickHouse, engines: Engines, migration: Migration) -> None:
+async def _apply(
+    change: Callable[[str], Awaitable[None]], clickhouse: ClickHouse, engines: Engines, migration: Migration
+) -> None:
     for statement in statements(engines.fill(migration.sql)):
-        await clickhouse.change(statement)
+        await change(statement)
     await clickhouse.command(
         "insert into migration (number, name, checksum) select {number:UInt32}, {name:String}, {checksum:String}",
         {"number": migration.number, "name": migration.name, "checksum": migration.checksum},
