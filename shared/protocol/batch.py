@@ -19,11 +19,11 @@ from pydantic import ConfigDict, FailFast, Field, StringConstraints, TypeAdapter
 
 from shared.models.record import FIELDS, RECORD, Record
 from shared.protocol.drop import Drop
+from shared.protocol.request import BODY_BYTES_MAX
 from shared.protocol.wire import WHEN_READ, WirePart
 
 PATH = "/sync/v1/records"
 ROWS_MAX = 10_000
-BODY_BYTES_MAX = 4 * 1024 * 1024
 PAYLOAD_BYTES_MAX = 16 * 1024 * 1024
 """Decompressed."""
 ROWS_BYTES_MAX = 8 * 1024 * 1024

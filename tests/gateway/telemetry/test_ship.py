@@ -446,7 +446,7 @@ async def serve() -> AsyncIterator[Callable[[Handler], Awaitable[str]]]:
     servers: list[TestServer] = []
 
     async def start(handler: Handler) -> str:
-        application = web.Application(client_max_size=batch.BODY_BYTES_MAX)
+        application = web.Application(client_max_size=request.BODY_BYTES_MAX)
         application.router.add_post(PATH, handler)
         server = TestServer(application)
         await server.start_server()
