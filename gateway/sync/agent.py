@@ -6,6 +6,7 @@ it is back; whichever is older is brought up from the newer; whichever lost or c
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -169,22 +170,9 @@ class Agent:
         now_s = self._clock.monotonic_s()
         for copy in self._copies:
             if now_s >= copy.due_s:
-                await self._look_at(copy)
+                await self._survey(copy, self._one_at_a_time)  # No answer waits for what a store has to say.
         async with self._one_at_a_time:
             await self._turn(before)
-
-    async def _look_at(self, copy: _Copy) -> None:
-        """As `_survey`, but an answer of the control plane does not wait for what the store has to say."""
-        known = copy.pointer
-        copy.due_s = self._clock.monotonic_s() + STORE_POLL_S
-        try:
-            pointer = await copy.store.pointer()
-        except StoreUnavailable as error:
-            self._gone(copy, error)
-            return
-        async with self._one_at_a_time:
-            if copy.pointer is known:  # Else an answer that was taken meanwhile knows better.
-                await self._judge(copy, pointer)
 
     async def _turn(self, before: _Held | None) -> None:
         await self._take_file()
@@ -252,20 +240,21 @@ class Agent:
 
     # What goes out: every store gets what is held, unless it knows better.
 
-    async def _survey(self, copy: _Copy) -> None:
+    async def _survey(self, copy: _Copy, lock: AbstractAsyncContextManager[object] | None = None) -> None:
+        """See what the store has. `lock`: to be taken once it has answered, by whoever does not hold it anyway."""
+        known = copy.pointer
         copy.due_s = self._clock.monotonic_s() + STORE_POLL_S
         try:
             pointer = await copy.store.pointer()
         except StoreUnavailable as error:
             self._gone(copy, error)
             return
-        await self._judge(copy, pointer)
-
-    async def _judge(self, copy: _Copy, pointer: bytes | None) -> None:
-        """`pointer` is what the store has now."""
-        copy.pointer = pointer
-        self._back(copy)
-        copy.behind = await self._is_behind(copy)
+        async with lock or nullcontext():
+            if copy.pointer is not known:  # An answer that was taken meanwhile knows better.
+                return
+            copy.pointer = pointer
+            self._back(copy)
+            copy.behind = await self._is_behind(copy)
 
     async def _is_behind(self, copy: _Copy) -> bool:
         """Whether what is held takes the place of what the store has. What the store has newer is held afterwards."""
