@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import errno
 import os
 import signal
 import sys
@@ -58,6 +59,11 @@ def _up(options: argparse.Namespace, state: StateFolder, ready: Callable[[], Non
             return asyncio.run(_supervise(options, state, ready))
     except WHY_NOT as reason:
         _say(str(reason))
+        return 1
+    except OSError as reason:
+        if reason.errno != errno.ENOSPC:
+            raise
+        _say(f"the disk of {state.root} is full; make room, or see --state-dir")
         return 1
 
 

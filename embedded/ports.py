@@ -63,10 +63,10 @@ class Ports:
 
     @classmethod
     def free(cls, host: str) -> "Ports":
-        """The lowest offset above 0 at which every port is free just now."""
+        """The lowest offset above 0 at which every port is free just now. Raises PortTaken."""
         for offset in range(STEP, OFFSET_MAX, STEP):
             ports = cls(offset)
-            if all(_refusal(where, port) is None for _, where, port in ports.listed(host)):
+            if ports._all_free(host):
                 return ports
         raise PortTaken("no port offset was found at which every port is free")
 
@@ -81,15 +81,28 @@ class Ports:
         yield "redis", LOOPBACK, self.redis
         yield "simulator", LOOPBACK, self.simulator
 
+    def _all_free(self, host: str) -> bool:
+        """Raises PortTaken where no other port of that address would do either."""
+        for part, where, port in self.listed(host):
+            if (refusal := _refusal(where, port)) is not None:
+                if refusal.errno != errno.EADDRINUSE:
+                    raise _not_had(part, where, port, refusal)
+                return False
+        return True
+
     def check(self, host: str, parts: Collection[str]) -> None:
         """Raises PortTaken for the first of these parts' ports that cannot be had."""
         for part, where, port in self.listed(host):
             if part in parts and (refusal := _refusal(where, port)) is not None:
                 if refusal.errno != errno.EADDRINUSE:
-                    raise PortTaken(f"port {port} ({part}) of {where} cannot be had: {refusal.strerror}")
+                    raise _not_had(part, where, port, refusal)
                 raise PortTaken(
                     f"port {port} ({part}) is taken{_by_whom(port)}; free it, or move all with --port-offset N"
                 )
+
+
+def _not_had(part: str, host: str, port: int, refusal: OSError) -> PortTaken:
+    return PortTaken(f"port {port} ({part}) of {host} cannot be had: {refusal.strerror}")
 
 
 def _refusal(host: str, port: int) -> OSError | None:

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,8 +19,13 @@ class AlreadyRunning(Exception):
     """Another supervisor holds this state folder."""
 
 
+MIB = 1024 * 1024
+ROOM_BYTES_MIN = 200 * MIB
+"""Free for a first start, which takes half of it: without it, parts would fail one by one for reasons of their own."""
+
+
 class FolderUnfit(Exception):
-    """The state folder cannot be made or written. The text names it."""
+    """The state folder cannot be made or written, or its disk has too little room. The text names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,7 @@ class StateFolder:
 
     def prepare(self) -> None:
         """Raises FolderUnfit."""
+        is_new = not self.secrets.exists()
         for folder in (
             self.root,
             self.logs,
@@ -44,6 +51,13 @@ class StateFolder:
                 folder.chmod(0o700)
             except OSError as error:
                 raise FolderUnfit(f"{folder} cannot be a state folder: {error.strerror}; see --state-dir") from error
+        free = shutil.disk_usage(self.root).free
+        if is_new and free < ROOM_BYTES_MIN:
+            self.secrets.rmdir()  # So that the next start is the first one again.
+            raise FolderUnfit(
+                f"the disk of {self.root} has {free // MIB} MiB free, and a first start wants {ROOM_BYTES_MIN // MIB}; "
+                "make room, or see --state-dir"
+            )
 
     def rotate_logs(self) -> None:
         """Begin new logs; those of the run before are kept as `<name>.log.1`."""

@@ -43,3 +43,9 @@ def test_free_offset_steps_over_a_taken_port() -> None:
     first = Ports.free(LOOPBACK)
     with socket.create_server((LOOPBACK, first.simulator)):
         assert Ports.free(LOOPBACK).offset > first.offset
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "nobody.invalid"])
+def test_no_free_offset_is_looked_for_where_the_address_is_at_fault(host: str) -> None:
+    with pytest.raises(PortTaken, match=f"of {host} cannot be had: "):
+        Ports.free(host)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from embedded.state import AlreadyRunning, FolderUnfit, StateFolder, made_once, write_private
+from embedded.state import MIB, ROOM_BYTES_MIN, AlreadyRunning, FolderUnfit, StateFolder, made_once, write_private
 from shared.crypto.secret import Secret
+from tests.fixtures.disk import small_disk
 
 
 def test_folders_are_private_also_if_they_were_not(tmp_path: Path) -> None:
@@ -22,6 +23,21 @@ def test_a_folder_that_cannot_be_one_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(FolderUnfit, match=f"^{tmp_path / 'file'} cannot be a state folder: "):
         StateFolder(tmp_path / "file").prepare()
+
+
+def test_a_disk_with_too_little_room_for_a_first_start_is_told_and_a_later_start_needs_less(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", ROOM_BYTES_MIN) as disk:
+        state = StateFolder(disk.path / "state")
+        disk.fill(leave=MIB)
+        for _ in range(2):
+            with pytest.raises(
+                FolderUnfit, match=f"^the disk of {state.root} has 1 MiB free, and a first start wants 200"
+            ):
+                state.prepare()
+        disk.resize(2 * ROOM_BYTES_MIN)
+        state.prepare()
+        disk.fill(leave=MIB)
+        state.prepare()
 
 
 def test_secret_is_made_once_and_kept_private(tmp_path: Path) -> None:

@@ -21,8 +21,9 @@ import pytest
 from embedded import postgres, postgres_programs, smoke
 from embedded.own_stack import own_stack
 from embedded.ports import LOOPBACK, POSTGRES
-from embedded.state import MADE_BY
+from embedded.state import MADE_BY, ROOM_BYTES_MIN, StateFolder
 from shared.crypto.secret import Secret
+from tests.fixtures.disk import small_disk
 from tests.fixtures.markers import is_in, shapes_of
 
 HANG_S = 120
@@ -206,6 +207,16 @@ def test_taken_port_is_one_line_that_names_it(embedded: Commands, tmp_path: Path
     holder = embedded.processes["control_plane"]
     assert refused.stdout.startswith(f"port {port} (control_plane) is taken by process {holder} (")
     assert refused.stdout.count("\n") == 1
+
+
+def test_full_disk_is_one_line_that_names_it(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 2 * ROOM_BYTES_MIN) as disk:
+        commands = Commands(disk.path / "state")
+        StateFolder(commands.folder).prepare()
+        disk.fill()
+        said = commands.up()
+    assert said.returncode == 1
+    assert said.stdout == f"the disk of {commands.folder} is full; make room, or see --state-dir\n"
 
 
 def test_killed_supervisor_takes_its_parts_along_and_the_next_start_finds_everything_again(
