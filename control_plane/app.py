@@ -38,7 +38,7 @@ from control_plane.catalogue import catalogue
 from control_plane.catalogue.seed import seed
 from control_plane.configs.api import Configs
 from control_plane.data_keys import INSTANCE, DataKeys
-from control_plane.db.errors import DatabaseUnfit
+from control_plane.db.errors import DatabaseUnavailable, DatabaseUnfit
 from control_plane.db.migrate import MigrationError, migrate
 from control_plane.db.pool import Database
 from control_plane.errors import Problem
@@ -166,7 +166,7 @@ def run(settings: Settings) -> int:
     try:
         uvloop.run(_serve(settings))
     except _WHY_NOT as error:
-        print(f"the control plane cannot start: {error}", file=sys.stderr)
+        print(f"the control plane cannot start: {_why(error)}", file=sys.stderr)
         return 1
     return 0
 
@@ -194,7 +194,7 @@ def make_organisation(settings: Settings, name: str, email: str) -> int:
                 await parts.organisations.make(change, name)
             invitation = InvitationCreate(email=email, role=OrganisationRole.OWNER)
             made = await parts.invitations.create(Call("command", principal, {}, invitation, {}))
-        return f"organisation {principal.organisation}; its owner joins at {settings.public_url or ''}{made.path}"
+        return f"organisation {principal.organisation}; its owner joins at {settings.url}{made.path}"
 
     return _command(act)
 
@@ -223,9 +223,17 @@ def _command(act: Callable[[], Coroutine[Any, Any, str]]) -> int:
         print(differs)
         return 1
     except _WHY_NOT as error:
-        print(f"not done: {error}", file=sys.stderr)
+        print(f"not done: {_why(error)}", file=sys.stderr)
         return 1
     return 0
+
+
+def _why(error: Exception) -> str:
+    """With the name of the setting, where it is the database's."""
+    if not isinstance(error, DatabaseUnfit | DatabaseUnavailable):
+        return str(error)
+    said = str(error.__cause__ or "") if isinstance(error, DatabaseUnavailable) else ""
+    return f"GATEHOUSE_POSTGRES_URL: {error}" + (f" ({said})" if said else "")
 
 
 async def _serve(settings: Settings) -> None:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "GATEHOUSE_"
+_NOT_SET = "wanted, and not set; docs/settings.md says what it is"
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Bytes = Annotated[int, Field(gt=0)]
@@ -73,7 +74,10 @@ Origin = Annotated[str, AfterValidator(_origin)]
 
 def faults(error: ValidationError) -> list[str]:
     """A line for each variable that is missing or wrong, with its name and never its value."""
-    return [_fault(fault["loc"], fault["msg"]) for fault in error.errors(include_url=False, include_input=False)]
+    return [
+        _fault(fault["loc"], _NOT_SET if fault["type"] == "missing" else fault["msg"])
+        for fault in error.errors(include_url=False, include_input=False)
+    ]
 
 
 def _fault(where: tuple[int | str, ...], message: str) -> str:

@@ -176,4 +176,6 @@ def _refusal(response: aiohttp.ClientResponse, body: bytes) -> CallFailed:
             return CallFailed(code[:100], detail[:500], wait_s)
     except (orjson.JSONDecodeError, KeyError, TypeError):
         pass
-    return CallFailed(f"{_NO_CODE}{response.status}", "not an answer of a control plane", wait_s)
+    return CallFailed(
+        f"{_NO_CODE}{response.status}", f"{response.url.origin()}: not an answer of a control plane", wait_s
+    )

@@ -26,6 +26,7 @@ from shared.crypto.secret import Secret
 from tests.fixtures.disk import small_disk
 from tests.fixtures.markers import is_in, shapes_of
 
+ROOT = Path(__file__).parents[2]
 HANG_S = 120
 PARTS = ["clickhouse", "redis", "postgres", "simulator", "control_plane", "gateway"]
 MARKER = "sk-marker-7f3a91c2"
@@ -186,6 +187,30 @@ def test_up_ends_with_a_curl_that_works_and_down_leaves_nothing(
     again = embedded("down")
     assert again.returncode == 0
     assert "nothing is running" in again.stdout
+
+
+def test_commands_of_the_documents_work_as_they_stand_also_beside_another_workspace(
+    embedded: Commands, tmp_path: Path
+) -> None:
+    assert embedded.up().returncode == 0
+    another = {"slug": "before-local", "name": "Another"}
+    assert (
+        ask(embedded.run["control_plane_url"], "/api/v1/workspaces", another, key=embedded.run["admin_key"])[0] == 201
+    )
+    (tmp_path / ".gatehouse").symlink_to(embedded.folder)
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    commands = [
+        block
+        for name in ("README.md", "docs/explain.md", "docs/idempotency.md", "docs/money.md")
+        for block in re.findall(r"(?:^    .*\n|^\n(?=    ))+", (ROOT / name).read_text(), re.MULTILINE)
+        if re.match(r"\s*(curl|export|of_run)\b", block)
+    ]
+    assert len(commands) == 6
+    script = "\n".join(["set -euxo pipefail", 'curl() { command curl --fail-with-body "$@"; }', *commands])
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env=BARE, capture_output=True, text=True, check=False, timeout=HANG_S
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_second_up_in_a_folder_is_refused_and_the_first_goes_on(embedded: Commands) -> None:

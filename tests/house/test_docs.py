@@ -25,3 +25,16 @@ def test_every_link_and_path_in_a_document_exists(document: Path) -> None:
 def test_the_documents_do_point_somewhere() -> None:
     assert {"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"} <= {path.name for path in DOCUMENTS}
     assert len(targets(ROOT / "ARCHITECTURE.md")) > 5
+
+
+def test_every_variable_of_a_command_in_the_documents_is_one_that_the_readme_sets() -> None:
+    set_there = set(re.findall(r"\b([A-Z]+)=\$\(", (ROOT / "README.md").read_text()))
+    used = {
+        (document.name, name)
+        for document in DOCUMENTS
+        for line in document.read_text().splitlines()
+        if line.startswith("    ")
+        for name in re.findall(r"\$([A-Z_]{2,})", line)
+    }
+    assert {name for _, name in used} >= {"GATEWAY", "KEY", "API", "ADMIN", "WORKSPACE"}
+    assert sorted(pair for pair in used if pair[1] not in set_there) == []
