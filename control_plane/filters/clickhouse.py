@@ -92,18 +92,7 @@ def _test(condition: Condition, value: Value, expression: str, parameters: Param
 
 
 def _moment(operator: Operator, moment: Moment, expression: str, parameters: Parameters) -> str:
-    """What is later than a day begins after it has ended; what is at least a day begins with it."""
-
     def add(at: datetime) -> str:
         return f"fromUnixTimestamp64Micro({parameters.add((at - _EPOCH) // _MICROSECOND, 'Int64')}, 'UTC')"
 
-    match operator:
-        case Operator.MORE:
-            return f"{expression} >= {add(moment.end)}"
-        case Operator.AT_LEAST:
-            return f"{expression} >= {add(moment.at)}"
-        case Operator.LESS:
-            return f"{expression} < {add(moment.at)}"
-        case Operator.AT_MOST:
-            return f"{expression} < {add(moment.end)}"
-    return f"({expression} >= {add(moment.at)} and {expression} < {add(moment.end)})"
+    return f"({' and '.join(f'{expression} {sign} {add(at)}' for sign, at in moment.bounds(operator))})"

@@ -1,6 +1,6 @@
 """A filter as conditions of PostgreSQL. Expressions are ours; every value becomes a parameter (pure)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from control_plane.filters.fields import EQUALITY, Operator, Type
@@ -41,23 +41,10 @@ def _test(condition: Condition, value: Value, expression: str, parameters: list[
         case Number(number):
             return f"({expression}) {_sign(condition.operator)} {parameter(number)}::bigint"
         case Moment():
-            return _moment(condition.operator, value, expression, parameter)
+            bounds = value.bounds(condition.operator)
+            return f"({' and '.join(f'({expression}) {sign} {parameter(at)}' for sign, at in bounds)})"
     raise AssertionError(f"no list has a field of type {condition.field.type}")
 
 
 def _sign(operator: Operator) -> str:
     return "=" if operator in EQUALITY else operator.value
-
-
-def _moment(operator: Operator, moment: Moment, expression: str, parameter: Callable[[object], str]) -> str:
-    """What is later than a day begins after it has ended; what is at least a day begins with it."""
-    match operator:
-        case Operator.MORE:
-            return f"({expression}) >= {parameter(moment.end)}"
-        case Operator.AT_LEAST:
-            return f"({expression}) >= {parameter(moment.at)}"
-        case Operator.LESS:
-            return f"({expression}) < {parameter(moment.at)}"
-        case Operator.AT_MOST:
-            return f"({expression}) < {parameter(moment.end)}"
-    return f"(({expression}) >= {parameter(moment.at)} and ({expression}) < {parameter(moment.end)})"

@@ -98,6 +98,22 @@ class Moment:
         """The first instant after it."""
         return self.at + self.span
 
+    def bounds(self, operator: Operator) -> tuple[tuple[str, datetime], ...]:
+        """What an instant has to be for the operator to hold: the sign, and what stands behind it; all of them.
+
+        What is later than a day begins after it has ended; what is at least a day begins with it.
+        """
+        match operator:
+            case Operator.MORE:
+                return ((">=", self.end),)
+            case Operator.AT_LEAST:
+                return ((">=", self.at),)
+            case Operator.LESS:
+                return (("<", self.at),)
+            case Operator.AT_MOST:
+                return (("<", self.end),)
+        return ((">=", self.at), ("<", self.end))
+
     def __str__(self) -> str:
         plain = self.at.replace(tzinfo=None)
         if self.span == DAY:
