@@ -17,6 +17,7 @@ from gateway.sync.redis_store import RedisStore
 from gateway.sync.store import MemoryStore, Store
 from gateway.sync.trust import Verified
 from shared.clock import FakeClock
+from shared.protocol.answer import Answer, Whole
 from tests.fixtures.house import GATEWAY, HOUR_MS, House, new_node_keys
 from tests.fixtures.redis import RedisServer
 
@@ -424,6 +425,47 @@ async def test_a_writer_beaten_by_a_rival_looks_again_at_its_next_turn(
     assert await store.pointer() == b"what a rival wrote"
     await node.agent.turn()
     assert await sequences(node) == [1]
+
+
+class _SlowOnce(MemoryStore):
+    """While `slow`, what it answers next is what it had when it was asked, however long that takes."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock)
+        self.slow = False
+        self.asked, self.answers = asyncio.Event(), asyncio.Event()
+        self.moves = 0
+
+    async def pointer(self) -> bytes | None:
+        pointer = await super().pointer()
+        if self.slow:
+            self.slow = False
+            self.asked.set()
+            await self.answers.wait()
+        return pointer
+
+    async def move(self, expected: bytes | None, pointer: bytes) -> bool:
+        self.moves += 1
+        return await super().move(expected, pointer)
+
+
+async def test_an_answer_does_not_wait_for_a_slow_store_and_knows_better_than_it(
+    house: House, tmp_path: Path, clock: FakeClock
+) -> None:
+    store = _SlowOnce(clock)
+    node = Node(house, tmp_path, [store])
+    await node.receive(house.document())
+    clock.advance(STORE_POLL_S)
+    store.slow = True
+    turn = asyncio.create_task(node.agent.turn())
+    await store.asked.wait()
+    newest = house.publish()
+    parts = tuple(Whole(shard.shard, shard.resources) for shard in newest.shards)
+    assert await node.agent.take(Answer(newest.lease, newest.key_chain, parts, 30_000, 0), node.agent.held)
+    assert (await sequences(node), store.moves) == ([2], 2)
+    store.answers.set()
+    await turn
+    assert (await sequences(node), store.moves) == ([2], 2)
 
 
 async def test_a_refusal_is_over_also_where_a_rival_mended_what_was_refused(

@@ -132,6 +132,7 @@ def misfits(newest: Snapshot, held: Verified) -> dict[str, tuple[Answer, Verifie
         "a resource twice": ({**whole, SHARD: twice}, held),
     }
     listed = {name: (answer_of(newest, tuple(parts.values())), base) for name, (parts, base) in forms.items()}
+    listed["a shard twice"] = (answer_of(newest, (*whole.values(), whole[SHARD])), held)
     no_keys = replace(answer_of(newest, tuple(whole.values())), key_chain=None)
     return {**listed, "no key chain": (no_keys, held), "no key chain at first": (no_keys, None)}
 
@@ -143,6 +144,7 @@ def misfits(newest: Snapshot, held: Verified) -> dict[str, tuple[Answer, Verifie
         "another base",
         "a shard too few",
         "a shard too many",
+        "a shard twice",
         "a resource twice",
         "no key chain",
         "no key chain at first",

@@ -212,6 +212,20 @@ def test_what_decompresses_without_bound_is_too_large() -> None:
     assert refused.value.code == "too_large"
 
 
+@pytest.mark.parametrize("part", ["fields", "drops"])
+@pytest.mark.parametrize("more", [0, 1])
+def test_what_stands_beside_the_rows_has_a_size_of_its_own(part: str, more: int) -> None:
+    """GHS/1 17.1."""
+    parts = {"fields": "[]", "rows": "[]", "drops": "[]"} | {part: f"[{' ' * (batch.PART_BYTES_MAX - 2 + more)}]"}
+    payload = zstd.compress("{{{}}}".format(",".join(f'"{name}":{data}' for name, data in parts.items())).encode())
+    if not more:
+        assert batch.parse(payload) == batch.Batch((), (), ())
+        return
+    with pytest.raises(BatchError, match=f"the {part} of the payload have more than 262144 bytes") as refused:
+        batch.parse(payload)
+    assert refused.value.code == "too_large"
+
+
 @given(st.binary(max_size=200))
 def test_no_bytes_end_in_anything_but_a_batch_or_its_refusal(data: bytes) -> None:
     for read in (batch.split, batch.parse):
