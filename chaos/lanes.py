@@ -9,12 +9,10 @@ import asyncio
 import os
 import random
 import socket
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count, pairwise
-from math import inf
 from typing import Any, cast
 
 import structlog
@@ -38,7 +36,8 @@ QUIET_TURNS = 2
 """So many turns of the loop without a byte: nothing is under way."""
 TURNS_MAX = 2_000
 """Then it hangs."""
-TOLD = 50_000
+TOLD_EVERY = 50_000
+"""Inputs to a line of progress."""
 EXAMPLES_MAX = 5
 GROWTH_BYTES_MAX = 24 * 1024 * 1024
 """Of memory in the second half: above the allocator's noise, below what a leak would cost."""
@@ -269,25 +268,24 @@ async def compare(lanes: Lanes, data: bytes, cuts: Sequence[int]) -> dict[str, V
     }
 
 
-async def fuzz(inputs: int, chance: random.Random, *, seconds: float = inf, told: int = TOLD) -> Found:
-    """So many inputs, or as many as there is time for."""
+async def fuzz(inputs: int, chance: random.Random) -> Found:
     heard, loop = _Heard(), asyncio.get_running_loop()
     handler, configured = loop.get_exception_handler(), structlog.get_config()
     structlog.configure(processors=[heard.log], cache_logger_on_first_use=False)
     loop.set_exception_handler(heard.fault)
     try:
-        return await _fuzz(heard, inputs, chance, seconds, told)
+        return await _fuzz(heard, inputs, chance)
     finally:
         loop.set_exception_handler(handler)
         structlog.configure(**configured)
 
 
-async def _fuzz(heard: "_Heard", inputs: int, chance: random.Random, seconds: float, told: int) -> Found:
+async def _fuzz(heard: "_Heard", inputs: int, chance: random.Random) -> Found:
     found = Found()
-    lanes, due_s = Lanes(), time.monotonic() + seconds
+    lanes = Lanes()
     found.tasks = (len(asyncio.all_tasks()), 0)
     half = inputs // 2
-    while found.inputs < inputs and time.monotonic() < due_s:
+    while found.inputs < inputs:
         data = abuse.mutated(chance)
         cuts = [chance.randint(0, len(data) + len(HOT)) for _ in range(chance.choice((0, 0, 1, 3)))]
         found.inputs += 1
@@ -308,7 +306,7 @@ async def _fuzz(heard: "_Heard", inputs: int, chance: random.Random, seconds: fl
             heard.told.clear()
         if found.inputs == half:
             found.rss_bytes = (usage(os.getpid()).rss_bytes, 0)
-        if found.inputs % told == 0:
+        if found.inputs % TOLD_EVERY == 0:
             print(f"lanes: {found.inputs:,} of {inputs:,}", flush=True)
     await asyncio.sleep(0)
     found.tasks = (found.tasks[0], len(asyncio.all_tasks()))

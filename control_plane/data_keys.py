@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -38,16 +38,15 @@ class _Cached:
 
 
 class DataKeys:
-    def __init__(self, kms: Kms, clock: Clock, new_key: Callable[[], Secret] = envelope.new_key) -> None:
+    def __init__(self, kms: Kms, clock: Clock) -> None:
         self._kms = kms
         self._clock = clock
-        self._new_key = new_key
         self._cache: dict[tuple[str, int], _Cached] = {}
         self._lock = asyncio.Lock()
 
     async def make(self, connection: asyncpg.Connection, organisation: str) -> None:
         """The first data key of a new organisation. Raises Unavailable."""
-        wrapped = await self._ask(self._kms.wrap(self._new_key(), _context(organisation, 1)))
+        wrapped = await self._ask(self._kms.wrap(envelope.new_key(), _context(organisation, 1)))
         await connection.execute(
             "insert into data_key (organisation, version, wrapped, kms_key) values ($1, 1, $2, $3)",
             organisation,

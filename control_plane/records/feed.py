@@ -92,14 +92,11 @@ class _State:
 
 
 class Feed:
-    def __init__(
-        self, database: Database, engine: Engine, news: News, clock: Clock, *, pause_s: float = PAUSE_S
-    ) -> None:
+    def __init__(self, database: Database, engine: Engine, news: News, clock: Clock) -> None:
         self._database = database
         self._engine = engine
         self._news = news
         self._clock = clock
-        self._pause_s = pause_s
         self._open: Counter[str] = Counter()
 
     async def open(
@@ -149,7 +146,7 @@ class Feed:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_S):
                         await woken.wait()
-                await asyncio.sleep(max(0.0, looked_at + self._pause_s - self._clock.monotonic_s()))
+                await asyncio.sleep(max(0.0, looked_at + PAUSE_S - self._clock.monotonic_s()))
 
     async def _look(self, state: _State, received_ms: Collection[int]) -> Sequence[Event]:
         """What has come since the last look, which is told with this."""

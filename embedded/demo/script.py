@@ -10,6 +10,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 FILE = Path(__file__).with_name("traffic.toml")
+_SPREAD = 0.45
+"""Of the logarithm."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -72,9 +74,9 @@ def read(file: Path = FILE) -> Script:
     return Script.model_validate(tomllib.loads(file.read_text()))
 
 
-def around(median: float, chance: random.Random, spread: float = 0.45) -> float:
+def around(median: float, chance: random.Random) -> float:
     """Now more, now less than the median, and rarely very much more, as durations and lengths are."""
-    return median * math.exp(chance.gauss(0, spread))
+    return median * math.exp(chance.gauss(0, _SPREAD))
 
 
 def usage(model: Model, chance: random.Random) -> Usage:

@@ -228,6 +228,18 @@ async def test_a_reader_that_is_overtaken_still_tells_one_instant(mirror: Mirror
     assert seen != newest
 
 
+async def test_what_is_kept_of_shards_is_bounded_and_changes_nothing_that_is_told(mirror: Mirror) -> None:
+    house = mirror.node.house
+    reader, database = ShardReader(lines_kept_max=1), house.plane.database
+    for number in range(3):
+        await house.put("a", number)
+        async with database.snapshot(None) as connection:
+            heads = await reader.heads(connection, house.plane.organisation, None)
+            told = await reader.positions(connection, heads)
+            assert told == await ShardReader().positions(connection, heads)
+        assert len(told) > len(reader._kept) == 1
+
+
 async def test_lost_commits_start_a_new_epoch(mirror: Mirror) -> None:
     """GHS/1 10.6: the database was restored from before the node's lease."""
     house = mirror.node.house
