@@ -95,6 +95,27 @@ def test_a_later_python_is_taken_if_it_is_faster_by_a_quarter(machine: Path, lat
     assert done.stderr.endswith(f"({machine}/bin/{taken})\n")
 
 
+def test_packages_that_cannot_be_fetched_are_told_with_what_would_help(machine: Path) -> None:
+    (machine / ".venv" / "bin").mkdir(parents=True)
+    (machine / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    program(machine, "uv", 'case "$1" in --version) echo "uv 99.0.0";; *) exit 2;; esac')
+    done = set_up(machine, "run")
+    assert done.returncode == 1
+    assert "run this again when it can" in done.stderr
+    assert "set SSL_CERT_FILE to the file of its authority\n" in done.stderr
+    assert not (machine / ".venv" / ".setup-done").exists()
+
+
+@pytest.mark.parametrize("script", ["smoke", "check", "vectors", "build-ui"])
+def test_a_script_without_arguments_refuses_them_before_it_does_anything(script: str, machine: Path) -> None:
+    shutil.copy(REPOSITORY / "scripts" / script, machine / "scripts" / script)
+    path = {"PATH": str(machine / "bin")}
+    done = subprocess.run(
+        [str(machine / "scripts" / script), "--help"], env=path, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"usage: scripts/{script}\n")
+
+
 def test_word_it_does_not_know_is_refused(machine: Path) -> None:
     assert set_up(machine, "everything").stderr == "setup: usage: scripts/setup [run]\n"
 
