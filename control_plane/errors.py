@@ -30,6 +30,8 @@ class Problem(Exception):
         self.pointer = pointer
         self.extensions: dict[str, int] = {}
         """Further members of the problem document."""
+        self.faults: tuple[tuple[str, str], ...] = ()
+        """Pointer and detail of each, where several places are wrong at once."""
 
 
 class Invalid(Problem):

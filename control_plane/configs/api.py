@@ -12,6 +12,7 @@ from control_plane.errors import Invalid, NotFound
 from control_plane.ids import Ids
 from control_plane.references import check_config, key_in, require_unused_config, require_workspace
 from control_plane.snapshots.change import Changes
+from control_plane.web import problem
 from control_plane.web.listing import Page
 from control_plane.web.route import Body, Call, Route, View
 from shared import base_url
@@ -177,8 +178,8 @@ def _check_body(body: dict[str, Any]) -> None:
     try:
         parsed = parse_config(body)
     except ConfigError as error:
-        fault, message = error.faults[0]
-        raise Invalid(message, code="config_invalid", pointer="/body" + pointer(fault)) from None
+        faults = [("/body" + pointer(path), message) for path, message in error.faults[: problem.FAULTS_MAX]]
+        raise problem.invalid(faults, count=len(error.faults), code="config_invalid") from None
     _check_hosts(parsed)
     path = key_in(body)
     if path is not None:

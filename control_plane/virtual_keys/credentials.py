@@ -3,7 +3,6 @@
 import orjson
 from pydantic import ValidationError
 
-from control_plane.errors import Invalid
 from control_plane.web import problem
 from shared.crypto.secret import Secret
 from shared.models.credential import FORMS, CredentialForm
@@ -14,5 +13,4 @@ def parse_credential(form: CredentialForm, given: Secret) -> Secret:
     try:
         return FORMS[form].model_validate(orjson.loads(given.reveal())).sealable()
     except ValidationError as error:
-        fault = problem.invalid_body(error)
-        raise Invalid(fault.detail, code="credential_invalid", pointer=f"/credential{fault.pointer}") from None
+        raise problem.invalid_body(error, within="/credential", code="credential_invalid") from None

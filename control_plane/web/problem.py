@@ -1,5 +1,6 @@
 """Problem documents (RFC 9457), made in one place."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -7,6 +8,18 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from control_plane.errors import Invalid, Problem
+from shared import fault_words
+from shared.models.config import pointer
+
+FAULTS_MAX = 20
+"""So many are told in one document."""
+
+
+class FaultDocument(BaseModel):
+    """One of several places that are wrong in what was sent."""
+
+    pointer: str
+    detail: str
 
 
 class ProblemDocument(BaseModel):
@@ -18,18 +31,27 @@ class ProblemDocument(BaseModel):
     detail: str
     code: str
     pointer: str | None = None
+    errors: tuple[FaultDocument, ...] | None = None
+    """Where several places of a body are wrong: the first of them, `pointer`'s among them."""
     position: int | None = None
     """Of a fault in a filter: where in its text, in characters from 0."""
     request_id: str
 
 
-def invalid_body(error: ValidationError) -> Invalid:
-    """The first fault of a body, with its JSON pointer; the value itself is not repeated."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    path = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in first["loc"])
-    more = error.error_count() - 1
-    rest = f" (and {more} more)" if more else ""
-    return Invalid(first["msg"].removeprefix("Value error, ") + rest, pointer=path)
+def invalid_body(error: ValidationError, *, within: str = "", code: str | None = None) -> Invalid:
+    """The faults of a body, each in words at its JSON pointer below `within`; no value is repeated."""
+    told = error.errors(include_url=False, include_input=False)[:FAULTS_MAX]
+    faults = [(within + pointer(fault_words.path(fault)), fault_words.said(fault)) for fault in told]
+    return invalid(faults, count=error.error_count(), code=code)
+
+
+def invalid(faults: Sequence[tuple[str, str]], *, count: int, code: str | None = None) -> Invalid:
+    """Of `count` faults those that are told: pointers and details."""
+    where, detail = faults[0]
+    more = count - 1
+    refused = Invalid(detail + (f" (and {more} more)" if more else ""), code=code, pointer=where)
+    refused.faults = tuple(faults) if more else ()
+    return refused
 
 
 def response(problem: Problem, request_id: str) -> web.Response:
@@ -43,6 +65,8 @@ def response(problem: Problem, request_id: str) -> web.Response:
         "request_id": request_id,
         **problem.extensions,
     }
+    if problem.faults:
+        document["errors"] = [{"pointer": where, "detail": detail} for where, detail in problem.faults]
     headers = None if problem.retry_after_s is None else {"retry-after": str(problem.retry_after_s)}
     body = orjson.dumps(document)
     return web.Response(status=problem.status, content_type="application/problem+json", body=body, headers=headers)

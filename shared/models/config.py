@@ -11,6 +11,7 @@ from typing import Annotated, Any, Self
 import orjson
 from pydantic import Field, ValidationError, WithJsonSchema, field_validator, model_validator
 
+from shared import fault_words
 from shared.crypto.secret import Secret
 from shared.field_path import parse_path
 from shared.models.forward_headers import NAMES_MAX, forwardable
@@ -214,7 +215,7 @@ def parse_config(data: Any) -> ConfigBody:
         body = ConfigBody.model_validate(data)
     except ValidationError as error:
         for fault in error.errors(include_url=False):
-            faults.setdefault(tuple(fault["loc"]), fault["msg"].removeprefix("Value error, "))
+            faults.setdefault(fault_words.path(fault), fault_words.said(fault))
     if faults:
         raise ConfigError(tuple(faults.items()))
     return body

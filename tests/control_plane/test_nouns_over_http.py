@@ -235,3 +235,22 @@ def test_the_description_is_whole_and_names_each_operation_once(bare_plane: Plan
     credential = description["components"]["schemas"]["VirtualKeyCreate"]["properties"]["credential"]
     assert (credential["type"], credential["writeOnly"]) == ("object", True)
     assert "credential" not in description["components"]["schemas"]["VirtualKeyView"]["properties"]
+
+
+async def test_what_is_wrong_is_told_in_words_and_at_each_place(http: Http, plane: Plane) -> None:
+    """A pattern was told as it stands in the code, and of several places only the first."""
+    body = {"id": "Own", "name": "", "base_url": "https://own.test", "refused": ["fine", "Top P"], "colour": "red"}
+    status, told = await http("POST", "/providers", body)
+    assert (status, told["pointer"]) == (400, "/id")
+    assert told["detail"].startswith("only small letters a to z")
+    assert told["detail"].endswith("(and 3 more)")
+    assert {fault["pointer"]: fault["detail"].split(",")[0] for fault in told["errors"]} == {
+        "/id": "only small letters a to z",
+        "/name": "this must not be empty",
+        "/refused/1": "a parameter's name is wanted here: small letters a to z",
+        "/colour": "there is no field of this name here",
+    }
+    one = {"slug": "x", "name": "X", "provider": "acme", "credential": {"api_key": "", "key": 1}}
+    status, told = await http("POST", f"/workspaces/{plane.workspace}/virtual-keys", one)
+    assert (told["code"], told["pointer"]) == ("credential_invalid", "/credential/api_key")
+    assert [fault["pointer"] for fault in told["errors"]] == ["/credential/api_key", "/credential/key"]

@@ -306,12 +306,12 @@ def test_a_credential_of_several_fields_is_sealed_with_those_that_are_filled(giv
     ("given", "said"),
     [
         ({"region": "eu-central-1"}, "is wanted"),
-        ({**AWS, "region": "eu.example.com/"}, "pattern"),
-        ({**AWS, "region": "eu-central-1.evil.test"}, "pattern"),
+        ({**AWS, "region": "eu.example.com/"}, "a region is wanted"),
+        ({**AWS, "region": "eu-central-1.evil.test"}, "a region is wanted"),
         ({**AWS, "secret_access_key": ""}, "come together"),
         ({**AWS, "api_key": MARKER}, "either"),
         ({**AWS, "external_id": "x"}, "role_arn"),
-        ({**AWS, "role_arn": f"arn:aws:iam::1:role/{MARKER}"}, "pattern"),
+        ({**AWS, "role_arn": f"arn:aws:iam::1:role/{MARKER}"}, "ARN is wanted"),
         ({"region": "eu-central-1", "api_key": MARKER, "session_token": MARKER}, "without a session"),
     ],
 )

@@ -1,6 +1,7 @@
 /** Whatever goes wrong between the panel and the API, as one type. */
 
 import type { components } from "@/api/schema";
+import type { Fault } from "@/lib/faults";
 
 type Document = components["schemas"]["ProblemDocument"];
 
@@ -10,13 +11,30 @@ export class Problem extends Error {
   /** JSON pointer into what was sent; null where no place is to blame. */
   readonly pointer: string | null;
   readonly requestId: string | null;
+  /** Every place that is told to be wrong; one without a pointer where none is. */
+  readonly faults: readonly Fault[];
 
-  constructor(status: number, code: string, detail: string, pointer: string | null, requestId: string | null) {
+  constructor(
+    status: number,
+    code: string,
+    detail: string,
+    pointer: string | null,
+    requestId: string | null,
+    faults?: readonly Fault[],
+  ) {
     super(detail);
     this.status = status;
     this.code = code;
     this.pointer = pointer;
     this.requestId = requestId;
+    this.faults = faults ?? [{ pointer: pointer ?? "", message: detail }];
+  }
+
+  /** The same refusal, about some of its places. */
+  about(faults: readonly Fault[]): Problem {
+    const [first] = faults;
+    const told = faults.map((fault) => fault.message).join("; ");
+    return new Problem(this.status, this.code, told, first?.pointer ?? null, this.requestId, faults);
   }
 }
 
@@ -30,7 +48,13 @@ export function refused(status: number, body: unknown, requestId: string | null)
     detail,
     document.pointer ?? null,
     document.request_id ?? requestId,
+    document.errors?.map((fault) => ({ pointer: fault.pointer, message: fault.detail })),
   );
+}
+
+/** What the form itself sees to be wrong; nothing was sent. */
+export function misfilled(pointer: string, detail: string): Problem {
+  return new Problem(0, "invalid", detail, pointer, null);
 }
 
 export function unreachable(): Problem {

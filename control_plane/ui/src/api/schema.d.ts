@@ -2108,6 +2108,16 @@ export interface components {
             /** Used At */
             used_at: string | null;
         };
+        /**
+         * FaultDocument
+         * @description One of several places that are wrong in what was sent.
+         */
+        FaultDocument: {
+            /** Detail */
+            detail: string;
+            /** Pointer */
+            pointer: string;
+        };
         /** FilterField */
         FilterField: {
             /** Aliases */
@@ -2793,6 +2803,11 @@ export interface components {
             code: string;
             /** Detail */
             detail: string;
+            /**
+             * Errors
+             * @default null
+             */
+            errors?: components["schemas"]["FaultDocument"][] | null;
             /**
              * Pointer
              * @default null

@@ -1,18 +1,18 @@
 import { Button, Group, Modal, Stack, Text, TextInput } from "@mantine/core";
-import { type FormEvent, type ReactNode, useState } from "react";
-import { asProblem, type Problem } from "@/api/problem";
+import { type ReactNode, useState } from "react";
 import { CodeTabs, type Snippet } from "@/components/CodeTabs";
 import { Copy } from "@/components/Copy";
 import styles from "@/components/Dialog.module.css";
+import { Form } from "@/components/Form";
+import type { Faults } from "@/components/faults";
 import { ProblemNote } from "@/components/ProblemNote";
 
 interface FormDialogProps {
   title: string;
   submit: string;
   busy: boolean;
-  error: unknown;
-  /** Pointers whose faults the form shows at its fields; any other is shown above the buttons. */
-  placed?: readonly string[];
+  /** Told at the form's fields, and above the buttons where they belong to none. */
+  faults: Faults;
   onSubmit: () => void;
   onClose: () => void;
   size?: string;
@@ -21,12 +21,6 @@ interface FormDialogProps {
 
 /** A form over the page. Enter or Ctrl-Enter sends it, Escape leaves it. */
 export function FormDialog(props: FormDialogProps) {
-  const problem = props.error ? asProblem(props.error) : null;
-  const elsewhere = problem && !props.placed?.includes(problem.pointer ?? "");
-  const send = (event: FormEvent) => {
-    event.preventDefault();
-    if (!props.busy) props.onSubmit();
-  };
   return (
     <Modal
       opened
@@ -35,15 +29,10 @@ export function FormDialog(props: FormDialogProps) {
       size={props.size ?? "md"}
       closeButtonProps={{ "aria-label": "Close" }}
     >
-      <form
-        onSubmit={send}
-        onKeyDown={(event) => {
-          if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) send(event);
-        }}
-      >
+      <Form faults={props.faults} busy={props.busy} onSubmit={props.onSubmit}>
         <Stack gap="md">
           {props.children}
-          {elsewhere && <ProblemNote error={problem} />}
+          <ProblemNote error={props.faults.rest} />
           <Group justify="flex-end" gap="sm">
             <Button variant="default" onClick={props.onClose}>
               Cancel
@@ -53,16 +42,9 @@ export function FormDialog(props: FormDialogProps) {
             </Button>
           </Group>
         </Stack>
-      </form>
+      </Form>
     </Modal>
   );
-}
-
-/** What a refused request says about one field. */
-export function faultAt(error: unknown, pointer: string): string | undefined {
-  if (!error) return undefined;
-  const problem: Problem = asProblem(error);
-  return problem.pointer === pointer ? problem.message : undefined;
 }
 
 interface ConfirmDialogProps {

@@ -15,7 +15,8 @@ import { drawSelection, EditorView, highlightActiveLine, keymap, lineNumbers } f
 import { tags } from "@lezer/highlight";
 import { useEffect, useRef } from "react";
 import { nonce } from "@/app/nonce";
-import type { Fault, JsonEditorProps } from "@/components/JsonEditor";
+import type { JsonEditorProps } from "@/components/JsonEditor";
+import type { Fault } from "@/lib/faults";
 import { type Path, parsePointer, propertiesAt, type Schema, schemasAt, valuesAt } from "@/lib/json";
 
 type Node = ReturnType<ReturnType<typeof syntaxTree>["resolveInner"]>;
@@ -103,8 +104,7 @@ export default function JsonCodeMirror(props: JsonEditorProps) {
                 highlightActiveLine(),
                 lintGutter(),
                 linter((current) => {
-                  const { fault } = newest.current;
-                  const told = fault ? [placed(current.state, fault)] : [];
+                  const told = (newest.current.faults ?? []).map((fault) => placed(current.state, fault));
                   return current.state.doc.length ? [...jsonParseLinter()(current), ...told] : told;
                 }),
                 autocompletion({ override: [(context) => complete(context, newest.current)], icons: false }),
@@ -126,9 +126,10 @@ export default function JsonCodeMirror(props: JsonEditorProps) {
   }, [props.value]);
   useEffect(() => {
     const current = view.current;
-    if (!current || !props.fault) return;
-    current.dispatch(setDiagnostics(current.state, [placed(current.state, props.fault)]));
-  }, [props.fault]);
+    if (!current || !props.faults?.length) return;
+    const told = props.faults.map((fault) => placed(current.state, fault));
+    current.dispatch(setDiagnostics(current.state, told));
+  }, [props.faults]);
   return (
     <div
       ref={host}

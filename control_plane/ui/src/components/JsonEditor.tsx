@@ -1,12 +1,7 @@
 import { Skeleton } from "@mantine/core";
 import { lazy, Suspense } from "react";
+import type { Fault } from "@/lib/faults";
 import type { Schema } from "@/lib/json";
-
-export interface Fault {
-  /** JSON pointer into the edited document. */
-  pointer: string;
-  message: string;
-}
 
 export interface JsonEditorProps {
   label: string;
@@ -17,7 +12,8 @@ export interface JsonEditorProps {
   schema?: Schema | undefined;
   /** Values to offer by the name of the property they belong to: slugs of virtual keys, say. */
   known?: Record<string, readonly string[]>;
-  fault?: Fault | null;
+  /** By their pointers into the edited document. */
+  faults?: readonly Fault[];
   heightPx?: number;
 }
 

@@ -1,7 +1,8 @@
-import { Alert, Button, Group, Text } from "@mantine/core";
+import { Alert, Button, Group, List, Text } from "@mantine/core";
 import { IconAlertTriangle } from "@tabler/icons-react";
 import { advice, asProblem } from "@/api/problem";
 import { Copy } from "@/components/Copy";
+import { spokenPlace } from "@/lib/faults";
 import { sentence, spoken } from "@/lib/format";
 
 /** What happened, what to do, and the id by which whoever runs the control plane finds it. */
@@ -9,18 +10,29 @@ export function ProblemNote({ error, retry }: { error: unknown; retry?: () => vo
   if (!error) return null;
   const problem = asProblem(error);
   const what = advice(problem);
+  const several = problem.faults;
+  const place = several.length > 1 ? "" : spokenPlace(problem.pointer ?? "");
   return (
     <Alert
       color="red"
       variant="light"
       icon={<IconAlertTriangle size={18} />}
       role="alert"
-      title={sentence(problem.message)}
+      title={several.length > 1 ? `${several.length} things are wrong` : sentence(problem.message)}
     >
+      {several.length > 1 && (
+        <List size="sm">
+          {several.map((fault) => (
+            <List.Item key={fault.pointer + fault.message}>
+              <span className="mono">{spokenPlace(fault.pointer)}</span> {fault.message}
+            </List.Item>
+          ))}
+        </List>
+      )}
       {what && <Text size="sm">{what}</Text>}
       <Group gap="md" mt={6}>
         <Text size="xs" c="dimmed">
-          {problem.pointer ? `at ${problem.pointer} · ` : ""}
+          {place ? `at ${place} · ` : ""}
           {spoken(problem.code)}
           {problem.status ? ` · ${problem.status}` : ""}
         </Text>

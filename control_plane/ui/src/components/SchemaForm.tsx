@@ -1,4 +1,4 @@
-import { NumberInput, PasswordInput, Select, Stack, Switch, Textarea, TextInput } from "@mantine/core";
+import { Input, NumberInput, PasswordInput, Select, Stack, Switch, Textarea, TextInput } from "@mantine/core";
 import { spoken } from "@/lib/format";
 import { alternatives, type Schema } from "@/lib/json";
 
@@ -8,12 +8,14 @@ interface SchemaFormProps {
   schema: Schema;
   values: Values;
   onChange: (values: Values) => void;
+  /** What is wrong with the whole of it. */
+  fault?: string | undefined;
   /** What is wrong with a field, by its name. */
-  faults?: Record<string, string>;
+  faultOf?: (field: string) => string | undefined;
 }
 
 /** A form for a flat object, made from its JSON schema: a new provider's credential gets one without work here. */
-export function SchemaForm({ schema, values, onChange, faults = {} }: SchemaFormProps) {
+export function SchemaForm({ schema, values, onChange, fault, faultOf }: SchemaFormProps) {
   const required = new Set(schema.required);
   return (
     <Stack gap="sm">
@@ -25,10 +27,15 @@ export function SchemaForm({ schema, values, onChange, faults = {} }: SchemaForm
           note={property.description}
           required={required.has(name)}
           value={values[name]}
-          fault={faults[name]}
+          fault={faultOf?.(name)}
           onChange={(value) => onChange({ ...values, [name]: value === "" ? undefined : value })}
         />
       ))}
+      {fault && (
+        <Input.Error role="alert" data-error="true">
+          {fault}
+        </Input.Error>
+      )}
     </Stack>
   );
 }

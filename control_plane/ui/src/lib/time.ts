@@ -103,3 +103,10 @@ export function axisTime(moment: number, spanMs: number): string {
   if (spanMs > 2 * DAY_MS || midnight) return `${at.getDate()} ${month}`;
   return `${two(at.getHours())}:${two(at.getMinutes())}`;
 }
+
+/** What stands in an input of local time, as the API wants it; what is no time goes as it is, and the API says so. */
+export function moment(local: string): string | null {
+  if (!local) return null;
+  const at = new Date(local);
+  return Number.isNaN(at.getTime()) ? local : at.toISOString();
+}

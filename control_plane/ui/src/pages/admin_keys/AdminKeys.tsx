@@ -7,15 +7,17 @@ import { lists, useChanged } from "@/app/nouns";
 import { useRows } from "@/app/queries";
 import { useAddress } from "@/app/search";
 import type { Column } from "@/components/DataTable";
-import { ConfirmDialog, FormDialog, faultAt, SecretDialog } from "@/components/Dialog";
+import { ConfirmDialog, FormDialog, SecretDialog } from "@/components/Dialog";
 import { EmptyState } from "@/components/EmptyState";
 import { Facts, Section } from "@/components/Facts";
+import { useFaults } from "@/components/faults";
 import { ListView } from "@/components/ListView";
 import { Page } from "@/components/Page";
 import { PeekPanel } from "@/components/PeekPanel";
 import { State } from "@/components/State";
 import { Moment, When } from "@/components/When";
 import { onlyFields } from "@/lib/filter";
+import { moment } from "@/lib/time";
 
 type AdminKey = Schemas["AdminKeyView"];
 type Scope = Schemas["AdminKeyCreate"]["scopes"][number];
@@ -174,7 +176,7 @@ function NewKey({ onClose, onMade }: { onClose: () => void; onMade: (made: Schem
     mutationFn: () =>
       answer(
         api.POST("/api/v1/admin-keys", {
-          body: { name, scopes: scopes as Scope[], expires_at: expires ? new Date(expires).toISOString() : null },
+          body: { name, scopes: scopes as Scope[], expires_at: moment(expires) },
         }),
       ),
     onSuccess: async (made) => {
@@ -183,13 +185,17 @@ function NewKey({ onClose, onMade }: { onClose: () => void; onMade: (made: Schem
       onMade(made);
     },
   });
+  const faults = useFaults(make.error, {
+    "/name": name,
+    "/expires_at": expires,
+    ...(kind === "some" ? { "/scopes": picked } : {}),
+  });
   return (
     <FormDialog
       title="Make an admin key"
       submit="Make the key"
       busy={make.isPending}
-      error={make.error}
-      placed={["/name", "/expires_at"]}
+      faults={faults}
       onSubmit={() => make.mutate()}
       onClose={onClose}
     >
@@ -200,7 +206,7 @@ function NewKey({ onClose, onMade }: { onClose: () => void; onMade: (made: Schem
         data-autofocus
         maxLength={200}
         value={name}
-        error={faultAt(make.error, "/name")}
+        error={faults.at("/name")}
         onChange={(event) => setName(event.currentTarget.value)}
       />
       <SegmentedControl
@@ -220,6 +226,7 @@ function NewKey({ onClose, onMade }: { onClose: () => void; onMade: (made: Schem
           searchable
           data={all}
           value={picked}
+          error={faults.at("/scopes")}
           onChange={setPicked}
           maxDropdownHeight={240}
         />
@@ -229,7 +236,7 @@ function NewKey({ onClose, onMade }: { onClose: () => void; onMade: (made: Schem
         label="Expires"
         description="Empty: never"
         value={expires}
-        error={faultAt(make.error, "/expires_at")}
+        error={faults.at("/expires_at")}
         onChange={(event) => setExpires(event.currentTarget.value)}
       />
     </FormDialog>

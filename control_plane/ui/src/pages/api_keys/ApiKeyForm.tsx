@@ -4,8 +4,10 @@ import { useState } from "react";
 import { answer, api, type Schemas } from "@/api/client";
 import { lists, useChanged, useChoices } from "@/app/nouns";
 import type { Workspace } from "@/app/workspace";
-import { FormDialog, faultAt } from "@/components/Dialog";
+import { FormDialog } from "@/components/Dialog";
+import { useFaults } from "@/components/faults";
 import { tell } from "@/components/notice";
+import { moment } from "@/lib/time";
 
 type ApiKey = Schemas["ApiKeyView"];
 
@@ -31,7 +33,6 @@ const INLINE = [
   ["configs", "Inline configs in calls"],
   ["hosts", "Own hosts in calls"],
 ] as const;
-const PLACED = ["/name", "/scopes", "/default_config", "/models", "/expires_at"];
 
 export function ApiKeyForm({ workspace, apiKey, onClose, onMade }: ApiKeyFormProps) {
   const configs = useChoices(["configs", workspace.id], lists.configs(workspace.id));
@@ -51,7 +52,7 @@ export function ApiKeyForm({ workspace, apiKey, onClose, onMade }: ApiKeyFormPro
         scopes: scopes as Schemas["ApiKeyCreate"]["scopes"],
         default_config: config || null,
         models: models.length > 0 ? models : null,
-        expires_at: expires ? new Date(expires).toISOString() : null,
+        expires_at: moment(expires),
         inline: { keys: rule(inline.keys), configs: rule(inline.configs), hosts: rule(inline.hosts) },
       };
       const path = { workspace: workspace.id };
@@ -77,13 +78,19 @@ export function ApiKeyForm({ workspace, apiKey, onClose, onMade }: ApiKeyFormPro
       else tell(`“${name}” is saved`);
     },
   });
+  const faults = useFaults(save.error, {
+    "/name": name,
+    "/scopes": scopes,
+    "/default_config": config,
+    "/models": models,
+    "/expires_at": expires,
+  });
   return (
     <FormDialog
       title={apiKey ? `Edit “${apiKey.name}”` : "Make an API key"}
       submit={apiKey ? "Save" : "Make the key"}
       busy={save.isPending}
-      error={save.error}
-      placed={PLACED}
+      faults={faults}
       onSubmit={() => save.mutate()}
       onClose={onClose}
     >
@@ -94,16 +101,10 @@ export function ApiKeyForm({ workspace, apiKey, onClose, onMade }: ApiKeyFormPro
         data-autofocus
         maxLength={200}
         value={name}
-        error={faultAt(save.error, "/name")}
+        error={faults.at("/name")}
         onChange={(event) => setName(event.currentTarget.value)}
       />
-      <MultiSelect
-        label="It may"
-        data={SCOPES}
-        value={scopes}
-        error={faultAt(save.error, "/scopes")}
-        onChange={setScopes}
-      />
+      <MultiSelect label="It may" data={SCOPES} value={scopes} error={faults.at("/scopes")} onChange={setScopes} />
       <Select
         label="Default config"
         description="For calls that name no target"
@@ -112,7 +113,7 @@ export function ApiKeyForm({ workspace, apiKey, onClose, onMade }: ApiKeyFormPro
           ...configs.map((one) => ({ value: one.slug, label: `${one.name} (${one.slug})` })),
         ]}
         value={config}
-        error={faultAt(save.error, "/default_config")}
+        error={faults.at("/default_config")}
         onChange={(slug) => setConfig(slug ?? "")}
       />
       <TagsInput
@@ -120,7 +121,7 @@ export function ApiKeyForm({ workspace, apiKey, onClose, onMade }: ApiKeyFormPro
         description="Empty: all. A * at the end stands for any rest: gpt-4o*"
         placeholder={models.length ? "" : "All models"}
         value={models}
-        error={faultAt(save.error, "/models")}
+        error={faults.at("/models")}
         onChange={setModels}
       />
       <TextInput
@@ -128,7 +129,7 @@ export function ApiKeyForm({ workspace, apiKey, onClose, onMade }: ApiKeyFormPro
         label="Expires"
         description="Empty: never"
         value={expires}
-        error={faultAt(save.error, "/expires_at")}
+        error={faults.at("/expires_at")}
         onChange={(event) => setExpires(event.currentTarget.value)}
       />
       {INLINE.map(([name, label]) => (

@@ -1,7 +1,7 @@
 import { Button, Group, Menu, Tabs, TextInput } from "@mantine/core";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { Link, useBlocker, useNavigate, useParams } from "@tanstack/react-router";
-import { useEffect, useState } from "react";
+import { useEffect, useMemo, useState } from "react";
 import { answer, api, type Schemas } from "@/api/client";
 import { asProblem } from "@/api/problem";
 import { useKeys } from "@/app/keys";
@@ -9,13 +9,15 @@ import { lists, useChanged, useChoices, useGatewayUrl } from "@/app/nouns";
 import { useAddress } from "@/app/search";
 import { useRights, useWorkspace } from "@/app/workspace";
 import { CodeTabs, callSnippets } from "@/components/CodeTabs";
-import { ConfirmDialog, faultAt } from "@/components/Dialog";
+import { ConfirmDialog } from "@/components/Dialog";
 import { Facts, Section } from "@/components/Facts";
-import { type Fault, JsonEditor } from "@/components/JsonEditor";
+import { useFaults } from "@/components/faults";
+import { JsonEditor } from "@/components/JsonEditor";
 import { tell } from "@/components/notice";
 import { Page } from "@/components/Page";
 import { ProblemNote } from "@/components/ProblemNote";
 import { Moment } from "@/components/When";
+import type { Fault } from "@/lib/faults";
 import { type Schema, written } from "@/lib/json";
 import { Changes } from "@/pages/configs/Changes";
 import styles from "@/pages/configs/Config.module.css";
@@ -48,6 +50,16 @@ export function Config() {
 const EDITOR_PX_MIN = 440;
 /** What stands above and below of the editor. */
 const AROUND_PX = 270;
+
+const BODY = "/body";
+const NONE: readonly Fault[] = [];
+
+/** By their pointers into the edited text. */
+function faultsInBody(error: unknown): readonly Fault[] {
+  return asProblem(error)
+    .faults.filter((fault) => fault.pointer.startsWith(BODY))
+    .map((fault) => ({ ...fault, pointer: fault.pointer.slice(BODY.length) }));
+}
 
 function Editing({ config }: { config: ConfigRow }) {
   const [search, change] = useAddress();
@@ -115,10 +127,9 @@ function Editing({ config }: { config: ConfigRow }) {
   useKeys("Config", [
     { keys: "e", label: "Edit", run: () => document.querySelector<HTMLElement>(".cm-content")?.focus() },
   ]);
-  const problem = save.error ? asProblem(save.error) : null;
-  const atBody = problem?.pointer?.startsWith("/body") ?? false;
-  const fault: Fault | null =
-    problem && atBody ? { pointer: (problem.pointer ?? "").slice("/body".length), message: problem.message } : null;
+  const faults = useFaults(save.error, { "/slug": slug, "/name": name, [BODY]: text });
+  const unedited = faults.at(BODY) !== undefined;
+  const inBody = useMemo(() => (unedited ? faultsInBody(save.error) : NONE), [unedited, save.error]);
   const tab = search.tab ?? "edit";
   return (
     <Page
@@ -172,11 +183,11 @@ function Editing({ config }: { config: ConfigRow }) {
                 onSave={submit}
                 schema={schema.data?.json_schema as Schema | undefined}
                 known={{ virtual_key: keys, provider: providers }}
-                fault={fault}
+                faults={inBody}
                 heightPx={Math.max(EDITOR_PX_MIN, window.innerHeight - AROUND_PX)}
               />
               {parseFault && <p className="bad">This is no JSON yet: {parseFault}</p>}
-              {problem && <ProblemNote error={problem} />}
+              <ProblemNote error={inBody.length > 0 ? asProblem(save.error).about(inBody) : faults.rest} />
               <p className="dim">
                 <kbd>Ctrl Space</kbd> offers what may stand here, <kbd>Ctrl S</kbd> saves.
               </p>
@@ -186,7 +197,7 @@ function Editing({ config }: { config: ConfigRow }) {
                 label="Name"
                 value={name}
                 readOnly={!may}
-                error={faultAt(save.error, "/name")}
+                error={faults.at("/name")}
                 onChange={(event) => setName(event.currentTarget.value)}
               />
               <TextInput
@@ -194,7 +205,7 @@ function Editing({ config }: { config: ConfigRow }) {
                 description="What calls name"
                 value={slug}
                 readOnly={!may}
-                error={faultAt(save.error, "/slug")}
+                error={faults.at("/slug")}
                 onChange={(event) => setSlug(event.currentTarget.value)}
               />
               <Facts

@@ -10,8 +10,9 @@ import { useRows } from "@/app/queries";
 import { useAddress } from "@/app/search";
 import { useRights, useWorkspace } from "@/app/workspace";
 import type { Column } from "@/components/DataTable";
-import { FormDialog, faultAt } from "@/components/Dialog";
+import { FormDialog } from "@/components/Dialog";
 import { EmptyState } from "@/components/EmptyState";
+import { useFaults } from "@/components/faults";
 import { ListView } from "@/components/ListView";
 import { Page } from "@/components/Page";
 import { useTraffic, withTraffic } from "@/components/traffic";
@@ -159,13 +160,13 @@ function NewConfig({ workspace, recipe, onClose }: { workspace: string; recipe: 
       });
     },
   });
+  const faults = useFaults(make.error, { "/slug": slug, "/name": name || slug });
   return (
     <FormDialog
       title="Write a config"
       submit="Save and edit"
       busy={make.isPending}
-      error={make.error}
-      placed={["/slug", "/name"]}
+      faults={faults}
       onSubmit={() => make.mutate()}
       onClose={onClose}
     >
@@ -189,7 +190,7 @@ function NewConfig({ workspace, recipe, onClose }: { workspace: string; recipe: 
         data-autofocus
         maxLength={100}
         value={slug}
-        error={faultAt(make.error, "/slug")}
+        error={faults.at("/slug")}
         onChange={(event) => setSlug(event.currentTarget.value)}
       />
       <TextInput
@@ -197,7 +198,7 @@ function NewConfig({ workspace, recipe, onClose }: { workspace: string; recipe: 
         description="For people"
         maxLength={200}
         value={name}
-        error={faultAt(make.error, "/name")}
+        error={faults.at("/name")}
         onChange={(event) => setName(event.currentTarget.value)}
       />
     </FormDialog>

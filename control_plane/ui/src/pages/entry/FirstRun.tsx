@@ -1,10 +1,11 @@
 import { Button, Code, PasswordInput, Stack, TextInput } from "@mantine/core";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
-import { type FormEvent, useState } from "react";
+import { useState } from "react";
 import { answer, api } from "@/api/client";
 import { enter } from "@/app/queries";
-import { faultAt } from "@/components/Dialog";
+import { Form } from "@/components/Form";
+import { useFaults } from "@/components/faults";
 import { ProblemNote } from "@/components/ProblemNote";
 import { Entry } from "@/pages/entry/Entry";
 
@@ -33,21 +34,20 @@ export function FirstRun() {
       </Entry>
     );
   }
+  const faults = useFaults(
+    redeem.error,
+    Object.fromEntries(Object.entries(fields).map(([name, value]) => [`/${name}`, value])),
+  );
   const field = (name: keyof typeof BLANK) => ({
     name,
     required: true,
     value: fields[name],
-    error: faultAt(redeem.error, `/${name}`),
+    error: faults.at(`/${name}`),
     onChange: (event: { currentTarget: { value: string } }) => {
       const { value } = event.currentTarget;
       setFields((before) => ({ ...before, [name]: value }));
     },
   });
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    redeem.mutate();
-  };
-  const atField = Object.keys(BLANK).some((name) => faultAt(redeem.error, `/${name}`));
   return (
     <Entry
       title="Make the first owner"
@@ -58,7 +58,7 @@ export function FirstRun() {
         </>
       }
     >
-      <form onSubmit={submit}>
+      <Form faults={faults} busy={redeem.isPending} onSubmit={() => redeem.mutate()}>
         <Stack gap="sm">
           <PasswordInput label="One-use code" autoComplete="off" autoFocus {...field("code")} />
           <TextInput
@@ -75,12 +75,12 @@ export function FirstRun() {
             autoComplete="new-password"
             {...field("password")}
           />
-          {!atField && <ProblemNote error={redeem.error ?? firstRun.error} />}
+          <ProblemNote error={faults.rest ?? firstRun.error} />
           <Button type="submit" fullWidth mt={4} loading={redeem.isPending}>
             Make the owner and log in
           </Button>
         </Stack>
-      </form>
+      </Form>
     </Entry>
   );
 }

@@ -1,10 +1,11 @@
 import { Button, PasswordInput, Stack, TextInput } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
 import { useNavigate, useParams } from "@tanstack/react-router";
-import { type FormEvent, useState } from "react";
+import { useState } from "react";
 import { answer, api } from "@/api/client";
 import { enter } from "@/app/queries";
-import { faultAt } from "@/components/Dialog";
+import { Form } from "@/components/Form";
+import { useFaults } from "@/components/faults";
 import { ProblemNote } from "@/components/ProblemNote";
 import { Entry } from "@/pages/entry/Entry";
 
@@ -20,17 +21,13 @@ export function Join() {
       void navigate({ to: "/", search: {}, replace: true });
     },
   });
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    join.mutate();
-  };
-  const atField = faultAt(join.error, "/name") ?? faultAt(join.error, "/password");
+  const faults = useFaults(join.error, { "/name": name, "/password": password });
   return (
     <Entry
       title="Join your organisation"
       lead="New here: choose a name and a password. If the invited address has an account already, give that account's password; its name stays."
     >
-      <form onSubmit={submit}>
+      <Form faults={faults} busy={join.isPending} onSubmit={() => join.mutate()}>
         <Stack gap="sm">
           <TextInput
             label="Your name"
@@ -38,7 +35,7 @@ export function Join() {
             required
             autoFocus
             value={name}
-            error={faultAt(join.error, "/name")}
+            error={faults.at("/name")}
             onChange={(event) => setName(event.currentTarget.value)}
           />
           <PasswordInput
@@ -47,15 +44,15 @@ export function Join() {
             autoComplete="new-password"
             required
             value={password}
-            error={faultAt(join.error, "/password")}
+            error={faults.at("/password")}
             onChange={(event) => setPassword(event.currentTarget.value)}
           />
-          {!atField && <ProblemNote error={join.error} />}
+          <ProblemNote error={faults.rest} />
           <Button type="submit" fullWidth mt={4} loading={join.isPending}>
             Join
           </Button>
         </Stack>
-      </form>
+      </Form>
     </Entry>
   );
 }

@@ -1,11 +1,13 @@
 import { Button, PasswordInput, Stack, TextInput } from "@mantine/core";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { type FormEvent, useEffect, useState } from "react";
+import { useEffect, useState } from "react";
 import { answer, api } from "@/api/client";
 import { enter } from "@/app/queries";
 import { router } from "@/app/router";
 import { useAddress } from "@/app/search";
+import { Form } from "@/components/Form";
+import { useFaults } from "@/components/faults";
 import { ProblemNote } from "@/components/ProblemNote";
 import { Entry } from "@/pages/entry/Entry";
 
@@ -28,13 +30,10 @@ export function Login() {
       router.history.push(next);
     },
   });
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    login.mutate();
-  };
+  const faults = useFaults(login.error, { "/email": email, "/password": password });
   return (
     <Entry title="Log in" lead="With the e-mail address and password of your account.">
-      <form onSubmit={submit}>
+      <Form faults={faults} busy={login.isPending} onSubmit={() => login.mutate()}>
         <Stack gap="sm">
           <TextInput
             label="E-mail address"
@@ -45,6 +44,7 @@ export function Login() {
             data-autofocus
             autoFocus
             value={email}
+            error={faults.at("/email")}
             onChange={(event) => setEmail(event.currentTarget.value)}
           />
           <PasswordInput
@@ -53,14 +53,15 @@ export function Login() {
             autoComplete="current-password"
             required
             value={password}
+            error={faults.at("/password")}
             onChange={(event) => setPassword(event.currentTarget.value)}
           />
-          <ProblemNote error={login.error ?? firstRun.error} />
+          <ProblemNote error={faults.rest ?? firstRun.error} />
           <Button type="submit" fullWidth mt={4} loading={login.isPending}>
             Log in
           </Button>
         </Stack>
-      </form>
+      </Form>
     </Entry>
   );
 }

@@ -4,7 +4,8 @@ import { useState } from "react";
 import { answer, api, type Schemas } from "@/api/client";
 import { useChanged } from "@/app/nouns";
 import { useWorkspace } from "@/app/workspace";
-import { FormDialog, faultAt } from "@/components/Dialog";
+import { FormDialog } from "@/components/Dialog";
+import { useFaults } from "@/components/faults";
 
 type Gateway = Schemas["GatewayView"];
 
@@ -34,13 +35,13 @@ export function GatewayForm({
       onMade?.(saved);
     },
   });
+  const faults = useFaults(save.error, { "/name": name, "/url": url, "/workspaces": workspaces });
   return (
     <FormDialog
       title={gateway ? `Edit “${gateway.name}”` : "Register a gateway"}
       submit={gateway ? "Save" : "Register"}
       busy={save.isPending}
-      error={save.error}
-      placed={["/name", "/url", "/workspaces"]}
+      faults={faults}
       onSubmit={() => save.mutate()}
       onClose={onClose}
     >
@@ -51,7 +52,7 @@ export function GatewayForm({
         data-autofocus
         maxLength={200}
         value={name}
-        error={faultAt(save.error, "/name")}
+        error={faults.at("/name")}
         onChange={(event) => setName(event.currentTarget.value)}
       />
       <TextInput
@@ -59,7 +60,7 @@ export function GatewayForm({
         description="Where applications reach it, for the examples on these pages. Nothing here ever connects to it."
         placeholder="https://gateway.internal:8787"
         value={url}
-        error={faultAt(save.error, "/url")}
+        error={faults.at("/url")}
         onChange={(event) => setUrl(event.currentTarget.value)}
       />
       <MultiSelect
@@ -68,7 +69,7 @@ export function GatewayForm({
         placeholder={workspaces.length ? "" : "All"}
         data={all.map((one) => ({ value: one.id, label: one.name }))}
         value={workspaces}
-        error={faultAt(save.error, "/workspaces")}
+        error={faults.at("/workspaces")}
         onChange={setWorkspaces}
       />
     </FormDialog>

@@ -3,7 +3,8 @@ import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { answer, api, type Schemas } from "@/api/client";
 import { lists, useChanged, useChoices } from "@/app/nouns";
-import { FormDialog, faultAt } from "@/components/Dialog";
+import { FormDialog } from "@/components/Dialog";
+import { useFaults } from "@/components/faults";
 import { tell } from "@/components/notice";
 import { type Amounts, amountName } from "@/pages/models/amounts";
 import type { Price } from "@/pages/models/Prices";
@@ -18,7 +19,6 @@ interface PriceFormProps {
 
 const FIRST = ["input_usd_per_mtok", "output_usd_per_mtok", "cache_read_usd_per_mtok", "cache_write_usd_per_mtok"];
 const FIELDS = [...FIRST, "reasoning_usd_per_mtok", "audio_in_usd_per_mtok", "audio_out_usd_per_mtok"] as const;
-const PLACED = ["/provider", "/model", "/valid_from", "/multiplier", ...FIELDS.map((name) => `/amounts/${name}`)];
 const FOUND_MAX = "20";
 
 /** Amounts of one's own, a multiple of whichever hold, or both. Money stays text: no float touches it. */
@@ -57,14 +57,20 @@ export function PriceForm({ price, about, onClose }: PriceFormProps) {
       onClose();
     },
   });
+  const faults = useFaults(save.error, {
+    "/provider": provider,
+    "/model": model,
+    "/valid_from": from,
+    "/multiplier": multiplier,
+    ...Object.fromEntries(FIELDS.map((name) => [`/amounts/${name}`, amounts[name]])),
+  });
   return (
     <FormDialog
       title={price ? `Edit the price of ${price.model ?? price.provider}` : "Add a price"}
       submit="Save"
       size="lg"
       busy={save.isPending}
-      error={save.error}
-      placed={PLACED}
+      faults={faults}
       onSubmit={() => save.mutate()}
       onClose={onClose}
     >
@@ -77,7 +83,7 @@ export function PriceForm({ price, about, onClose }: PriceFormProps) {
           disabled={price !== null}
           data={providers.map((one) => ({ value: one.id, label: one.name }))}
           value={provider || null}
-          error={faultAt(save.error, "/provider")}
+          error={faults.at("/provider")}
           onChange={(id) => setProvider(id ?? "")}
         />
         <Autocomplete
@@ -87,7 +93,7 @@ export function PriceForm({ price, about, onClose }: PriceFormProps) {
           disabled={price !== null}
           data={[...new Set(known.data?.data.map((one) => one.name) ?? [])]}
           value={model}
-          error={faultAt(save.error, "/model")}
+          error={faults.at("/model")}
           onChange={setModel}
         />
         <TextInput
@@ -96,7 +102,7 @@ export function PriceForm({ price, about, onClose }: PriceFormProps) {
           description="Midnight UTC; empty: today"
           inputWrapperOrder={["label", "input", "description", "error"]}
           value={from}
-          error={faultAt(save.error, "/valid_from")}
+          error={faults.at("/valid_from")}
           onChange={(event) => setFrom(event.currentTarget.value)}
         />
         <TextInput
@@ -106,7 +112,7 @@ export function PriceForm({ price, about, onClose }: PriceFormProps) {
           placeholder="1"
           inputMode="decimal"
           value={multiplier}
-          error={faultAt(save.error, "/multiplier")}
+          error={faults.at("/multiplier")}
           onChange={(event) => setMultiplier(event.currentTarget.value)}
         />
       </SimpleGrid>
@@ -122,7 +128,7 @@ export function PriceForm({ price, about, onClose }: PriceFormProps) {
             inputMode="decimal"
             placeholder={Object.values(amounts).some(Boolean) ? "unknown" : "the catalogue's"}
             value={amounts[name] ?? ""}
-            error={faultAt(save.error, `/amounts/${name}`)}
+            error={faults.at(`/amounts/${name}`)}
             onChange={(event) => setAmounts({ ...amounts, [name]: event.currentTarget.value.trim() })}
           />
         ))}

@@ -8,8 +8,9 @@ import { useRows } from "@/app/queries";
 import { useAddress } from "@/app/search";
 import { useSession, useWorkspace } from "@/app/workspace";
 import type { Column } from "@/components/DataTable";
-import { ConfirmDialog, FormDialog, faultAt, SecretDialog } from "@/components/Dialog";
+import { ConfirmDialog, FormDialog, SecretDialog } from "@/components/Dialog";
 import { EmptyState } from "@/components/EmptyState";
+import { useFaults } from "@/components/faults";
 import { ListView } from "@/components/ListView";
 import { tell } from "@/components/notice";
 import { Page } from "@/components/Page";
@@ -281,13 +282,18 @@ function Invite({ onClose, onMade }: { onClose: () => void; onMade: (made: Schem
       onMade(made);
     },
   });
+  const faults = useFaults(invite.error, {
+    "/email": email,
+    "/role": role,
+    ...(role === "member" ? { "/workspaces/0/workspace": place } : {}),
+    ...(role === "member" && place ? { "/workspaces/0/role": placeRole } : {}),
+  });
   return (
     <FormDialog
       title="Invite somebody"
       submit="Make the link"
       busy={invite.isPending}
-      error={invite.error}
-      placed={["/email", "/role"]}
+      faults={faults}
       onSubmit={() => invite.mutate()}
       onClose={onClose}
     >
@@ -297,14 +303,14 @@ function Invite({ onClose, onMade }: { onClose: () => void; onMade: (made: Schem
         required
         data-autofocus
         value={email}
-        error={faultAt(invite.error, "/email")}
+        error={faults.at("/email")}
         onChange={(event) => setEmail(event.currentTarget.value)}
       />
       <Select
         label="Role in the organisation"
         data={ROLES}
         value={role}
-        error={faultAt(invite.error, "/role")}
+        error={faults.at("/role")}
         onChange={(next) => setRole((next ?? "member") as Role)}
       />
       {role === "member" && (
@@ -314,6 +320,7 @@ function Invite({ onClose, onMade }: { onClose: () => void; onMade: (made: Schem
             description="Where they begin"
             data={[{ value: "", label: "None yet" }, ...all.map((one) => ({ value: one.id, label: one.name }))]}
             value={place}
+            error={faults.at("/workspaces/0/workspace")}
             onChange={(next) => setPlace(next ?? "")}
           />
           {place && (
@@ -325,6 +332,7 @@ function Invite({ onClose, onMade }: { onClose: () => void; onMade: (made: Schem
                 { value: "member", label: "Member: looks" },
               ]}
               value={placeRole}
+              error={faults.at("/workspaces/0/role")}
               onChange={(next) => setPlaceRole((next ?? "member") as Schemas["WorkspaceRole"])}
             />
           )}

@@ -2,6 +2,7 @@ import {
   ActionIcon,
   Button,
   Group,
+  Input,
   Menu,
   MultiSelect,
   SegmentedControl,
@@ -17,18 +18,22 @@ import { useMutation, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams } from "@tanstack/react-router";
 import { useState } from "react";
 import { answer, api, type Schemas } from "@/api/client";
+import { misfilled } from "@/api/problem";
 import { lists, useChanged, useChoices } from "@/app/nouns";
 import { useRows } from "@/app/queries";
 import { useAddress } from "@/app/search";
 import { useRights, useSession } from "@/app/workspace";
 import type { Column } from "@/components/DataTable";
-import { ConfirmDialog, FormDialog, faultAt } from "@/components/Dialog";
+import { ConfirmDialog, FormDialog } from "@/components/Dialog";
 import { EmptyState } from "@/components/EmptyState";
 import { Section } from "@/components/Facts";
+import { Form } from "@/components/Form";
+import { useFaults } from "@/components/faults";
 import { ListView } from "@/components/ListView";
 import { tell } from "@/components/notice";
 import { Page } from "@/components/Page";
 import { ProblemNote } from "@/components/ProblemNote";
+import { step } from "@/lib/faults";
 import { onlyFields } from "@/lib/filter";
 
 type Workspace = Schemas["WorkspaceView"];
@@ -104,6 +109,21 @@ interface AliasRow {
   model: string;
 }
 
+const aliasAt = (alias: AliasRow) => `/settings/model_aliases/${step(alias.name)}`;
+
+/** Of a name that stands twice one would be lost. */
+function aliasesOf(rows: readonly AliasRow[]): Record<string, Omit<AliasRow, "name">> {
+  const aliases: Record<string, Omit<AliasRow, "name">> = {};
+  for (const { name: written, ...target } of rows) {
+    const name = written.trim();
+    if (!name && !target.virtual_key && !target.model) continue;
+    if (Object.hasOwn(aliases, name))
+      throw misfilled(aliasAt({ name: written, ...target }), "this alias stands here twice");
+    aliases[name] = target;
+  }
+  return aliases;
+}
+
 function SettingsForm({ workspace, heads }: { workspace: Workspace; heads: boolean }) {
   const changed = useChanged();
   const settings = workspace.settings;
@@ -135,9 +155,7 @@ function SettingsForm({ workspace, heads }: { workspace: Workspace; heads: boole
               inline,
               metadata_keys: metadata,
               record_mode: mode as "standard" | "anonymous",
-              model_aliases: Object.fromEntries(
-                aliases.filter((alias) => alias.name).map(({ name: alias, ...target }) => [alias, target]),
-              ),
+              model_aliases: aliasesOf(aliases),
             },
           },
         }),
@@ -149,21 +167,23 @@ function SettingsForm({ workspace, heads }: { workspace: Workspace; heads: boole
   });
   const setAlias = (index: number, patch: Partial<AliasRow>) =>
     setAliases(aliases.map((alias, at) => (at === index ? { ...alias, ...patch } : alias)));
-  const placed = [
-    "/name",
-    "/slug",
-    "/settings/default_config",
-    "/settings/allowed_providers",
-    "/settings/metadata_keys",
-  ];
-  const atField = placed.some((pointer) => faultAt(save.error, pointer));
+  const faults = useFaults(save.error, {
+    "/name": name,
+    "/slug": slug,
+    "/settings/default_config": config,
+    "/settings/allowed_providers": providers,
+    "/settings/metadata_keys": metadata,
+    "/settings/model_aliases": aliases.length,
+    ...Object.fromEntries(
+      aliases.flatMap((alias) => [
+        [aliasAt(alias), alias],
+        [`${aliasAt(alias)}/virtual_key`, alias.virtual_key],
+        [`${aliasAt(alias)}/model`, alias.model],
+      ]),
+    ),
+  });
   return (
-    <form
-      onSubmit={(event) => {
-        event.preventDefault();
-        save.mutate();
-      }}
-    >
+    <Form faults={faults} busy={save.isPending} onSubmit={() => save.mutate()}>
       <fieldset disabled={!heads} style={{ border: 0, margin: 0, padding: 0 }}>
         <Stack gap="xl" maw={640}>
           <Section title="Name">
@@ -173,7 +193,7 @@ function SettingsForm({ workspace, heads }: { workspace: Workspace; heads: boole
                 required
                 maxLength={200}
                 value={name}
-                error={faultAt(save.error, "/name")}
+                error={faults.at("/name")}
                 onChange={(event) => setName(event.currentTarget.value)}
               />
               <TextInput
@@ -181,7 +201,7 @@ function SettingsForm({ workspace, heads }: { workspace: Workspace; heads: boole
                 required
                 maxLength={100}
                 value={slug}
-                error={faultAt(save.error, "/slug")}
+                error={faults.at("/slug")}
                 onChange={(event) => setSlug(event.currentTarget.value)}
               />
             </Group>
@@ -196,7 +216,7 @@ function SettingsForm({ workspace, heads }: { workspace: Workspace; heads: boole
                 ...configs.map((one) => ({ value: one.slug, label: `${one.name} (${one.slug})` })),
               ]}
               value={config}
-              error={faultAt(save.error, "/settings/default_config")}
+              error={faults.at("/settings/default_config")}
               onChange={(next) => setConfig(next ?? "")}
             />
             <MultiSelect
@@ -207,7 +227,7 @@ function SettingsForm({ workspace, heads }: { workspace: Workspace; heads: boole
               placeholder={providers.length ? "" : "All"}
               data={known.map((one) => ({ value: one.id, label: one.name }))}
               value={providers}
-              error={faultAt(save.error, "/settings/allowed_providers")}
+              error={faults.at("/settings/allowed_providers")}
               onChange={setProviders}
             />
             <div>
@@ -216,11 +236,12 @@ function SettingsForm({ workspace, heads }: { workspace: Workspace; heads: boole
               </div>
               <Stack gap={6}>
                 {aliases.map((alias, index) => (
-                  <Group key={index} gap={6} wrap="nowrap">
+                  <Group key={index} gap={6} wrap="nowrap" align="flex-start">
                     <TextInput
                       aria-label="Alias"
                       placeholder="fast"
                       value={alias.name}
+                      error={faults.at(aliasAt(alias))}
                       onChange={(event) => setAlias(index, { name: event.currentTarget.value })}
                     />
                     <Select
@@ -228,12 +249,14 @@ function SettingsForm({ workspace, heads }: { workspace: Workspace; heads: boole
                       placeholder="virtual key"
                       data={keys.map((key) => key.slug)}
                       value={alias.virtual_key || null}
+                      error={faults.at(`${aliasAt(alias)}/virtual_key`)}
                       onChange={(slug_) => setAlias(index, { virtual_key: slug_ ?? "" })}
                     />
                     <TextInput
                       aria-label="Model"
                       placeholder="gpt-4o-mini"
                       value={alias.model}
+                      error={faults.at(`${aliasAt(alias)}/model`)}
                       onChange={(event) => setAlias(index, { model: event.currentTarget.value })}
                     />
                     <ActionIcon
@@ -246,6 +269,11 @@ function SettingsForm({ workspace, heads }: { workspace: Workspace; heads: boole
                     </ActionIcon>
                   </Group>
                 ))}
+                {faults.at("/settings/model_aliases") && (
+                  <Input.Error role="alert" data-error="true">
+                    {faults.at("/settings/model_aliases")}
+                  </Input.Error>
+                )}
                 <Button
                   variant="default"
                   size="xs"
@@ -294,11 +322,11 @@ function SettingsForm({ workspace, heads }: { workspace: Workspace; heads: boole
               label="Metadata that may leave with the record"
               description="Names of request metadata, team or feature, say; the values of others stay in your network"
               value={metadata}
-              error={faultAt(save.error, "/settings/metadata_keys")}
+              error={faults.at("/settings/metadata_keys")}
               onChange={setMetadata}
             />
           </Section>
-          {!atField && <ProblemNote error={save.error} />}
+          <ProblemNote error={faults.rest} />
           {heads && (
             <Button type="submit" w="fit-content" loading={save.isPending}>
               Save
@@ -306,7 +334,7 @@ function SettingsForm({ workspace, heads }: { workspace: Workspace; heads: boole
           )}
         </Stack>
       </fieldset>
-    </form>
+    </Form>
   );
 }
 
@@ -459,7 +487,7 @@ function AddMember({ workspace, onClose }: { workspace: string; onClose: () => v
       title="Add a member"
       submit="Give the role"
       busy={give.isPending}
-      error={give.error}
+      faults={useFaults(give.error, {})}
       onSubmit={() => member && give.mutate()}
       onClose={onClose}
     >

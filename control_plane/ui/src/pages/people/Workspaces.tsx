@@ -9,8 +9,9 @@ import { useRows } from "@/app/queries";
 import { useAddress } from "@/app/search";
 import { useRights } from "@/app/workspace";
 import type { Column } from "@/components/DataTable";
-import { FormDialog, faultAt } from "@/components/Dialog";
+import { FormDialog } from "@/components/Dialog";
 import { EmptyState } from "@/components/EmptyState";
+import { useFaults } from "@/components/faults";
 import { ListView } from "@/components/ListView";
 import { Page } from "@/components/Page";
 import { When } from "@/components/When";
@@ -128,13 +129,13 @@ function NewWorkspace({ onClose, onMade }: { onClose: () => void; onMade: (id: s
       onMade(made.id);
     },
   });
+  const faults = useFaults(make.error, { "/slug": slug, "/name": name });
   return (
     <FormDialog
       title="Make a workspace"
       submit="Make it"
       busy={make.isPending}
-      error={make.error}
-      placed={["/slug", "/name"]}
+      faults={faults}
       onSubmit={() => make.mutate()}
       onClose={onClose}
     >
@@ -144,7 +145,7 @@ function NewWorkspace({ onClose, onMade }: { onClose: () => void; onMade: (id: s
         data-autofocus
         maxLength={200}
         value={name}
-        error={faultAt(make.error, "/name")}
+        error={faults.at("/name")}
         onChange={(event) => setName(event.currentTarget.value)}
       />
       <TextInput
@@ -153,7 +154,7 @@ function NewWorkspace({ onClose, onMade }: { onClose: () => void; onMade: (id: s
         required
         maxLength={100}
         value={slug}
-        error={faultAt(make.error, "/slug")}
+        error={faults.at("/slug")}
         onChange={(event) => setSlug(event.currentTarget.value)}
       />
     </FormDialog>

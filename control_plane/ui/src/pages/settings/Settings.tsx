@@ -4,8 +4,9 @@ import { useState } from "react";
 import { answer, api } from "@/api/client";
 import { enter, queryClient, sessionQuery } from "@/app/queries";
 import { useRights, useSession } from "@/app/workspace";
-import { faultAt } from "@/components/Dialog";
 import { Facts, Section } from "@/components/Facts";
+import { Form } from "@/components/Form";
+import { useFaults } from "@/components/faults";
 import { tell } from "@/components/notice";
 import { Page } from "@/components/Page";
 import { ProblemNote } from "@/components/ProblemNote";
@@ -59,14 +60,10 @@ function Organisation() {
       tell("The organisation is renamed");
     },
   });
+  const faults = useFaults(rename.error, { "/name": name });
   return (
     <Section title="Organisation">
-      <form
-        onSubmit={(event) => {
-          event.preventDefault();
-          rename.mutate();
-        }}
-      >
+      <Form faults={faults} busy={rename.isPending} onSubmit={() => rename.mutate()}>
         <Stack gap="sm">
           <TextInput
             label="Name"
@@ -74,7 +71,7 @@ function Organisation() {
             maxLength={200}
             readOnly={!owner}
             value={name ?? found.data?.name ?? ""}
-            error={faultAt(rename.error, "/name")}
+            error={faults.at("/name")}
             onChange={(event) => setName(event.currentTarget.value)}
           />
           {found.data && (
@@ -90,7 +87,7 @@ function Organisation() {
               ]}
             />
           )}
-          {!faultAt(rename.error, "/name") && <ProblemNote error={rename.error ?? found.error} />}
+          <ProblemNote error={faults.rest ?? found.error} />
           {owner && (
             <Button
               type="submit"
@@ -103,7 +100,7 @@ function Organisation() {
             </Button>
           )}
         </Stack>
-      </form>
+      </Form>
     </Section>
   );
 }
@@ -121,22 +118,17 @@ function Password() {
       tell("Your password is changed; your other sessions ended");
     },
   });
-  const placed = faultAt(change.error, "/current_password") ?? faultAt(change.error, "/new_password");
+  const faults = useFaults(change.error, { "/current_password": now, "/new_password": next });
   return (
     <Section title="Password">
-      <form
-        onSubmit={(event) => {
-          event.preventDefault();
-          change.mutate();
-        }}
-      >
+      <Form faults={faults} busy={change.isPending} onSubmit={() => change.mutate()}>
         <Stack gap="sm">
           <PasswordInput
             label="Password now"
             autoComplete="current-password"
             required
             value={now}
-            error={faultAt(change.error, "/current_password")}
+            error={faults.at("/current_password")}
             onChange={(event) => setNow(event.currentTarget.value)}
           />
           <PasswordInput
@@ -145,15 +137,15 @@ function Password() {
             autoComplete="new-password"
             required
             value={next}
-            error={faultAt(change.error, "/new_password")}
+            error={faults.at("/new_password")}
             onChange={(event) => setNext(event.currentTarget.value)}
           />
-          {!placed && <ProblemNote error={change.error} />}
+          <ProblemNote error={faults.rest} />
           <Button type="submit" variant="default" w="fit-content" loading={change.isPending}>
             Change the password
           </Button>
         </Stack>
-      </form>
+      </Form>
     </Section>
   );
 }

@@ -8,9 +8,10 @@ import { useRows } from "@/app/queries";
 import { useAddress } from "@/app/search";
 import { useRights } from "@/app/workspace";
 import type { Column } from "@/components/DataTable";
-import { ConfirmDialog, FormDialog, faultAt } from "@/components/Dialog";
+import { ConfirmDialog, FormDialog } from "@/components/Dialog";
 import { EmptyState } from "@/components/EmptyState";
 import { Facts } from "@/components/Facts";
+import { type Faults, useFaults } from "@/components/faults";
 import { ListView } from "@/components/ListView";
 import { tell } from "@/components/notice";
 import { Page } from "@/components/Page";
@@ -148,10 +149,6 @@ export function Providers() {
 
 const DOORS = ["chat", "completions", "embeddings", "messages", "responses"];
 const USUAL_DOORS = DOORS.slice(0, 3);
-const PLACED = [
-  ...["/id", "/name", "/base_url", "/auth_header", "/auth_prefix", "/doors", "/models"],
-  ...QUIRK_NAMES.map((name) => `/${name}`),
-];
 
 function ProviderForm({ provider, onClose }: { provider: Provider | null; onClose: () => void }) {
   const changed = useChanged();
@@ -193,9 +190,18 @@ function ProviderForm({ provider, onClose }: { provider: Provider | null; onClos
       onClose();
     },
   });
+  const faults = useFaults(save.error, {
+    ...Object.fromEntries(Object.entries(fields).map(([name, value]) => [`/${name}`, value])),
+    "/doors": doors,
+    "/models": models,
+    "/limit_name": quirks.limit_name,
+    "/renamed": renamedOf(renamed),
+    ...Object.fromEntries(PARAMETERS.map(({ name }) => [`/${name}`, quirks[name]])),
+  });
+  const quirkFault = QUIRK_NAMES.some((name) => faults.at(`/${name}`));
   const field = (name: keyof typeof fields) => ({
     value: fields[name],
-    error: faultAt(save.error, `/${name}`),
+    error: faults.at(`/${name}`),
     onChange: (event: { currentTarget: { value: string } }) => {
       const { value } = event.currentTarget;
       setFields((before) => ({ ...before, [name]: value }));
@@ -206,8 +212,7 @@ function ProviderForm({ provider, onClose }: { provider: Provider | null; onClos
       title={provider ? `Edit “${provider.name}”` : "Add a provider of your own"}
       submit="Save"
       busy={save.isPending}
-      error={save.error}
-      placed={PLACED}
+      faults={faults}
       onSubmit={() => save.mutate()}
       onClose={onClose}
     >
@@ -229,27 +234,25 @@ function ProviderForm({ provider, onClose }: { provider: Provider | null; onClos
       />
       <TextInput label="Header for the key" required {...field("auth_header")} />
       <TextInput label="Before the key" description="A space at the end counts" {...field("auth_prefix")} />
-      <MultiSelect
-        label="Serves"
-        data={DOORS}
-        value={doors}
-        error={faultAt(save.error, "/doors")}
-        onChange={setDoors}
-      />
+      <MultiSelect label="Serves" data={DOORS} value={doors} error={faults.at("/doors")} onChange={setDoors} />
       <TagsInput
         label="Models"
         description="What it is listed with; others can be called too"
         value={models}
-        error={faultAt(save.error, "/models")}
+        error={faults.at("/models")}
         onChange={setModels}
       />
-      <details className={styles.quirks} open={otherwise} onToggle={(event) => setOtherwise(event.currentTarget.open)}>
+      <details
+        className={styles.quirks}
+        open={otherwise || quirkFault}
+        onToggle={(event) => setOtherwise(event.currentTarget.open)}
+      >
         <summary>What its host does otherwise</summary>
-        {otherwise && (
+        {(otherwise || quirkFault) && (
           <QuirkFields
             quirks={quirks}
             renamed={renamed}
-            error={save.error}
+            faults={faults}
             onChange={(changes) => setQuirks({ ...quirks, ...changes })}
             onRename={setRenamed}
           />
@@ -263,12 +266,12 @@ interface QuirkFieldsProps {
   quirks: Quirks;
   /** `ours=theirs`. */
   renamed: string[];
-  error: unknown;
+  faults: Faults;
   onChange: (changes: Partial<Quirks>) => void;
   onRename: (renamed: string[]) => void;
 }
 
-function QuirkFields({ quirks, renamed, error, onChange, onRename }: QuirkFieldsProps) {
+function QuirkFields({ quirks, renamed, faults, onChange, onRename }: QuirkFieldsProps) {
   const flip = (name: "stream_usage" | "developer_role" | "cache_hints") => ({
     checked: quirks[name],
     onChange: (event: { currentTarget: { checked: boolean } }) => onChange({ [name]: event.currentTarget.checked }),
@@ -283,14 +286,14 @@ function QuirkFields({ quirks, renamed, error, onChange, onRename }: QuirkFields
         allowDeselect={false}
         data={LIMIT_NAMES}
         value={quirks.limit_name}
-        error={faultAt(error, "/limit_name")}
+        error={faults.at("/limit_name")}
         onChange={(name) => onChange({ limit_name: (name ?? quirks.limit_name) as Quirks["limit_name"] })}
       />
       <TagsInput
         label="Calls parameters otherwise"
         description="Ours and the host's name: seed=random_seed"
         value={renamed}
-        error={faultAt(error, "/renamed")}
+        error={faults.at("/renamed")}
         onChange={onRename}
       />
       {PARAMETERS.map(({ name, label, description }) => (
@@ -299,7 +302,7 @@ function QuirkFields({ quirks, renamed, error, onChange, onRename }: QuirkFields
           label={label}
           description={description}
           value={quirks[name]}
-          error={faultAt(error, `/${name}`)}
+          error={faults.at(`/${name}`)}
           onChange={(names) => onChange({ [name]: names })}
         />
       ))}

@@ -2,10 +2,10 @@ import { Select, TagsInput, TextInput } from "@mantine/core";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { answer, api, type Schemas } from "@/api/client";
-import { asProblem } from "@/api/problem";
 import { lists, useChanged, useChoices } from "@/app/nouns";
 import type { Workspace } from "@/app/workspace";
-import { FormDialog, faultAt } from "@/components/Dialog";
+import { FormDialog } from "@/components/Dialog";
+import { useFaults } from "@/components/faults";
 import { tell } from "@/components/notice";
 import { SchemaForm, type Values } from "@/components/SchemaForm";
 import type { Schema } from "@/lib/json";
@@ -64,18 +64,22 @@ export function VirtualKeyForm({ workspace, virtualKey, onClose }: VirtualKeyFor
   const schema = form.data?.json_schema as Schema | undefined;
   const shown = schema && virtualKey ? { ...schema, required: [] } : schema;
   const fields = Object.keys(schema?.properties ?? {});
-  const faults: Record<string, string> = {};
-  for (const field of fields) {
-    const fault = faultAt(save.error, `/credential/${field}`);
-    if (fault) faults[field] = fault;
-  }
+  const faults = useFaults(save.error ?? form.error, {
+    "/provider": provider,
+    // Another address wants the credential anew: as it was, it wants none.
+    "/credential": [credential, baseUrl],
+    ...Object.fromEntries(fields.map((field) => [`/credential/${field}`, credential[field]])),
+    "/slug": slug,
+    "/name": name || slug,
+    "/base_url": baseUrl,
+    "/models": models,
+  });
   return (
     <FormDialog
       title={virtualKey ? `Edit “${virtualKey.slug}”` : "Add a virtual key"}
       submit={virtualKey ? "Save" : "Store the key"}
       busy={save.isPending}
-      error={save.error ?? form.error}
-      placed={["/slug", "/name", "/base_url", "/models", "/provider", ...fields.map((field) => `/credential/${field}`)]}
+      faults={faults}
       onSubmit={() => save.mutate()}
       onClose={onClose}
     >
@@ -91,21 +95,29 @@ export function VirtualKeyForm({ workspace, virtualKey, onClose }: VirtualKeyFor
           label: one.name === one.id ? one.id : `${one.name} (${one.id})`,
         }))}
         value={provider || null}
-        error={faultAt(save.error, "/provider")}
+        error={faults.at("/provider")}
         onChange={(id) => {
           setProvider(id ?? "");
           if (!slug || slug === provider) setSlug(id ?? "");
           setCredential({});
         }}
       />
-      {shown && <SchemaForm schema={shown} values={credential} onChange={setCredential} faults={faults} />}
+      {shown && (
+        <SchemaForm
+          schema={shown}
+          values={credential}
+          onChange={setCredential}
+          fault={faults.at("/credential")}
+          faultOf={(field) => faults.at(`/credential/${field}`)}
+        />
+      )}
       <TextInput
         label="Slug"
         description="What calls and configs name"
         required
         maxLength={100}
         value={slug}
-        error={faultAt(save.error, "/slug")}
+        error={faults.at("/slug")}
         onChange={(event) => setSlug(event.currentTarget.value)}
       />
       <TextInput
@@ -113,7 +125,7 @@ export function VirtualKeyForm({ workspace, virtualKey, onClose }: VirtualKeyFor
         description="For people"
         maxLength={200}
         value={name}
-        error={faultAt(save.error, "/name")}
+        error={faults.at("/name")}
         onChange={(event) => setName(event.currentTarget.value)}
       />
       <TextInput
@@ -123,19 +135,14 @@ export function VirtualKeyForm({ workspace, virtualKey, onClose }: VirtualKeyFor
         }
         placeholder={providers.find((one) => one.id === provider)?.base_url}
         value={baseUrl}
-        error={
-          faultAt(save.error, "/base_url") ??
-          (save.error && asProblem(save.error).code === "credential_required"
-            ? asProblem(save.error).message
-            : undefined)
-        }
+        error={faults.at("/base_url")}
         onChange={(event) => setBaseUrl(event.currentTarget.value)}
       />
       <TagsInput
         label="Models"
         description="Empty: what the catalogue lists for the provider"
         value={models}
-        error={faultAt(save.error, "/models")}
+        error={faults.at("/models")}
         onChange={setModels}
       />
     </FormDialog>
