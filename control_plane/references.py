@@ -15,6 +15,9 @@ from shared.models.config import pointer, slug_in
 
 Path = tuple[str | int, ...]
 
+_NAMED_MAX = 5
+"""Of many that stand in the way."""
+
 
 async def check_config(connection: asyncpg.Connection, organisation: str, workspace: str, body: dict[str, Any]) -> None:
     """Every virtual key a config names is there. Raises Invalid with the place."""
@@ -185,6 +188,33 @@ async def require_no_credentials(connection: asyncpg.Connection, organisation: s
             f"the virtual key @{used['slug']} in the workspace {used['name']!r} uses this provider; delete it first",
             code="in_use",
         )
+
+
+async def require_credentials_elsewhere(
+    connection: asyncpg.Connection, organisation: str, provider: str, where: str
+) -> None:
+    """Raises Conflict at the pointer `where`, naming virtual keys whose credentials go to its own address."""
+    rows = await connection.fetch(
+        "select virtual_key.slug, workspace.name, count(*) over () as count from virtual_key"
+        " join workspace on workspace.organisation = virtual_key.organisation and workspace.id = virtual_key.workspace"
+        " where virtual_key.organisation = $1 and virtual_key.provider = $2 and virtual_key.base_url is null"
+        " order by workspace.name, virtual_key.slug limit $3",
+        organisation,
+        provider,
+        _NAMED_MAX,
+    )
+    if not rows:
+        return
+    named = ", ".join(f"@{row['slug']} in {row['name']!r}" for row in rows)
+    if more := rows[0]["count"] - len(rows):
+        named += f" and {more} more"
+    raise Conflict(
+        f"a stored credential goes to no other host than the one it was saved for, and here are those of {named}; add a"
+        " provider with the new address and save credentials for it, or give each of these virtual keys a base URL of"
+        " its own, with its credential",
+        code="credentials_stored",
+        pointer=where,
+    )
 
 
 async def require_held(connection: asyncpg.Connection, principal: Principal) -> None:

@@ -54,10 +54,12 @@ class Furnisher:
     ) -> Furniture:
         row = await self._kept("/api/v1/workspaces", "slug", {"slug": WORKSPACE, "name": "Local"})
         workspace = f"/api/v1/workspaces/{row['id']}"
-        await self._provider(f"{simulator_url}/v1")
+        address = f"{simulator_url}/v1"
+        provider = await self._provider(address)
         await self._prices()
         keys = {SIMULATOR: simulator_key} | {key.provider: key.key for key in found}
-        await self._virtual_keys(f"{workspace}/virtual-keys", keys)
+        await self._virtual_keys(f"{workspace}/virtual-keys", keys, address)
+        await self._put_right(provider, address)
         config = {"slug": CONFIG, "name": "Default", "body": {"virtual_key": SIMULATOR}}
         await self._kept(f"{workspace}/configs", "slug", config)
         api_key = await self._api_key(f"{workspace}/api-keys")
@@ -87,13 +89,26 @@ class Furnisher:
         id_: str = row["id"]
         return id_
 
-    async def _provider(self, base_url: str) -> None:
-        wanted = {"base_url": base_url, "models": list(LISTED)}
+    async def _provider(self, address: str) -> Row:
+        """The simulator's row as it is; made if there is none."""
         row = await self._api.found(f"/api/v1/providers/{SIMULATOR}")
-        if row is None:
-            await self._api.post("/api/v1/providers", {"id": SIMULATOR, "name": "Simulator", **wanted})
-        elif any(row[name] != value for name, value in wanted.items()):
-            await self._api.patch(f"/api/v1/providers/{SIMULATOR}", wanted)
+        if row is not None:
+            return row
+        body = {"id": SIMULATOR, "name": "Simulator", "base_url": address, "models": list(LISTED)}
+        return await self._api.post("/api/v1/providers", body)
+
+    async def _put_right(self, row: Row, address: str) -> None:
+        """Of the simulator's row what the stack has otherwise by now. Its port may have moved."""
+        if row["models"] != list(LISTED):
+            await self._api.patch(f"/api/v1/providers/{SIMULATOR}", {"models": list(LISTED)})
+        if row["base_url"] == address:
+            return
+        try:
+            await self._api.patch(f"/api/v1/providers/{SIMULATOR}", {"base_url": address})
+        except ApiError as error:
+            if error.code != "credentials_stored":
+                raise
+            self._report(f"the provider {SIMULATOR!r} is not told that the simulator moved to {address}: {error}")
 
     async def _prices(self) -> None:
         """Of the simulator's chat. Its other models have none, so that a price that is not known can be seen too."""
@@ -102,20 +117,27 @@ class Furnisher:
         chat = {"provider": SIMULATOR, "model": CHAT, "valid_from": PRICED_FROM, "amounts": PRICE_OF_CHAT}
         await self._api.post("/api/v1/prices", chat)
 
-    async def _virtual_keys(self, path: str, wanted: Mapping[str, Secret]) -> None:
-        """Those of our making become `wanted`, by slug, which is also the provider; others are left alone."""
-        there = {row["slug"]: row["name"] async for row in self._api.rows(path)}
+    async def _virtual_keys(self, path: str, wanted: Mapping[str, Secret], simulator: str) -> None:
+        """Those of our making become `wanted`, by slug, which is also the provider; others are left alone.
+
+        The simulator's says its address itself: with its credential it moves, which its provider's row may not.
+        """
+        rows = [row async for row in self._api.rows(path)]
+        there = {row["slug"]: row["name"] for row in rows}
+        addresses = {row["slug"]: row["base_url"] for row in rows}
         file = kept(self._sent_file)
         sent: dict[str, str] = {} if file is None else orjson.loads(file.reveal())
         for slug, secret in wanted.items():
-            credential = {"api_key": secret.reveal_text()}
+            given: dict[str, object] = {"credential": {"api_key": secret.reveal_text()}}
+            moved = slug == SIMULATOR and addresses.get(slug) != simulator
+            if slug == SIMULATOR:
+                given["base_url"] = simulator
             if slug not in there:
-                body = {"slug": slug, "name": MADE_BY, "provider": slug, "credential": credential}
-                await self._api.post(path, body)
+                await self._api.post(path, {"slug": slug, "name": MADE_BY, "provider": slug, **given})
             elif there[slug] != MADE_BY:
                 self._report(f'virtual key "{slug}" is not of our making and stays as it is')
-            elif sent.get(slug) != _digest(secret):
-                await self._api.patch(f"{path}/{slug}", {"credential": credential})
+            elif moved or sent.get(slug) != _digest(secret):
+                await self._api.patch(f"{path}/{slug}", given)
         for slug, name in there.items():
             if name == MADE_BY and slug not in wanted:
                 await self._drop_virtual_key(path, slug)

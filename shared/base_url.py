@@ -61,6 +61,19 @@ def parse_template(url: str) -> BaseUrl:
     return parse(filled)
 
 
+def origin(url: str) -> tuple[str, str, int] | None:
+    """Scheme, host and port of a provider's address; None of one that gateways do not call.
+
+    Two with the same send whatever stands for their words to the same host. A word is not the host of its name.
+    """
+    try:
+        read = parse_template(url)
+    except ValueError:
+        return None
+    authority = url.partition("://")[2].partition("/")[0].lower()
+    return read.scheme, authority if "{" in authority else read.host, read.port
+
+
 def _prefix(path: str) -> str:
     path = path.rstrip("/")
     return f"/{path}" if path else ""

@@ -11,10 +11,11 @@ from control_plane.db.pool import Database
 from control_plane.errors import Conflict, Invalid, NotFound
 from control_plane.known_providers import KnownProviders
 from control_plane.providers import store
-from control_plane.references import require_no_credentials, require_unused_provider
+from control_plane.references import require_credentials_elsewhere, require_no_credentials, require_unused_provider
 from control_plane.snapshots.change import Changes
 from control_plane.web.listing import Page
 from control_plane.web.route import Body, Call, Route, View
+from shared import base_url
 from shared.base_url import TEMPLATE_FIELD
 from shared.models.credential import CredentialForm, words_of
 from shared.models.noun import Kind
@@ -92,6 +93,7 @@ class ProviderUpdate(_ProviderBody):
     name: ProviderName | None = None
     dialect: Dialect | None = None
     base_url: TemplateUrl | None = None
+    """Another scheme, host or port is refused while virtual keys store credentials that go to this one."""
     credential: CredentialForm | None = None
     headers: Headers | None = None
     auth_header: AuthHeader | None = None
@@ -208,6 +210,8 @@ class Providers:
                 _check_address(noun)
             if (before.credential, noun.credential) not in _FITTING and before.credential != noun.credential:
                 await require_no_credentials(change.connection, organisation, noun.id)
+            if base_url.origin(noun.base_url) != base_url.origin(before.base_url):
+                await require_credentials_elsewhere(change.connection, organisation, noun.id, "/base_url")
             row = await store.update(change.connection, organisation, noun.id, noun.model_dump(mode="json"))
             shard = organisation_shard(organisation)
             change.put(shard, Kind.PROVIDER, noun)

@@ -161,7 +161,28 @@ async def test_the_simulator_s_address_follows_it_and_its_models_are_listed(home
     provider = await home.api.get("/api/v1/providers/simulator")
     assert provider["base_url"] == "http://127.0.0.1:2/v1"
     assert provider["models"] == ["sim-chat", "sim-embed"]
-    assert (await home.actions())[len(before) :] == [("providers.update", "simulator")]
+    key = await home.api.get(await home.workspace() + "/virtual-keys/simulator")
+    assert key["base_url"] == provider["base_url"]
+    moved = [("virtual_keys.update", key["id"]), ("providers.update", "simulator")]
+    assert (await home.actions())[len(before) :] == moved
+
+
+async def test_a_stack_whose_simulator_s_key_says_no_address_yet_moves(home: Home) -> None:
+    await home.furnish()
+    path = await home.workspace() + "/virtual-keys/simulator"
+    credential = {"api_key": SIMULATOR_KEY.reveal_text()}
+    await home.api.patch(path, {"base_url": None, "credential": credential})
+    await home.furnish(simulator_url="http://127.0.0.1:2")
+    assert (await home.api.get("/api/v1/providers/simulator"))["base_url"] == "http://127.0.0.1:2/v1"
+
+
+async def test_somebody_s_own_key_of_the_simulator_keeps_its_host_and_that_is_said(home: Home) -> None:
+    await home.furnish()
+    body = {"slug": "mine", "name": "Mine", "provider": "simulator", "credential": {"api_key": "sk-1"}}
+    await home.api.post(await home.workspace() + "/virtual-keys", body)
+    await home.furnish(simulator_url="http://127.0.0.1:2")
+    assert (await home.api.get("/api/v1/providers/simulator"))["base_url"] == "http://127.0.0.1:1/v1"
+    assert "@mine" in home.house.said[-1]
 
 
 async def test_the_simulator_s_chat_has_a_price_and_its_embeddings_show_what_has_none(home: Home) -> None:

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from gateway.upstream.messages import parse_origin
 from gateway.view.plan import place_of
-from shared.base_url import parse_template
+from shared.base_url import origin, parse_template
 from shared.models.provider import BaseUrl, Provider, TemplateUrl
 
 TYPED = {False: TypeAdapter(BaseUrl), True: TypeAdapter(TemplateUrl)}
@@ -37,6 +37,25 @@ def test_what_the_api_takes_gateways_call_and_nothing_else(template: bool, begun
     else:
         assert called(url, template=template)
         assert called(kept, template=template)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("https://own.test/v1", "HTTPS://OWN.test:443/v2/", True),
+        ("https://own.test", "http://own.test", False),
+        ("https://own.test", "https://own.test:8443", False),
+        ("https://own.test", "https://own.test.evil.test", False),
+        ("https://{region}.own.test/v1", "https://{region}.OWN.test/v2", True),
+        ("https://{region}.own.test", "https://region.own.test", False),
+        ("https://{host}", "https://host", False),
+        ("https://{a}.a.test", "https://a.{a}.test", False),
+        ("https://own.test/{account}", "https://own.test/x", True),
+        ("https://own.test", "https://own.test?", False),
+    ],
+)
+def test_an_origin_is_where_a_credential_goes(one: str, other: str, same: bool) -> None:
+    assert (origin(one) == origin(other)) == same
 
 
 def test_a_word_of_the_credential_may_stand_in_a_providers() -> None:

@@ -11,7 +11,7 @@ from control_plane.db.errors import Clash
 from control_plane.errors import Conflict, Invalid, NotFound
 from control_plane.known_providers import KnownProviders, read_built_in
 from control_plane.providers.api import ProviderCreate, Providers, ProviderUpdate
-from control_plane.virtual_keys.api import VirtualKeyCreate, VirtualKeys
+from control_plane.virtual_keys.api import VirtualKeyCreate, VirtualKeys, VirtualKeyUpdate
 from shared.base_url import TEMPLATE_FIELD
 from shared.models.credential import CredentialForm, words_of
 from shared.models.provider import Provider
@@ -169,6 +169,56 @@ async def test_the_form_of_credentials_that_are_stored_stays(providers: Provider
     assert view.credential == "optional_api_key"
     await keys.delete(plane.call(virtual_key="mine"))
     assert (await providers.update(plane.call(ProviderUpdate(credential="account"), provider="own"))).credential
+
+
+async def test_a_stored_credential_goes_to_no_host_it_was_not_saved_for(providers: Providers, plane: Plane) -> None:
+    """Who may edit a provider could have every stored credential of it sent to a host of their own."""
+    await providers.create(plane.call(own()))
+    keys = virtual_keys(plane)
+    await keys.create(plane.call(virtual_key("own")))
+    for address in ("https://evil.test/v1", "http://own.test/v1", "https://own.test:8443/v1"):
+        with pytest.raises(Conflict, match=r"@mine in 'main'.*add a provider with the new address") as refused:
+            await providers.update(plane.call(ProviderUpdate(base_url=address), provider="own"))
+        assert (refused.value.code, refused.value.pointer) == ("credentials_stored", "/base_url")
+    told = await plane.told(organisation_shard(plane.organisation), "provider", "own")
+    assert told is not None
+    assert told["base_url"] == "https://own.test/v1"
+    same_host = ProviderUpdate(base_url="https://OWN.test:443/v2", name="Renamed")
+    assert (await providers.update(plane.call(same_host, provider="own"))).name == "Renamed"
+
+    given = {"base_url": "https://own.test/v1", "credential": {"api_key": "sk-1"}}
+    await keys.update(plane.call(VirtualKeyUpdate.model_validate(given), virtual_key="mine"))
+    await providers.update(plane.call(ProviderUpdate(base_url="https://new.test/v1"), provider="own"))
+    for fields in ({"base_url": None}, {"base_url": "https://evil.test"}):
+        with pytest.raises(Invalid) as wanted:
+            await keys.update(plane.call(VirtualKeyUpdate.model_validate(fields), virtual_key="mine"))
+        assert (wanted.value.code, wanted.value.pointer) == ("credential_required", "/credential")
+
+
+async def test_a_credential_that_is_being_saved_is_seen_by_a_move(providers: Providers, plane: Plane) -> None:
+    await providers.create(plane.call(own()))
+    moving = plane.call(ProviderUpdate(base_url="https://new.test"), provider="own")
+    async with plane.changes.open(plane.owner, "rq_test") as change:
+        await virtual_keys(plane).make(change, plane.workspace, virtual_key("own"))
+        move = asyncio.create_task(providers.update(moving))
+        async with plane.database.instance() as looking:
+            waits = (
+                "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+            )
+            while not await looking.fetchval(waits):
+                assert not move.done()
+    with pytest.raises(Conflict, match="@mine"):
+        await move
+
+
+async def test_of_many_credentials_in_the_way_some_are_named(providers: Providers, plane: Plane) -> None:
+    await providers.create(plane.call(own()))
+    keys = virtual_keys(plane)
+    for number in range(7):
+        body = {"slug": f"k-{number}", "name": "K", "provider": "own", "credential": {"api_key": "sk-1"}}
+        await keys.create(plane.call(VirtualKeyCreate.model_validate(body)))
+    with pytest.raises(Conflict, match=r"@k-0 in 'main', .*@k-4 in 'main' and 2 more; add a provider"):
+        await providers.update(plane.call(ProviderUpdate(base_url="https://new.test"), provider="own"))
 
 
 def test_the_address_of_each_built_in_provider_is_made_of_words_its_credentials_say() -> None:

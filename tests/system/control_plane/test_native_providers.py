@@ -74,7 +74,8 @@ async def test_a_provider_of_one_s_own_has_a_form_headers_and_a_template(planes:
     assert reply.status == 502, "there is no host of the region's name alone"
     assert "could not be reached" in orjson.loads(reply.body)["error"]["message"]
 
-    await planes.api.patch("/api/v1/providers/own-aws", {"base_url": planes.simulator_url})
+    moved = {"base_url": planes.simulator_url, "credential": aws(planes)}
+    await planes.api.patch(f"/api/v1/workspaces/{planes.workspaces[0].id}/virtual-keys/own", moved)
     await planes.at_rest()
     assert (await asked(planes, "@own/sim-chat")).status == 200
     seen = await look(planes.ports.simulator, "/simulator/calls?after=0")

@@ -227,7 +227,11 @@ function ProviderForm({ provider, onClose }: { provider: Provider | null; onClos
       <TextInput label="Name" required {...field("name")} />
       <TextInput
         label="Base URL"
-        description="Scheme, host and path, up to /v1"
+        description={
+          provider
+            ? "Scheme, host and path, up to /v1. Stored keys go to no other host than the one they were saved for."
+            : "Scheme, host and path, up to /v1"
+        }
         placeholder="https://llm.internal/v1"
         required
         {...field("base_url")}
