@@ -8,6 +8,7 @@ Problem
 ├── MethodNotAllowed  405  the path is there, and takes other methods
 ├── TimedOut          408  it did not come whole in time
 ├── Conflict          409  it clashes with what is there
+├── Changed           412  somebody else changed it since the caller read it
 ├── TooLarge          413
 ├── Unprocessable     422  it contradicts what was said before
 ├── TooMany           429  asked too often; `retry_after_s` says when to come again
@@ -67,6 +68,11 @@ class TimedOut(Problem):
 class Conflict(Problem):
     status = 409
     code = "conflict"
+
+
+class Changed(Problem):
+    status = 412
+    code = "changed_meanwhile"
 
 
 class TooLarge(Problem):

@@ -40,13 +40,14 @@ PATTERN_WORDS: Mapping[str, str] = {
 }
 """By the pattern. `tests/control_plane/web/test_fault_words.py` fails for one that is not here."""
 
+_MISMATCH = "string_pattern_mismatch"
 _WORDS: Mapping[str, str | Callable[[Mapping[str, Any]], str]] = {
     "missing": "this is required",
     "extra_forbidden": "there is no field of this name here",
     "string_type": "a text is wanted here",
     "string_too_short": lambda limits: _at_least(limits["min_length"], "character"),
     "string_too_long": lambda limits: _at_most(limits["max_length"], "character"),
-    "string_pattern_mismatch": lambda limits: PATTERN_WORDS.get(limits["pattern"], "this form is not wanted here"),
+    _MISMATCH: lambda limits: PATTERN_WORDS.get(limits["pattern"], "this form is not wanted here"),
     "too_short": lambda limits: _at_least(limits["min_length"], _unit(limits)),
     "too_long": lambda limits: _at_most(limits["max_length"], _unit(limits)),
     "literal_error": lambda limits: f"one of these is wanted here: {limits['expected']}",
@@ -86,7 +87,9 @@ _KEY = "[key]"
 
 
 def said(fault: Mapping[str, Any]) -> str:
-    """In words, one of `ValidationError.errors()`; with its context, or limits are not told."""
+    """In words, one of `ValidationError.errors()`, with its context; nothing of its input is repeated."""
+    if fault["type"] == _MISMATCH and fault.get("input") == "":
+        return _at_least(1, "character")
     words = _WORDS.get(fault["type"])
     if words is None:
         return str(fault["msg"]).removeprefix("Value error, ")

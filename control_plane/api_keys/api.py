@@ -169,6 +169,7 @@ class ApiKeys:
         organisation, workspace = call.principal.organisation, call.path["workspace"]
         async with self._changes.open(call.principal, call.request_id) as change:
             before = await _found(change.connection, call, lock=True)
+            call.require_unchanged(before.updated_at)
             if before.state == "revoked":
                 raise Conflict("this key was revoked, for good; make a new one", code="revoked")
             await _check(change.connection, organisation, workspace, given)

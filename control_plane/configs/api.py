@@ -126,6 +126,7 @@ class Configs:
             _check_body(given["body"])
         async with self._changes.open(call.principal, call.request_id) as change:
             before = _view(await _found(change.connection, call, lock=True))
+            call.require_unchanged(before.updated_at)
             if "body" in given:
                 await check_config(change.connection, organisation, workspace, given["body"])
             if given.get("slug", before.slug) != before.slug:

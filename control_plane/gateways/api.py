@@ -111,6 +111,7 @@ class Gateways:
         organisation = call.principal.organisation
         async with self._changes.open(call.principal, call.request_id) as change:
             before = await found(change.connection, call, lock=True)
+            call.require_unchanged(before.updated_at)
             if given.get("workspaces") is not None:
                 await require_workspaces(change.connection, organisation, given["workspaces"], "/workspaces")
             fields = {

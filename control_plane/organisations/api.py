@@ -66,10 +66,11 @@ class Organisations:
     async def update(self, call: Call) -> OrganisationView:
         organisation = call.principal.organisation
         async with self._changes.open(call.principal, call.request_id) as change:
-            before = await store.find(change.connection, organisation)
-            row = await store.rename(change.connection, organisation, call.parsed(OrganisationUpdate).name)
-            if before is None or row is None:
+            before = await store.find(change.connection, organisation, lock=True)
+            if before is None:
                 raise NotFound("your organisation is gone")
+            call.require_unchanged(before["updated_at"])
+            row = await store.rename(change.connection, organisation, call.parsed(OrganisationUpdate).name)
             view = OrganisationView(**row)
             await self._publish(change, view)
             change.record(

@@ -18,11 +18,15 @@ async def insert(connection: asyncpg.Connection, id_: str, name: str, hash_key: 
     )
 
 
-async def find(connection: asyncpg.Connection, id_: str) -> asyncpg.Record | None:
-    return await connection.fetchrow(f"select {COLUMNS} from organisation where id = $1", id_)  # noqa: S608
+async def find(connection: asyncpg.Connection, id_: str, *, lock: bool = False) -> asyncpg.Record | None:
+    return await connection.fetchrow(
+        f"select {COLUMNS} from organisation where id = $1{' for update' if lock else ''}",  # noqa: S608
+        id_,
+    )
 
 
-async def rename(connection: asyncpg.Connection, id_: str, name: str) -> asyncpg.Record | None:
+async def rename(connection: asyncpg.Connection, id_: str, name: str) -> asyncpg.Record:
+    """Of one that is there."""
     return await connection.fetchrow(
         f"update organisation set name = $2, updated_at = now() where id = $1 returning {COLUMNS}",  # noqa: S608
         id_,

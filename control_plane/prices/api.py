@@ -157,6 +157,7 @@ class Prices:
         organisation = call.principal.organisation
         async with self._changes.open(call.principal, call.request_id) as change:
             before = await _found(change.connection, call, lock=True)
+            call.require_unchanged(before.updated_at)
             fields = {**_stored(before), **given}
             if fields["amounts"] is None and fields["multiplier"] is None:
                 raise Invalid("a price has amounts, a multiplier, or both; to be rid of it, delete it", pointer="")

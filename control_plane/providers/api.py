@@ -204,7 +204,9 @@ class Providers:
         self._require_own(call)
         organisation = call.principal.organisation
         async with self._changes.open(call.principal, call.request_id) as change:
-            before = Provider.model_validate((await _found(change.connection, call, lock=True))["row"])
+            found = await _found(change.connection, call, lock=True)
+            call.require_unchanged(found["updated_at"])
+            before = Provider.model_validate(found["row"])
             noun = before.model_copy(update=given)
             if "base_url" in given or "credential" in given:
                 _check_address(noun)

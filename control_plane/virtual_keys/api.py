@@ -203,6 +203,7 @@ class VirtualKeys:
     async def _update(self, change: Change, call: Call, body: VirtualKeyUpdate) -> VirtualKeyView:
         connection, organisation, workspace = change.connection, change.organisation, call.path["workspace"]
         before = await _found(connection, call, lock=True)
+        call.require_unchanged(before.updated_at)
         given = body.model_dump(exclude_unset=True, exclude={"credential"})
         fields = {**before.model_dump(), **{k: v for k, v in given.items() if v is not None or k in _CLEARABLE}}
         if fields["slug"] != before.slug:

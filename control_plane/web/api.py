@@ -16,7 +16,7 @@ from control_plane.db.errors import Clash
 from control_plane.errors import Forbidden, Invalid, MethodNotAllowed, NotFound, Problem, TimedOut, TooLarge
 from control_plane.ids import Ids
 from control_plane.permissions import STRANGER, TABLE, Principal, may
-from control_plane.web import bodies, events, portkey, problem, session_cookie
+from control_plane.web import bodies, events, portkey, problem, session_cookie, versions
 from control_plane.web.route import Call, Client, EventsReply, M, Route, SessionReply
 from shared.paths import Server, who_serves
 
@@ -161,7 +161,9 @@ class Api:
             principal = await self._principal(route, request)
         client = Client(request.remote or "", session_cookie.read(request))
         last_event = request.headers.get("last-event-id") if route.events else None
-        call = Call(request_id, principal, request.match_info, body, _query(request, route), client, last_event)
+        if_match = ", ".join(request.headers.getall(versions.IF_MATCH, ())) or None if route.versioned else None
+        query = _query(request, route)
+        call = Call(request_id, principal, request.match_info, body, query, client, last_event, if_match)
         answer = await (_while_there(request, route.handler(call)) if route.abandons else route.handler(call))
         if isinstance(answer, EventsReply):
             headers = {REQUEST_ID: request_id}
@@ -214,7 +216,12 @@ def check(principal: Principal, action: str, workspace: str | None) -> None:
 def _response(route: Route, answer: BaseModel | None) -> web.Response:
     if answer is None:
         return web.Response(status=204)
-    return web.Response(status=route.status, content_type="application/json", body=answer.model_dump_json().encode())
+    response = web.Response(
+        status=route.status, content_type="application/json", body=answer.model_dump_json().encode()
+    )
+    if tag := versions.tag_of(answer):
+        response.headers[versions.ETAG] = tag
+    return response
 
 
 def parse_body(data: bytes, model: type[M], *, values_max: int | None = None) -> M:

@@ -7,11 +7,19 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from control_plane.web import portkey, session_cookie
+from control_plane.web import portkey, session_cookie, versions
 from control_plane.web.problem import ProblemDocument
 from control_plane.web.route import Route
 
 _TEMPLATE = "#/components/schemas/{model}"
+_IF_MATCH = {
+    "name": versions.IF_MATCH,
+    "in": "header",
+    "description": "The `ETag` of what the change was made from, its `updated_at` in quotes. Refused (412) if it is"
+    " another by now; without it the change is made in any case",
+    "schema": {"type": "string"},
+}
+_ETAG = {"ETag": {"description": "Its `updated_at` in quotes", "schema": {"type": "string"}}}
 _PATH_PART = re.compile(r"{(\w+)}")
 
 
@@ -57,6 +65,8 @@ def _operation(route: Route, names: dict[type[BaseModel], str]) -> dict[str, Any
         success["content"] = {"text/event-stream": {"schema": {"type": "string"}, "x-event-data": anything}}
     elif route.answer is not None:
         success["content"] = {"application/json": {"schema": {"$ref": names[route.answer]}}}
+        if versions.UPDATED_AT in route.answer.model_fields:
+            success["headers"] = _ETAG
     operation: dict[str, Any] = {
         "operationId": _operation_id(route),
         "summary": route.summary,
@@ -68,6 +78,7 @@ def _operation(route: Route, names: dict[type[BaseModel], str]) -> dict[str, Any
                 {"name": name, "in": "query", "description": text, "schema": {"type": "string"}}
                 for name, text in route.query
             ),
+            *([_IF_MATCH] if route.versioned else []),
         ],
         "responses": {
             str(route.status if route.answer is not None or route.events else 204): success,

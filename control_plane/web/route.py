@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from control_plane.permissions import Principal
+from control_plane.web import versions
 from shared.crypto.secret import Secret
 
 M = TypeVar("M", bound=BaseModel)
@@ -45,6 +47,12 @@ class Call:
     client: Client = field(default_factory=Client)
     last_event: str | None = None
     """The id of the last event that the caller has of this stream, where it comes again."""
+    if_match: str | None = None
+    """The versions that the caller's edit was made from, as sent."""
+
+    def require_unchanged(self, updated_at: datetime) -> None:
+        """Asked of the row that the edit holds. Raises Changed where the edit was made from another version."""
+        versions.require_unchanged(self.if_match, updated_at)
 
     def parsed(self, model: type[M]) -> M:
         """The body as the route's own model."""
@@ -109,3 +117,8 @@ class Route:
     """Cancelled when the caller leaves: for questions that cost something, and change nothing."""
     public: bool = False
     """Answers strangers: the handler itself decides who they are, and `Call.principal` is STRANGER."""
+
+    @property
+    def versioned(self) -> bool:
+        """An edit that takes `If-Match`: its handler calls `Call.require_unchanged`."""
+        return self.method == "PATCH" and self.answer is not None and versions.UPDATED_AT in self.answer.model_fields

@@ -111,6 +111,7 @@ class Workspaces:
         organisation = call.principal.organisation
         async with self._changes.open(call.principal, call.request_id) as change:
             before = await _found(change.connection, call, lock=True)
+            call.require_unchanged(before.updated_at)
             settings = given.settings or before.settings
             await _check_settings(change.connection, organisation, before.id, settings)
             row = await store.update(

@@ -1,11 +1,12 @@
 """What the API refuses is told at its field, in words, until the field is edited."""
 
+import json
 from dataclasses import dataclass
 
 import pytest
 from playwright.async_api import Locator, expect
 
-from chaos.stack import Stack
+from chaos.stack import SIMULATOR, Stack
 from tests.e2e.panel import Panel
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -112,5 +113,67 @@ async def test_an_alias_that_cannot_be_is_told_in_its_row(panel: Panel, stack: S
     await page.get_by_label("Remove alias").last.click()
     await expect(page.get_by_text("This alias stands here twice")).to_have_count(0)
     await panel.button("Save").click()
-    await expect(page.get_by_text(LETTERS)).to_be_visible()
+    await expect(page.get_by_text("This must not be empty")).to_be_visible()
     await expect(page.get_by_role("alert")).to_have_count(0)
+
+
+async def test_of_two_who_edit_a_workspace_neither_loses_a_thing_without_a_word(panel: Panel, stack: Stack) -> None:
+    page, path = panel.page, f"/api/v1/workspaces/{stack.workspaces[0].id}"
+    before = await stack.api.get(path)
+    await panel.go(f"/workspaces/{stack.workspaces[0].id}")
+    name = page.get_by_role("textbox", name="Name", exact=True)
+    await name.fill("Renamed here")
+    await stack.api.patch(path, {"settings": {**before["settings"], "record_mode": "anonymous"}})
+    await panel.button("Save").click()
+    told = page.get_by_role("alert").filter(has_text="Somebody else saved this while you edited it")
+    await expect(told).to_contain_text("standard → anonymous")
+    await panel.button("Save what I changed on top of it").click()
+    await panel.heading("Renamed here")
+    after = await stack.api.get(path)
+    assert (after["name"], after["settings"]["record_mode"]) == ("Renamed here", "anonymous")
+
+    await name.fill("Again")
+    await stack.api.patch(path, {"name": before["name"], "settings": before["settings"]})
+    await panel.button("Save").click()
+    await expect(told).to_contain_text(f"Renamed here → {before['name']}")
+    await panel.button("Give up my changes").click()
+    await expect(name).to_have_value(before["name"])
+    assert (await stack.api.get(path))["name"] == before["name"]
+
+
+async def test_of_two_who_edit_a_config_the_second_is_told(panel: Panel, stack: Stack) -> None:
+    page, configs = panel.page, f"{stack.workspaces[0].path}/configs"
+    await stack.api.post(configs, {"slug": "both", "name": "Both", "body": {"virtual_key": SIMULATOR}})
+    await panel.go(f"/configs/both?{HERE}", "Both")
+    editor = page.get_by_role("textbox", name="Config as JSON")
+    await editor.fill(json.dumps({"virtual_key": SIMULATOR, "retry": {"attempts": 2}}))
+    await stack.api.patch(
+        f"{configs}/both", {"name": "Theirs", "body": {"virtual_key": SIMULATOR, "request_timeout": 9_000}}
+    )
+    await panel.button("Save").click()
+    told = page.get_by_role("alert")
+    await expect(told).to_contain_text("Both → Theirs")
+    await expect(told).to_contain_text("— → 9000")
+    await panel.button("Save what I changed on top of it").click()
+    await panel.heading("Theirs")
+    await expect(told).to_have_count(0)
+    row = await stack.api.get(f"{configs}/both")
+    assert (row["name"], row["body"]) == ("Theirs", {"virtual_key": SIMULATOR, "retry": {"attempts": 2}})
+
+
+async def test_a_provider_that_keys_are_stored_for_is_not_moved_and_says_why(panel: Panel, stack: Stack) -> None:
+    page = panel.page
+    await stack.api.post("/api/v1/providers", {"id": "kept", "name": "Kept", "base_url": "http://127.0.0.1:9/v1"})
+    key = {"slug": "held", "name": "Held", "provider": "kept", "credential": {"api_key": "sk-held"}}
+    await stack.api.post(f"{stack.workspaces[0].path}/virtual-keys", key)
+    await panel.go("/providers?filter=built_in:false", "Providers")
+    await panel.row("Kept").click()
+    await panel.button("Change").click()
+    await page.get_by_role("menuitem", name="Edit").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("Base URL").fill("http://127.0.0.1:10/v1")
+    await dialog.get_by_role("button", name="Save").click()
+    assert "@held" in await said(dialog.get_by_label("Base URL"))
+    await dialog.get_by_label("Base URL").fill("http://127.0.0.1:9/v2")
+    await dialog.get_by_role("button", name="Save").click()
+    await panel.dialog_gone()

@@ -4066,6 +4066,8 @@ export interface operations {
             /** @description Register a gateway */
             201: {
                 headers: {
+                    /** @description Its `updated_at` in quotes */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4097,6 +4099,8 @@ export interface operations {
             /** @description Read a gateway */
             200: {
                 headers: {
+                    /** @description Its `updated_at` in quotes */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4146,7 +4150,10 @@ export interface operations {
     gateways_update: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `ETag` of what the change was made from, its `updated_at` in quotes. Refused (412) if it is another by now; without it the change is made in any case */
+                "if-match"?: string;
+            };
             path: {
                 gateway: string;
             };
@@ -4161,6 +4168,8 @@ export interface operations {
             /** @description Change a gateway */
             200: {
                 headers: {
+                    /** @description Its `updated_at` in quotes */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4799,6 +4808,8 @@ export interface operations {
             /** @description Read your organisation */
             200: {
                 headers: {
+                    /** @description Its `updated_at` in quotes */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4819,7 +4830,10 @@ export interface operations {
     organisation_update: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `ETag` of what the change was made from, its `updated_at` in quotes. Refused (412) if it is another by now; without it the change is made in any case */
+                "if-match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -4832,6 +4846,8 @@ export interface operations {
             /** @description Rename your organisation */
             200: {
                 headers: {
+                    /** @description Its `updated_at` in quotes */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4903,6 +4919,8 @@ export interface operations {
             /** @description Add a price */
             201: {
                 headers: {
+                    /** @description Its `updated_at` in quotes */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4934,6 +4952,8 @@ export interface operations {
             /** @description Read a price */
             200: {
                 headers: {
+                    /** @description Its `updated_at` in quotes */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4983,7 +5003,10 @@ export interface operations {
     prices_update: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `ETag` of what the change was made from, its `updated_at` in quotes. Refused (412) if it is another by now; without it the change is made in any case */
+                "if-match"?: string;
+            };
             path: {
                 price: string;
             };
@@ -4998,6 +5021,8 @@ export interface operations {
             /** @description Change a price */
             200: {
                 headers: {
+                    /** @description Its `updated_at` in quotes */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5069,6 +5094,8 @@ export interface operations {
             /** @description Add a provider */
             201: {
                 headers: {
+                    /** @description Its `updated_at` in quotes */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5100,6 +5127,8 @@ export interface operations {
             /** @description Read a provider */
             200: {
                 headers: {
+                    /** @description Its `updated_at` in quotes */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5149,7 +5178,10 @@ export interface operations {
     providers_update: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `ETag` of what the change was made from, its `updated_at` in quotes. Refused (412) if it is another by now; without it the change is made in any case */
+                "if-match"?: string;
+            };
             path: {
                 provider: string;
             };
@@ -5164,6 +5196,8 @@ export interface operations {
             /** @description Change a provider */
             200: {
                 headers: {
+                    /** @description Its `updated_at` in quotes */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5441,6 +5475,8 @@ export interface operations {
             /** @description Make a workspace */
             201: {
                 headers: {
+                    /** @description Its `updated_at` in quotes */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5472,6 +5508,8 @@ export interface operations {
             /** @description Read a workspace */
             200: {
                 headers: {
+                    /** @description Its `updated_at` in quotes */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5521,7 +5559,10 @@ export interface operations {
     workspaces_update: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `ETag` of what the change was made from, its `updated_at` in quotes. Refused (412) if it is another by now; without it the change is made in any case */
+                "if-match"?: string;
+            };
             path: {
                 workspace: string;
             };
@@ -5536,6 +5577,8 @@ export interface operations {
             /** @description Change a workspace */
             200: {
                 headers: {
+                    /** @description Its `updated_at` in quotes */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5611,6 +5654,8 @@ export interface operations {
             /** @description Make an API key */
             201: {
                 headers: {
+                    /** @description Its `updated_at` in quotes */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5643,6 +5688,8 @@ export interface operations {
             /** @description Read an API key */
             200: {
                 headers: {
+                    /** @description Its `updated_at` in quotes */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5693,7 +5740,10 @@ export interface operations {
     api_keys_update: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `ETag` of what the change was made from, its `updated_at` in quotes. Refused (412) if it is another by now; without it the change is made in any case */
+                "if-match"?: string;
+            };
             path: {
                 api_key: string;
                 workspace: string;
@@ -5709,6 +5759,8 @@ export interface operations {
             /** @description Change an API key */
             200: {
                 headers: {
+                    /** @description Its `updated_at` in quotes */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5815,6 +5867,8 @@ export interface operations {
             /** @description Save a config */
             201: {
                 headers: {
+                    /** @description Its `updated_at` in quotes */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5847,6 +5901,8 @@ export interface operations {
             /** @description Read a config, by id or slug */
             200: {
                 headers: {
+                    /** @description Its `updated_at` in quotes */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5897,7 +5953,10 @@ export interface operations {
     configs_update: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `ETag` of what the change was made from, its `updated_at` in quotes. Refused (412) if it is another by now; without it the change is made in any case */
+                "if-match"?: string;
+            };
             path: {
                 config: string;
                 workspace: string;
@@ -5913,6 +5972,8 @@ export interface operations {
             /** @description Change a config */
             200: {
                 headers: {
+                    /** @description Its `updated_at` in quotes */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6094,6 +6155,8 @@ export interface operations {
             /** @description Save a credential */
             201: {
                 headers: {
+                    /** @description Its `updated_at` in quotes */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6126,6 +6189,8 @@ export interface operations {
             /** @description Read a virtual key, by id or slug */
             200: {
                 headers: {
+                    /** @description Its `updated_at` in quotes */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6176,7 +6241,10 @@ export interface operations {
     virtual_keys_update: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `ETag` of what the change was made from, its `updated_at` in quotes. Refused (412) if it is another by now; without it the change is made in any case */
+                "if-match"?: string;
+            };
             path: {
                 virtual_key: string;
                 workspace: string;
@@ -6192,6 +6260,8 @@ export interface operations {
             /** @description Change a virtual key */
             200: {
                 headers: {
+                    /** @description Its `updated_at` in quotes */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {

@@ -1,5 +1,6 @@
 import { Button, Group, Modal, Stack, Text, TextInput } from "@mantine/core";
 import { type ReactNode, useState } from "react";
+import { isClash } from "@/components/Clash";
 import { CodeTabs, type Snippet } from "@/components/CodeTabs";
 import { Copy } from "@/components/Copy";
 import styles from "@/components/Dialog.module.css";
@@ -13,6 +14,8 @@ interface FormDialogProps {
   busy: boolean;
   /** Told at the form's fields, and above the buttons where they belong to none. */
   faults: Faults;
+  /** Told in place of the refusal where somebody else was faster. */
+  clash?: ReactNode;
   onSubmit: () => void;
   onClose: () => void;
   size?: string;
@@ -32,7 +35,7 @@ export function FormDialog(props: FormDialogProps) {
       <Form faults={props.faults} busy={props.busy} onSubmit={props.onSubmit}>
         <Stack gap="md">
           {props.children}
-          <ProblemNote error={props.faults.rest} />
+          {props.clash && isClash(props.faults.rest) ? props.clash : <ProblemNote error={props.faults.rest} />}
           <Group justify="flex-end" gap="sm">
             <Button variant="default" onClick={props.onClose}>
               Cancel

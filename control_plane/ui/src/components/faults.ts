@@ -2,6 +2,7 @@
 
 import { useState } from "react";
 import { asProblem, type Problem } from "@/api/problem";
+import { same } from "@/lib/changes";
 import { fieldOf, toldAt } from "@/lib/faults";
 
 export interface Faults {
@@ -33,8 +34,4 @@ export function useFaults(error: unknown, fields: Readonly<Record<string, unknow
     rest: problem && rest.length > 0 ? problem.about(rest) : null,
     refusal: error,
   };
-}
-
-function same(one: unknown, other: unknown): boolean {
-  return JSON.stringify(one) === JSON.stringify(other);
 }

@@ -4,9 +4,11 @@ import { useState } from "react";
 import { answer, api, type Schemas } from "@/api/client";
 import { lists, useChanged, useChoices } from "@/app/nouns";
 import type { Workspace } from "@/app/workspace";
+import { Clash, from } from "@/components/Clash";
 import { FormDialog } from "@/components/Dialog";
 import { useFaults } from "@/components/faults";
 import { tell } from "@/components/notice";
+import { changes } from "@/lib/changes";
 import { moment } from "@/lib/time";
 
 type ApiKey = Schemas["ApiKeyView"];
@@ -45,16 +47,17 @@ export function ApiKeyForm({ workspace, apiKey, onClose, onMade }: ApiKeyFormPro
   const [inline, setInline] = useState<Record<string, string>>(
     Object.fromEntries(INLINE.map(([rule]) => [rule, spokenRule(apiKey?.inline[rule])])),
   );
+  const body = {
+    name,
+    scopes: scopes as Schemas["ApiKeyCreate"]["scopes"],
+    default_config: config || null,
+    models: models.length > 0 ? models : null,
+    expires_at: moment(expires),
+    inline: { keys: rule(inline.keys), configs: rule(inline.configs), hosts: rule(inline.hosts) },
+  };
+  const [first] = useState(body);
   const save = useMutation({
-    mutationFn: async () => {
-      const body = {
-        name,
-        scopes: scopes as Schemas["ApiKeyCreate"]["scopes"],
-        default_config: config || null,
-        models: models.length > 0 ? models : null,
-        expires_at: moment(expires),
-        inline: { keys: rule(inline.keys), configs: rule(inline.configs), hosts: rule(inline.hosts) },
-      };
+    mutationFn: async (over: ApiKey | undefined) => {
       const path = { workspace: workspace.id };
       if (!apiKey)
         return answer(
@@ -65,8 +68,8 @@ export function ApiKeyForm({ workspace, apiKey, onClose, onMade }: ApiKeyFormPro
         );
       await answer(
         api.PATCH("/api/v1/workspaces/{workspace}/api-keys/{api_key}", {
-          params: { path: { ...path, api_key: apiKey.id } },
-          body: body as Schemas["ApiKeyUpdate"],
+          params: { path: { ...path, api_key: apiKey.id }, header: from(over ?? apiKey) },
+          body: changes(first, body) as Schemas["ApiKeyUpdate"],
         }),
       );
       return null;
@@ -91,7 +94,29 @@ export function ApiKeyForm({ workspace, apiKey, onClose, onMade }: ApiKeyFormPro
       submit={apiKey ? "Save" : "Make the key"}
       busy={save.isPending}
       faults={faults}
-      onSubmit={() => save.mutate()}
+      clash={
+        apiKey && (
+          <Clash
+            error={save.error}
+            began={save.variables ?? apiKey}
+            fields={Object.keys(body)}
+            busy={save.isPending}
+            read={() =>
+              answer(
+                api.GET("/api/v1/workspaces/{workspace}/api-keys/{api_key}", {
+                  params: { path: { workspace: workspace.id, api_key: apiKey.id } },
+                }),
+              )
+            }
+            onKeep={(now) => save.mutate(now)}
+            onDiscard={async () => {
+              onClose();
+              await changed("api-keys");
+            }}
+          />
+        )
+      }
+      onSubmit={() => save.mutate(undefined)}
       onClose={onClose}
     >
       <TextInput

@@ -1,13 +1,14 @@
 import { Button, Group, Menu, Tabs, TextInput } from "@mantine/core";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { Link, useBlocker, useNavigate, useParams } from "@tanstack/react-router";
-import { useEffect, useMemo, useState } from "react";
+import { useCallback, useEffect, useMemo, useState } from "react";
 import { answer, api, type Schemas } from "@/api/client";
 import { asProblem } from "@/api/problem";
 import { useKeys } from "@/app/keys";
 import { lists, useChanged, useChoices, useGatewayUrl } from "@/app/nouns";
 import { useAddress } from "@/app/search";
 import { useRights, useWorkspace } from "@/app/workspace";
+import { Clash, from, isClash, isLater } from "@/components/Clash";
 import { CodeTabs, callSnippets } from "@/components/CodeTabs";
 import { ConfirmDialog } from "@/components/Dialog";
 import { Facts, Section } from "@/components/Facts";
@@ -17,6 +18,7 @@ import { tell } from "@/components/notice";
 import { Page } from "@/components/Page";
 import { ProblemNote } from "@/components/ProblemNote";
 import { Moment } from "@/components/When";
+import { changes } from "@/lib/changes";
 import type { Fault } from "@/lib/faults";
 import { type Schema, written } from "@/lib/json";
 import { Changes } from "@/pages/configs/Changes";
@@ -67,6 +69,7 @@ function Editing({ config }: { config: ConfigRow }) {
   const rights = useRights();
   const changed = useChanged();
   const gatewayUrl = useGatewayUrl();
+  const [began, setBegan] = useState(config);
   const [text, setText] = useState(written(config.body));
   const [slug, setSlug] = useState(config.slug);
   const [name, setName] = useState(config.name);
@@ -85,21 +88,30 @@ function Editing({ config }: { config: ConfigRow }) {
         api.GET("/api/v1/workspaces/{workspace}/config-schema", { params: { path: { workspace: config.workspace } } }),
       ),
   });
-  const dirty = text !== written(config.body) || slug !== config.slug || name !== config.name;
+  const dirty = text !== written(began.body) || slug !== began.slug || name !== began.name;
+  const begin = useCallback((row: ConfigRow) => {
+    setBegan(row);
+    setText(written(row.body));
+    setSlug(row.slug);
+    setName(row.name);
+  }, []);
+  useEffect(() => {
+    if (!dirty && isLater(config, began)) begin(config);
+  }, [dirty, config, began, begin]);
   useBlocker({
     shouldBlockFn: () => dirty && !save.isSuccess && !confirm("Leave without saving your changes?"),
     enableBeforeUnload: dirty,
   });
   const save = useMutation({
-    mutationFn: (body: Record<string, unknown>) =>
+    mutationFn: ({ body, over }: { body: Record<string, unknown>; over: ConfigRow }) =>
       answer(
         api.PATCH("/api/v1/workspaces/{workspace}/configs/{config}", {
-          params: { path: { workspace: config.workspace, config: config.id } },
-          body: { body, slug, name },
+          params: { path: { workspace: config.workspace, config: config.id }, header: from(over) },
+          body: changes({ body: began.body, slug: began.slug, name: began.name }, { body, slug, name }),
         }),
       ),
     onSuccess: async (saved) => {
-      setText(written(saved.body));
+      begin(saved);
       await changed("configs");
       tell("Saved. Gateways have it in about a second.");
       if (saved.slug !== config.slug)
@@ -115,11 +127,11 @@ function Editing({ config }: { config: ConfigRow }) {
   useEffect(() => {
     if (save.isSuccess && dirty) reset();
   }, [save.isSuccess, dirty, reset]);
-  const submit = () => {
+  const submit = (over: ConfigRow) => {
     if (!may || save.isPending) return;
     try {
       setParseFault(null);
-      save.mutate(JSON.parse(text));
+      save.mutate({ body: JSON.parse(text), over });
     } catch (error) {
       setParseFault(error instanceof Error ? error.message : String(error));
     }
@@ -156,7 +168,7 @@ function Editing({ config }: { config: ConfigRow }) {
                 </Menu.Item>
               </Menu.Dropdown>
             </Menu>
-            <Button onClick={submit} loading={save.isPending} disabled={!dirty}>
+            <Button onClick={() => submit(began)} loading={save.isPending} disabled={!dirty}>
               Save
             </Button>
           </Group>
@@ -180,14 +192,36 @@ function Editing({ config }: { config: ConfigRow }) {
                 label="Config as JSON"
                 value={text}
                 onChange={may ? setText : undefined}
-                onSave={submit}
+                onSave={() => submit(began)}
                 schema={schema.data?.json_schema as Schema | undefined}
                 known={{ virtual_key: keys, provider: providers }}
                 faults={inBody}
                 heightPx={Math.max(EDITOR_PX_MIN, window.innerHeight - AROUND_PX)}
               />
               {parseFault && <p className="bad">This is no JSON yet: {parseFault}</p>}
-              <ProblemNote error={inBody.length > 0 ? asProblem(save.error).about(inBody) : faults.rest} />
+              <Clash
+                error={save.error}
+                began={save.variables?.over ?? began}
+                fields={["slug", "name", "body"]}
+                busy={save.isPending}
+                read={() =>
+                  answer(
+                    api.GET("/api/v1/workspaces/{workspace}/configs/{config}", {
+                      params: { path: { workspace: config.workspace, config: config.id } },
+                    }),
+                  )
+                }
+                onKeep={submit}
+                onDiscard={(now) => {
+                  save.reset();
+                  begin(now);
+                }}
+              />
+              <ProblemNote
+                error={
+                  inBody.length > 0 ? asProblem(save.error).about(inBody) : isClash(save.error) ? null : faults.rest
+                }
+              />
               <p className="dim">
                 <kbd>Ctrl Space</kbd> offers what may stand here, <kbd>Ctrl S</kbd> saves.
               </p>

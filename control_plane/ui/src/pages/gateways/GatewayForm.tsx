@@ -4,8 +4,10 @@ import { useState } from "react";
 import { answer, api, type Schemas } from "@/api/client";
 import { useChanged } from "@/app/nouns";
 import { useWorkspace } from "@/app/workspace";
+import { Clash, from } from "@/components/Clash";
 import { FormDialog } from "@/components/Dialog";
 import { useFaults } from "@/components/faults";
+import { changes } from "@/lib/changes";
 
 type Gateway = Schemas["GatewayView"];
 
@@ -23,11 +25,17 @@ export function GatewayForm({
   const [name, setName] = useState(gateway?.name ?? "");
   const [url, setUrl] = useState(gateway?.url ?? "");
   const [workspaces, setWorkspaces] = useState<string[]>([...(gateway?.workspaces ?? [])]);
+  const body = { name, url: url || null, workspaces: workspaces.length > 0 ? workspaces : null };
+  const [first] = useState(body);
   const save = useMutation({
-    mutationFn: () => {
-      const body = { name, url: url || null, workspaces: workspaces.length > 0 ? workspaces : null };
+    mutationFn: (over: Gateway | undefined) => {
       if (!gateway) return answer(api.POST("/api/v1/gateways", { body }));
-      return answer(api.PATCH("/api/v1/gateways/{gateway}", { params: { path: { gateway: gateway.id } }, body }));
+      return answer(
+        api.PATCH("/api/v1/gateways/{gateway}", {
+          params: { path: { gateway: gateway.id }, header: from(over ?? gateway) },
+          body: changes(first, body),
+        }),
+      );
     },
     onSuccess: async (saved) => {
       await changed("gateways");
@@ -42,7 +50,23 @@ export function GatewayForm({
       submit={gateway ? "Save" : "Register"}
       busy={save.isPending}
       faults={faults}
-      onSubmit={() => save.mutate()}
+      clash={
+        gateway && (
+          <Clash
+            error={save.error}
+            began={save.variables ?? gateway}
+            fields={Object.keys(body)}
+            busy={save.isPending}
+            read={() => answer(api.GET("/api/v1/gateways/{gateway}", { params: { path: { gateway: gateway.id } } }))}
+            onKeep={(now) => save.mutate(now)}
+            onDiscard={async () => {
+              onClose();
+              await changed("gateways");
+            }}
+          />
+        )
+      }
+      onSubmit={() => save.mutate(undefined)}
       onClose={onClose}
     >
       <TextInput

@@ -3,9 +3,11 @@ import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { answer, api, type Schemas } from "@/api/client";
 import { lists, useChanged, useChoices } from "@/app/nouns";
+import { Clash, from } from "@/components/Clash";
 import { FormDialog } from "@/components/Dialog";
 import { useFaults } from "@/components/faults";
 import { tell } from "@/components/notice";
+import { changes } from "@/lib/changes";
 import { type Amounts, amountName } from "@/pages/models/amounts";
 import type { Price } from "@/pages/models/Prices";
 
@@ -27,7 +29,7 @@ export function PriceForm({ price, about, onClose }: PriceFormProps) {
   const providers = useChoices(["providers"], lists.providers);
   const [provider, setProvider] = useState(price?.provider ?? about?.provider ?? "");
   const [model, setModel] = useState(price?.model ?? about?.model ?? "");
-  const [from, setFrom] = useState(price?.valid_from ?? "");
+  const [since, setSince] = useState(price?.valid_from ?? "");
   const [multiplier, setMultiplier] = useState(price?.multiplier ?? "");
   const [amounts, setAmounts] = useState<Amounts>(price?.amounts ?? about?.amounts ?? {});
   const known = useQuery({
@@ -39,15 +41,19 @@ export function PriceForm({ price, about, onClose }: PriceFormProps) {
         limit: FOUND_MAX,
       }),
   });
+  const written = Object.fromEntries(Object.entries(amounts).filter(([, amount]) => amount));
+  const own = Object.keys(written).length > 0 ? written : null;
+  const body = { amounts: own, multiplier: multiplier.trim() || null, ...(since ? { valid_from: since } : {}) };
+  const [first] = useState(body);
   const save = useMutation({
-    mutationFn: async () => {
-      const written = Object.fromEntries(Object.entries(amounts).filter(([, amount]) => amount));
-      const own = Object.keys(written).length > 0 ? written : null;
-      const body = { amounts: own, multiplier: multiplier.trim() || null, ...(from ? { valid_from: from } : {}) };
-      if (price) {
-        const path = { price: price.id };
-        return answer(api.PATCH("/api/v1/prices/{price}", { params: { path }, body: body as Schemas["PriceUpdate"] }));
-      }
+    mutationFn: async (over: Price | undefined) => {
+      if (price)
+        return answer(
+          api.PATCH("/api/v1/prices/{price}", {
+            params: { path: { price: price.id }, header: from(over ?? price) },
+            body: changes(first, body) as Schemas["PriceUpdate"],
+          }),
+        );
       const made = { provider, model: model.trim() || null, ...body };
       return answer(api.POST("/api/v1/prices", { body: made as Schemas["PriceCreate"] }));
     },
@@ -60,7 +66,7 @@ export function PriceForm({ price, about, onClose }: PriceFormProps) {
   const faults = useFaults(save.error, {
     "/provider": provider,
     "/model": model,
-    "/valid_from": from,
+    "/valid_from": since,
     "/multiplier": multiplier,
     ...Object.fromEntries(FIELDS.map((name) => [`/amounts/${name}`, amounts[name]])),
   });
@@ -71,7 +77,23 @@ export function PriceForm({ price, about, onClose }: PriceFormProps) {
       size="lg"
       busy={save.isPending}
       faults={faults}
-      onSubmit={() => save.mutate()}
+      clash={
+        price && (
+          <Clash
+            error={save.error}
+            began={save.variables ?? price}
+            fields={Object.keys(body)}
+            busy={save.isPending}
+            read={() => answer(api.GET("/api/v1/prices/{price}", { params: { path: { price: price.id } } }))}
+            onKeep={(now) => save.mutate(now)}
+            onDiscard={async () => {
+              onClose();
+              await changed("prices", "models");
+            }}
+          />
+        )
+      }
+      onSubmit={() => save.mutate(undefined)}
       onClose={onClose}
     >
       <SimpleGrid cols={2}>
@@ -101,9 +123,9 @@ export function PriceForm({ price, about, onClose }: PriceFormProps) {
           label="From"
           description="Midnight UTC; empty: today"
           inputWrapperOrder={["label", "input", "description", "error"]}
-          value={from}
+          value={since}
           error={faults.at("/valid_from")}
-          onChange={(event) => setFrom(event.currentTarget.value)}
+          onChange={(event) => setSince(event.currentTarget.value)}
         />
         <TextInput
           label="Times"

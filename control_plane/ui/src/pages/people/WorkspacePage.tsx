@@ -16,13 +16,14 @@ import {
 import { IconTrash } from "@tabler/icons-react";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams } from "@tanstack/react-router";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { answer, api, type Schemas } from "@/api/client";
 import { misfilled } from "@/api/problem";
 import { lists, useChanged, useChoices } from "@/app/nouns";
 import { useRows } from "@/app/queries";
 import { useAddress } from "@/app/search";
 import { useRights, useSession } from "@/app/workspace";
+import { Clash, from, isClash, isLater } from "@/components/Clash";
 import type { Column } from "@/components/DataTable";
 import { ConfirmDialog, FormDialog } from "@/components/Dialog";
 import { EmptyState } from "@/components/EmptyState";
@@ -33,6 +34,7 @@ import { ListView } from "@/components/ListView";
 import { tell } from "@/components/notice";
 import { Page } from "@/components/Page";
 import { ProblemNote } from "@/components/ProblemNote";
+import { changes, same } from "@/lib/changes";
 import { step } from "@/lib/faults";
 import { onlyFields } from "@/lib/filter";
 
@@ -96,7 +98,7 @@ export function WorkspacePage() {
       {tab === "members" ? (
         <Members workspace={workspace} heads={heads} />
       ) : (
-        <SettingsForm key={workspace.updated_at} workspace={workspace} heads={heads} />
+        <Settings key={workspace.id} workspace={workspace} heads={heads} />
       )}
       {deleting && <Delete workspace={workspace} onClose={() => setDeleting(false)} />}
     </Page>
@@ -124,7 +126,20 @@ function aliasesOf(rows: readonly AliasRow[]): Record<string, Omit<AliasRow, "na
   return aliases;
 }
 
-function SettingsForm({ workspace, heads }: { workspace: Workspace; heads: boolean }) {
+/** What the form began with stays while it is edited, whoever saves meanwhile; then it begins anew. */
+function Settings({ workspace, heads }: { workspace: Workspace; heads: boolean }) {
+  const [began, setBegan] = useState(workspace);
+  return <SettingsForm key={began.updated_at} workspace={began} newest={workspace} heads={heads} onBegin={setBegan} />;
+}
+
+interface SettingsFormProps {
+  workspace: Workspace;
+  newest: Workspace;
+  heads: boolean;
+  onBegin: (workspace: Workspace) => void;
+}
+
+function SettingsForm({ workspace, newest, heads, onBegin }: SettingsFormProps) {
   const changed = useChanged();
   const settings = workspace.settings;
   const [name, setName] = useState(workspace.name);
@@ -140,28 +155,42 @@ function SettingsForm({ workspace, heads }: { workspace: Workspace; heads: boole
   const configs = useChoices(["configs", workspace.id], lists.configs(workspace.id));
   const known = useChoices(["providers"], lists.providers);
   const keys = useChoices(["virtual-keys", workspace.id], lists.virtualKeys(workspace.id));
+  const edited = {
+    names: { name, slug },
+    settings: {
+      default_config: config || null,
+      allowed_providers: providers.length > 0 ? providers : null,
+      inline,
+      metadata_keys: metadata,
+      record_mode: mode as "standard" | "anonymous",
+    },
+    aliases,
+  };
+  const [first] = useState(edited);
+  const dirty = !same(first, edited);
+  useEffect(() => {
+    if (!dirty && isLater(newest, workspace)) onBegin(newest);
+  }, [dirty, newest, workspace, onBegin]);
   const save = useMutation({
-    mutationFn: () =>
-      answer(
+    mutationFn: async (over: Workspace | undefined) => {
+      const began = over ?? workspace;
+      const given = {
+        ...changes(first.settings, edited.settings),
+        ...(same(first.aliases, aliases) ? {} : { model_aliases: aliasesOf(aliases) }),
+      };
+      return answer(
         api.PATCH("/api/v1/workspaces/{workspace}", {
-          params: { path: { workspace: workspace.id } },
+          params: { path: { workspace: workspace.id }, header: from(began) },
           body: {
-            name,
-            slug,
-            settings: {
-              ...settings,
-              default_config: config || null,
-              allowed_providers: providers.length > 0 ? providers : null,
-              inline,
-              metadata_keys: metadata,
-              record_mode: mode as "standard" | "anonymous",
-              model_aliases: aliasesOf(aliases),
-            },
+            ...changes(first.names, edited.names),
+            ...(Object.keys(given).length > 0 ? { settings: { ...began.settings, ...given } } : {}),
           },
         }),
-      ),
-    onSuccess: async () => {
+      );
+    },
+    onSuccess: async (saved) => {
       await changed("workspaces");
+      onBegin(saved);
       tell("Saved. Gateways have it in about a second.");
     },
   });
@@ -183,7 +212,7 @@ function SettingsForm({ workspace, heads }: { workspace: Workspace; heads: boole
     ),
   });
   return (
-    <Form faults={faults} busy={save.isPending} onSubmit={() => save.mutate()}>
+    <Form faults={faults} busy={save.isPending} onSubmit={() => save.mutate(undefined)}>
       <fieldset disabled={!heads} style={{ border: 0, margin: 0, padding: 0 }}>
         <Stack gap="xl" maw={640}>
           <Section title="Name">
@@ -326,7 +355,18 @@ function SettingsForm({ workspace, heads }: { workspace: Workspace; heads: boole
               onChange={setMetadata}
             />
           </Section>
-          <ProblemNote error={faults.rest} />
+          {!isClash(save.error) && <ProblemNote error={faults.rest} />}
+          <Clash
+            error={save.error}
+            began={save.variables ?? workspace}
+            fields={["name", "slug", "settings"]}
+            busy={save.isPending}
+            read={() =>
+              answer(api.GET("/api/v1/workspaces/{workspace}", { params: { path: { workspace: workspace.id } } }))
+            }
+            onKeep={(now) => save.mutate(now)}
+            onDiscard={onBegin}
+          />
           {heads && (
             <Button type="submit" w="fit-content" loading={save.isPending}>
               Save

@@ -7,6 +7,7 @@ import { lists, useChanged } from "@/app/nouns";
 import { useRows } from "@/app/queries";
 import { useAddress } from "@/app/search";
 import { useRights } from "@/app/workspace";
+import { Clash, from } from "@/components/Clash";
 import type { Column } from "@/components/DataTable";
 import { ConfirmDialog, FormDialog } from "@/components/Dialog";
 import { EmptyState } from "@/components/EmptyState";
@@ -16,6 +17,7 @@ import { ListView } from "@/components/ListView";
 import { tell } from "@/components/notice";
 import { Page } from "@/components/Page";
 import { PeekPanel } from "@/components/PeekPanel";
+import { changes } from "@/lib/changes";
 import { onlyFields } from "@/lib/filter";
 import styles from "@/pages/virtual_keys/Providers.module.css";
 import {
@@ -164,23 +166,24 @@ function ProviderForm({ provider, onClose }: { provider: Provider | null; onClos
   const [quirks, setQuirks] = useState(() => quirksOf(provider));
   const [renamed, setRenamed] = useState(() => renamedTexts(provider?.renamed));
   const [otherwise, setOtherwise] = useState(() => provider !== null && quirkFacts(provider).length > 0);
+  const { id, ...rest } = fields;
+  const body = {
+    ...rest,
+    ...quirks,
+    renamed: renamedOf(renamed),
+    models,
+    doors: doors as Schemas["ProviderCreate"]["doors"],
+  };
+  const [first] = useState(body);
   const save = useMutation({
-    mutationFn: async () => {
-      const { id, ...rest } = fields;
-      const body = {
-        ...rest,
-        ...quirks,
-        renamed: renamedOf(renamed),
-        models,
-        doors: doors as Schemas["ProviderCreate"]["doors"],
-      };
+    mutationFn: async (over: Provider | undefined) => {
       if (!provider)
         await answer(api.POST("/api/v1/providers", { body: { id, ...body } as Schemas["ProviderCreate"] }));
       else
         await answer(
           api.PATCH("/api/v1/providers/{provider}", {
-            params: { path: { provider: provider.id } },
-            body: body as Schemas["ProviderUpdate"],
+            params: { path: { provider: provider.id }, header: from(over ?? provider) },
+            body: changes(first, body) as Schemas["ProviderUpdate"],
           }),
         );
     },
@@ -213,7 +216,25 @@ function ProviderForm({ provider, onClose }: { provider: Provider | null; onClos
       submit="Save"
       busy={save.isPending}
       faults={faults}
-      onSubmit={() => save.mutate()}
+      clash={
+        provider && (
+          <Clash
+            error={save.error}
+            began={save.variables ?? provider}
+            fields={Object.keys(body)}
+            busy={save.isPending}
+            read={() =>
+              answer(api.GET("/api/v1/providers/{provider}", { params: { path: { provider: provider.id } } }))
+            }
+            onKeep={(now) => save.mutate(now)}
+            onDiscard={async () => {
+              onClose();
+              await changed("providers");
+            }}
+          />
+        )
+      }
+      onSubmit={() => save.mutate(undefined)}
       onClose={onClose}
     >
       <TextInput

@@ -4,10 +4,12 @@ import { useState } from "react";
 import { answer, api, type Schemas } from "@/api/client";
 import { lists, useChanged, useChoices } from "@/app/nouns";
 import type { Workspace } from "@/app/workspace";
+import { Clash, from } from "@/components/Clash";
 import { FormDialog } from "@/components/Dialog";
 import { useFaults } from "@/components/faults";
 import { tell } from "@/components/notice";
 import { SchemaForm, type Values } from "@/components/SchemaForm";
+import { changes } from "@/lib/changes";
 import type { Schema } from "@/lib/json";
 
 type VirtualKey = Schemas["VirtualKeyView"];
@@ -35,9 +37,10 @@ export function VirtualKeyForm({ workspace, virtualKey, onClose }: VirtualKeyFor
       answer(api.GET("/api/v1/providers/{provider}/credential-schema", { params: { path: { provider } } })),
   });
   const given = Object.values(credential).some((value) => value !== undefined);
+  const body = { slug, name: name || slug, base_url: baseUrl || null, models: models.length > 0 ? models : null };
+  const [first] = useState(body);
   const save = useMutation({
-    mutationFn: async () => {
-      const body = { slug, name: name || slug, base_url: baseUrl || null, models: models.length > 0 ? models : null };
+    mutationFn: async (over: VirtualKey | undefined) => {
       const path = { workspace: workspace.id };
       if (!virtualKey) {
         await answer(
@@ -49,8 +52,8 @@ export function VirtualKeyForm({ workspace, virtualKey, onClose }: VirtualKeyFor
       } else {
         await answer(
           api.PATCH("/api/v1/workspaces/{workspace}/virtual-keys/{virtual_key}", {
-            params: { path: { ...path, virtual_key: virtualKey.id } },
-            body: { ...body, ...(given ? { credential: credential as never } : {}) },
+            params: { path: { ...path, virtual_key: virtualKey.id }, header: from(over ?? virtualKey) },
+            body: { ...changes(first, body), ...(given ? { credential: credential as never } : {}) },
           }),
         );
       }
@@ -80,7 +83,29 @@ export function VirtualKeyForm({ workspace, virtualKey, onClose }: VirtualKeyFor
       submit={virtualKey ? "Save" : "Store the key"}
       busy={save.isPending}
       faults={faults}
-      onSubmit={() => save.mutate()}
+      clash={
+        virtualKey && (
+          <Clash
+            error={save.error}
+            began={save.variables ?? virtualKey}
+            fields={Object.keys(body)}
+            busy={save.isPending}
+            read={() =>
+              answer(
+                api.GET("/api/v1/workspaces/{workspace}/virtual-keys/{virtual_key}", {
+                  params: { path: { workspace: workspace.id, virtual_key: virtualKey.id } },
+                }),
+              )
+            }
+            onKeep={(now) => save.mutate(now)}
+            onDiscard={async () => {
+              onClose();
+              await changed("virtual-keys");
+            }}
+          />
+        )
+      }
+      onSubmit={() => save.mutate(undefined)}
       onClose={onClose}
     >
       <Select
