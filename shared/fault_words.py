@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 PATTERN_WORDS: Mapping[str, str] = {
     r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$": (
         "only letters A to Z, digits, dots, dashes and underscores may stand here, at most 100, and a letter or a digit"
@@ -86,8 +88,17 @@ _KEY = "[key]"
 """What pydantic puts behind a name that is wrong itself: no place in the document."""
 
 
-def said(fault: Mapping[str, Any]) -> str:
-    """In words, one of `ValidationError.errors()`, with its context; nothing of its input is repeated."""
+def faults(error: ValidationError) -> list[tuple[tuple[str | int, ...], str]]:
+    """Where each stands in the document, and what is wrong there in words; nothing of the input is repeated."""
+    found = error.errors(include_url=False)
+    # Of a list pydantic counts only what is sound: one fault in its only value would be told as two.
+    whole = {fault["loc"][:end] for fault in found for end in range(len(fault["loc"]))}
+    return [
+        (_path(fault), _said(fault)) for fault in found if fault["type"] != "too_short" or fault["loc"] not in whole
+    ]
+
+
+def _said(fault: Mapping[str, Any]) -> str:
     if fault["type"] == _MISMATCH and fault.get("input") == "":
         return _at_least(1, "character")
     words = _WORDS.get(fault["type"])
@@ -96,8 +107,7 @@ def said(fault: Mapping[str, Any]) -> str:
     return words if isinstance(words, str) else words(fault.get("ctx", {}))
 
 
-def path(fault: Mapping[str, Any]) -> tuple[str | int, ...]:
-    """Where it is in the document."""
+def _path(fault: Mapping[str, Any]) -> tuple[str | int, ...]:
     steps = tuple(fault["loc"])
     return steps[:-1] if len(steps) > 1 and steps[-1] == _KEY else steps
 

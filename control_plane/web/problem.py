@@ -40,9 +40,9 @@ class ProblemDocument(BaseModel):
 
 def invalid_body(error: ValidationError, *, within: str = "", code: str | None = None) -> Invalid:
     """The faults of a body, each in words at its JSON pointer below `within`; no value is repeated."""
-    told = error.errors(include_url=False)[:FAULTS_MAX]
-    faults = [(within + pointer(fault_words.path(fault)), fault_words.said(fault)) for fault in told]
-    return invalid(faults, count=error.error_count(), code=code)
+    found = fault_words.faults(error)
+    told = [(within + pointer(path), detail) for path, detail in found[:FAULTS_MAX]]
+    return invalid(told, count=len(found), code=code)
 
 
 def invalid(faults: Sequence[tuple[str, str]], *, count: int, code: str | None = None) -> Invalid:

@@ -214,8 +214,8 @@ def parse_config(data: Any) -> ConfigBody:
     try:
         body = ConfigBody.model_validate(data)
     except ValidationError as error:
-        for fault in error.errors(include_url=False):
-            faults.setdefault(fault_words.path(fault), fault_words.said(fault))
+        for path, message in fault_words.faults(error):
+            faults.setdefault(path, message)
     if faults:
         raise ConfigError(tuple(faults.items()))
     return body

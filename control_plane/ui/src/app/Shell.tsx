@@ -1,8 +1,9 @@
 import { ActionIcon, Menu, Select, Tooltip, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
 import { Spotlight, type SpotlightActionGroupData, spotlight } from "@mantine/spotlight";
-import { IconHelp, IconLogout, IconMoon, IconSearch, IconSun, IconUser } from "@tabler/icons-react";
+import { IconHelp, IconLogout, IconMenu2, IconMoon, IconSearch, IconSun, IconUser } from "@tabler/icons-react";
 import { useQueryClient } from "@tanstack/react-query";
 import { Link, Outlet, useLocation, useNavigate } from "@tanstack/react-router";
+import { useEffect, useState } from "react";
 import { answer, api } from "@/api/client";
 import { asProblem } from "@/api/problem";
 import { KeySheet } from "@/app/KeySheet";
@@ -30,6 +31,8 @@ export function Shell() {
   const go = (to: string) => void navigate({ to, search: kept } as never);
   const leave = useLeave();
   const switchScheme = () => setColorScheme(scheme === "dark" ? "light" : "dark");
+  const [railOpen, setRailOpen] = useState(false);
+  useEffect(() => setRailOpen(false), [pathname]);
   const goKeys = pages.map((page) => ({ keys: `g ${page.key}`, label: page.label, run: () => go(page.to) }));
   useKeys("Go to", goKeys);
   useKeys("Everywhere", [
@@ -70,7 +73,14 @@ export function Shell() {
       <a className={styles.skip} href="#content">
         Skip to content
       </a>
-      <nav className={styles.rail} aria-label="Pages">
+      {railOpen && <div className={styles.veil} onClick={() => setRailOpen(false)} aria-hidden />}
+      <nav
+        id="pages"
+        className={styles.rail}
+        aria-label="Pages"
+        data-open={railOpen || undefined}
+        onKeyDown={(event) => event.key === "Escape" && setRailOpen(false)}
+      >
         <Link to="/" search={kept as never} className={styles.brand}>
           <Mark />
           Gatehouse
@@ -101,11 +111,22 @@ export function Shell() {
         ))}
       </nav>
       <header className={styles.top}>
+        <ActionIcon
+          className={styles.burger}
+          variant="subtle"
+          color="gray"
+          aria-label="Pages"
+          aria-expanded={railOpen}
+          aria-controls="pages"
+          onClick={() => setRailOpen(!railOpen)}
+        >
+          <IconMenu2 size={18} />
+        </ActionIcon>
         {all.length > 0 && (
           <Select
             aria-label="Workspace"
             size="xs"
-            w={180}
+            className={styles.place}
             searchable={all.length > 8}
             data={all.map((one) => ({ value: one.slug, label: one.name }))}
             value={workspace?.slug ?? null}
@@ -120,7 +141,13 @@ export function Shell() {
           <kbd>Ctrl K</kbd>
         </button>
         <Tooltip label="Keys of this page">
-          <ActionIcon variant="subtle" color="gray" aria-label="Keys of this page" onClick={sheet.toggle}>
+          <ActionIcon
+            className={styles.keys}
+            variant="subtle"
+            color="gray"
+            aria-label="Keys of this page"
+            onClick={sheet.toggle}
+          >
             <IconHelp size={18} />
           </ActionIcon>
         </Tooltip>

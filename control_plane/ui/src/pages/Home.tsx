@@ -86,7 +86,14 @@ function Today() {
     <Section title="The last 24 hours, and how they differ from the 24 before">
       <ProblemNote error={totals.error} retry={() => void totals.refetch()} />
       <Stats measures={TODAY} totals={totals.data?.totals} loading={totals.isPending} />
-      <div style={{ display: "grid", gridTemplateColumns: "repeat(2, minmax(0, 1fr))", gap: 14, marginTop: 6 }}>
+      <div
+        style={{
+          display: "grid",
+          gridTemplateColumns: "repeat(auto-fit, minmax(min(100%, 340px), 1fr))",
+          gap: 14,
+          marginTop: 6,
+        }}
+      >
         <Chart chart={REQUESTS} by="status_class" compare={false} last={DAY} />
         <Chart chart={LATENCY} by="" compare={false} last={DAY} />
       </div>

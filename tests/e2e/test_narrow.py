@@ -1,0 +1,55 @@
+"""On a phone: every page fits, and the pages are reached from a menu."""
+
+import pytest
+from playwright.async_api import ViewportSize, expect
+
+from chaos.stack import Stack
+from tests.e2e.panel import Panel
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+PHONE = ViewportSize(width=390, height=844)
+HERE = "?workspace=workspace-0"
+PAGES = (
+    "/",
+    "/analytics",
+    "/requests",
+    "/configs",
+    "/configs/default",
+    "/virtual-keys",
+    "/providers",
+    "/api-keys",
+    "/gateways",
+    "/models",
+    "/workspaces",
+    "/members",
+    "/admin-keys",
+    "/audit",
+    "/settings",
+)
+_OVER = "() => [...document.querySelectorAll('#root, main, header')].map((on) => on.scrollWidth - on.clientWidth)"
+
+
+async def test_no_page_is_wider_than_a_phone(panel: Panel, stack: Stack) -> None:
+    """The list of pages took half of it, and what did not fit beside that was cut off."""
+    await panel.page.set_viewport_size(PHONE)
+    for path in (*PAGES, f"/workspaces/{stack.workspaces[0].id}"):
+        await panel.go(path + HERE)
+        assert max(await panel.page.evaluate(_OVER)) <= 0, path
+
+
+async def test_the_pages_are_in_a_menu_that_closes_behind_one(panel: Panel) -> None:
+    page = panel.page
+    await page.set_viewport_size(PHONE)
+    pages = page.get_by_role("navigation", name="Pages")
+    await expect(pages).to_be_hidden()
+    await panel.button("Pages").click()
+    await pages.get_by_role("link", name="API keys").click()
+    await panel.heading("API keys")
+    await expect(pages).to_be_hidden()
+    await panel.row("Caller").click()
+    details = page.get_by_role("complementary", name="Details")
+    await expect(details).to_be_visible()
+    assert (await details.bounding_box() or {}).get("width") == PHONE["width"]
+    await page.keyboard.press("Escape")
+    await expect(details).to_have_count(0)
