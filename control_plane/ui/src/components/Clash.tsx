@@ -1,11 +1,11 @@
 import { Alert, Button, Group } from "@mantine/core";
 import { IconUsers } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
+import { useEffect, useRef } from "react";
 import { asProblem } from "@/api/problem";
 import { Difference } from "@/components/Difference";
 import { Facts } from "@/components/Facts";
 import { ProblemNote } from "@/components/ProblemNote";
-import { When } from "@/components/When";
 import { differing, valueAt } from "@/lib/changes";
 import { sentence, spoken, UNKNOWN } from "@/lib/format";
 
@@ -55,6 +55,11 @@ export function Clash<Row extends Versioned>(props: ClashProps<Row>) {
     gcTime: 0,
     queryFn: read,
   });
+  const note = useRef<HTMLDivElement>(null);
+  const there = found.data !== undefined;
+  useEffect(() => {
+    if (there) note.current?.scrollIntoView({ block: "center" });
+  }, [there]);
   if (!clashed) return null;
   if (found.error) return <ProblemNote error={found.error} retry={() => void found.refetch()} />;
   const now = found.data;
@@ -63,15 +68,15 @@ export function Clash<Row extends Versioned>(props: ClashProps<Row>) {
   const changed = differing(one, other);
   return (
     <Alert
-      color="yellow"
+      ref={note}
+      color="blue"
       variant="light"
       icon={<IconUsers size={18} />}
       role="alert"
       title="Somebody else saved this while you edited it"
     >
       <p style={{ margin: "0 0 8px" }}>
-        Yours is not saved yet. Saved <When at={now.updated_at} />
-        {changed.length > 0 ? ":" : ", as it was."}
+        Yours is not saved yet. {changed.length > 0 ? "What they changed:" : "All that stands here is as it was."}
       </p>
       <Facts
         facts={changed.map((path) => [
@@ -107,5 +112,6 @@ function Change({ before, after }: { before: unknown; after: unknown }) {
 
 function told(value: unknown): string {
   if (value === null || value === undefined || value === "") return UNKNOWN;
+  if (Array.isArray(value) && value.every((one) => typeof one === "string")) return value.join(", ") || UNKNOWN;
   return typeof value === "string" ? value : JSON.stringify(value);
 }
