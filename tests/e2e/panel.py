@@ -53,7 +53,7 @@ class Panel:
 
     def check(self) -> None:
         """Nothing failed in the page, and the policy refused nothing."""
-        assert self.faults == []
+        assert self.faults == [], self.faults
 
     def _said(self, type_: str, text: str) -> None:
         if type_ == "error" and not text.startswith(_NOT_OURS):
