@@ -12,7 +12,7 @@ from collections.abc import Callable
 HELD_BYTES_MAX = 64 * 1024
 """With so much it is sent at once: whether the other side takes it decides what is done next."""
 LOOK_S = 0.1
-BUSY_S = 0.05
+BUSY_S = 0.04
 """Of the processor, used by this thread between two looks: then there is much to do."""
 
 
@@ -21,7 +21,7 @@ class Turn:
     too, waits for `end`. The loop calls that by itself.
     """
 
-    __slots__ = ("_ahead", "_held_bytes", "_is_busy", "_looks", "_loop", "_used_s", "_used_then_s", "_writes", "_wrote")
+    __slots__ = ("_ahead", "_held_bytes", "_looks", "_loop", "_used_s", "_used_then_s", "_writes", "_wrote", "is_busy")
 
     def __init__(
         self,
@@ -34,7 +34,8 @@ class Turn:
         self._ahead = ahead
         self._used_s = used_s
         self._used_then_s = 0.0
-        self._is_busy = False
+        self.is_busy = False
+        """There is much to do: what is written waits for the end of its turn."""
         self._looks = False
         """A look is to come."""
         self._wrote = False
@@ -45,7 +46,7 @@ class Turn:
     def write(self, transport: asyncio.Transport, data: bytes) -> None:
         if not self._wrote:
             self._look_later()
-        if not self._is_busy:
+        if not self.is_busy:
             try:
                 if self._ahead is not None:
                     self._ahead()
@@ -86,7 +87,7 @@ class Turn:
     def _look(self) -> None:
         self._over()  # What waits stays ahead of what will not.
         used_s = self._used_s()
-        self._is_busy = used_s - self._used_then_s >= BUSY_S
+        self.is_busy = used_s - self._used_then_s >= BUSY_S
         self._used_then_s = used_s
         self._looks, self._wrote = self._wrote, False
         if self._looks:
