@@ -79,7 +79,7 @@ _WORDS: Mapping[str, str | Callable[[Mapping[str, Any]], str]] = {
     ),
     **dict.fromkeys(
         ("date_type", "date_parsing", "date_from_datetime_parsing", "date_from_datetime_inexact"),
-        "a day that there is is wanted here, such as 2026-11-21",
+        "a day of the calendar is wanted here, such as 2026-11-21",
     ),
 }
 """By the type of pydantic's error. Types that are not here keep its words."""
