@@ -262,9 +262,10 @@ def test_killed_supervisor_takes_its_parts_along_and_the_next_start_finds_everyt
         assert after[same] == before[same]
     assert after["simulator_url"] != before["simulator_url"]
     assert smoke.call(after, "simulator", "sim-chat")[0] == 200
-    # The new addresses of simulator and gateway, and nothing else.
+    # The new addresses of simulator, its virtual key and gateway, and nothing else.
     audit = rows(after, "/api/v1/audit-logs?limit=200")
-    assert sorted(row["action"] for row in audit[: len(audit) - changes]) == ["gateways.update", "providers.update"]
+    moved = ["gateways.update", "providers.update", "virtual_keys.update"]
+    assert sorted(row["action"] for row in audit[: len(audit) - changes]) == moved
     (gateway,) = rows(after, "/api/v1/gateways")
     assert gateway["nodes"] == 1
 
