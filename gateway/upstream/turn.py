@@ -1,8 +1,9 @@
 """What is to be sent in one turn of the event loop goes out at its end, together, while there is much to do.
 
-Whoever it is for sleeps until something comes, and to wake him costs us more than the rest of a write. Where many calls
-are carried at once, the first write of a turn wakes him, and he finds the others while he is awake. Where there is time
-between calls a write is mostly the only one of its turn: it goes out at once, and nobody waits for what else is done.
+Whoever it is for sleeps until something comes, and to wake him costs us more than the rest of a write. Where many
+calls are carried at once, the first write of a turn wakes him, and he finds the others while he is awake. Where they
+are few, a write is mostly the only one of its turn, and whoever waits for it need not wait for what else is done in it.
+Where there is time between them, it is not even worth the end of a turn to know.
 """
 
 import asyncio
@@ -21,7 +22,19 @@ class Turn:
     too, waits for `end`. The loop calls that by itself.
     """
 
-    __slots__ = ("_ahead", "_held_bytes", "_looks", "_loop", "_used_s", "_used_then_s", "_writes", "_wrote", "is_busy")
+    __slots__ = (
+        "_ahead",
+        "_count",
+        "_held_bytes",
+        "_looks",
+        "_loop",
+        "_used_s",
+        "_used_then_s",
+        "_was_one",
+        "_writes",
+        "_wrote",
+        "is_busy",
+    )
 
     def __init__(
         self,
@@ -35,32 +48,37 @@ class Turn:
         self._used_s = used_s
         self._used_then_s = 0.0
         self.is_busy = False
-        """There is much to do: what is written waits for the end of its turn."""
+        """There is much to do: what is written waits for the end of its turn, unless it is alone there."""
         self._looks = False
         """A look is to come."""
         self._wrote = False
         """Since the last one."""
+        self._count = 0
+        """Writes of this turn, while there is much to do."""
+        self._was_one = True
+        """The turn before had a single one: so will this one, most likely."""
         self._writes: list[tuple[asyncio.Transport, bytes]] = []
         self._held_bytes = 0
 
     def write(self, transport: asyncio.Transport, data: bytes) -> None:
         if not self._wrote:
             self._look_later()
-        if not self.is_busy:
-            try:
-                if self._ahead is not None:
-                    self._ahead()
-            finally:
-                if not transport.is_closing():
-                    transport.write(data)
-            return
-        writes = self._writes
-        if not writes:
-            self._loop.call_soon(self._over)
-        writes.append((transport, data))
-        held_bytes = self._held_bytes = self._held_bytes + len(data)
-        if held_bytes >= HELD_BYTES_MAX:
-            self.end()
+        if self.is_busy:
+            count = self._count = self._count + 1
+            if count == 1:
+                self._loop.call_soon(self._over)
+            if count > 1 or not self._was_one:
+                self._writes.append((transport, data))
+                held_bytes = self._held_bytes = self._held_bytes + len(data)
+                if held_bytes >= HELD_BYTES_MAX:
+                    self.end()
+                return
+        try:
+            if self._ahead is not None:
+                self._ahead()
+        finally:
+            if not transport.is_closing():
+                transport.write(data)
 
     def end(self) -> None:
         """Send what waits. Of a transport that was closed meanwhile it is dropped."""
@@ -74,6 +92,8 @@ class Turn:
                     transport.write(data)
 
     def _over(self) -> None:
+        self._was_one = self._count <= 1
+        self._count = 0
         if self._writes:
             self.end()
 
@@ -85,7 +105,8 @@ class Turn:
             self._loop.call_later(LOOK_S, self._look)
 
     def _look(self) -> None:
-        self._over()  # What waits stays ahead of what will not.
+        if self._writes:
+            self.end()  # It stays ahead of what will not wait.
         used_s = self._used_s()
         self.is_busy = used_s - self._used_then_s >= BUSY_S
         self._used_then_s = used_s

@@ -763,7 +763,7 @@ async def test_a_lent_connection_hears_of_the_backpressure_too() -> None:
 
 async def test_a_connection_that_is_lent_to_who_may_not_write_yet_says_so() -> None:
     behind = front(client=Echo(), world=WORLD)
-    behind.server.turn.is_busy = True
+    await among_many(behind)
     caller = behind.caller()
     caller.hold()
     caller.feed(REFUSED + request("GET", "/livez", {}))
@@ -915,10 +915,22 @@ async def test_a_refused_upload_that_goes_on_gets_to_read_why() -> None:
 REFUSED = request("POST", CHAT, {"content-type": "text/plain"}, b"{}")
 
 
+async def among_many(behind: Front) -> None:
+    """There is much to do, and several are answered in this turn: what is said first in the next one waits."""
+    behind.server.turn.is_busy = True
+    callers = [behind.caller() for _ in range(2)]
+    for caller in callers:
+        caller.feed(REFUSED)
+    await asyncio.sleep(0)
+    for caller in callers:
+        assert said(caller.written)
+        caller.hang_up()
+
+
 @pytest.mark.parametrize("end", ["he shuts his end", "the worker drains", "he says close", "another is to be lent"])
 async def test_what_was_said_goes_out_before_what_ends_its_turn(end: str) -> None:
     behind = front(world=WORLD)
-    behind.server.turn.is_busy = True
+    await among_many(behind)
     caller = behind.caller()
     if end == "he says close":
         caller.feed(REFUSED, request("POST", CHAT, {"content-type": "text/plain", "connection": "close"}, b"{}"))
@@ -942,7 +954,7 @@ async def test_what_was_said_goes_out_before_what_ends_its_turn(end: str) -> Non
 async def test_what_came_before_a_break_goes_out_before_the_end_that_tells_of_it() -> None:
     broken = answers(200, b"audio", Cut("x"), content_type="audio/mpeg")
     behind = front(broken, world=WORLD)
-    behind.server.turn.is_busy = True
+    await among_many(behind)
     caller = behind.caller()
     asked = request("POST", "/v1/audio/speech", {"x-portkey-provider": "@main", **AUTH}, {"model": "m", "input": "x"})
     caller.feed(asked.replace(b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", 1))

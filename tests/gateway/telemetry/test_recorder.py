@@ -94,8 +94,11 @@ async def test_a_record_is_in_the_file_before_anything_of_its_turn_goes_out(work
     worker.call()
     turn.write(Caller(), b"its answer, alone")
     assert there == [[1]]
-    there.clear()
     turn.is_busy = True
+    for _ in range(2):
+        turn.write(Caller(), b"another's")
+    await asyncio.sleep(0)
+    there.clear()
     turn.write(Caller(), b"a chunk of a stream, before anything of this turn has ended")
     worker.call()
     turn.write(Caller(), b"its answer, among others")

@@ -52,6 +52,13 @@ class World:
         self.used_s += 2 * BUSY_S
         self.loop.look()
 
+    def busy_among_many(self) -> None:
+        """And the turn before had several writes."""
+        self.busy()
+        for _ in range(2):
+            self.write(Sent(0, []), b"before")
+        self.loop.turn()
+
 
 class Sent:
     """A transport; what all of them were given is in `sent`, in its order."""
@@ -72,7 +79,7 @@ class Sent:
 def test_while_there_is_much_to_do_what_a_turn_brings_goes_out_at_its_end() -> None:
     world = World()
     transport = Sent(0, world.sent)
-    world.busy()
+    world.busy_among_many()
     for _ in range(2):
         world.write(transport, b"a")
         world.write(transport, b"b")
@@ -81,6 +88,26 @@ def test_while_there_is_much_to_do_what_a_turn_brings_goes_out_at_its_end() -> N
         world.loop.turn()
         assert world.sent == [(0, b"a"), (0, b"b")]
         world.sent.clear()
+
+
+def test_after_a_turn_with_one_write_the_next_ones_first_goes_out_at_once() -> None:
+    world = World()
+    transport = Sent(0, world.sent)
+    world.busy_among_many()
+    world.write(transport, b"a")
+    assert not world.sent
+    world.loop.turn()
+    for _ in range(2):
+        world.sent.clear()
+        world.write(transport, b"b")
+        assert world.sent == [(0, b"b")]
+        world.loop.turn()
+    world.write(transport, b"c")
+    world.write(transport, b"d")
+    assert world.sent == [(0, b"b"), (0, b"c")], "the second waits, and none of the next turn goes out at once"
+    world.loop.turn()
+    world.write(transport, b"e")
+    assert world.sent == [(0, b"b"), (0, b"c"), (0, b"d")]
 
 
 def test_where_there_is_little_to_do_all_goes_out_at_once() -> None:
@@ -98,7 +125,7 @@ def test_where_there_is_little_to_do_all_goes_out_at_once() -> None:
 def test_what_waits_stays_ahead_of_what_does_not_wait_any_more() -> None:
     world = World()
     transport = Sent(0, world.sent)
-    world.busy()
+    world.busy_among_many()
     world.write(transport, b"a")
     world.loop.look()
     world.write(transport, b"b")
@@ -180,7 +207,7 @@ def test_what_is_to_come_ahead_comes_before_each_send_and_holds_none_of_them_up(
 def test_nothing_is_written_to_what_was_closed_meanwhile() -> None:
     world = World()
     left, stays = Sent(0, world.sent), Sent(1, world.sent)
-    world.busy()
+    world.busy_among_many()
     for transport in (left, stays):
         world.write(transport, b"a")
     left.closed = True
@@ -193,13 +220,22 @@ def test_nothing_is_written_to_what_was_closed_meanwhile() -> None:
 
 async def test_the_loop_looks_and_ends_the_turns_by_itself() -> None:
     sent: list[tuple[int, bytes]] = []
-    used_s = iter([0.0, BUSY_S, BUSY_S, BUSY_S])
-    turn, transport = Turn(asyncio.get_running_loop(), None, lambda: next(used_s)), Sent(0, sent)
+    asked = 0
+    looked = asyncio.Event()
+
+    def used_s() -> float:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            looked.set()
+        return asked * 2 * BUSY_S
+
+    turn, transport = Turn(asyncio.get_running_loop(), None, used_s), Sent(0, sent)
     turn.write(transport, b"a")  # type: ignore[arg-type]
     assert sent == [(0, b"a")]
-    while sent:
-        sent.clear()
-        await asyncio.sleep(0)
-        turn.write(transport, b"b")  # type: ignore[arg-type]
+    await looked.wait()
+    for data in (b"b", b"c"):
+        turn.write(transport, data)  # type: ignore[arg-type]
+    assert sent == [(0, b"a"), (0, b"b")]
     await asyncio.sleep(0)
-    assert sent == [(0, b"b")]
+    assert sent == [(0, b"a"), (0, b"b"), (0, b"c")]
