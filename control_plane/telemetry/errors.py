@@ -18,6 +18,8 @@ _AWAY = frozenset(
     {
         60,  # UNKNOWN_TABLE and
         81,  # UNKNOWN_DATABASE: its data is another's, or not there yet.
+        75,  # CANNOT_WRITE_TO_FILE_DESCRIPTOR and
+        76,  # CANNOT_OPEN_FILE: its disk is full, or broken.
         164,  # READONLY
         202,  # TOO_MANY_SIMULTANEOUS_QUERIES
         203,  # NO_FREE_CONNECTION

@@ -46,6 +46,13 @@ async def test_nobody_listens() -> None:
     await client.close()
 
 
+@pytest.mark.parametrize("code", [75, 76, 243])
+async def test_a_full_disk_is_away_too_whichever_way_it_is_told(tables: ClickHouse, code: int) -> None:
+    fails = f"select throwIf(1, 'no room', toInt16({code})) settings allow_custom_error_code_in_throwif = 1"
+    with pytest.raises(AnalyticsUnavailable, match=rf"code {code}\)"):
+        await tables.rows(fails)
+
+
 async def test_a_wrong_password_is_away_too(clickhouse: Clickhouse) -> None:
     client = ClickHouse(Secret(f"http://gatehouse:wrong@127.0.0.1:{clickhouse.server.port}/{clickhouse.database}"))
     client.open()
