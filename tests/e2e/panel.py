@@ -103,6 +103,19 @@ class Panel:
             await self.page.keyboard.press("Tab")
         raise AssertionError(f"{name!r} cannot be reached with Tab; there were {seen}")
 
+    async def choose(self, option: str) -> None:
+        """Take it from the list that is open. As a person does, look what is marked before taking it: whenever the list
+        is drawn anew nothing is.
+        """
+        wanted = self.page.get_by_role("option", name=option)
+        await wanted.wait_for()
+        for _ in range(TABS_MAX):
+            await self.page.keyboard.press("ArrowDown")
+            if await wanted.get_attribute("data-combobox-selected") is not None:
+                await self.page.keyboard.press("Enter")
+                return
+        raise AssertionError(f"{option!r} cannot be chosen by keyboard")
+
     async def press(self, *keys: str) -> None:
         for key in keys:
             await self.page.keyboard.press(key)
