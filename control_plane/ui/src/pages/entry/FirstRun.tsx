@@ -22,6 +22,10 @@ export function FirstRun() {
       void navigate({ to: "/", search: {} });
     },
   });
+  const faults = useFaults(
+    redeem.error,
+    Object.fromEntries(Object.entries(fields).map(([name, value]) => [`/${name}`, value])),
+  );
   if (firstRun.data?.needed === false) {
     return (
       <Entry
@@ -34,10 +38,6 @@ export function FirstRun() {
       </Entry>
     );
   }
-  const faults = useFaults(
-    redeem.error,
-    Object.fromEntries(Object.entries(fields).map(([name, value]) => [`/${name}`, value])),
-  );
   const field = (name: keyof typeof BLANK) => ({
     name,
     required: true,
