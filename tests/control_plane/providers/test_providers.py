@@ -195,18 +195,21 @@ async def test_a_stored_credential_goes_to_no_host_it_was_not_saved_for(provider
         assert (wanted.value.code, wanted.value.pointer) == ("credential_required", "/credential")
 
 
+async def waiting_for_a_lock(plane: Plane) -> int:
+    """Each look is a transaction of its own: within one, PostgreSQL tells the activity of its first look again."""
+    waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    async with plane.database.instance() as connection:
+        return await connection.fetchval(waiting)
+
+
 async def test_a_credential_that_is_being_saved_is_seen_by_a_move(providers: Providers, plane: Plane) -> None:
     await providers.create(plane.call(own()))
     moving = plane.call(ProviderUpdate(base_url="https://new.test"), provider="own")
     async with plane.changes.open(plane.owner, "rq_test") as change:
         await virtual_keys(plane).make(change, plane.workspace, virtual_key("own"))
         move = asyncio.create_task(providers.update(moving))
-        async with plane.database.instance() as looking:
-            waits = (
-                "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
-            )
-            while not await looking.fetchval(waits):
-                assert not move.done()
+        while not await waiting_for_a_lock(plane):
+            assert not move.done()
     with pytest.raises(Conflict, match="@mine"):
         await move
 
