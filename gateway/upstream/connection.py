@@ -31,6 +31,9 @@ CHUNK_FRAME_BYTES_MAX = 16
 
 _HEAD = b"%b%b%b%b\r\n"
 _LAST_CHUNK = b"0\r\n\r\n"
+_CHUNKS_FOLLOW = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+"""What the parser is given for a head of a known form, if it has to read on after all: of it all it would remember is
+that chunks follow."""
 _ONCE = frozenset({"transfer-encoding", "content-encoding"})
 _VERSIONS = (b"HTTP/1.1 ", b"HTTP/1.0 ")
 _NAME = re.compile(r"\r\n([^:]*):[ \t]*+")
@@ -61,6 +64,7 @@ class Connection(asyncio.Protocol):
         "_lost",
         "_message_ended",
         "_parser",
+        "_parser_waits",
         "_received_bytes",
         "_transport",
         "_turn",
@@ -95,6 +99,8 @@ class Connection(asyncio.Protocol):
         self._host_line = b"host: %b\r\n" % origin.authority.encode("ascii")
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
+        self._parser_waits = False
+        """It has seen nothing of this answer: so far all of it was a head of a known form and whole chunks."""
         self._exchange: Exchange | None = None
         self._used = False
         self._write_paused = False
@@ -220,7 +226,7 @@ class Connection(asyncio.Protocol):
             self._head = head + data if head else data
         try:
             if chunk_left < 0:
-                self._parser.feed_data(data)
+                self._parse(data)
             else:
                 self._feed_chunks(data)
         except httptools.HttpParserError as error:
@@ -275,6 +281,8 @@ class Connection(asyncio.Protocol):
         """
         parser, exchange = self._parser, self._exchange
         assert exchange is not None
+        if self._head is None:
+            return  # It was read without the parser.
         fields = self._fields
         headers: Mapping[str, str] | None = self._read_head() if fields is None else fields
         if headers is None:
@@ -304,19 +312,40 @@ class Connection(asyncio.Protocol):
     # The rest
 
     def _has_come(self, data: bytes, exchange: Exchange) -> bool:
-        """Whether `data` is the whole answer, with a head of a known form: then nothing is left for the parser."""
+        """Whether `data` is the whole answer, or how one in chunks begins, with a head of a known form: then nothing of
+        it is left for the parser.
+        """
         fields = self._forms.fields(data)
-        if fields is None:
+        if fields is None or not self._has_body or self._unsent is not None or self._upload is not None:
             return False
-        body = fields.body(data) if self._has_body and self._unsent is None and self._upload is None else None
+        if fields.form.length_at is None:
+            return self._chunks_have_come(fields, data[fields.end :], exchange)
+        body = fields.body(data)
         if not body:
             self._fields = fields
-            if fields.form.length_at is None:
-                behind = data[fields.end :]
-                self._chunk_left = 0 if framed_as_ours(behind) else whole_chunks(behind, 0)[2]
             return False
         self._let_go()
         exchange.came_whole(fields, body)
+        return True
+
+    def _chunks_have_come(self, fields: Fields, behind: bytes, exchange: Exchange) -> bool:
+        """The same for an answer in chunks. `behind`: what stands behind its head."""
+        chunks = behind.removesuffix(_LAST_CHUNK)
+        body = framed_as_ours(chunks)
+        if behind and not body:
+            self._fields, self._chunk_left = fields, whole_chunks(behind, 0)[2]
+            return False
+        if len(chunks) < len(behind):
+            self._let_go()
+            exchange.came_whole(fields, body)
+            return True
+        self._received_bytes = fields.end + len(behind)
+        self._head, self._keep = None, True
+        self._parser_waits, self._chunk_left = True, 0
+        exchange.head_came(200, fields)
+        if body:
+            self.on_body(body)
+        exchange.fed()
         return True
 
     def _read_head(self) -> dict[str, str] | None:
@@ -366,27 +395,42 @@ class Connection(asyncio.Protocol):
             raise self._fault(f"HTTP version {self._parser.get_http_version()}, or no HTTP")
         return start
 
+    def _parse(self, data: bytes) -> None:
+        """Raises HttpParserError."""
+        if self._parser_waits:
+            self._parser_waits = False
+            self._parser.feed_data(_CHUNKS_FOLLOW)
+        self._parser.feed_data(data)
+
     def _feed_chunks(self, data: bytes) -> None:
         """Take whole chunks as they stand there; the parser would call for each of them. It is given all the rest, so
-        it stands where it would stand had it seen all.
+        it stands where it would stand had it seen all. Raises HttpParserError.
         """
         start = min(self._chunk_left, len(data))
         if start:
-            self._parser.feed_data(data[:start])
+            self._parse(data[:start])
         if start < self._chunk_left:
             self._chunk_left -= start
             return
-        if not start and data.endswith(_LAST_CHUNK) and (body := framed_as_ours(data[: -len(_LAST_CHUNK)])):
+        if not start and data.endswith(_LAST_CHUNK):
             # How most streams end.
-            self._chunk_left = -1
-            self.on_body(body)
-            self._parser.feed_data(_LAST_CHUNK)
-            return
+            chunks = data[: -len(_LAST_CHUNK)]
+            body = framed_as_ours(chunks)
+            if body or not chunks:
+                self._chunk_left = -1
+                if body:
+                    self.on_body(body)
+                if self._parser_waits:
+                    self._parser_waits = False
+                    self._message_ended = True
+                else:
+                    self._parser.feed_data(_LAST_CHUNK)
+                return
         body, end, self._chunk_left = whole_chunks(data, start)
         if body:
             self.on_body(body)
         if end < len(data):
-            self._parser.feed_data(data[end:])
+            self._parse(data[end:])
 
     def _send_more(self) -> None:
         exchange = self._exchange

@@ -4,7 +4,18 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from gateway.upstream.head import FORMS_MAX, LINES_MAX, NAMES_BYTES_MAX, SHORT_HEAD_BYTES, Fields, Forms, _form, form_of
-from tests.gateway.upstream.test_connection import CHUNKED, Call, chunked, cut, fuzz, ok, outcome
+from tests.gateway.upstream.test_chunks import chunk
+from tests.gateway.upstream.test_connection import (
+    CHUNKED,
+    Call,
+    by_the_parser_alone,
+    chunked,
+    cut,
+    cut_answers,
+    fuzz,
+    ok,
+    outcome,
+)
 
 NAMES = ("Date", "server", "x-ratelimit-limit", "x-request-id", "set-cookie", "Content-Type", "keep-alive", "via")
 plain = st.text("ab9 :;,=", max_size=12)
@@ -74,6 +85,46 @@ async def test_what_comes_is_read_the_same_whether_its_form_is_known_or_not(
         call.feed(*cut(bytes(second), at))
         call.end()
     assert await outcome(known) == await outcome(fresh)
+
+
+@fuzz
+@given(pieces=cut_answers())
+@example([ok(CHUNKED), b"0\r\n\r\n"])
+@example([ok(CHUNKED) + chunk(b"a"), chunk(b"b")[:2], chunk(b"b")[2:], b"0\r\n\r\n"])
+@example([ok(CHUNKED) + chunk(b"a") + b"0\r\n\r\n"])
+@example([ok(CHUNKED) + chunk(b"a") + b"0\r\n\r\n", b"x"])
+@example([ok(CHUNKED), chunk(b"a"), b"0\r\nx-trailer: 1\r\n\r\n"])
+@example([ok(CHUNKED), chunk(b"a"), b"1\r\na0\r\n\r\n"])
+async def test_an_answer_in_chunks_behind_a_known_head_is_the_same_as_by_the_parser_alone(pieces):
+    """And so is the one after it, on the same connection."""
+
+    async def outcomes() -> list[object]:
+        call, found = Call(), []
+        assert await after(ok(CHUNKED, body=chunked(b"before")), call)
+        for answer in (pieces, [ok(CHUNKED) + chunk(b"the"), chunk(b"next") + b"0", b"\r\n\r\n"]):
+            call.feed(*answer)
+            if not call.freed or call.transport.closed:
+                call.end()
+                return [*found, await outcome(call)]
+            found.append(await outcome(call))
+            call.freed.clear()
+            call.answer = call.send()
+        return found
+
+    known = await outcomes()
+    with by_the_parser_alone():
+        assert await outcomes() == known
+
+
+async def test_answers_in_chunks_of_a_known_form_never_reach_the_parser(monkeypatch):
+    call, whole = Call(), ok(*OPENAI, CHUNKED, body=chunked(b"{}"))
+    assert await after(whole, call)
+    monkeypatch.setattr(call.connection, "_parser", None)
+    for pieces in ([whole], [ok(*OPENAI, CHUNKED), chunk(b"{"), chunk(b"}"), b"0\r\n\r\n"], [whole]):
+        call.feed(*pieces)
+        assert (await outcome(call))[2:] == (b"{}", True)
+        call.answer = call.send()
+        call.freed.clear()
 
 
 @given(lines=others, framing=st.sampled_from([[b"content-length: %d"], [b"Connection: Keep-Alive", CHUNKED]]))
