@@ -25,6 +25,10 @@ _NO_TEXT = frozenset(
     {"audio", "cache_control", "file", "id", "image_url", "input_audio", "role", "tool_call_id", "type"}
 )
 """Keys in a message whose values are no text: names of the dialect, and what is seen or heard."""
+_SAYS = frozenset(
+    ("content", "function_call", "reasoning", "reasoning_content", "refusal", "text", "tool_calls"),
+)
+"""Keys in a message or a delta whose values were written by the model."""
 _DATA_URL = re.compile(r"data:[\w.+/;=-]*,")
 
 
@@ -91,15 +95,16 @@ def text_bytes(said: Any) -> int:
     if not said or not isinstance(said, (dict, Mapping)):  # To ask an abstract class takes twenty times as long.
         return 0
     found = 0
-    for name in ("content", "refusal", "text"):
-        if text := said.get(name):
-            found += text_length(text)
-    if thought := said.get("reasoning_content") or said.get("reasoning"):  # Some hosts say it twice.
-        found += text_length(thought)
-    if isinstance(calls := said.get("tool_calls"), list):
-        found += sum([_called(call.get("function")) for call in calls if isinstance(call, Mapping)])
-    if function := said.get("function_call"):
-        found += _called(function)
+    for name, value in said.items():  # Most deltas hold a name or two.
+        if not value or name not in _SAYS:
+            continue
+        if name == "tool_calls":
+            if isinstance(value, list):
+                found += sum([_called(call.get("function")) for call in value if isinstance(call, Mapping)])
+        elif name == "function_call":
+            found += _called(value)
+        elif name != "reasoning" or not said.get("reasoning_content"):  # Some hosts say it twice.
+            found += text_length(value)
     return found
 
 
