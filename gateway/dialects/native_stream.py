@@ -1,12 +1,13 @@
 """A stream of a provider that speaks the dialect itself: events pass as they came, and are read along (pure)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import orjson
 
+from gateway.dialects.again import Again
 from gateway.dialects.translated_stream import Events
-from gateway.providers.base import BrokenAnswer, Call, ReadsEach, StreamFailure, Usage
+from gateway.providers.base import BrokenAnswer, Call, StreamFailure, Usage
 from gateway.providers.body import word
 from gateway.providers.estimate import settled
 from gateway.providers.openai.errors import status_of
@@ -26,7 +27,9 @@ class Watch(Protocol):
     goes_on: bool
     """The provider works on, whether or not anybody listens: what it will have used by then, nobody can estimate."""
 
-    def see(self, event: Mapping[str, Any]) -> None: ...
+    def see(self, event: Mapping[str, Any]) -> bool:
+        """Whether all it did was to begin, and to add to `content_bytes`."""
+        ...
 
     def see_whole(self, answer: Mapping[str, Any]) -> None: ...
 
@@ -38,16 +41,17 @@ def used(watch: Watch, call: Call) -> Usage:
     return settled(watch.usage, call, watch.content_bytes)
 
 
-class NativeStream(ReadsEach):
+class NativeStream:
     """A StreamReader."""
 
-    __slots__ = ("_call", "_errors", "_events", "_watch", "failure")
+    __slots__ = ("_again", "_call", "_errors", "_events", "_watch", "failure")
 
     def __init__(self, call: Call, watch: Watch, errors: Events) -> None:
         self._call = call
         self._watch = watch
         self._errors = errors
         self._events = EventSplitter()
+        self._again = Again(watch)
         self.failure: StreamFailure | None = None
 
     @property
@@ -66,13 +70,24 @@ class NativeStream(ReadsEach):
     def complete(self) -> bool:
         return self._watch.ended
 
+    @property
+    def sees_again(self) -> Callable[[bytes], bool]:
+        return self._again.sees
+
     def feed(self, data: bytes) -> bytes:
+        again = self._again
+        if again.sees(data):
+            return data
         try:
             events = self._events.feed(data)
         except EventTooLarge:
             raise BrokenAnswer("one event of its stream is too large") from None
+        several = len(events) > 1
         for event in events:
-            self._see(event)
+            if not (several and again.sees(event)):
+                self._see(event)
+        if not self._events.is_clear:
+            again.forget()  # What comes next is the rest of an event.
         return b"".join(events)
 
     def end(self) -> bytes:
@@ -99,7 +114,9 @@ class NativeStream(ReadsEach):
         error = _error_in(said)
         if error is not None and self.failure is None:
             self.failure = StreamFailure(_status(error), orjson.dumps({"error": error}))
-        self._watch.see(said)
+        before = self._watch.content_bytes
+        if self._watch.see(said):
+            self._again.learn(event, self._watch.content_bytes - before)
 
 
 def _error_in(said: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -16,13 +16,17 @@ class MessagesWatch:
         self.ended = False
         self.goes_on = False
 
-    def see(self, event: Mapping[str, Any]) -> None:
+    def see(self, event: Mapping[str, Any]) -> bool:
         match event.get("type"):
             case "message_start":
                 message = event.get("message")
                 usage = message.get("usage") if isinstance(message, Mapping) else None
                 self.usage = counted(self.usage, usage, is_end=False)
-            case "content_block_start" | "content_block_delta":
+            case "content_block_delta":
+                self.begun = True
+                self._measure(event.get("delta"))
+                return True
+            case "content_block_start":
                 self.begun = True
                 self._measure(event.get("delta"))
             case "message_delta":
@@ -30,6 +34,7 @@ class MessagesWatch:
                 self.usage = counted(self.usage, event.get("usage"), is_end=True)
             case "message_stop":
                 self.ended = True
+        return False
 
     def see_whole(self, answer: Mapping[str, Any]) -> None:
         content = answer.get("content")

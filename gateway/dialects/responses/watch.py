@@ -10,6 +10,8 @@ from gateway.providers.openai.usage import in_tier, usage_said
 _LAST = frozenset(("response.completed", "response.incomplete", "response.failed", "response.cancelled"))
 _BEFORE = frozenset(("response.created", "response.in_progress", "response.queued", "response.failed", "error"))
 """What says nothing of the answer itself."""
+_DELTA = ".delta"
+"""How the types of events end that add to what is said."""
 _UNDER_WAY = ("queued", "in_progress")
 _NOTHING: Mapping[str, Any] = {}
 
@@ -22,20 +24,23 @@ class ResponsesWatch:
         self.ended = False
         self.goes_on = False
 
-    def see(self, event: Mapping[str, Any]) -> None:
+    def see(self, event: Mapping[str, Any]) -> bool:
         type_ = event.get("type")
         if not isinstance(type_, str) or type_ not in _BEFORE:
             self.begun = True
-        if isinstance(delta := event.get("delta"), str):
+        delta, response = event.get("delta"), event.get("response")
+        if isinstance(delta, str):
             self.content_bytes += text_length(delta)
-        response = event.get("response")
         if not isinstance(response, Mapping):
+            if isinstance(delta, str) and isinstance(type_, str) and type_.endswith(_DELTA):
+                return True
             response = _NOTHING
         if isinstance(type_, str) and type_ in _LAST:
             self.ended, self.goes_on = True, False
             self._count(response)
         elif response.get("background") is True:
             self.goes_on = True
+        return False
 
     def see_whole(self, answer: Mapping[str, Any]) -> None:
         output = answer.get("output")

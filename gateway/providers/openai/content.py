@@ -71,7 +71,7 @@ class ContentMeter:
             said, quote, behind = event.partition(b'"')
             length = len(said)
             if _BACKSLASH in said:
-                said, length = _escaped(event)
+                said, length = escaped(event)
                 quote, behind = event[len(said) : len(said) + 1], event[len(said) + 1 :]
             if quote if until_word is None else not behind.removeprefix(until_word).isalnum():
                 return False
@@ -91,12 +91,9 @@ class ContentMeter:
         # What ends in a lone CR may not have ended.
         if _BACKSLASH in said or not (behind.startswith(_BEHIND_A_VALUE) and behind.endswith(b"\n")):
             return
-        self._before, self._until_word, self._tail = event[:start], None, quote + behind
-        # Some hosts put a word of any length there, so that whoever counts bytes does not learn how long the text is.
-        until_word, colon, value = behind.rpartition(_BEFORE_A_VALUE)
-        word, quote, tail = value.partition(b'"')
-        if colon and word.isalnum() and tail.startswith(_BEHIND_A_VALUE):
-            self._until_word, self._tail = until_word + colon, quote + tail
+        self._before = event[:start]
+        self._until_word, tail = up_to_word(behind)
+        self._tail = quote + behind if self._until_word is None else tail
         self._between = self._tail + self._before
         self._same_bytes = len(self._between)
 
@@ -110,7 +107,7 @@ class ContentMeter:
             start += self._skip
             said = event[start : event.find(b'"', start)]
             if said:
-                self.bytes += _escaped(event[start:])[1] if _BACKSLASH in said else len(said)
+                self.bytes += escaped(event[start:])[1] if _BACKSLASH in said else len(said)
                 return
         self.look(event, parsed(data_of(event)))
 
@@ -126,6 +123,18 @@ class ContentMeter:
                 self._mark, self._skip, self._from = mark, len(mark), max(0, at - _SLACK_BYTES)
                 self.forget()
                 return
+
+
+def up_to_word(behind: bytes) -> tuple[bytes | None, bytes]:
+    """What stands behind the text of an event up to its last value, if that is a word, and what stands behind the word.
+
+    Some hosts put a word of any length there, so that whoever counts bytes does not learn how long the text is.
+    """
+    until_word, colon, value = behind.rpartition(_BEFORE_A_VALUE)
+    word, quote, tail = value.partition(b'"')
+    if colon and word.isalnum() and tail.startswith(_BEHIND_A_VALUE):
+        return until_word + colon, quote + tail
+    return None, b""
 
 
 def content_bytes(answer: dict[str, Any]) -> int:
@@ -177,7 +186,7 @@ def parsed(data: bytes | None) -> dict[str, Any]:
     return chunk if isinstance(chunk, dict) else {}
 
 
-def _escaped(data: bytes) -> tuple[bytes, int]:
+def escaped(data: bytes) -> tuple[bytes, int]:
     """The JSON string whose first character `data` begins with, and how many bytes it says; 0 if it is none."""
     found = _STRING.match(data)
     string = found.group() if found else b""
