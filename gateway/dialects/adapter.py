@@ -11,12 +11,13 @@ from msgspec.structs import replace
 
 from gateway.dialects.base import Translation
 from gateway.dialects.chat import in_own_names, in_strings, shown_by_user, with_short_names
-from gateway.dialects.native_stream import NativeStream, used
+from gateway.dialects.native_stream import NativeStream, failure_in, used
 from gateway.dialects.translated_stream import InOwnNames, TranslatedStream
 from gateway.providers.base import (
     BrokenAnswer,
     Call,
     Door,
+    FailedAnswer,
     Place,
     Provider,
     ProviderKey,
@@ -166,6 +167,8 @@ class Native(Provider):
         parsed = parsed_answer(body)
         watch = self._dialect.watch()
         watch.see_whole(parsed)
+        if (failure := failure_in(parsed)) is not None:
+            raise FailedAnswer(failure, watch.usage)
         return body, used(watch, call)
 
     def stream(self, call: Call) -> StreamReader:

@@ -113,10 +113,23 @@ class NativeStream:
             return
         error = _error_in(said)
         if error is not None and self.failure is None:
-            self.failure = StreamFailure(_status(error), orjson.dumps({"error": error}))
+            self.failure = _failure(error)
         before = self._watch.content_bytes
         if self._watch.see(said):
             self._again.learn(event, self._watch.content_bytes - before)
+
+
+def failure_in(answer: Mapping[str, Any]) -> StreamFailure | None:
+    """Of a whole answer, which may be an error alone or a response that failed."""
+    error = _error_in(answer)
+    return None if error is None else _failure(error)
+
+
+def _failure(error: Mapping[str, Any]) -> StreamFailure:
+    try:
+        return StreamFailure(_status(error), orjson.dumps({"error": error}))
+    except orjson.JSONEncodeError:  # orjson reads deeper than it writes.
+        return StreamFailure(_status(error), b"{}")
 
 
 def _error_in(said: Mapping[str, Any]) -> dict[str, Any] | None:

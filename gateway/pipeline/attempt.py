@@ -27,11 +27,14 @@ from gateway.providers.base import (
     USER_AGENT,
     BrokenAnswer,
     Call,
+    FailedAnswer,
     Heads,
     Provider,
     ProviderKey,
+    StreamFailure,
     Translated,
     Untranslatable,
+    Usage,
     masked,
 )
 from gateway.providers.form import FormGuard
@@ -287,6 +290,9 @@ class Attempts:
             if upload is not None and upload.error is not None:
                 raise _failed(attempt, _not_whole(upload.error)) from error
             raise _failed(attempt, self._renamed(error, target, now_s)) from error
+        except FailedAnswer as error:
+            assert response is not None, "there was an answer"
+            return self._told(adapter, target, response, error.failure, error.usage, attempt)
         except BrokenAnswer as error:
             if response is not None:
                 response.abort()
@@ -450,13 +456,26 @@ class Attempts:
                 if final or len(reply.first) > HELD_BYTES_MAX or now_s - held_s >= HELD_S_MAX:
                     return reply
         failure = reader.failure
-        if failure is None or reader.begun:
+        # Some hosts end with the error what says nothing else, which is an end and so a beginning.
+        if failure is None or (reader.begun and reader.usage.output_tokens):
             return reply
         response.abort()
+        return self._told(adapter, target, response, failure, None, attempt)
+
+    def _told(
+        self,
+        adapter: Provider,
+        target: Target,
+        response: UpstreamResponse,
+        failure: StreamFailure,
+        usage: Usage | None,
+        attempt: Attempt,
+    ) -> Whole:
+        """A provider's error that did not come as one, with the status that it would have had."""
         attempt.status = failure.status
         attempt.retry_after_s = self._retry_after_s(target, response, failure.body)
         body = adapter.error(target.place.provider, failure.status, JSON, failure.body)
-        return Whole(target, response, failure.status, body, None)
+        return Whole(target, response, failure.status, body, usage)
 
     def _retry_after_s(self, target: Target, response: UpstreamResponse, body: bytes) -> float | None:
         told_s = retry_after_s(response.headers, self._clock.wall_ms())

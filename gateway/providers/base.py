@@ -277,11 +277,23 @@ class BrokenAnswer(ValueError):
 
 
 class StreamFailure(msgspec.Struct, frozen=True):
-    """A provider's error event as the answer it would have been, had it come before the stream began."""
+    """A provider's error event as the answer it would have been, had it come before the stream began; or an error that
+    came as an answer of 200, likewise.
+    """
 
     status: int
     body: bytes
     """JSON, in the provider's dialect."""
+
+
+class FailedAnswer(Exception):
+    """A 2xx answer that holds a provider's error in an answer's place. The message holds no content."""
+
+    def __init__(self, failure: StreamFailure, usage: Usage | None) -> None:
+        super().__init__(f"an error of status {failure.status} came as an answer")
+        self.failure = failure
+        self.usage = usage
+        """As the provider counted it, if it did."""
 
 
 class StreamReader(Protocol):
@@ -379,7 +391,7 @@ class Provider(Protocol):
     def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage]:
         """A whole 2xx body in our dialect, and what it used: as the provider counted it, else estimated from it.
 
-        Raises BrokenAnswer.
+        Raises BrokenAnswer, FailedAnswer.
         """
         ...
 

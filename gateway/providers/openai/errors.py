@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from gateway.providers.base import StreamFailure
 from gateway.providers.retry_info import first
 
 _TEXT_CHARS_MAX = 4_000
@@ -48,6 +49,30 @@ def status_of(error: Mapping[str, Any] | str) -> int:
         if isinstance(word, str) and word.lower() in _STATUSES:
             return _STATUSES[word.lower()]
     return _UNKNOWN_STATUS
+
+
+def failure_in(answer: Mapping[str, Any]) -> StreamFailure | None:
+    """What a whole 2xx answer says in place of an answer: an error alone, or one in each of its choices, as OpenRouter
+    has it where a model fails that had begun. Of several choices, one that is none is an answer.
+    """
+    choices = answer.get("choices")
+    if isinstance(choices, list) and choices:
+        told = [_error_of(choice, answer) for choice in choices]
+    else:
+        told = [None if answer.get("data") else answer.get("error")]
+    error = told[0]
+    if not all(told) or not isinstance(error, dict | str):
+        return None
+    try:
+        return StreamFailure(status_of(error), orjson.dumps({"error": error}))
+    except orjson.JSONEncodeError:  # orjson reads deeper than it writes.
+        return StreamFailure(status_of(error), b"{}")
+
+
+def _error_of(choice: Any, answer: Mapping[str, Any]) -> Any:
+    if not isinstance(choice, dict):
+        return None
+    return choice.get("error") or (answer.get("error") if choice.get("finish_reason") == "error" else None)
 
 
 def client_error(provider: str, status: int, content_type: str, body: bytes) -> bytes:

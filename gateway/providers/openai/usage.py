@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 import orjson
 
-from gateway.providers.base import BrokenAnswer, Door, Usage
+from gateway.providers.base import BrokenAnswer, Door, FailedAnswer, Usage
 from gateway.providers.body import parsed_answer, usage_in
+from gateway.providers.openai.errors import failure_in
 
 Told = TypeVar("Told", Usage, Usage | None)
 
@@ -58,9 +59,15 @@ class _Usual(msgspec.Struct, gc=False):
     citation_tokens: Any = None
 
 
+class _Choice(msgspec.Struct, gc=False):
+    error: None = None
+
+
 class _Answer(msgspec.Struct, gc=False):
     usage: _Usual | None = None
     service_tier: _USUAL_TIERS | None = None
+    error: None = None
+    choices: list[_Choice] | None = None
 
 
 class _Tier(msgspec.Struct, gc=False):
@@ -84,7 +91,10 @@ _NOTHING_READ, _NOTHING_WRITTEN = _Read(), _Written()
 
 
 def usage_read(body: bytes, door: Door) -> Usage | None:
-    """Of a whole answer. The usual shape is read into place, without a dictionary between. Raises BrokenAnswer."""
+    """Of a whole answer. The usual shape is read into place, without a dictionary between.
+
+    Raises BrokenAnswer, and FailedAnswer for one that says in place of an answer that there is none.
+    """
     try:
         if not body.isascii():
             body.decode()  # Of what it skips, the decoder does not look whether it is text.
@@ -131,7 +141,11 @@ def _usual(said: _Usual, door: Door) -> Usage | None:
 
 
 def _usage_parsed(body: bytes, door: Door) -> Usage | None:
-    """The same of any shape. Raises BrokenAnswer."""
+    """The same of any shape. Raises BrokenAnswer, FailedAnswer."""
+    if body.find(b'"error"') >= 0:
+        answer = parsed_answer(body)
+        if (failure := failure_in(answer)) is not None:
+            raise FailedAnswer(failure, in_tier(usage_of(answer.get("usage"), door), answer.get("service_tier")))
     raw = usage_in(body)
     if raw is None:
         answer = parsed_answer(body)

@@ -120,7 +120,9 @@ ROWS: dict[str, tuple[str, ...]] = {
     "2.5 timeout, reset, page in the first target": (
         f"{ANSWERS}::test_2_5_fallback_goes_on_where_nobody_answers_well",
     ),
-    "2.5 error inside a 200": (f"{ANSWERS}::test_2_5_an_error_inside_of_a_200_stays",),
+    "2.5 error inside a 200": (
+        f"{ANSWERS}::test_2_5_an_error_inside_of_a_200_goes_on_to_the_next_target_unlike_in_the_original",
+    ),
     "2.5 broken JSON in a 200": (
         f"{ANSWERS}::test_2_5_broken_json_in_a_200_goes_on_to_the_next_target_unlike_in_the_original",
     ),

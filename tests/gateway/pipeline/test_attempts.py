@@ -425,10 +425,12 @@ async def test_each_attempt_has_the_time_that_was_asked_for() -> None:
         (bad(400), None, True),
         (bad(401), None, True),
         (bad(400), [429], False),
-        (answers(200, b'{"error": {"message": "inside"}}'), None, False),
+        (answers(200, b'{"error": {"message": "inside", "code": 429}}'), None, True),
+        (answers(200, b'{"error": {"message": "inside", "code": 429}}'), [429], True),
+        (answers(200, b'{"error": {"message": "inside", "code": 403}}'), [429], False),
     ],
 )
-async def test_what_goes_on_to_the_next_target_and_broken_json_which_ends_it_in_the_original(
+async def test_what_goes_on_to_the_next_target_and_what_ends_it_in_the_original(
     first: Step, codes: list[int] | None, goes_on: bool
 ) -> None:
     strategy = {"mode": "fallback", **({} if codes is None else {"on_status_codes": codes})}
@@ -458,6 +460,92 @@ async def test_where_no_condition_holds_the_call_is_a_400_and_in_a_fallback_goes
     assert (run.requests, run.record.attempt_count) == ([], 0)
     run = await Run(ok(), config={"strategy": {"mode": "fallback"}, "targets": [router, MAIN]})()
     assert run.answer.headers["x-portkey-last-used-option-index"] == "config.targets[1]"
+
+
+# Errors that come as a 200
+
+
+def failed_choice(**fields: Any) -> dict[str, Any]:
+    """As OpenRouter words it, where a model fails that had begun to answer."""
+    error = {"code": 502, "message": "high demand", "metadata": {"error_type": "provider_unavailable"}}
+    return {
+        "index": 0,
+        "message": {"role": "assistant", "content": ""},
+        "finish_reason": "error",
+        "error": error,
+        **fields,
+    }
+
+
+def inside(*choices: dict[str, Any], **fields: Any) -> Step:
+    return answers(200, orjson.dumps({"id": "gen-1", "object": "chat.completion", "choices": choices, **fields}))
+
+
+def theirs(run: Run) -> dict[str, Any]:
+    error: dict[str, Any] = orjson.loads(run.answer.body)["error"]
+    return error
+
+
+COUNTED = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
+GOOD = {"index": 1, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}
+
+
+async def test_an_error_inside_of_the_only_choice_is_the_answer_of_a_target_that_failed() -> None:
+    run = await Run(inside(failed_choice(), usage={"cost": 0, "is_byok": True}))()
+    assert (run.answer.status, theirs(run)["message"], theirs(run)["code"]) == (502, "sim error: high demand", 502)
+    assert (run.record.error, run.record.status, run.record.provider_status) == ("provider_error", 502, 502)
+    assert run.record.usage == "none"
+    run = await Run(inside(failed_choice()), ok(), config=FALLBACK)()
+    assert (run.answer.status, run.hosts, run.record.fallback_count) == (200, ["sim.test", "acme.test"], 1)
+    run = await Run(inside(failed_choice()), ok(), config=retrying(1))()
+    assert told(run) == (200, "1")
+
+
+async def test_what_a_model_used_that_failed_in_its_answer_is_counted_as_its_provider_says() -> None:
+    half = failed_choice(message={"role": "assistant", "content": "Half an ans"})
+    run = await Run(inside(half, usage=COUNTED))()
+    assert (run.answer.status, run.spent) == (502, ("provider", 3, 5))
+
+
+async def test_an_error_beside_a_choice_that_ends_with_one_is_that_choice_s() -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": ""}, "finish_reason": "error"}
+    run = await Run(inside(choice, usage=COUNTED, error={"code": "rate_limit_exceeded", "message": "slow down"}))()
+    assert (run.answer.status, theirs(run)["message"]) == (429, "sim error: slow down")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"choices": [failed_choice(), GOOD], "usage": COUNTED},
+        {"choices": [GOOD], "error": {"message": "a word beside the answer"}, "usage": COUNTED},
+        {"choices": [{**GOOD, "error": None}], "error": None, "usage": COUNTED},
+        {"choices": [{**GOOD, "error": {}}], "error": "", "usage": COUNTED},
+        {"choices": [{**GOOD, "message": {"content": 'say "error"'}}]},
+    ],
+)
+async def test_an_answer_with_something_in_it_passes_whatever_stands_beside(body: dict[str, Any]) -> None:
+    raw = orjson.dumps(body)
+    run = await Run(answers(200, raw), config=FALLBACK)()
+    assert (run.answer.status, run.answer.body, len(run.requests)) == (200, raw, 1)
+
+
+async def test_an_answer_of_an_error_says_when_to_come_back() -> None:
+    body = b'{"error": {"code": 429, "message": "x"}}'
+    run = await Run(answers(200, body, headers={"retry-after": "7"}))()
+    assert (run.answer.status, run.answer.headers["retry-after"]) == (429, "7")
+
+
+@pytest.mark.parametrize(
+    ("door", "asked"),
+    [
+        (Door.MESSAGES, {"model": "sim-chat", "max_tokens": 5, "messages": [{"role": "user", "content": "Hello"}]}),
+        (Door.RESPONSES, {"model": "sim-chat", "input": "Hello"}),
+    ],
+)
+async def test_at_other_doors_an_error_inside_of_a_choice_is_told_in_their_words(door: Door, asked: Any) -> None:
+    run = await Run(inside(failed_choice()), raw=orjson.dumps(asked), door=door)()
+    assert (run.answer.status, theirs(run)["message"]) == (502, "sim error: high demand")
+    assert ("type" in orjson.loads(run.answer.body)) is (door is Door.MESSAGES)
 
 
 # Streams before their first content
@@ -492,8 +580,14 @@ async def test_an_error_event_has_the_status_that_it_would_have_had_alone(error:
     assert run.answer.status == status
 
 
+ENDS_WITH_IT = (
+    b'data: {"id":"gen-1","error":{"code":"server_error","message":"disconnected"},'
+    b'"choices":[{"index":0,"delta":{"content":""},"finish_reason":"error"}]}\n\n'
+)
+"""An error event as OpenRouter words it."""
 FIRST: dict[str, list[Any]] = {
     "an error event": [ROLE, ERROR_EVENT],
+    "an error event that ends a choice too": [ROLE, ENDS_WITH_IT],
     "an error event that nothing follows": [ROLE, ERROR_EVENT[:-1]],
     "a cut": [ROLE, PING, Cut("x")],
     "a stall": [StallTimeout("x")],

@@ -72,6 +72,24 @@ async def test_a_stream_is_a_chats_stream_in_the_doors_events(door: Door) -> Non
     assert (done.record.usage, done.record.input_tokens, done.record.output_tokens) == ("provider", 11, 7)
 
 
+@pytest.mark.parametrize(
+    ("door", "body", "status"),
+    [
+        (Door.MESSAGES, {"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}, 529),
+        (Door.RESPONSES, {"status": "failed", "error": {"code": "rate_limit_exceeded", "message": "busy"}}, 429),
+    ],
+)
+async def test_an_error_that_comes_as_a_200_of_the_dialect_has_its_own_status(
+    door: Door, body: dict[str, Any], status: int
+) -> None:
+    done = await run(answers(200, orjson.dumps(body)), door=door, world=native(door.value))()
+    assert (done.answer.status, orjson.loads(done.answer.body)["error"]["message"]) == (status, "sim error: busy")
+    done = await run(
+        answers(200, orjson.dumps(body)), answers(200, SAID), door=door, world=native(door.value), config=FALLBACK
+    )()
+    assert (done.answer.status, done.hosts) == (200, ["sim.test", "acme.test"])
+
+
 @pytest.mark.parametrize("door", [Door.MESSAGES, Door.RESPONSES])
 async def test_a_provider_that_speaks_the_dialect_gets_and_gives_bytes_as_they_are(door: Door) -> None:
     body = b'{"usage":  {"input_tokens": 3, "output_tokens": 5}}'
