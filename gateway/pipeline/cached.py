@@ -17,7 +17,8 @@ from gateway.cache.flights import Flight, Flights
 from gateway.cache.key import ANSWER_HEADERS, Question, Unkeyed, cache_key
 from gateway.cache.keys import Keys
 from gateway.errors import GatewayError
-from gateway.pipeline.exchange import Attempt, Exchange, own_header
+from gateway.pipeline.exchange import Attempt, Exchange, own_flag, own_header
+from gateway.pipeline.read import provider_header
 from gateway.pipeline.replies import OwnAnswer, Pipe, Reply, Stream, Whole
 from gateway.pipeline.resolve import effective_model
 from gateway.pipeline.shape import shaped
@@ -51,6 +52,7 @@ def question_of(target: Target, call: Call, exchange: Exchange) -> Question:
     model = effective_model(target, call)
     names = dict.fromkeys((*ANSWER_HEADERS, *target.handling.forward_headers))
     headers = exchange.headers
+    told = {name: value for name in names if (value := provider_header(headers, name)) is not None}
     config = exchange.config
     return Question(
         workspace=exchange.caller.workspace.id,
@@ -60,7 +62,7 @@ def question_of(target: Target, call: Call, exchange: Exchange) -> Question:
         target=target,
         model=model,
         body={**given.body, **overrides, "model": model},
-        headers=tuple((name, headers[name]) for name in sorted(names) if name in headers),
+        headers=tuple(sorted(told.items())),
     )
 
 
@@ -88,7 +90,7 @@ class Cached:
     def key_of(self, target: Target, call: Call, exchange: Exchange) -> str | None:
         """By which this call's answer would be looked for and kept; nobody is asked. None: it is not cached now."""
         keys = self._answers.keys()
-        if keys is None or not _is_cacheable(call) or own_header(exchange.headers, "debug") == "false":
+        if keys is None or not _is_cacheable(call) or own_flag(exchange.headers, "debug") is False:
             return None
         try:
             return cache_key(keys.naming, question_of(target, call, exchange))
@@ -98,7 +100,7 @@ class Cached:
     async def through(self, target: Target, rules: CacheRules, call: Call, exchange: Exchange, run: Run) -> Reply:
         """The reply of the cache, or of the target, which `run` asks; then it is kept."""
         exchange.cache = "disabled"
-        if not _is_cacheable(call) or own_header(exchange.headers, "debug") == "false":
+        if not _is_cacheable(call) or own_flag(exchange.headers, "debug") is False:
             return await run(call)
         keys = self._answers.keys()
         if keys is None:
@@ -110,7 +112,7 @@ class Cached:
         except (Unkeyed, CredentialUnavailable, GatewayError, Untranslatable, orjson.JSONEncodeError):
             return await run(call)  # Where there is a fault in it, that is told there.
         keeping = _Keeping(self._answers, self._flights, keys, name, rules, self._clock)
-        if own_header(exchange.headers, "cache-force-refresh") == "true":
+        if own_flag(exchange.headers, "cache-force-refresh"):
             exchange.cache = "refresh"
             return keeping.kept(await run(call), exchange)
         entry = await self._followed(name, rules, _wait_s(target, call))

@@ -206,3 +206,14 @@ def own_header(headers: Mapping[str, str], word: str) -> str | None:
     if names is None:
         names = _SPELLINGS[word] = (f"x-portkey-{word}", f"x-gatehouse-{word}")
     return headers.get(names[0]) or headers.get(names[1])
+
+
+def own_flag(headers: Mapping[str, str], word: str) -> bool | None:
+    """A header of ours that is true or false, in whatever case: the original's documents write `True`, its client
+    `true`. None: it says neither.
+    """
+    value = own_header(headers, word)
+    return None if value is None else _FLAGS.get(value.strip().lower())
+
+
+_FLAGS = {"true": True, "false": False}

@@ -7,22 +7,17 @@ from typing import Any
 import msgspec
 import orjson
 
+from gateway.cache.key import ANSWER_HEADERS
 from gateway.dialects.registry import DIALECTS
 from gateway.errors import Code, GatewayError
 from gateway.pipeline.hops import next_hop
 from gateway.pipeline.known import Known
 from gateway.providers.base import Call, Door
 
-FORWARDED = (
-    "openai-organization",
-    "openai-project",
-    "openai-beta",
-    "anthropic-beta",
-    "anthropic-version",
-    "idempotency-key",
-    "traceparent",
-)
+FORWARDED = (*ANSWER_HEADERS, "idempotency-key", "traceparent")
 """Request headers that go to the provider as they came (design section 5)."""
+_NAMED = {name: (f"x-portkey-{name}", f"x-gatehouse-{name}") for name in ANSWER_HEADERS}
+"""The original has names of its own for these, which its clients send (reference/portkey.md 2.2)."""
 
 _SPEAKS = {door: (door not in (Door.EMBEDDINGS, Door.COUNT_TOKENS), DIALECTS.get(door)) for door in Door}
 """Whether a door's answers can be streams, and what it speaks, if that is no chat."""
@@ -120,10 +115,18 @@ def forwarded(headers: Mapping[str, str]) -> bytes:
     """The allowed request headers. Raises GatewayError for one that cannot go on, or for a call in a circle."""
     block = next_hop(headers)
     for name in FORWARDED:
-        value = headers.get(name)
+        value = provider_header(headers, name)
         if value is not None:
             block += header_line(name, value)
     return block
+
+
+def provider_header(headers: Mapping[str, str], name: str) -> str | None:
+    """What a provider is to be told by this header."""
+    for spelling in _NAMED.get(name, ()):
+        if value := headers.get(spelling):
+            return value
+    return headers.get(name)
 
 
 def header_line(name: str, value: str) -> bytes:

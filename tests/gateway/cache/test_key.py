@@ -113,6 +113,7 @@ def test_any_parameter_changes_it(change: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", ANSWER_HEADERS)
 def test_a_header_that_may_change_the_answer_changes_it(name: str) -> None:
     assert len({key(), key(headers={name: "a"}), key(headers={name: "b"})}) == 3
+    assert key(headers={f"x-portkey-{name}": "a"}) == key(headers={name: "a"})
 
 
 @pytest.mark.parametrize(

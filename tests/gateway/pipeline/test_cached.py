@@ -77,10 +77,11 @@ async def test_disabled_without_cache_in_the_config(worker: Worker) -> None:
             assert said(await worker.run(ok(), config=config)) == DISABLED
 
 
-async def test_disabled_where_debug_is_false(worker: Worker) -> None:
+@pytest.mark.parametrize("false", ["false", "False"])
+async def test_disabled_where_debug_is_false(worker: Worker, false: str) -> None:
     assert said(await worker.run(ok())) == MISS
     for _ in range(2):
-        assert said(await worker.run(ok(), headers={"x-portkey-debug": "false"})) == DISABLED
+        assert said(await worker.run(ok(), headers={"x-portkey-debug": false})) == DISABLED
 
 
 @pytest.mark.parametrize("path", ["moderations", "images/generations", "rerank", "anything"])
@@ -140,10 +141,12 @@ async def test_semantic_modes_are_refused_by_name_until_they_are_built(worker: W
     assert "`semantic` is not supported" in done.error["message"]
 
 
-async def test_refresh_replaces_what_was_kept(worker: Worker) -> None:
+@pytest.mark.parametrize("true", ["true", "True"])
+async def test_refresh_replaces_what_was_kept(worker: Worker, true: str) -> None:
+    """Its client says `true`, its documents `True`."""
     newer = b'{"newer": 1}'
     assert said(await worker.run(ok())) == MISS
-    fresh = await worker.run(answers(200, newer), headers={"x-portkey-cache-force-refresh": "true"})
+    fresh = await worker.run(answers(200, newer), headers={"x-portkey-cache-force-refresh": true})
     assert (said(fresh), fresh.answer.body) == (REFRESH, newer)
     assert len(fresh.requests) == 1
     again = await worker.run()

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from gateway.cache.key import ANSWER_HEADERS
 from gateway.errors import Code, GatewayError
 from gateway.pipeline.known import Known
 from gateway.pipeline.read import read_call
@@ -145,6 +146,17 @@ def test_only_the_listed_headers_are_forwarded() -> None:
         b"traceparent: 00-a-b-01",
         b"x-gatehouse-hop: 1",
     ]
+
+
+@pytest.mark.parametrize("name", ANSWER_HEADERS)
+@pytest.mark.parametrize("whose", ["x-portkey", "x-gatehouse"])
+def test_what_a_provider_is_told_has_a_name_of_the_original_s_too(name: str, whose: str) -> None:
+    line = f"{name}: a".encode()
+    assert line in read(b"{}", headers={f"{whose}-{name}": "a"}).forwarded.split(b"\r\n")
+    both = read(b"{}", headers={f"{whose}-{name}": "a", name: "b"}).forwarded
+    assert line in both.split(b"\r\n")
+    assert both.count(name.encode()) == 1
+    assert f"{name}: b".encode() in read(b"{}", headers={f"{whose}-{name}": "", name: "b"}).forwarded
 
 
 @pytest.mark.parametrize("value", ["a\x00b", "a\x7fb", "a\x1fb", "a\rb", "a\nhost: b"])
