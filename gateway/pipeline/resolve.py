@@ -270,14 +270,16 @@ def _named(
             return target_of(known_virtual_key(provider[1:], workspace.virtual_keys)), Way.PROVIDER
         found = known_provider(provider, workspace.providers)
         key = provider_key(headers)
-        if key is None:
+        own_host = own_header(headers, "custom-host") or (joining is not None and joining.body.custom_host)
+        if key is None and not own_host and found.credential_form != "optional_api_key":
             raise GatewayError(
                 Code.PROVIDER_KEY_MISSING,
                 f"the provider {provider!r} was named without a key of it: send the provider's own key in "
                 "`Authorization` and your Gatehouse key in `x-portkey-api-key`, or name a saved one as `@slug`",
                 param="x-portkey-provider",
             )
-        return Target("config", found.place, found.adapter, known(key), own_key=True), Way.PROVIDER
+        credential = None if key is None else known(key)
+        return Target("config", found.place, found.adapter, credential, own_key=True), Way.PROVIDER
     model = _model(call, joining)
     if isinstance(model, str) and model.startswith("@"):
         slug, slash, rest = model[1:].partition("/")

@@ -124,6 +124,25 @@ def test_a_bare_provider_needs_the_caller_s_own_key(world: World) -> None:
     assert world.key not in error.message
 
 
+def test_a_host_of_one_s_own_and_one_that_wants_no_key_need_none_beside_a_bare_provider(world: World) -> None:
+    """As the original's guides for Ollama and for models of one's own have it."""
+    world.put("global", Kind.PROVIDER, id="vllm", name="V", base_url="http://v.test/v1", credential="optional_api_key")
+    ours = {"authorization": f"Bearer {world.key}"}
+    hosted = {"x-portkey-custom-host": "https://own.test/v1"}
+    for headers, host in (
+        ({"x-portkey-provider": "vllm"}, "v.test"),
+        ({"x-portkey-provider": "openai", **hosted}, "own.test"),
+        ({"x-portkey-provider": "openai", **config({"custom_host": "https://own.test/v1"})}, "own.test"),
+    ):
+        found = target(world, {**headers, **ours})
+        assert (found.place.origin.host, found.credential) == (host, None)
+    assert key_of(target(world, {"x-portkey-provider": "vllm", **OWN_KEY})) == b"sk-own"
+    world.workspace(inline={"keys": False, "configs": True, "hosts": True})
+    assert refused(world, {"x-portkey-provider": "vllm"}).code is Code.INLINE_PROVIDER_BLOCKED
+    world.workspace(inline={"keys": True, "configs": True, "hosts": False})
+    assert refused(world, {"x-portkey-provider": "openai", **hosted}).code is Code.INLINE_CUSTOM_HOST_BLOCKED
+
+
 def test_an_alias_is_stronger_than_the_catalogue(world: World) -> None:
     world.workspace(model_aliases={"sim-chat": {"virtual_key": "second", "model": "acme-chat"}})
     found = target(world, {})
