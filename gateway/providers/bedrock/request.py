@@ -97,8 +97,10 @@ _CLAUDE = "anthropic."
 """In the names of models that take no thought without a signature, and fewer ids of calls than Converse does."""
 _BEGINS_ANYHOW = re.compile(r"(?:^|[./])(?:anthropic|qwen)\.")
 """In the names of models to whom a conversation may begin with what they said: the others take none without a user."""
-_BEGUN = {"role": "user", "content": [{"text": "."}]}
-"""What the user says before them then: a text must say something."""
+_A_TEXT = {"text": "."}
+"""Where there has to be one: it must say something."""
+_BEGUN = {"role": "user", "content": [_A_TEXT]}
+"""What the user says before them then."""
 _CALL_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _EFFORTS = {"minimal": "low"}
 """Words for effort that are others here."""
@@ -184,8 +186,13 @@ def _name_apart(said: Conversation) -> set[str]:
 
 
 def _blocks(parts: list[Part]) -> Iterable[dict[str, Any]]:
+    # Nobody shows a document without a word, it says: a turn that has one has a text too.
+    lacks_text = any(isinstance(part, File) for part in parts) and not any(isinstance(part, Text) for part in parts)
     # The results of tools have to stand first.
     for part in sorted(parts, key=lambda part: not isinstance(part, ToolResult)):
+        if lacks_text and not isinstance(part, ToolResult):
+            yield _A_TEXT
+            lacks_text = False
         yield _block(part)
         yield from _hint(part.hint)
         if isinstance(part, ToolResult):

@@ -59,7 +59,7 @@ def test_a_file_s_name_is_one_that_the_provider_takes(named: str, name: str) -> 
     """It takes no two spaces one behind the other: what stood in the place of a sign made two of one."""
     part = {"type": "file", "file": {"filename": named, "file_data": "data:application/pdf;base64,JVBERg=="}}
     translated = asked({"messages": [{"role": "user", "content": [part]}]})
-    (block,) = orjson.loads(translated.body)["messages"][0]["content"]
+    *_, block = orjson.loads(translated.body)["messages"][0]["content"]
     assert block["document"]["name"] == name
     assert translated.left_out == (set() if name == named else {"filename"})
 
@@ -110,6 +110,20 @@ def test_each_file_of_a_conversation_has_a_name_of_its_own() -> None:
     assert names == ["document", "report", "Report 2", "document 2", "report 3", long, "x" * 198 + " 2"]
     assert translated.left_out == {"filename"}
     assert asked({"messages": [user(None), user(None)]}).left_out == set()
+
+
+@pytest.mark.parametrize("text", [None, "  ", "Read it"])
+def test_a_document_that_nobody_says_a_word_to_has_one_beside_it(text: str | None) -> None:
+    """The provider refuses it else: "A text block must be included when using documents"."""
+    file = {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERg=="}}
+    said = [] if text is None else [{"type": "text", "text": text}]
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    turns = [{"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c", "content": "x"}]
+    body = {"messages": [*ASK["messages"], *turns, {"role": "user", "content": [file, *said]}]}
+    content = orjson.loads(asked(body).body)["messages"][-1]["content"]
+    kinds = [kind for block in content for kind in block]
+    assert kinds == ["toolResult", "document", "text"] if text == "Read it" else ["toolResult", "text", "document"]
+    assert all(block["text"].strip() for block in content if "text" in block)
 
 
 def test_a_tool_s_result_that_says_nothing_holds_no_empty_text() -> None:
