@@ -7,6 +7,7 @@ import itertools
 import re
 from base64 import b64encode
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -16,8 +17,11 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from gateway.dialects.registry import DIALECTS
-from gateway.providers.base import Call, Door, Translated, Untranslatable
+from gateway.providers.base import Call, Door, Place, Provider, Translated, Untranslatable
+from tests.conformance.corpus.cases import ANSWERS
 from tests.conformance.corpus.checks import CREATED_S
+from tests.conformance.corpus.said import Call as ToolCall
+from tests.conformance.corpus.said import Counts, Said
 from tests.conformance.corpus.wire import Wire
 from tests.conformance.corpus.wires import WIRES
 
@@ -269,12 +273,17 @@ def responses(said: Journey) -> Body:
 WORDED: Mapping[Door, Any] = {Door.CHAT: chat, Door.MESSAGES: messages, Door.RESPONSES: responses}
 
 
-def asked(wire: Wire, door: Door, body: Body, *, stream: bool) -> Translated | Untranslatable:
+def through(wire: Wire, door: Door, body: Body, *, stream: bool) -> tuple[Call, Provider, Place]:
+    """The call, and who speaks with the provider for it: passing as it came has tests of its own."""
     body = {"model": wire.model, **body, **({"stream": True} if stream else {})}
     dialect = DIALECTS.get(door)
     call = Call(door, orjson.dumps(body), body, stream=stream, dialect=dialect, created_s=CREATED_S)
     place = structs.replace(wire.place, doors=wire.place.doors - {Door.RESPONSES, Door.MESSAGES})
-    adapter = wire.adapter if dialect is None else dialect.between(wire.adapter, place)
+    return call, wire.adapter if dialect is None else dialect.between(wire.adapter, place), place
+
+
+def asked(wire: Wire, door: Door, body: Body, *, stream: bool) -> Translated | Untranslatable:
+    call, adapter, place = through(wire, door, body, stream=stream)
     try:
         return adapter.request(call, place, wire.key, {}, wire.model)
     except Untranslatable as refusal:
@@ -392,3 +401,104 @@ def test_nothing_of_a_conversation_goes_lost_on_its_way(wire: Wire, door: Door, 
     # What a tool gave may be shown behind the results of its neighbours.
     assert [mark for mark in found if mark in said.order] == said.order
     assert ("§place" in text) or not said.schema
+
+
+# And back: what a model answers, in the words of the other doors.
+
+_ASKED: Mapping[Door, Body] = {
+    Door.MESSAGES: {"max_tokens": 4_000, "messages": [{"role": "user", "content": "Hello"}]},
+    Door.RESPONSES: {"store": False, "input": "Hello"},
+}
+_ENDS = {"end_turn": "stop", "tool_use": "tool_calls", "max_tokens": "length", "refusal": "content_filter"}
+_INCOMPLETE = {"max_output_tokens": "length", "content_filter": "content_filter"}
+
+
+def of_message(message: Body) -> Said:
+    blocks = message["content"]
+    thoughts = [block for block in blocks if block["type"] == "thinking"]
+    usage = message["usage"]
+    read, written = usage["cache_read_input_tokens"], usage["cache_creation_input_tokens"]
+    return Said(
+        "".join(block["text"] for block in blocks if block["type"] == "text"),
+        "".join(block["thinking"] for block in thoughts),
+        "".join(block["signature"] for block in thoughts),
+        tuple(ToolCall(b["id"], b["name"], b["input"]) for b in blocks if b["type"] == "tool_use"),
+        _ENDS[message["stop_reason"]],
+        counts=Counts(usage["input_tokens"] + read + written, usage["output_tokens"]),
+    )
+
+
+def of_response(response: Body) -> Said:
+    items = response["output"]
+    thoughts = [item for item in items if item["type"] == "reasoning"]
+    calls = tuple(
+        ToolCall(item["call_id"], item["name"], orjson.loads(item["arguments"]))
+        for item in items
+        if item["type"] == "function_call"
+    )
+    parts = [part for item in items if item["type"] == "message" for part in item["content"]]
+    ended = "tool_calls" if calls else "stop"
+    if response["status"] == "incomplete":
+        ended = _INCOMPLETE[response["incomplete_details"]["reason"]]
+    usage = response["usage"]
+    return Said(
+        "".join(part.get("text", "") for part in parts),
+        "".join(part["text"] for item in thoughts for part in item["content"]),
+        "sealed" if any(item.get("encrypted_content") for item in thoughts) else "",
+        calls,
+        ended,
+        counts=Counts(usage["input_tokens"], usage["output_tokens"]),
+    )
+
+
+def put_together(door: Door, events: bytes) -> Body:
+    told = [orjson.loads(frame.split(b"data: ", 1)[1]) for frame in events.split(b"\n\n") if b"data: " in frame]
+    if door is Door.RESPONSES:
+        assert told[-1]["type"] in ("response.completed", "response.incomplete")
+        deltas = "".join(event["delta"] for event in told if event["type"] == "response.output_text.delta")
+        response: Body = told[-1]["response"]
+        assert deltas == of_response(response).text
+        return response
+    assert told[-1]["type"] == "message_stop"
+    blocks: list[Body] = []
+    for event in told:
+        if event["type"] == "content_block_start":
+            assert event["index"] == len(blocks)
+            blocks.append({**event["content_block"], "json": ""})
+        elif event["type"] == "content_block_delta":
+            for name, more in event["delta"].items():
+                held = {"partial_json": "json"}.get(name, name)
+                if held != "type":
+                    blocks[event["index"]][held] = blocks[event["index"]].get(held, "") + more
+    for block in blocks:
+        if block["type"] == "tool_use":
+            block["input"] = orjson.loads(block["json"] or "{}")
+    (end,) = [event for event in told if event["type"] == "message_delta"]
+    return {"content": blocks, "stop_reason": end["delta"]["stop_reason"], "usage": end["usage"]}
+
+
+READ: Mapping[Door, Any] = {Door.MESSAGES: of_message, Door.RESPONSES: of_response}
+
+
+@every_wire
+@pytest.mark.parametrize("door", _ASKED)
+@pytest.mark.parametrize("piece", [None, 1, 7, 10_000])
+def test_every_answer_comes_to_every_door(wire: Wire, door: Door, piece: int | None) -> None:
+    for name, said in ANSWERS.items():
+        if name in wire.unsaid:
+            continue
+        call, adapter, place = through(wire, door, _ASKED[door], stream=piece is not None)
+        adapter.request(call, place, wire.key, {}, wire.model)
+        if piece is None:
+            answer, _ = adapter.answer(call, wire.answers.whole(said))
+            whole = orjson.loads(answer)
+        else:
+            reader = adapter.stream(call)
+            data = b"".join(wire.answers.frames(said))
+            events = b"".join([reader.feed(data[at : at + piece]) for at in range(0, len(data), piece)]) + reader.end()
+            whole = put_together(door, events)
+        signature = wire.mark + said.signature if said.signature else ""
+        if door is Door.RESPONSES and signature:
+            signature = "sealed"
+        counts = Counts(said.counts.input, said.counts.output)
+        assert READ[door](whole) == replace(said, signature=signature, counts=counts), name
