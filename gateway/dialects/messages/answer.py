@@ -77,7 +77,9 @@ def _block(block: Block, said: Said) -> dict[str, Any]:
         case Kind.SEALED_THOUGHT:
             return {"type": "redacted_thinking", "data": block.text}
         case Kind.FUNCTION:
-            return {"type": "tool_use", "id": id_of(block, said), "name": block.name, "input": _input(block.text)}
+            is_cut = said.finish == "length" and block is said.blocks[-1]
+            input_ = _input(block.text, is_cut=is_cut)
+            return {"type": "tool_use", "id": id_of(block, said), "name": block.name, "input": input_}
         case Kind.CUSTOM:
             raise BrokenAnswer("it calls a tool that it was not given")
     return {"type": "text", "text": block.text}
@@ -88,11 +90,12 @@ def id_of(block: Block, said: Said) -> str:
     return call_id(block, said.head.get("id"), "toolu")
 
 
-def _input(arguments: str) -> dict[str, Any]:
+def _input(arguments: str, *, is_cut: bool) -> dict[str, Any]:
+    """Of a call that the limit on tokens cut off nobody can say what it would have been; the answer says it was cut."""
     try:
         parsed = orjson.loads(arguments or "{}")
     except orjson.JSONDecodeError:
-        parsed = None
+        parsed = {} if is_cut else None
     if not isinstance(parsed, dict):
         raise BrokenAnswer("it calls a tool with arguments that are no JSON object")
     return parsed

@@ -228,6 +228,24 @@ def test_an_answer_that_no_message_can_say_is_broken(chat: dict[str, Any]) -> No
         message(chat, Usage(), ASKED)
 
 
+def test_a_call_that_was_cut_by_the_limit_is_the_last_block_and_says_why_it_ended() -> None:
+    """As clients of the dialect expect it, who ask again with a higher limit; a stream tells it likewise."""
+
+    def called(id_: str, arguments: str) -> dict[str, Any]:
+        return {"id": id_, "type": "function", "function": {"name": "write", "arguments": arguments}}
+
+    def said(finish: str, *calls: dict[str, Any]) -> dict[str, Any]:
+        return {"id": "c", "model": "m", "choices": [{"message": {"tool_calls": [*calls]}, "finish_reason": finish}]}
+
+    half = called("b", '{"path": "a.txt", "content": "Once up')
+    told = message(said("length", called("a", '{"path": 1}'), half), Usage(), ASKED)
+    assert [(block["id"], block["input"]) for block in told["content"]] == [("a", {"path": 1}), ("b", {})]
+    assert told["stop_reason"] == "max_tokens"
+    for broken in (said("length", half, called("a", "{}")), said("tool_calls", half)):
+        with pytest.raises(BrokenAnswer):
+            message(broken, Usage(), ASKED)
+
+
 def test_an_answer_nested_deeper_than_can_be_written_is_broken() -> None:
     call, adapter = spoken()
     arguments = '{"a":' + "[" * 400 + "]" * 400 + "}"
