@@ -1,12 +1,16 @@
 """Whose a thought's signature is (pure). Its maker alone knows it again; others refuse the conversation that holds it.
 
 Anthropic's bear no mark: through the doors where bytes pass they come and go as they are, also to its models elsewhere.
+At the door of responses, whose dialect it does not speak, they bear one too: what has none there was made by a provider
+that does speak it, and is nothing to anybody else.
 """
 
 MARK = "gatehouse:"
 """How a signature begins that somebody else made; no signature holds a colon."""
 IN_JSON = b'"gatehouse:'
 """The same as it stands in a body."""
+_SEALED = "gatehouse:sealed:"
+"""The same, of a whole thought that only its provider can read."""
 ANTHROPIC = ""
 GOOGLE = "google"
 MISTRAL = "mistral"
@@ -30,3 +34,19 @@ def own(signature: str, maker: str | None) -> str:
 
 def is_marked(signature: object) -> bool:
     return isinstance(signature, str) and signature.startswith(MARK)
+
+
+def at_responses(signature: str, *, sealed: bool) -> str | None:
+    """A signature, or a sealed thought, as the door of responses gives it. None: there is none."""
+    if sealed:
+        return _SEALED + signature
+    if not signature:
+        return None
+    return signature if signature.startswith(MARK) else marked(signature, ANTHROPIC)
+
+
+def from_responses(signature: str) -> tuple[str, str]:
+    """The signature as other doors have it, or the sealed thought. Both empty: its maker speaks responses itself."""
+    if signature.startswith(_SEALED):
+        return "", signature.removeprefix(_SEALED)
+    return (signature.removeprefix(marked("", ANTHROPIC)) if is_marked(signature) else ""), ""

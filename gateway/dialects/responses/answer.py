@@ -5,6 +5,7 @@ from typing import Any
 
 from gateway.dialects.said import Block, Kind, Said, call_id
 from gateway.providers.base import BrokenAnswer, Usage
+from gateway.providers.signatures import at_responses
 
 _ECHOED: Mapping[str, Any] = {
     "instructions": None,
@@ -87,7 +88,7 @@ def item(block: Block, id_: str, status: str) -> dict[str, Any]:
             return {
                 **opened(block, id_),
                 "content": [] if sealed else [part(block)],
-                "encrypted_content": (block.text if sealed else block.signature) or None,
+                "encrypted_content": at_responses(block.text if sealed else block.signature, sealed=sealed),
                 "status": status,
             }
         case Kind.FUNCTION:

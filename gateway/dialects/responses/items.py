@@ -5,7 +5,7 @@ from typing import Any
 
 from gateway.dialects.chat import Hints, simplest, text_part
 from gateway.providers.fields import Path, given, malformed, must_be, needed, of, only, unsayable
-from gateway.providers.signatures import is_marked
+from gateway.providers.signatures import from_responses, is_marked
 
 Message = dict[str, Any]
 Parts = list[dict[str, Any]]
@@ -53,7 +53,7 @@ class _Turn:
                 self._said = [*(self._said or []), *_assistants(item.get("content"), (*path, "content"))]
             case "reasoning":
                 only(item, ("summary", "content", "encrypted_content", *_STATUS), path)
-                self._thoughts += _thoughts(item, path)
+                self._thoughts += _thoughts(item, path, hints)
             case "function_call":
                 only(item, ("call_id", "name", "arguments", "caller", *_STATUS), path)
                 _direct(item, path)
@@ -182,13 +182,15 @@ def _kept(part: Mapping[str, Any], made: dict[str, Any], hints: Hints) -> dict[s
     return made
 
 
-def _thoughts(item: Mapping[str, Any], path: Path) -> list[dict[str, Any]]:
+def _thoughts(item: Mapping[str, Any], path: Path, hints: Hints) -> list[dict[str, Any]]:
     """A reasoning item's own words, else its summary; with the seal by which its provider knows it again."""
     words = _words(item, "content", "reasoning_text", path) or _words(item, "summary", "summary_text", path)
-    seal = given(str, item, "encrypted_content", path)
-    if words:
-        return [{"type": "thinking", "thinking": words, "signature": seal or ""}]
-    return [{"type": "redacted_thinking", "data": seal}] if seal else []
+    signature, sealed = from_responses(given(str, item, "encrypted_content", path) or "")
+    if sealed:
+        return [{"type": "redacted_thinking", "data": sealed}]
+    if not signature:
+        hints.leave_out(item, "encrypted_content")
+    return [{"type": "thinking", "thinking": words, "signature": signature}] if words or signature else []
 
 
 def _words(item: Mapping[str, Any], name: str, kind: str, path: Path) -> str:

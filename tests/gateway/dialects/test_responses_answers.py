@@ -86,7 +86,8 @@ def test_a_whole_answer_says_what_the_chat_said(answer: Answer) -> None:
     assert calls == [(call.id, call.name, call.arguments) for call in answer.calls]
     if answer.thought:
         thought: Any = said.output[0]
-        assert (thought.content[0].text, thought.encrypted_content or "") == (answer.thought, answer.signature)
+        seal = f"gatehouse::{answer.signature}" if answer.signature else None
+        assert (thought.content[0].text, thought.encrypted_content) == (answer.thought, seal)
     cut = {"length": "max_output_tokens", "content_filter": "content_filter"}.get(answer.finish)
     assert said.status == ("incomplete" if cut else "completed")
     assert (said.incomplete_details.reason if said.incomplete_details else None) == cut

@@ -168,7 +168,7 @@ def test_instructions_are_the_first_message() -> None:
             {"role": "assistant", "content": "", "reasoning_content": "hm"},
         ),
         (
-            {"type": "reasoning", "id": "rs", "summary": [], "encrypted_content": "x"},
+            {"type": "reasoning", "id": "rs", "summary": [], "encrypted_content": "gatehouse:sealed:x"},
             {"role": "assistant", "content": "", "content_blocks": [{"type": "redacted_thinking", "data": "x"}]},
         ),
     ],
@@ -306,7 +306,9 @@ def turns_of_the_model(draw: st.DrawFn) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = []
     if draw(st.booleans()):
         item = {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": draw(texts)}]}
-        items.append({**item, **draw(st.just({}) | st.builds(lambda seal: {"encrypted_content": seal}, names))})
+        items.append(
+            {**item, **draw(st.just({}) | st.builds(lambda seal: {"encrypted_content": f"gatehouse::{seal}"}, names))}
+        )
     if draw(st.booleans()) or not items:
         said = [{"type": "output_text", "text": words} for words in draw(st.lists(texts, min_size=1, max_size=2))]
         items.append({"type": "message", "role": "assistant", "content": said})
@@ -347,7 +349,7 @@ def _done(message: dict[str, Any]) -> list[dict[str, Any]]:
     thought = message.get("reasoning_content") or "".join(block["thinking"] for block in blocks)
     if thought:
         item = {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": thought}]}
-        items.append({**item, **({"encrypted_content": blocks[0]["signature"]} if blocks else {})})
+        items.append({**item, **({"encrypted_content": f"gatehouse::{blocks[0]['signature']}"} if blocks else {})})
     content = message.get("content")
     words = [content] if isinstance(content, str) and content else [part["text"] for part in content or ()]
     if words:

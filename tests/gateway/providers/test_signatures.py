@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from gateway.dialects.registry import DIALECTS
 from gateway.providers.base import Call, Door, Translated
-from gateway.providers.signatures import ANTHROPIC, GOOGLE, MISTRAL, is_marked, marked, own
+from gateway.providers.signatures import (
+    ANTHROPIC,
+    GOOGLE,
+    MISTRAL,
+    at_responses,
+    from_responses,
+    is_marked,
+    marked,
+    own,
+)
 from tests.conformance.corpus import anthropic, bedrock, gemini, mistral, vertex
 from tests.conformance.corpus.checks import ASKED, CREATED_S
 from tests.conformance.corpus.said import Said
@@ -88,6 +97,75 @@ def test_a_signature_that_stands_alone_comes_back_through_the_door_of_responses(
     made = asked(wire, {"input": items, "max_tokens": None, "store": False}, Door.RESPONSES)
     assert f'"{SAID.signature}"'.encode() in made.body
     assert made.left_out == frozenset()
+
+
+CLAUDES = pytest.mark.parametrize("wire", [anthropic.WIRE, bedrock.WIRE], ids=lambda wire: wire.name)
+
+
+def told_at_responses(wire: Wire, whole: bytes) -> tuple[list[dict[str, Any]], Translated]:
+    """The items of an answer, and how the provider is asked when they come back."""
+    body = {"model": wire.model, "input": "x", "store": False}
+    dialect = DIALECTS[Door.RESPONSES]
+    call = Call(Door.RESPONSES, orjson.dumps(body), body, stream=False, dialect=dialect, created_s=CREATED_S)
+    adapter = dialect.between(wire.adapter, wire.place)
+    adapter.request(call, wire.place, wire.key, {}, wire.model)
+    answer, _ = adapter.answer(call, whole)
+    items: list[dict[str, Any]] = orjson.loads(answer)["output"]
+    asks = {"role": "user", "content": "x"}
+    return items, asked(wire, {"input": [asks, *items, asks], "store": False, "max_tokens": None}, Door.RESPONSES)
+
+
+@pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.name)
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_signature_comes_back_through_the_door_of_responses_also_without_words(wire: Wire, shown: bool) -> None:
+    """Newer models of Anthropic's show nothing of what they thought, and know it again all the same."""
+    whole = wire.answers.whole(SAID)
+    items, made = told_at_responses(wire, whole if shown else whole.replace(SAID.thought.encode(), b""))
+    assert is_marked(items[0]["encrypted_content"]), "who speaks the dialect itself is not sent it"
+    assert f'"{SAID.signature}"'.encode() in made.body
+    assert b"redacted" not in made.body
+    assert made.left_out == frozenset()
+
+
+def test_a_sealed_thought_comes_back_through_the_door_of_responses_as_one() -> None:
+    item = {"type": "reasoning", "summary": [], "encrypted_content": at_responses("c2VhbA", sealed=True)}
+    said = {"role": "assistant", "content": "Yes."}
+    asks = {"role": "user", "content": "x"}
+    items = [asks, item, said, asks]
+    made = asked(anthropic.WIRE, {"input": items, "max_tokens": None, "store": False}, Door.RESPONSES)
+    sent = orjson.loads(made.body)["messages"][1]["content"]
+    assert sent[0] == {"type": "redacted_thinking", "data": "c2VhbA"}
+    assert asked(gemini.WIRE, {"input": items, "max_tokens": None, "store": False}, Door.RESPONSES).left_out == {
+        "content_blocks"
+    }
+
+
+@given(signature=base64, maker=st.sampled_from([ANTHROPIC, GOOGLE, MISTRAL]))
+def test_a_signature_goes_through_the_door_of_responses_and_back(signature: str, maker: str) -> None:
+    told = signature if maker == ANTHROPIC else marked(signature, maker)
+    here = at_responses(told, sealed=False)
+    assert here is not None
+    assert is_marked(here)
+    assert from_responses(here) == (told, "")
+    sealed = at_responses(signature, sealed=True)
+    assert sealed is not None
+    assert from_responses(sealed) == ("", signature)
+    assert from_responses(signature) == ("", "")
+    assert at_responses("", sealed=False) is None
+
+
+@CLAUDES
+def test_who_speaks_responses_itself_has_a_seal_of_its_own_that_nobody_else_is_sent(wire: Wire) -> None:
+    """A conversation that began at OpenAI, as Codex has it: Claude refused it."""
+    item = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAAAABpMm18nXrFLUlQ"}
+    summed = {**item, "summary": [{"type": "summary_text", "text": "I looked"}]}
+    said = {"role": "assistant", "content": "Yes."}
+    asks = {"role": "user", "content": "x"}
+    for one in (item, summed):
+        made = asked(wire, {"input": [asks, one, said, asks], "store": False, "max_tokens": None}, Door.RESPONSES)
+        assert b"gAAAA" not in made.body
+        assert "encrypted_content" in made.left_out
+        assert b"Yes." in made.body
 
 
 @pytest.mark.parametrize("wire", [gemini.WIRE, vertex.WIRE, mistral.WIRE], ids=lambda wire: wire.name)
