@@ -14,6 +14,7 @@ from gateway.providers.chat import (
     Part,
     Text,
     Thought,
+    ToolChoice,
     ToolResult,
     ToolUse,
     conversation,
@@ -98,7 +99,7 @@ def to_message(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]
     asked["messages"] = [{"role": turn.role, "content": _content(turn.parts)} for turn in said.turns]
     if (stop := stops(body)) != []:
         asked["stop_sequences"] = stop
-    asked |= _output(body, left_out)
+    asked |= _output(body, said, left_out)
     asked |= _tools(body)
     asked |= _rest(body, left_out)
     return asked, frozenset(left_out | said.left_out)
@@ -172,7 +173,7 @@ def _hinted(made: dict[str, Any], hint: Any) -> dict[str, Any]:
     return made if hint is None else {**made, CACHE_HINT: hint}
 
 
-def _output(body: Mapping[str, Any], left_out: set[str]) -> dict[str, Any]:
+def _output(body: Mapping[str, Any], said: Conversation, left_out: set[str]) -> dict[str, Any]:
     """How long the answer may be, how much is thought before, and what form it has."""
     asked: dict[str, Any] = {}
     limit = tokens_max(body)
@@ -180,7 +181,7 @@ def _output(body: Mapping[str, Any], left_out: set[str]) -> dict[str, Any]:
     effort, model = given(str, body, "reasoning_effort", ()), str(body.get("model"))
     thinking = body.get("thinking")
     if effort is not None and thinking is None:
-        thinking, told, limit = thought(effort, model, limit)
+        thinking, told, limit = thought(effort, model, limit, said, tool_choice(body), left_out)
         if told is not None:
             config.setdefault("effort", told)
         if thinking is not None:
@@ -194,20 +195,42 @@ def _output(body: Mapping[str, Any], left_out: set[str]) -> dict[str, Any]:
     return {**asked, "output_config": config} if config else asked
 
 
-def thought(effort: str, model: str, limit: int | None) -> tuple[dict[str, Any] | None, str | None, int | None]:
+def thought(
+    effort: str, model: str, limit: int | None, said: Conversation, choice: ToolChoice | None, left_out: set[str]
+) -> tuple[dict[str, Any] | None, str | None, int | None]:
     """What a chat's word for effort comes to at one of these models: `thinking`, the word that is told beside it, and
     the most tokens that the answer may have, of which the caller said `limit`. None: nothing is said of it.
 
-    Raises Untranslatable.
+    Where the model may not think, a tool must be called or a turn goes on that began without a thought of its own, the
+    word is left out, or told alone. Raises Untranslatable.
     """
     if effort == "none":
         return _no_thought(model), None, limit
+    is_forced = choice is not None and choice.mode == "required"
     if _TAKES_NO_BUDGET.search(model):
-        room = _room(effort)
-        return FREELY, _EFFORTS.get(effort, effort), room + TOKENS_DEFAULT if limit is None else limit
+        room, told = _room(effort), _EFFORTS.get(effort, effort)
+        if is_forced:
+            return None if _THINKS_ALWAYS.search(model) else _no_thought(model), told, limit
+        return FREELY, told, room + TOKENS_DEFAULT if limit is None else limit
+    if is_forced or _goes_on_unthought(said):
+        _room(effort)
+        left_out.add("reasoning_effort")
+        return None, None, limit
     budget = _budget(effort, limit)
     thinking = {"type": "enabled", "budget_tokens": budget}
     return thinking, None, budget + TOKENS_DEFAULT if limit is None else limit
+
+
+def _goes_on_unthought(said: Conversation) -> bool:
+    """Whether the model is to go on after a tool's result in a turn of which it thought nothing, as far as it knows."""
+    if not said.turns or not any(isinstance(part, ToolResult) for part in said.turns[-1].parts):
+        return False
+    for turn in reversed(said.turns[:-1]):
+        if turn.role == "user" and not all(isinstance(part, ToolResult) for part in turn.parts):
+            break
+        if any(isinstance(part, Thought) for part in turn.parts):
+            return False
+    return True
 
 
 def _no_thought(model: str) -> dict[str, Any] | None:

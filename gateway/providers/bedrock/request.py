@@ -133,7 +133,7 @@ def to_converse(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]
     fields |= {name: body[name] for name in _MODELS if body.get(name) is not None}
     effort, limit = given(str, body, "reasoning_effort", ()), tokens_max(body)
     if is_claude and effort is not None and "thinking" not in fields:
-        thinking, effort, limit = thought(effort, body["model"], limit)
+        thinking, effort, limit = thought(effort, body["model"], limit, said, tool_choice(body), left_out)
         if thinking is not None:
             fields["thinking"] = thinking
     asked |= _inference(body, limit)

@@ -28,6 +28,18 @@ def sent(body: dict[str, Any], overrides: dict[str, Any] | None = None) -> dict[
     return made
 
 
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+SIGNED = [{"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}]
+FOREIGN = [{"type": "thinking", "thinking": "Hm.", "signature": "gatehouse:google:c2ln"}]
+ASKS = {"role": "user", "content": "x"}
+RESULT = {"role": "tool", "tool_call_id": "c", "content": "y"}
+
+
+def calls(**more: Any) -> dict[str, Any]:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    return {"role": "assistant", "content": None, "tool_calls": [call], **more}
+
+
 def answered(message: dict[str, Any]) -> dict[str, Any]:
     call = Call(Door.CHAT, b"", {"model": "m", **HELLO}, stream=False)
     whole = {"id": "msg_1", "model": "m", "content": [{"type": "text", "text": "x"}], **message}
@@ -135,6 +147,52 @@ def test_who_thinks_by_himself_has_room_for_it_where_nobody_sets_a_limit(body: d
 def test_effort_beside_thinking_of_the_caller_s_own_is_the_provider_s_word() -> None:
     made = sent({"thinking": {"type": "adaptive"}, "reasoning_effort": "max", "output_config": {"x": 1}})
     assert made["output_config"] == {"x": 1, "effort": "max"}
+
+
+@pytest.mark.parametrize(
+    ("messages", "thinks"),
+    [
+        ([ASKS, calls(), RESULT], False),
+        ([ASKS, calls(content_blocks=FOREIGN), RESULT], False),
+        ([ASKS, calls(), RESULT, calls(), RESULT], False),
+        ([ASKS, calls(content_blocks=SIGNED), RESULT], True),
+        ([ASKS, calls(content_blocks=SIGNED), RESULT, calls(), RESULT], True),
+        ([ASKS, calls(content_blocks=SIGNED), RESULT, ASKS, calls(), RESULT], False),
+        ([ASKS, calls(), RESULT, {"role": "assistant", "content": "z"}, ASKS], True),
+    ],
+    ids=["no thought", "another's", "twice", "thought", "thought before", "in the turn before", "over"],
+)
+def test_a_turn_that_began_without_a_thought_goes_on_without(messages: list[dict[str, Any]], thinks: bool) -> None:
+    """A budget of thought is refused then: "a final assistant message must start with a thinking block"."""
+    made = asked({"messages": messages, "tools": [TOOL], "reasoning_effort": "low"})
+    assert ("thinking" in orjson.loads(made.body)) is thinks
+    assert ("reasoning_effort" in made.left_out) is not thinks
+    newer = sent({"model": "claude-opus-4-7", "messages": messages, "tools": [TOOL], "reasoning_effort": "low"})
+    assert newer["thinking"]["type"] == "adaptive", "newer models take it"
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "f"}}])
+@pytest.mark.parametrize(
+    ("model", "thinking", "tokens", "told"),
+    [
+        ("claude-sonnet-4-5", None, 4_096, {"reasoning_effort"}),
+        ("claude-opus-4-7", None, 4_096, set()),
+        ("claude-opus-5", {"type": "disabled"}, 4_096, set()),
+        ("claude-mythos-5", None, 28_672, set()),
+    ],
+)
+def test_a_tool_that_must_be_called_is_called_without_thought(
+    choice: Any, model: str, thinking: Any, tokens: int, told: set[str]
+) -> None:
+    """The provider refuses both together, or calls none. The newest models cannot be kept from it, nor told so."""
+    body = {"model": model, "tools": [TOOL], "tool_choice": choice}
+    made = asked({**body, "reasoning_effort": "low"})
+    said = orjson.loads(made.body)
+    assert (said.get("thinking"), said["max_tokens"], made.left_out) == (thinking, tokens, told)
+    assert said["tool_choice"]["type"] in ("any", "tool")
+    assert ("effort" in said.get("output_config", {})) is not bool(told)
+    with pytest.raises(Untranslatable, match="reasoning_effort"):
+        asked({**body, "reasoning_effort": "vast"})
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,17 @@ def test_each_file_of_a_conversation_has_a_name_of_its_own() -> None:
     assert asked({"messages": [user(None), user(None)]}).left_out == set()
 
 
+def test_a_claude_goes_on_without_a_thought_that_it_did_not_begin_with() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    turns = [{"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c", "content": "x"}]
+    body = {"messages": [*ASK["messages"], *turns], "reasoning_effort": "low"}
+    model = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+    made = asked(body, model=model)
+    assert "additionalModelRequestFields" not in orjson.loads(made.body)
+    assert made.left_out == {"reasoning_effort"}
+    assert "thinking" in orjson.loads(asked({**body, **ASK}, model=model).body)["additionalModelRequestFields"]
+
+
 @pytest.mark.parametrize("text", [None, "  ", "Read it"])
 def test_a_document_that_nobody_says_a_word_to_has_one_beside_it(text: str | None) -> None:
     """The provider refuses it else: "A text block must be included when using documents"."""
