@@ -160,7 +160,7 @@ class Native(Provider):
             origin=origin,
             headers=request_headers(call, place, key),
             body=dumped({**call.body, **changes}) if changes else call.raw,
-            left_out=_SIGNATURE if own else _NOTHING,
+            left_out=_SIGNATURE | (own.keys() & {"thinking"}) if own else _NOTHING,
         )
 
     def answer(self, call: Call, body: bytes) -> tuple[bytes, Usage]:

@@ -11,6 +11,10 @@ IN_JSON = b'"gatehouse:'
 """The same as it stands in a body."""
 _SEALED = "gatehouse:sealed:"
 """The same, of a whole thought that only its provider can read."""
+UNSIGNED = "gatehouse:none:"
+"""What callers of messages and responses are given for the signature of a thought that nobody signed: whoever speaks
+these dialects itself takes no thought without one of its own.
+"""
 ANTHROPIC = ""
 GOOGLE = "google"
 MISTRAL = "mistral"
@@ -36,17 +40,19 @@ def is_marked(signature: object) -> bool:
     return isinstance(signature, str) and signature.startswith(MARK)
 
 
-def at_responses(signature: str, *, sealed: bool) -> str | None:
-    """A signature, or a sealed thought, as the door of responses gives it. None: there is none."""
+def at_responses(signature: str, *, sealed: bool) -> str:
+    """A signature, or a sealed thought, as the door of responses gives it."""
     if sealed:
         return _SEALED + signature
     if not signature:
-        return None
-    return signature if signature.startswith(MARK) else marked(signature, ANTHROPIC)
+        return UNSIGNED
+    return signature if is_marked(signature) else marked(signature, ANTHROPIC)
 
 
 def from_responses(signature: str) -> tuple[str, str]:
     """The signature as other doors have it, or the sealed thought. Both empty: its maker speaks responses itself."""
+    if signature == UNSIGNED:
+        return "", ""
     if signature.startswith(_SEALED):
         return "", signature.removeprefix(_SEALED)
     return (signature.removeprefix(marked("", ANTHROPIC)) if is_marked(signature) else ""), ""

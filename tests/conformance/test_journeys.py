@@ -18,6 +18,7 @@ from msgspec import structs
 
 from gateway.dialects.registry import DIALECTS
 from gateway.providers.base import Call, Door, Place, Provider, Translated, Untranslatable
+from gateway.providers.signatures import UNSIGNED
 from tests.conformance.corpus.cases import ANSWERS
 from tests.conformance.corpus.checks import CREATED_S
 from tests.conformance.corpus.said import Call as ToolCall
@@ -201,7 +202,7 @@ def messages(said: Journey) -> Body:
                     results = []
                 blocks: list[Body] = []
                 if turn["thought"]:
-                    blocks.append({"type": "thinking", "thinking": turn["thought"], "signature": ""})
+                    blocks.append({"type": "thinking", "thinking": turn["thought"], "signature": UNSIGNED})
                 if turn["text"]:
                     blocks.append({"type": "text", "text": turn["text"]})
                 blocks += [{"type": "tool_use", **call} for call in turn["calls"]]
@@ -242,7 +243,8 @@ def responses(said: Journey) -> Body:
             case "assistant":
                 if turn["thought"]:
                     thought = [{"type": "reasoning_text", "text": turn["thought"]}]
-                    items.append({"type": "reasoning", "id": f"rs_{at}", "summary": [], "content": thought})
+                    item = {"type": "reasoning", "id": f"rs_{at}", "summary": [], "content": thought}
+                    items.append({**item, "encrypted_content": UNSIGNED})
                 if turn["text"]:
                     text = {"type": "output_text", "text": turn["text"], "annotations": []}
                     item = {"type": "message", "id": f"msg_{at}", "status": "completed", "role": "assistant"}
@@ -421,7 +423,7 @@ def of_message(message: Body) -> Said:
     return Said(
         "".join(block["text"] for block in blocks if block["type"] == "text"),
         "".join(block["thinking"] for block in thoughts),
-        "".join(block["signature"] for block in thoughts),
+        "".join(block["signature"] for block in thoughts if block["signature"] != UNSIGNED),
         tuple(ToolCall(b["id"], b["name"], b["input"]) for b in blocks if b["type"] == "tool_use"),
         _ENDS[message["stop_reason"]],
         counts=Counts(usage["input_tokens"] + read + written, usage["output_tokens"]),
@@ -444,7 +446,7 @@ def of_response(response: Body) -> Said:
     return Said(
         "".join(part.get("text", "") for part in parts),
         "".join(part["text"] for item in thoughts for part in item["content"]),
-        "sealed" if any(item.get("encrypted_content") for item in thoughts) else "",
+        "sealed" if any(item["encrypted_content"] != UNSIGNED for item in thoughts) else "",
         calls,
         ended,
         counts=Counts(usage["input_tokens"], usage["output_tokens"]),

@@ -7,6 +7,7 @@ import orjson
 
 from gateway.dialects.said import Block, Kind, Said, call_id
 from gateway.providers.base import BrokenAnswer, Usage
+from gateway.providers.signatures import UNSIGNED
 
 _STOP_REASONS = {
     "stop": "end_turn",
@@ -73,7 +74,7 @@ def counts(usage: Usage) -> dict[str, Any]:
 def _block(block: Block, said: Said) -> dict[str, Any]:
     match block.kind:
         case Kind.THOUGHT:
-            return {"type": "thinking", "thinking": block.text, "signature": block.signature}
+            return {"type": "thinking", "thinking": block.text, "signature": block.signature or UNSIGNED}
         case Kind.SEALED_THOUGHT:
             return {"type": "redacted_thinking", "data": block.text}
         case Kind.FUNCTION:

@@ -7,8 +7,9 @@ import orjson
 
 from gateway.dialects.chat import Hints, simplest, text_part
 from gateway.providers.base import Untranslatable
+from gateway.providers.body import word
 from gateway.providers.fields import Path, given, malformed, must_be, needed, of, only, unsayable
-from gateway.providers.signatures import is_marked
+from gateway.providers.signatures import UNSIGNED, is_marked
 
 FAILED = "The tool failed:"
 """Said before the result of a tool that failed: a chat has no other way to tell."""
@@ -57,11 +58,12 @@ def said_by_assistant(content: str | list[Any], path: Path, hints: Hints) -> dic
                 said.append(_text(block, place, hints))
             case "thinking":
                 only(block, ("type", "thinking", "signature"), place)
+                signature = given(str, block, "signature", place)
                 thoughts.append(
                     {
                         "type": "thinking",
                         "thinking": needed(str, block, "thinking", place),
-                        "signature": given(str, block, "signature", place) or "",
+                        "signature": signature if signature and signature != UNSIGNED else "",
                     }
                 )
             case "redacted_thinking":
@@ -78,14 +80,42 @@ def said_by_assistant(content: str | list[Any], path: Path, hints: Hints) -> dic
 
 
 def without_marked(body: Mapping[str, Any]) -> dict[str, Any]:
-    """A turn of nothing else goes with them: nobody takes one that is empty."""
+    """A turn of nothing else goes with them: nobody takes one that is empty. Nor a budget of thought for a turn that is
+    to go on behind a tool's result, and is left without the thought that it began with.
+    """
     messages = body.get("messages")
     if not isinstance(messages, list):
         return {}
     kept = [_unmarked(turn) for turn in messages]
     if all(turn is before for turn, before in zip(kept, messages, strict=True)):
         return {}
-    return {"messages": [turn for turn in kept if turn is not None]}
+    changed: dict[str, Any] = {"messages": [turn for turn in kept if turn is not None]}
+    thinking = body.get("thinking")
+    if isinstance(thinking, dict) and thinking.get("type") == "enabled" and _goes_on_unthought(changed["messages"]):
+        changed["thinking"] = {"type": "disabled"}
+    return changed
+
+
+def _goes_on_unthought(messages: list[Any]) -> bool:
+    if not messages or "tool_result" not in _kinds(messages[-1]):
+        return False
+    for turn in reversed(messages[:-1]):
+        kinds = _kinds(turn)
+        if isinstance(turn, dict) and turn.get("role") == "user" and kinds != {"tool_result"}:
+            break
+        if kinds & {"thinking", "redacted_thinking"}:
+            return False
+    return True
+
+
+def _kinds(turn: Any) -> set[Any]:
+    """Of its blocks."""
+    content = turn.get("content") if isinstance(turn, dict) else None
+    return (
+        {word(block.get("type")) for block in content if isinstance(block, dict)}
+        if isinstance(content, list)
+        else set()
+    )
 
 
 def _unmarked(turn: Any) -> Any:

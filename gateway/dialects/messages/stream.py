@@ -8,6 +8,7 @@ from gateway.dialects.messages.errors import error_body
 from gateway.dialects.said import Block, Kind, Move, Said, Step
 from gateway.dialects.translated_stream import framed
 from gateway.providers.base import BrokenAnswer, Usage
+from gateway.providers.signatures import UNSIGNED
 
 
 class MessageEvents:
@@ -53,8 +54,8 @@ class MessageEvents:
             case Move.MORE:
                 return framed({"type": "content_block_delta", "index": block.index, "delta": _delta(step)})
         signature = b""
-        if block.signature:
-            delta = {"type": "signature_delta", "signature": block.signature}
+        if block.kind is Kind.THOUGHT:
+            delta = {"type": "signature_delta", "signature": block.signature or UNSIGNED}
             signature = framed({"type": "content_block_delta", "index": block.index, "delta": delta})
         return signature + framed({"type": "content_block_stop", "index": block.index})
 

@@ -185,10 +185,11 @@ def _kept(part: Mapping[str, Any], made: dict[str, Any], hints: Hints) -> dict[s
 def _thoughts(item: Mapping[str, Any], path: Path, hints: Hints) -> list[dict[str, Any]]:
     """A reasoning item's own words, else its summary; with the seal by which its provider knows it again."""
     words = _words(item, "content", "reasoning_text", path) or _words(item, "summary", "summary_text", path)
-    signature, sealed = from_responses(given(str, item, "encrypted_content", path) or "")
+    told = given(str, item, "encrypted_content", path) or ""
+    signature, sealed = from_responses(told)
     if sealed:
         return [{"type": "redacted_thinking", "data": sealed}]
-    if not signature:
+    if not is_marked(told):
         hints.leave_out(item, "encrypted_content")
     return [{"type": "thinking", "thinking": words, "signature": signature}] if words or signature else []
 

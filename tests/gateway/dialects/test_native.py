@@ -14,6 +14,7 @@ from embedded.simulator.wire import event
 from gateway.dialects.registry import DIALECTS
 from gateway.providers.base import BrokenAnswer, Call, Door, Provider, Usage
 from gateway.providers.openai.provider import OpenAI
+from gateway.providers.signatures import UNSIGNED
 from shared.crypto.secret import Secret
 from tests.gateway.dialects.chats import JSON, LINE_ENDS, PLACE, fuzz
 
@@ -288,6 +289,45 @@ def test_a_thought_that_somebody_else_signed_stays_out(door: Door, body: dict[st
     asked = adapter.request(call, NATIVE, None, {}, "m")
     assert orjson.loads(asked.body) == {"model": "m", **kept}
     assert asked.left_out == {"signature"}
+
+
+NOBODYS = {"type": "thinking", "thinking": "Hm.", "signature": UNSIGNED}
+USE = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
+GIVEN = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "x"}]}
+BUDGET = {"type": "enabled", "budget_tokens": 2_000}
+
+
+@pytest.mark.parametrize(
+    ("turns", "thinking", "told"),
+    [
+        ([[FOREIGN, USE]], {"type": "disabled"}, {"signature", "thinking"}),
+        ([[NOBODYS, USE]], {"type": "disabled"}, {"signature", "thinking"}),
+        ([[OWN, USE], [FOREIGN, USE]], BUDGET, {"signature"}),
+        ([[FOREIGN, USE], [OWN, USE]], BUDGET, {"signature"}),
+    ],
+)
+def test_a_turn_that_somebody_else_began_goes_on_without_a_thought(turns: Any, thinking: Any, told: set[str]) -> None:
+    """A budget is refused for it: "a final assistant message must start with a thinking block"."""
+    messages: list[Any] = [ASKS]
+    for blocks in turns:
+        messages += [{"role": "assistant", "content": blocks}, GIVEN]
+    call, adapter = spoken(Door.MESSAGES, {"model": "m", "messages": messages, "thinking": BUDGET})
+    asked = adapter.request(call, NATIVE, None, {}, "m")
+    assert (orjson.loads(asked.body)["thinking"], asked.left_out) == (thinking, told)
+    done = {"model": "m", "messages": [*messages, {"role": "assistant", "content": "Yes."}, ASKS], "thinking": BUDGET}
+    call, adapter = spoken(Door.MESSAGES, done)
+    assert orjson.loads(adapter.request(call, NATIVE, None, {}, "m").body)["thinking"] == BUDGET
+
+
+def test_a_thought_that_nobody_signed_stays_out_too() -> None:
+    """Its maker's dialect knows no signatures; whoever knows some refuses a thought without."""
+    said = {"messages": [ASKS, {"role": "assistant", "content": [NOBODYS, {"type": "text", "text": "Yes."}]}]}
+    call, adapter = spoken(Door.MESSAGES, {"model": "m", **said})
+    asked = orjson.loads(adapter.request(call, NATIVE, None, {}, "m").body)
+    assert asked["messages"][1]["content"] == [{"type": "text", "text": "Yes."}]
+    items = [ASKS, {"type": "reasoning", "summary": [], "encrypted_content": UNSIGNED}]
+    call, adapter = spoken(Door.RESPONSES, {"model": "m", "input": items})
+    assert orjson.loads(adapter.request(call, NATIVE, None, {}, "m").body)["input"] == [ASKS]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from gateway.dialects.registry import DIALECTS
 from gateway.dialects.responses.request import to_chat
 from gateway.providers.base import BrokenAnswer, Call, Door, Provider, StreamReader
 from gateway.providers.openai.provider import OpenAI
+from gateway.providers.signatures import UNSIGNED
 from gateway.upstream.events import EventSplitter, data_of, name_of
 from tests.conformance.test_simulator import parse
 from tests.gateway.dialects.chats import CHECKED, JSON, LINE_ENDS, PLACE, Answer, answers, fuzz
@@ -86,7 +87,7 @@ def test_a_whole_answer_says_what_the_chat_said(answer: Answer) -> None:
     assert calls == [(call.id, call.name, call.arguments) for call in answer.calls]
     if answer.thought:
         thought: Any = said.output[0]
-        seal = f"gatehouse::{answer.signature}" if answer.signature else None
+        seal = f"gatehouse::{answer.signature}" if answer.signature else UNSIGNED
         assert (thought.content[0].text, thought.encrypted_content) == (answer.thought, seal)
     cut = {"length": "max_output_tokens", "content_filter": "content_filter"}.get(answer.finish)
     assert said.status == ("incomplete" if cut else "completed")
