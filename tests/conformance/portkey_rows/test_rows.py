@@ -1,7 +1,9 @@
-"""Which test holds which row of reference/portkey.md 2.3 to 2.8; a name in the table that is no test is a failure.
+"""Which test holds which row of reference/portkey.md 2.1 to 2.8; a name in the table that is no test is a failure.
 
 Without a test, since what they are about is not built: 246 and 446 of guardrails and their hooks on a cache's hit; 412
-and 429 of limits. Forms (2.7, multipart) are passed at doors that the cache does not know.
+and 429 of limits; headers that place a call in a trace's tree or set beta flags. `strict-open-ai-compliance` and the
+SDK's words about itself change nothing. A provider's own settings belong to its virtual key, in headers as in configs.
+Forms (2.7, multipart) are passed at doors that the cache does not know.
 """
 
 import ast
@@ -16,8 +18,32 @@ ANSWERS, CONFIGS, STREAMS = (
 )
 CACHED = "gateway/pipeline/test_cached"
 MODEL = "shared/models/test_config_model"
+AUTH, RESOLVE, READ = (f"gateway/pipeline/test_{name}" for name in ("authenticate", "resolve", "read"))
+RECORD, KEY, ATTEMPTS = "gateway/pipeline/test_record", "gateway/cache/test_key", "gateway/pipeline/test_attempts"
 
 ROWS: dict[str, tuple[str, ...]] = {
+    "2.1 ways to name a target": (
+        f"{RESOLVE}::test_the_ways_in_their_order_of_strength",
+        f"{RESOLVE}::test_a_host_of_one_s_own_and_one_that_wants_no_key_need_none_beside_a_bare_provider",
+    ),
+    "2.1 whose key stands where": (
+        f"{AUTH}::test_our_key_is_found_in_every_header_behind_any_scheme",
+        f"{AUTH}::test_a_provider_key_stands_beside_ours",
+    ),
+    "2.2 config, virtual-key, provider, custom-host": (f"{RESOLVE}::test_our_own_spelling_of_a_header_means_the_same",),
+    "2.2 cache-force-refresh": (f"{CACHED}::test_refresh_replaces_what_was_kept",),
+    "2.2 cache-namespace": (f"{CACHED}::test_a_namespace_keeps_apart_and_puts_together",),
+    "2.2 debug": (f"{CACHED}::test_disabled_where_debug_is_false",),
+    "2.2 default guardrails": (f"{RESOLVE}::test_guardrails_in_a_header_are_refused_by_name",),
+    "2.2 openai-…, anthropic-…": (
+        f"{READ}::test_what_a_provider_is_told_has_a_name_of_the_original_s_too",
+        f"{KEY}::test_a_header_that_may_change_the_answer_changes_it",
+    ),
+    "2.2 forward-headers": (f"{ATTEMPTS}::test_named_headers_go_on_and_no_others",),
+    "2.2 metadata": (f"{RECORD}::test_only_declared_metadata_is_told",),
+    "2.2 request-timeout": (f"{CONFIGS}::test_2_4_a_header_wins_over_the_config",),
+    "2.2 retry-count": (f"{ATTEMPTS}::test_the_older_header_asks_for_retries_where_no_config_does",),
+    "2.2 trace-id, span-id": (f"{RECORD}::test_trace_ids_are_told_if_they_are_ids",),
     "2.3 x-portkey-trace-id": (f"{ANSWERS}::test_2_3_trace_id_is_echoed_and_made_where_none_came",),
     "2.3 x-portkey-last-used-option-index": (f"{ANSWERS}::test_2_3_last_used_option_index",),
     "2.3 x-portkey-retry-attempt-count": (
