@@ -457,7 +457,7 @@ class Attempts:
                     return reply
         failure = reader.failure
         # Some hosts end with the error what says nothing else, which is an end and so a beginning.
-        if failure is None or (reader.begun and reader.usage.output_tokens):
+        if failure is None or (reader.begun and reader.usage.output_tokens != 0):
             return reply
         response.abort()
         return self._told(adapter, target, response, failure, None, attempt)
