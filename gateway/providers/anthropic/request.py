@@ -47,6 +47,8 @@ _EFFORT_DEFAULT = "high"
 """Where nobody says a word."""
 FREELY = {"type": "adaptive"}
 """As the model decides."""
+NO_THOUGHT = {"type": "disabled"}
+_THOUGHTS_LEFT_OUT = {"signature", "content_blocks", "reasoning_content"}
 
 _SAME = frozenset(
     "model temperature top_p top_k stream thinking cache_control container context_management diagnostics "
@@ -99,6 +101,9 @@ def to_message(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]
     asked["messages"] = [{"role": turn.role, "content": _content(turn.parts)} for turn in said.turns]
     if (stop := stops(body)) != []:
         asked["stop_sequences"] = stop
+    if lost_its_thought(body, said):
+        asked["thinking"] = NO_THOUGHT
+        left_out.add("thinking")
     asked |= _output(body, said, left_out)
     asked |= _tools(body)
     asked |= _rest(body, left_out)
@@ -221,6 +226,17 @@ def thought(
     return thinking, None, budget + TOKENS_DEFAULT if limit is None else limit
 
 
+def lost_its_thought(body: Mapping[str, Any], said: Conversation) -> bool:
+    """Whether the caller's own budget of thought would be refused, since what its turn began with stays out here."""
+    thinking = body.get("thinking")
+    return (
+        isinstance(thinking, Mapping)
+        and thinking.get("type") == "enabled"
+        and bool(said.left_out & _THOUGHTS_LEFT_OUT)
+        and _goes_on_unthought(said)
+    )
+
+
 def _goes_on_unthought(said: Conversation) -> bool:
     """Whether the model is to go on after a tool's result in a turn of which it thought nothing, as far as it knows."""
     if not said.turns or not any(isinstance(part, ToolResult) for part in said.turns[-1].parts):
@@ -237,7 +253,7 @@ def _no_thought(model: str) -> dict[str, Any] | None:
     """None: it does not think unless it is told to, and takes no word for that."""
     if _THINKS_ALWAYS.search(model):
         raise refuse(("reasoning_effort",), "cannot be switched off at this model")
-    return {"type": "disabled"} if _THINKS_UNASKED.search(model) or not _TAKES_NO_BUDGET.search(model) else None
+    return NO_THOUGHT if _THINKS_UNASKED.search(model) or not _TAKES_NO_BUDGET.search(model) else None
 
 
 def _room(effort: str) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from gateway.providers.anthropic.request import thought
+from gateway.providers.anthropic.request import NO_THOUGHT, lost_its_thought, thought
 from gateway.providers.base import Untranslatable
 from gateway.providers.chat import (
     PLAIN_ID,
@@ -131,6 +131,9 @@ def to_converse(body: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]
         asked["system"] = [*_system(said)]
     fields = dict(given(dict, body, "additionalModelRequestFields", ()) or {})
     fields |= {name: body[name] for name in _MODELS if body.get(name) is not None}
+    if is_claude and lost_its_thought(body, said):
+        fields["thinking"] = NO_THOUGHT
+        left_out.add("thinking")
     effort, limit = given(str, body, "reasoning_effort", ()), tokens_max(body)
     if is_claude and effort is not None and "thinking" not in fields:
         thinking, effort, limit = thought(effort, body["model"], limit, said, tool_choice(body), left_out)

@@ -171,6 +171,16 @@ def test_a_turn_that_began_without_a_thought_goes_on_without(messages: list[dict
     assert newer["thinking"]["type"] == "adaptive", "newer models take it"
 
 
+def test_a_budget_of_the_callers_own_stays_out_where_the_thought_did_that_the_turn_began_with() -> None:
+    """Who brought the thought along is not to know that this provider cannot be sent it."""
+    own = {"tools": [TOOL], "thinking": {"type": "enabled", "budget_tokens": 2_000}}
+    made = asked({**own, "messages": [ASKS, calls(content_blocks=FOREIGN), RESULT]})
+    assert orjson.loads(made.body)["thinking"] == {"type": "disabled"}
+    assert made.left_out == {"signature", "content_blocks", "thinking"}
+    for messages in ([ASKS, calls(), RESULT], [ASKS, calls(content_blocks=SIGNED), RESULT]):
+        assert sent({**own, "messages": messages})["thinking"] == own["thinking"]
+
+
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "f"}}])
 @pytest.mark.parametrize(
     ("model", "thinking", "tokens", "told"),

@@ -121,6 +121,11 @@ def test_a_claude_goes_on_without_a_thought_that_it_did_not_begin_with() -> None
     assert "additionalModelRequestFields" not in orjson.loads(made.body)
     assert made.left_out == {"reasoning_effort"}
     assert "thinking" in orjson.loads(asked({**body, **ASK}, model=model).body)["additionalModelRequestFields"]
+    turns[0] |= {"content_blocks": [{"type": "thinking", "thinking": "Hm.", "signature": "gatehouse:google:c2ln"}]}
+    own = {"messages": [*ASK["messages"], *turns], "thinking": {"type": "enabled", "budget_tokens": 2_000}}
+    made = asked(own, model=model)
+    assert orjson.loads(made.body)["additionalModelRequestFields"] == {"thinking": {"type": "disabled"}}
+    assert "thinking" in made.left_out
 
 
 @pytest.mark.parametrize("text", [None, "  ", "Read it"])
