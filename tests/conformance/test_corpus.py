@@ -174,7 +174,8 @@ def _without_paths(said: Conversation) -> list[Any]:
 def _plain(part: Any) -> dict[str, Any]:
     fields = {name: getattr(part, name) for name in part.__slots__ if name != "path"}
     if "parts" in fields:
-        fields["parts"] = [_plain(inner) for inner in fields["parts"]]
+        # A result that says nothing holds an empty text, or none where a provider takes none that is empty.
+        fields["parts"] = [_plain(inner) for inner in fields["parts"] if getattr(inner, "text", None) != ""]
     return {"kind": type(part).__name__, **fields}
 
 
