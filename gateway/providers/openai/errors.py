@@ -55,18 +55,24 @@ def failure_in(answer: Mapping[str, Any]) -> StreamFailure | None:
     """What a whole 2xx answer says in place of an answer: an error alone, or one in each of its choices, as OpenRouter
     has it where a model fails that had begun. Of several choices, one that is none is an answer.
     """
-    choices = answer.get("choices")
-    if isinstance(choices, list) and choices:
-        told = [_error_of(choice, answer) for choice in choices]
-    else:
-        told = [None if answer.get("data") else answer.get("error")]
-    error = told[0]
-    if not all(told) or not isinstance(error, dict | str):
-        return None
+    error = error_in_choices(answer)
+    if error is None and not answer.get("choices") and not answer.get("data"):
+        error = answer.get("error")
+    return failure_of(error) if error and isinstance(error, dict | str) else None
+
+
+def failure_of(error: dict[str, Any] | str) -> StreamFailure:
     try:
         return StreamFailure(status_of(error), orjson.dumps({"error": error}))
     except orjson.JSONEncodeError:  # orjson reads deeper than it writes.
         return StreamFailure(status_of(error), b"{}")
+
+
+def error_in_choices(answer: Mapping[str, Any]) -> Any:
+    """The first one's, where each of an answer's choices, or of an event's, has one; else None."""
+    choices = answer.get("choices")
+    told = [_error_of(choice, answer) for choice in choices] if isinstance(choices, list) else []
+    return told[0] if told and all(told) else None
 
 
 def _error_of(choice: Any, answer: Mapping[str, Any]) -> Any:

@@ -8,7 +8,7 @@ import orjson
 from gateway.providers.base import BrokenAnswer, Call, StreamFailure, Usage
 from gateway.providers.estimate import settled, so_far
 from gateway.providers.openai.content import ContentMeter, gives_reason, parsed, says_something
-from gateway.providers.openai.errors import status_of
+from gateway.providers.openai.errors import error_in_choices, failure_of, status_of
 from gateway.providers.openai.usage import in_tier, usage_alone, usage_of
 from gateway.upstream.events import EventSplitter, EventTooLarge, data_of
 
@@ -124,6 +124,8 @@ class OpenAIStream:
         error = chunk if chunk.get("object") == "error" else chunk.get("error")
         if error and isinstance(error, dict | str):
             self.failure = StreamFailure(status_of(error), data or b"")
+        elif isinstance(error := error_in_choices(chunk), dict | str):
+            self.failure = failure_of(error)
         if not self.begun:
             self.begun = says_something(chunk)
         usage = chunk.get("usage")

@@ -674,6 +674,18 @@ async def test_a_stream_falls_back_before_its_first_byte() -> None:
     assert run.answer.body == EVENT + FINISH + DONE
 
 
+FAILED_CHOICE = (
+    b'data: {"choices":[{"delta":{"content":""},"finish_reason":"error","error":{"code":502,"message":"busy"}}]}\n\n'
+)
+
+
+async def test_a_stream_whose_choice_has_failed_falls_back_before_its_content_and_is_broken_behind_it() -> None:
+    run = await Run(streams(ROLE + FAILED_CHOICE, DONE), streams(EVENT, FINISH, DONE), raw=STREAMED, config=FALLBACK)()
+    assert run.answer.headers["x-portkey-last-used-option-index"] == "config.targets[1]"
+    begun = await Run(streams(ROLE + EVENT, FAILED_CHOICE, DONE), raw=STREAMED)()
+    assert (begun.record.ending, begun.record.error) == ("broken", "provider_error")
+
+
 # A caller who leaves
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.providers.base import BrokenAnswer, Call, Door, Usage
+from gateway.providers.base import BrokenAnswer, Call, Door, StreamFailure, Usage
 from gateway.providers.openai.content import ContentMeter
 from gateway.providers.openai.stream import OpenAIStream
 
@@ -148,6 +148,17 @@ def test_an_event_that_is_an_error_and_says_so_of_itself_is_one() -> None:
     assert run(stream, sent) == sent
     assert stream.failure is not None
     assert (stream.failure.status, stream.begun) == (503, False)
+
+
+def test_an_error_in_each_choice_is_one() -> None:
+    """As OpenRouter ends a stream whose model failed."""
+    failed = {"index": 0, "delta": {"content": ""}, "finish_reason": "error", "error": {"code": 502, "message": "busy"}}
+    stream = new_stream(drops_usage=True)
+    run(stream, content("a") + event(choices=[failed]))
+    assert stream.failure == StreamFailure(502, b'{"error":{"code":502,"message":"busy"}}')
+    of_two = new_stream(drops_usage=True)
+    run(of_two, content("a") + event(choices=[failed, {"index": 1, "delta": {"content": "b"}}]), last(), DONE)
+    assert not of_two.failed
 
 
 @pytest.mark.parametrize("error", [None, [], 5, "", {}])
