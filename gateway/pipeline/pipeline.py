@@ -136,5 +136,5 @@ def _resolved(exchange: Exchange, known: Known | None, call: Call, caller: Calle
         return resolve(exchange.headers, call, caller)
     known.resolved = known.target = known.plain = None
     resolved = known.resolved = resolve(exchange.headers, call, caller)
-    known.model, known.caller = call.body.get("model"), ref(caller)
+    known.model, known.caller = call.model, ref(caller)
     return resolved

@@ -31,16 +31,27 @@ def read_call(door: Door, headers: Mapping[str, str], body: bytes, known: Known 
         few = _few(body)
         if few is not None and few.model == known.model:
             return Call(door, body, None, few.stream is True and _SPEAKS[door][0], known.forwarded, few=few)
-    parsed = _whole(body)
-    stream = check_fields(parsed)
     streams, dialect = _SPEAKS[door]
+    parsed: dict[str, Any] | None
+    few = None
+    try:
+        parsed = _whole(body)
+    except GatewayError:
+        # JSON all the same if the other reader says so, with a number that none holds: as the calls behind this one, it
+        # goes on where nobody reads it whole, and is refused where somebody has to.
+        few = _few(body) if known is not None and dialect is None else None
+        if few is None:
+            raise
+        parsed, stream = None, check_fields({"model": few.model, "stream": few.stream})
+    else:
+        stream = check_fields(parsed)
     if known is None:
         lines = forwarded(headers)
     elif (lines_before := known.forwarded) is not None:
         lines = lines_before
     else:
         lines = known.forwarded = forwarded(headers)
-    return Call(door, body, parsed, stream and streams, lines, dialect)
+    return Call(door, body, parsed, stream and streams, lines, dialect, few=few)
 
 
 class _Few(msgspec.Struct, gc=False):

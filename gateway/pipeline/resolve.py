@@ -65,7 +65,7 @@ class _Given(msgspec.Struct):
 
 def resolve(headers: Mapping[str, str], call: Call, caller: Caller) -> Resolved:
     """What the call may come to. Raises GatewayError 400 or 403 naming what is wrong."""
-    model = call.body.get("model")
+    model = call.model
     if model is not None:
         require_model(caller, model)
     default = _default(caller)
@@ -98,7 +98,7 @@ def effective_model(target: Target, call: Call) -> str:
     """
     if not call.is_object and "model" not in call.body:
         return ""  # Nor can a config put one into it.
-    model: str | None = (target.overrides or {}).get("model") or target.model or call.body.get("model")
+    model: str | None = (target.overrides or {}).get("model") or target.model or call.model
     if model is None and target.handling.defaults is not None:
         model = target.handling.defaults.get("model")
     if model is not None and model.startswith("@"):
@@ -294,7 +294,7 @@ def _model(call: Call, joining: _Given | None) -> Any:
     override = (joining.body.override_params or {}).get("model") if joining is not None else None
     if slug_in(override):
         return override
-    return call.body.get("model")
+    return call.model
 
 
 def _bare(model: Any, caller: Caller, default: _Given | None) -> tuple[Route, Way]:

@@ -115,6 +115,11 @@ class Call(msgspec.Struct):  # Made for each call: a class of Python's own takes
             parsed = self.parsed = self.few.whole(self.raw)
         return parsed
 
+    @property
+    def model(self) -> Any:
+        """The model that the body names, of whatever type; None: none."""
+        return self.body.get("model") if self.few is None else self.few.model
+
 
 class Few(Protocol):
     """The fields of a body that a call needs which is passed on as it came."""

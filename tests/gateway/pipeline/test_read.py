@@ -228,8 +228,19 @@ def test_a_body_is_built_when_somebody_needs_it_whole() -> None:
         _ = call.nothing  # type: ignore[attr-defined]
 
 
-def test_a_number_that_no_reader_holds_goes_on_and_is_refused_where_it_has_to_be_read() -> None:
-    call = read_call(Door.CHAT, {}, b'{"model":"m","seed":1e999}', known("m"))
+@pytest.mark.parametrize("before", [known("m"), known("other"), Known()])
+def test_a_number_that_no_reader_holds_goes_on_and_is_refused_where_it_has_to_be_read(before: Known) -> None:
+    call = read_call(Door.CHAT, {}, b'{"model":"m","stream":true,"seed":1e999}', before)
+    assert (call.model, call.stream, call.parsed) == ("m", True, None)
     with pytest.raises(GatewayError) as caught:
         _ = call.body
     assert caught.value.code is Code.JSON_MALFORMED
+
+
+@pytest.mark.parametrize("rest", [b"}", b',"x":NaN}', b',"stream":1}', b',"x":01}'])
+def test_what_is_malformed_beside_such_a_number_is_refused_by_every_call(rest: bytes) -> None:
+    body = b'{"model":"","x":1e999' + rest
+    for before in (known("m"), Known()):
+        with pytest.raises(GatewayError) as caught:
+            read_call(Door.CHAT, {}, body, before)
+        assert caught.value.row.status == 400

@@ -306,6 +306,26 @@ async def test_an_answer_without_usage_to_a_body_that_only_its_provider_can_read
     assert (record.usage, record.input_tokens, record.unsettled_count) == ("estimated", -(-len(raw) // 4), 0)
 
 
+@pytest.mark.parametrize("number", [b"1e999", b"-1e400", b"1" + b"0" * 400])
+async def test_a_number_that_no_reader_holds_has_one_verdict_at_the_first_call_and_behind_it(number: bytes) -> None:
+    raw = b'{"model":"sim-chat","x":%b}' % number
+    talk = Talk(World(), calls=2)
+    passed = request("POST", CHAT, {"authorization": f"Bearer {talk.world.key}"}, raw)
+    for count in (1, 2):
+        talk.caller.feed(passed)
+        assert (await answered(talk.caller, count))[-1].status == 200
+        await quiet()
+    assert [made.body for made in talk.behind.client.requests] == [raw, raw]
+    talk.world.api_key("k1", talk.world.key, models=["sim-*"])
+    talk.changed()
+    for count in (3, 4):  # Where models are held the body is written anew.
+        talk.caller.feed(passed)
+        refused = (await answered(talk.caller, count))[-1]
+        assert (refused.status, refused.code) == (400, "json_malformed")
+        await quiet()
+    assert len(talk.behind.client.requests) == 2
+
+
 async def test_what_one_body_overrides_is_not_in_the_next() -> None:
     talk = Talk(World(), calls=2)
     await talk.say(temperature=0.5)
