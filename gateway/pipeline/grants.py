@@ -30,9 +30,17 @@ RETRY_MS = 10_000
 
 class _Kept(msgspec.Struct):
     grant: Grant | None = None
+    ends_s: float = 0.0
+    """When it ends, by the monotonic clock."""
     asking: "asyncio.Task[Grant] | None" = None
     """Under way; whoever needs it waits for the one that is."""
-    again_at_ms: int = 0
+    again_at_s: float = 0.0
+
+    def left_ms(self, clock: Clock) -> float:
+        """By the clock that leaves it less: the wall's may be set back, and the other stands while a machine sleeps."""
+        if self.grant is None:
+            return 0
+        return min(self.grant.expires_at_ms - clock.wall_ms(), (self.ends_s - clock.monotonic_s()) * 1_000)
 
 
 class Grants:
@@ -57,10 +65,9 @@ class Grants:
                 self._kept.popitem(last=False)
         else:
             self._kept.move_to_end(exchange.name)
-        now_ms = self._clock.wall_ms()
-        left_ms = 0 if kept.grant is None else kept.grant.expires_at_ms - now_ms
+        left_ms = kept.left_ms(self._clock)
         if kept.grant is not None and left_ms > SPENT_MS:
-            if left_ms < RENEW_MS and kept.asking is None and now_ms >= kept.again_at_ms:
+            if left_ms < RENEW_MS and kept.asking is None and self._clock.monotonic_s() >= kept.again_at_s:
                 self._ask(kept, exchange, target)
             return kept.grant.key
         asking = kept.asking or self._ask(kept, exchange, target)
@@ -81,9 +88,11 @@ class Grants:
         def asked(task: "asyncio.Task[Grant]") -> None:
             kept.asking = None
             if task.cancelled() or task.exception() is not None:
-                kept.again_at_ms = self._clock.wall_ms() + RETRY_MS
+                kept.again_at_s = self._clock.monotonic_s() + RETRY_MS / 1_000
             else:
                 kept.grant = task.result()
+                left_ms = kept.grant.expires_at_ms - self._clock.wall_ms()
+                kept.ends_s = self._clock.monotonic_s() + left_ms / 1_000
 
         asking.add_done_callback(asked)
         return asking

@@ -119,3 +119,30 @@ async def test_whoever_cannot_wait_any_longer_goes_and_the_grant_is_there_for_th
     hang.released.set()
     assert await desk.key() == b"a"
     assert len(desk.client.requests) == 1
+
+
+YEAR_MS = 365 * 24 * HOUR_MS
+
+
+@pytest.mark.parametrize("jump_ms", [-YEAR_MS, -2 * HOUR_MS, YEAR_MS])
+async def test_a_grant_ends_in_its_time_whatever_the_wall_clock_is_set_to(jump_ms: int) -> None:
+    desk = Desk(answers(200, b"a"), answers(200, b"b"), answers(200, b"c"))
+    assert await desk.key() == b"a"
+    desk.clock._wall_ms += jump_ms
+    if jump_ms > 0:
+        assert await desk.key() == b"b", "for all that is known, time has passed while the machine slept"
+    desk.clock.advance(HOUR_MS / 1_000)
+    assert await desk.key() == (b"b" if jump_ms < 0 else b"c")
+
+
+async def test_a_renewal_that_failed_is_tried_again_also_after_the_wall_clock_was_set_back() -> None:
+    desk = Desk(answers(200, b"a"), ConnectFailed("scripted"), answers(200, b"b"))
+    await desk.key()
+    desk.clock.advance((HOUR_MS - RENEW_MS) / 1_000 + 1)
+    await desk.key()
+    await turns()
+    desk.clock._wall_ms -= YEAR_MS
+    desk.clock.advance(RETRY_MS / 1_000 + 1)
+    assert await desk.key() == b"a"
+    await turns()
+    assert await desk.key() == b"b"
