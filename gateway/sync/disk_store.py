@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import structlog
 
+from gateway.sqlite_damage import is_damage, primary_code
 from gateway.sync.store import POINTERS_KEPT, SWEEP_AFTER_S, StoreUnavailable
 from shared.clock import Clock
 
@@ -26,8 +27,6 @@ SETTLED_S = 1.0
 """Files that have looked the same for so long show every commit that was made before: their times come in steps of
 some milliseconds."""
 _BATCH = 500
-_PRIMARY_CODE = 0xFF
-_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _NO_ROOM = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL})
 _NO_CHANGE = (errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 _READ, _WRITE = "BEGIN", "BEGIN IMMEDIATE"
@@ -106,7 +105,8 @@ class DiskStore:
         def act(db: sqlite3.Connection) -> dict[str, bytes]:
             found: dict[str, bytes] = {}
             for batch in _batches(names):
-                found.update(db.execute(_select("name, body", batch), batch))
+                rows = db.execute(_select("name, body", batch), batch)
+                found.update((name, body) for name, body in rows if name is not None and isinstance(body, bytes))
             return found
 
         return await self._read(act) if names else {}
@@ -146,12 +146,11 @@ class DiskStore:
                 db = self._open()
                 with _transaction(db, begin):
                     return act(db)
-            except (sqlite3.Error, OSError) as error:
+            except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
                 self._disconnect()
-                code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
-                if code in _DAMAGED:
+                if is_damage(error):
                     self._move_aside()
-                if begin == _READ and (code in _NO_ROOM or getattr(error, "errno", None) in _NO_CHANGE):
+                if begin == _READ and (primary_code(error) in _NO_ROOM or getattr(error, "errno", None) in _NO_CHANGE):
                     with suppress(sqlite3.Error), closing(sqlite3.connect(self._as_it_stands(), uri=True)) as db:
                         return act(db)
                 raise StoreUnavailable(NAME, f"{type(error).__name__}: {error}") from error
@@ -234,7 +233,7 @@ def _transaction(db: sqlite3.Connection, begin: str) -> Iterator[None]:
 
 def _pointers(db: sqlite3.Connection, count: int) -> list[bytes]:
     rows = db.execute("SELECT body FROM pointer ORDER BY number DESC LIMIT ?", (count,))
-    return [body for (body,) in rows]
+    return [body for (body,) in rows if isinstance(body, bytes)]
 
 
 def _touch(db: sqlite3.Connection, names: Collection[str], now_ms: int) -> None:

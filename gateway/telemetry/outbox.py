@@ -26,12 +26,14 @@ from typing import TypeVar
 import orjson
 import structlog
 
+from gateway.sqlite_damage import is_damage, primary_code
 from gateway.telemetry import salvage, tally
 from gateway.telemetry.ballast import Ballast
 from gateway.telemetry.tally import Tally
 from shared.clock import Clock
 from shared.protocol import batch
 from shared.protocol.batch import Head
+from shared.protocol.canonical import INTEGER_MAX
 from shared.protocol.drop import Drop
 
 FILE = "outbox.sqlite3"
@@ -47,9 +49,9 @@ SPARED_MAX = 32
 UNTOLD_MAX = batch.DROPS_MAX // 2
 """Drops that waited and are told by one batch; the other half is for those it brings itself."""
 
-_PRIMARY_CODE = 0xFF
-_DAMAGED_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _END = 2**62
+_FAULTS = (sqlite3.Error, OSError, ValueError, TypeError)
+"""The last two: of a value in the file that nobody wrote."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS batch (
@@ -196,13 +198,13 @@ class Outbox:
     def take(self, stream: Stream) -> Parcel | None:
         """The batch whose turn it is; None if it is damaged, and dropped."""
 
-        def look(db: sqlite3.Connection) -> tuple[str, str, int, bytes | None] | None:
-            found: tuple[str, str, int, bytes | None] | None = db.execute(
+        def look(db: sqlite3.Connection) -> tuple[Head, str, int, bytes | None] | None:
+            found = db.execute(
                 "SELECT name, hash, records, body FROM stream, batch LEFT JOIN payload USING (id)"
                 " WHERE base = ? AND id = ?",
                 (stream.base, stream.first),
             ).fetchone()
-            return found
+            return None if found is None else (Head(stream=found[0], seq=stream.first - stream.base), *found[1:])
 
         def lose(db: sqlite3.Connection) -> None:
             self._drop(db, stream.first, DAMAGED)
@@ -212,12 +214,12 @@ class Outbox:
             row = self._read(look)
             if row is None:
                 return None
-            name, hash_, records, body = row
-            if body is None or batch.payload_hash(body) != hash_:
+            head, hash_, records, body = row
+            if not isinstance(body, bytes) or batch.payload_hash(body) != hash_:
                 self._log.error("batch_damaged", records=records)
                 self._write(lose)
                 return None
-            return Parcel(stream.first, Head(stream=name, seq=stream.first - stream.base), body, records)
+            return Parcel(stream.first, head, body, records)
 
     def forget(self, id_: int) -> None:
         """A batch that is acknowledged. This process does not send it again, whether or not the disk takes that."""
@@ -294,7 +296,12 @@ class Outbox:
 
     def dropped(self) -> dict[str, int]:
         """Records lost at this node, by reason, since its outbox was made."""
-        return self._read(lambda db: dict(db.execute("SELECT reason, count FROM dropped")))
+
+        def act(db: sqlite3.Connection) -> dict[str, int]:
+            told = [_drop(reason, count, 0, 0) for reason, count in db.execute("SELECT reason, count FROM dropped")]
+            return {drop.reason: drop.count for drop in told}
+
+        return self._read(act)
 
     def close(self) -> None:
         """For good: whoever began before, in a thread that nobody waits for any more, does not open it again."""
@@ -379,13 +386,13 @@ class Outbox:
         with self._soon():
             try:
                 return self._try(begin, act)
-            except (sqlite3.Error, OSError) as error:
+            except _FAULTS as error:
                 if not (_is_full(error) and self._ballast.give_back()):
                     raise OutboxUnavailable(f"{type(error).__name__}: {error}") from error
             self._log.error("disk_full", ballast_given_back=True)
             try:
                 return self._try(begin, act)
-            except (sqlite3.Error, OSError) as error:
+            except _FAULTS as error:
                 raise OutboxUnavailable(f"{type(error).__name__}: {error}") from error
 
     @contextmanager
@@ -407,9 +414,9 @@ class Outbox:
             before = self._live, self._records, self._bytes
             with _transaction(db, begin):
                 return act(db)
-        except (sqlite3.Error, OSError) as error:
+        except _FAULTS as error:
             self._live, self._records, self._bytes = before
-            if getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE in _DAMAGED_CODES:
+            if is_damage(error):
                 self._move_aside()
             raise
 
@@ -461,9 +468,8 @@ class Outbox:
             _rename_all(aside, self._path.with_name(self._path.name + ".damaged"))
         self._live = None
         self._done.clear()
-        self._records, self._bytes = db.execute(
-            "SELECT coalesce(sum(records), 0), coalesce(sum(bytes), 0) FROM batch"
-        ).fetchone()
+        records, size = db.execute("SELECT coalesce(sum(records), 0), coalesce(sum(bytes), 0) FROM batch").fetchone()
+        self._records, self._bytes = _count_of(records), _count_of(size)
 
     def _mend(self, db: sqlite3.Connection, told: Tally | None, damaged: Path | None, with_batches: bool) -> int:
         """How many records are lost for good: by the tally, or one, if even that is not to be had."""
@@ -579,12 +585,19 @@ def _sweep_streams(db: sqlite3.Connection, live: int | None) -> None:
 def _last(db: sqlite3.Connection) -> int:
     """Id of the newest batch there ever was."""
     row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'batch'").fetchone()
-    return 0 if row is None else int(row[0])
+    return 0 if row is None else _count_of(row[0])
 
 
 def _oldest_ms(db: sqlite3.Connection) -> int | None:
     row = db.execute("SELECT first_ms FROM batch ORDER BY id LIMIT 1").fetchone()
-    return None if row is None else int(row[0])
+    return None if row is None else _count_of(row[0])
+
+
+def _count_of(value: object) -> int:
+    """Raises ValueError for what is none: nobody wrote that."""
+    if not isinstance(value, int) or not 0 <= value <= INTEGER_MAX:
+        raise ValueError("a number that cannot be")
+    return value
 
 
 def _drop(reason: str, count: int, from_ms: int, to_ms: int) -> Drop:
@@ -606,8 +619,7 @@ def _count(db: sqlite3.Connection, reason: str, count: int) -> None:
 
 
 def _is_full(error: Exception) -> bool:
-    code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
-    return code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    return primary_code(error) == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _damaged(verdict: str) -> sqlite3.DatabaseError:

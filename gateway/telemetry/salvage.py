@@ -12,6 +12,7 @@ import orjson
 from pydantic import ValidationError
 
 from shared.protocol import batch
+from shared.protocol.canonical import INTEGER_MAX
 from shared.protocol.drop import Drop
 
 _MAGIC = b"SQLite format 3\0"
@@ -42,7 +43,7 @@ def cursors(damaged: Path) -> dict[str, int]:
     return {
         segment: at
         for segment, at in _rows(damaged, "SELECT segment, at FROM cursor")
-        if isinstance(segment, str) and isinstance(at, int)
+        if isinstance(segment, str) and _is_count(at)
     }
 
 
@@ -53,11 +54,12 @@ def untold(damaged: Path) -> Iterator[Drop]:
 
 
 def dropped(damaged: Path) -> dict[str, int]:
-    return {
-        reason: count
-        for reason, count in _rows(damaged, "SELECT reason, count FROM dropped")
-        if isinstance(reason, str) and isinstance(count, int)
-    }
+    """Those that a heartbeat can tell."""
+    found = {}
+    for reason, count in _rows(damaged, "SELECT reason, count FROM dropped"):
+        with suppress(ValidationError):
+            found[reason] = Drop(reason=reason, count=count, from_ms=0, to_ms=0).count
+    return found
 
 
 def batches(damaged: Path) -> Iterator[SavedBatch]:
@@ -78,7 +80,7 @@ def batches(damaged: Path) -> Iterator[SavedBatch]:
 def _batch(body: Any, hash_: Any, records: Any, drops: Any, *times: Any) -> SavedBatch | None:
     if not isinstance(body, bytes) or batch.payload_hash(body) != hash_:
         return None
-    if not all(isinstance(value, int) and value >= 0 for value in (records, *times)):
+    if not all(map(_is_count, (records, *times))):
         return None
     try:
         told = tuple(Drop.model_validate(drop) for drop in orjson.loads(drops))
@@ -87,7 +89,12 @@ def _batch(body: Any, hash_: Any, records: Any, drops: Any, *times: Any) -> Save
     return SavedBatch(body, records, told, *times)
 
 
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and 0 <= value <= INTEGER_MAX
+
+
 def _rows(damaged: Path, query: str, *values: Any) -> Iterator[tuple[Any, ...]]:
     """The rows that come before the query fails, if it does."""
-    with suppress(sqlite3.Error), closing(sqlite3.connect(damaged)) as db:
+    # In Python's module the second one is an error whose words, of the file's own texts, are no UTF-8.
+    with suppress(sqlite3.Error, UnicodeDecodeError), closing(sqlite3.connect(damaged)) as db:
         yield from db.execute(query, values)

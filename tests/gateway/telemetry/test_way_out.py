@@ -1,6 +1,8 @@
 """The way out as the agent runs it: what a stop leaves, and what is said of it."""
 
 import asyncio
+import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -9,7 +11,7 @@ import pytest
 from gateway.sync.control_plane_client import ControlPlane, Told
 from gateway.telemetry.ballast import Ballast
 from gateway.telemetry.batcher import Batcher, Room
-from gateway.telemetry.outbox import Outbox
+from gateway.telemetry.outbox import FILE, Outbox, OutboxUnavailable, Parcel
 from gateway.telemetry.ship import Shipper
 from gateway.telemetry.way_out import WayOut
 from shared.clock import SystemClock
@@ -60,6 +62,16 @@ class Node:
         assert running.cancelled()
 
 
+def all_sent(outbox: Outbox) -> list[Parcel]:
+    """What can be sent of what waits, each forgotten as if it was acknowledged."""
+    sent = []
+    while streams := outbox.streams():
+        if (parcel := outbox.take(streams[0])) is not None:
+            sent.append(parcel)
+            outbox.forget(parcel.id)
+    return sent
+
+
 @pytest.fixture
 def writer(tmp_path: Path) -> SpoolWriter:
     made = SpoolWriter(tmp_path)
@@ -106,6 +118,53 @@ def test_what_waits_and_what_was_lost_is_said(tmp_path: Path, writer: SpoolWrite
     assert health.model_copy(update={"waiting_bytes": 0}) == RecordsHealth(
         waiting=3, waiting_bytes=0, oldest_ms=1_795_000_000_000, dropped={"disk_full": 4}
     )
+    node.outbox.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE stream SET name = 'no name of ours'",
+        "UPDATE stream SET name = CAST(x'ff61' AS TEXT)",
+        "UPDATE cursor SET segment = CAST(x'ff61' AS TEXT)",
+        "UPDATE untold SET reason = 'No reason'",
+        "UPDATE dropped SET reason = char(11)",
+        "UPDATE dropped SET count = -4",
+        "UPDATE batch SET first_ms = -1",
+        "UPDATE batch SET first_ms = 9223372036854775807",
+        "UPDATE batch SET records = -3",
+        "UPDATE batch SET drops = '[{', hash = 'another'",
+        "UPDATE payload SET body = 'no bytes'",
+    ],
+)
+def test_a_value_that_nobody_wrote_holds_up_neither_records_nor_heartbeats(
+    tmp_path: Path, writer: SpoolWriter, damage: str
+) -> None:
+    """Its page is sound, so SQLite says no damage. GHS/1 17.8: what cannot be believed is lost, and counted."""
+    writer.drop(Drop(reason="disk_full", count=4, from_ms=5, to_ms=9))
+    node = Node(tmp_path, FakeControlPlane())
+    node.batcher.look(last=True)
+    node.outbox.close()
+    with sqlite3.connect(tmp_path / FILE) as db:
+        db.execute("INSERT INTO untold (reason, count, from_ms, to_ms) VALUES ('disk_error', 2, 5, 9)")
+        assert db.execute(damage).rowcount >= 1
+    db.close()
+    node = Node(tmp_path, FakeControlPlane())
+    sent: list[Parcel] = []
+    for _ in range(4):
+        node.batcher.look(last=True)
+        node.way_out.health()
+        with suppress(OutboxUnavailable):
+            sent += all_sent(node.outbox)
+    writer.record(a_record(9))
+    node.batcher.look(last=True)
+    sent += all_sent(node.outbox)
+    records, _ = told(sent)
+    assert sorted(records)[-1] == a_record(9).id
+    assert len(set(records)) == len(records)
+    health = node.way_out.health()
+    assert health is not None
+    assert health.waiting == 0
     node.outbox.close()
 
 
