@@ -21,7 +21,7 @@ from gateway.sync.identity import IdentityError
 from gateway.sync.node_keys import NodeKeys, NodeKeysError, load_or_make
 from gateway.telemetry.recover import Recovery
 from gateway.upstream.tls import client_context
-from shared import logs
+from shared import core_dumps, logs
 
 SUPERVISOR_GRACE_S = 5.0
 """What the supervisor allows a worker beyond its own draining."""
@@ -42,6 +42,7 @@ class Role(StrEnum):
 def run(settings: Settings, role: Role) -> int:
     """Run one node until it is asked to stop. Returns the exit code, having said in one line why it cannot start."""
     logs.set_up(settings.log_level, sys.stderr)
+    core_dumps.forbid()
     one_heap()
     try:
         node_keys = _node_keys(settings)

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import gzip
 import json
+import re
 import secrets
 import sqlite3
 import zlib
@@ -277,3 +278,12 @@ def test_process_list_shows_no_secret(talkative: Stack, hidden: dict[str, bytes]
     lines = {f"process {pid}": Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids}
     assert all(is_in(b"--role", line) for line in lines.values())
     assert_absent(hidden, lines)
+
+
+def test_a_process_that_dies_leaves_none_of_its_memory_on_a_disk(talkative: Stack) -> None:
+    assert talkative.gateway is not None
+    for pid in (talkative.gateway.pid, *talkative.workers().values(), talkative.agent):
+        (limit,) = re.findall(
+            r"^Max core file size +(\S+) +(\S+)", Path(f"/proc/{pid}/limits").read_text(), re.MULTILINE
+        )
+        assert limit in (("1", "1"), ("0", "0"))

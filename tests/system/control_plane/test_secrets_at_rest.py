@@ -4,6 +4,7 @@ Each place is read through its own reader and as raw bytes; a marker that must b
 """
 
 import base64
+import re
 import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
@@ -270,5 +271,16 @@ async def test_no_command_line_shows_a_secret(talkative: tuple[Stack, dict[str, 
     assert seen(hidden, lines) == []
 
 
+async def test_a_control_plane_that_dies_leaves_none_of_its_memory_on_a_disk(
+    talkative: tuple[Stack, dict[str, bytes]],
+) -> None:
+    (limit,) = re.findall(r"^Max core file size +(\S+) +(\S+)", limits(talkative[0].control_plane.pid), re.MULTILINE)
+    assert limit in (("1", "1"), ("0", "0"))
+
+
 def cmdline(pid: int) -> bytes:
     return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def limits(pid: int) -> str:
+    return Path(f"/proc/{pid}/limits").read_text()
