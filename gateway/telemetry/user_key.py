@@ -28,7 +28,9 @@ from shared.protocol import key_chain
 LOOK_S = 2.0
 """How often a node sees to it."""
 RENEW_S = 60.0
-HEEDED_MS = CLAIM_MS + 300_000
+APART_MS = 300_000
+"""What the nodes' clocks may be apart."""
+HEEDED_MS = CLAIM_MS + APART_MS
 """How long after it was signed a claim is heeded: as long as it stands, and what the nodes' clocks may be apart."""
 BIRTH_S = 10.0
 """How long a node that is not the only one waits for somebody with a key, before it makes one."""
@@ -105,8 +107,11 @@ class UserKeys:
         """Whether a claim of another key than ours is one of now; `taken_ms`: when we took ours."""
         if claim.node == self._node_keys.node:
             return False  # We died before we had it.
+        now_ms = self._clock.wall_ms()
+        if taken_ms > now_ms + APART_MS:
+            taken_ms = 0  # The clock was wrong then. Two such nodes would each heed nobody until it is so late.
         # Else whoever can write to Redis and kept an old claim could bring back a key that was given up.
-        return claim.at_ms > max(taken_ms, self._clock.wall_ms() - HEEDED_MS)
+        return claim.at_ms > max(taken_ms, now_ms - HEEDED_MS)
 
     def _may_make_one(self, circle: Circle) -> bool:
         """Whether there can be nobody who has it: no other node, or none that says so for a while."""

@@ -171,6 +171,21 @@ async def test_two_nodes_that_each_thought_to_be_alone_end_with_one_key(fleet: F
     assert one.key == two.key == before
 
 
+async def test_keys_that_were_made_while_the_clocks_were_ahead_end_as_one_too(fleet: Fleet) -> None:
+    """GHS/1 17.15: a key that is of a time to come is no reason to heed nobody until then."""
+    one, two, three = fleet.enrol(), fleet.enrol(), fleet.enrol()
+    for node in (one, two, three):
+        node.has(node.keys.node.encode()[:32].ljust(32, b"x"))
+    ahead_s = fleet.clock.wall_ms() / 1000 + 7_200
+    for node in (one, two):
+        os.utime(node.folder / FILE, (ahead_s, ahead_s))
+    await fleet.turns(one, two, three, count=8)
+    assert one.key == two.key == three.key
+    before = one.key
+    await fleet.turns(one, two, three)
+    assert one.key == two.key == three.key == before
+
+
 async def test_what_lies_in_redis_is_no_key(fleet: Fleet) -> None:
     """GHS/1 17.14."""
     one = fleet.enrol()
