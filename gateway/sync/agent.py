@@ -341,6 +341,8 @@ def _brings_only_time(lease: Lease, held: Lease, now_ms: int) -> bool:
     """Whether the one held does as well: not worth a write in every store (GHS/1 14.9)."""
     if (lease.vector, lease.key_chain) != (held.vector, held.key_chain):
         return False
+    if lease.expires_at_ms < held.expires_at_ms:  # A clock was ahead: the one held would not tell of its end.
+        return False
     return held.expires_at_ms - now_ms > (held.expires_at_ms - held.issued_at_ms) / 2
 
 

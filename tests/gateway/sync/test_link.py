@@ -32,7 +32,7 @@ from shared.protocol.lease import SignedLease, VectorEntry
 from shared.protocol.request import BODY_BYTES_MAX
 from shared.protocol.snapshot import SHARDS_MAX, Snapshot
 from tests.fakes.control_plane import FakeControlPlane
-from tests.fixtures.house import GATEWAY, WORKSPACE, House
+from tests.fixtures.house import GATEWAY, HOUR_MS, WORKSPACE, House
 from tests.fixtures.sync import SyncNode, SyncPlane
 
 HANG_S = 30
@@ -503,6 +503,22 @@ async def test_a_fresh_lease_alone_is_used_when_half_of_the_old_one_is_over(
     assert real.agent.held is not held
     assert real.agent.held is not None
     assert real.agent.held.lease.vector == held.lease.vector
+    await real.client.close()
+
+
+async def test_a_lease_that_a_wrong_clock_made_too_long_gives_way_to_the_next(
+    sync_plane: SyncPlane, tmp_path: Path
+) -> None:
+    """GHS/1 6.8, 14.9: else for a year nobody would be told that nothing new comes."""
+    clock = sync_plane.plane.clock
+    real = RealNode(await sync_plane.new_node(), tmp_path)
+    clock._wall_ms += 365 * 24 * HOUR_MS
+    assert await real.link.beat() is not None
+    clock._wall_ms -= 365 * 24 * HOUR_MS
+    assert await real.link.beat() is not None
+    assert not real.agent.status().stale
+    clock.advance(901)
+    assert real.agent.status().stale
     await real.client.close()
 
 
