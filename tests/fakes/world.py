@@ -92,6 +92,11 @@ class World:
     def names(self) -> list[tuple[str, str, str]]:
         return list(self._resources)
 
+    def body(self, shard: str, kind: str, id_: str) -> dict[str, Any]:
+        """As it was put."""
+        body: dict[str, Any] = orjson.loads(self._resources[shard, kind, id_].sealed)
+        return body
+
     def workspace(self, **fields: Any) -> None:
         self.put(WORKSPACE, Kind.WORKSPACE, **{"id": "w1", "slug": "w1", "name": "W", **fields})
 

@@ -25,6 +25,7 @@ from gateway.sync.store import MemoryStore
 from gateway.view.refusal import Refusal
 from shared.clock import FakeClock, SystemClock
 from shared.protocol import answer as answers
+from shared.protocol import lease as leases
 from shared.protocol.answer import Answer, Delta, Unchanged, Whole
 from shared.protocol.enrolment import ProtocolRange
 from shared.protocol.heartbeat import REFUSED_MAX, WATCH_PATH, Applied, Heartbeat, RecordsHealth, RefusedResource
@@ -34,6 +35,7 @@ from shared.protocol.snapshot import SHARDS_MAX, Snapshot
 from tests.fakes.control_plane import FakeControlPlane
 from tests.fixtures.house import GATEWAY, HOUR_MS, WORKSPACE, House
 from tests.fixtures.sync import SyncNode, SyncPlane
+from tests.gateway.odd import everywhere
 
 HANG_S = 30
 RUBBISH = b"<html><body>Sign in to the network</body></html>"
@@ -139,6 +141,20 @@ async def test_whatever_is_not_a_signed_answer_changes_nothing(scene: Scene, rep
     assert scene.agent.held is held
     assert await scene.store.pointer() == pointer
     assert await scene.beat(scene.next()) == 30.0
+
+
+@pytest.mark.parametrize("odd", [b"null", b"1e999", b"-1", b"9" * 400, b'""', b'"global"', b"[]", b"{}", b"[[1]]"])
+async def test_whatever_an_answer_holds_only_what_was_signed_is_held(scene: Scene, odd: bytes) -> None:
+    """GHS/1 14.6, 14.7, 16.1."""
+    good = scene.next()
+    signed = leases.parse(answers.parse(good).lease.payload).digest
+    for data in everywhere(orjson.loads(good), odd):
+        await scene.beat(data)
+        held = scene.agent.held
+        assert held is None or held.lease.digest == signed
+    await scene.beat(good)
+    assert scene.agent.status().sequence == 1
+    assert scene.agent.status().refusal is None
 
 
 def _by_somebody_else(scene: Scene) -> bytes:

@@ -1,6 +1,7 @@
 """From a state to a view: one bad resource harms only itself, and its last good version serves on."""
 
 import base64
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from shared.protocol.resource import SealedResource, credential_subject
 from shared.protocol.snapshot import ShardState
 from tests.fakes.world import SHUT, STORED_KEY, WORKSPACE, FakeState, World, new_compiler
 from tests.fixtures.certificates import Authority
+from tests.gateway.odd import TOO_DEEP, everywhere
 
 NOW_MS = start_ms(date(2026, 11, 21))
 
@@ -99,6 +101,54 @@ def test_bad_resources_change_nothing_once_a_good_state_was_there(
         assert shown(after) == before
         assert after.caller(world.key) is not None
         assert {found[:2] for found in refusals(compiler)} == {(str(kind), id_) for (_, kind, id_), _ in changes}
+
+
+RICH = {
+    "strategy": {
+        "mode": "conditional",
+        "conditions": [{"query": {"metadata.tier": {"$eq": "gold"}}, "then": "a"}],
+        "default": "b",
+    },
+    "targets": [
+        {"name": "a", "virtual_key": "main", "retry": {"attempts": 2, "on_status_codes": [429]}},
+        {"name": "b", "strategy": {"mode": "loadbalance"}, "targets": [{"provider": "openai", "weight": 0.5}]},
+    ],
+    "cache": {"mode": "simple", "max_age": 60},
+    "override_params": {"temperature": 0.5, "stop": ["x"]},
+}
+ODD = [
+    b"null",
+    b"1e999",
+    b"-1",
+    b"9" * 400,
+    b'""',
+    b'"\\u0000"',
+    b'"{region}"',
+    b'"http://[::1"',
+    b"[]",
+    b"{}",
+    b"[[1]]",
+]
+
+
+@pytest.mark.parametrize("odd", [*ODD, *TOO_DEEP.values()], ids=lambda odd: odd[:12].decode())
+@pytest.mark.parametrize("name", [*World().names, (WORKSPACE, Kind.CONFIG, "pc-rich")], ids=str)
+def test_whatever_stands_in_a_resource_harms_no_other(name: tuple[str, str, str], odd: bytes) -> None:
+    """Signed and whole, as from a control plane of another age, or of another mind."""
+    world = World()
+    world.config("rich", RICH)
+    whole = world.body(*name)
+    compiler = new_compiler()
+    before = shown(compiler.compile(world.state()))
+    for data in everywhere(whole, odd):
+        world.put_bytes(*name, data)
+        after = compiler.compile(world.state())
+        if name[1] != Kind.WORKSPACE and name[1] != Kind.ORGANISATION:
+            assert {kind: ids - {name[2]} for kind, ids in shown(after).items() if kind != "price"} == {
+                kind: ids - {name[2]} for kind, ids in before.items() if kind != "price"
+            }
+        with suppress(NotServable):  # Of a node that has just started.
+            new_compiler().compile(world.state())
 
 
 def test_a_refusal_names_resource_and_place_and_not_the_value(world: World) -> None:
