@@ -218,6 +218,7 @@ def reconcile_records(settings: Settings, days: int | None) -> int:
 
 
 def _command(act: Callable[[], Coroutine[Any, Any, str]]) -> int:
+    core_dumps.forbid()
     try:
         print(uvloop.run(act()))
     except Differs as differs:
