@@ -67,6 +67,7 @@ from control_plane.snapshots.errors import BuildError
 from control_plane.snapshots.gateway_keys import GatewayKeys
 from control_plane.snapshots.lease import LeaseIssuer
 from control_plane.snapshots.read import ShardReader
+from control_plane.sync import store
 from control_plane.sync.api import SyncApi
 from control_plane.sync.authenticate import NodeAuthenticator
 from control_plane.sync.enrol import Enrolments
@@ -275,7 +276,8 @@ async def _serve(settings: Settings) -> None:
 async def plane(settings: Settings) -> AsyncIterator[Plane]:
     """Every room, on one database that is migrated already; the catalogue is seeded. Ends what it opened.
 
-    Raises Unavailable if the KMS cannot open what this database holds: better now than at somebody's first edit.
+    Raises Unavailable if the KMS cannot open what this database holds, ValueError if the key that its nodes trust is gone:
+    better now than at somebody's first edit.
     """
     database = await Database.connect(
         settings.postgres_url.get_secret_value(), connections_max=settings.connections_max
@@ -286,11 +288,25 @@ async def plane(settings: Settings) -> AsyncIterator[Plane]:
         await seed(ground.changes, ground.data_keys, ground.shard_keys, catalogue.load(ground.known.built_in))
         async with database.instance() as connection:
             await ground.data_keys.require(connection, INSTANCE)
-        signing_key = state.signing_key(settings.state_dir / "signing.key")
+        signing_key = await _signing_key(settings.state_dir / "signing.key", database)
         yield _assembled(settings, ground, telemetry, signing_key)
     finally:
         await telemetry.clickhouse.close()
         await database.close()
+
+
+async def _signing_key(path: Path, database: Database) -> Secret:
+    """Made at the first start; later nodes trust no other. Raises BuildError, OSError, ValueError."""
+    if not path.exists():
+        async with database.instance() as connection:
+            nodes = await store.count_nodes(connection)
+        if nodes:
+            raise ValueError(
+                f"{path} is not there, and the nodes of this database ({nodes}) trust no other key: put it back. If it is"
+                f" lost for good, `python -m control_plane fingerprint --signing-key {path}` makes a new one, and then"
+                " each node is to be enrolled anew"
+            )
+    return state.signing_key(path)
 
 
 def description() -> dict[str, Any]:

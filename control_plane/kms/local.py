@@ -64,7 +64,7 @@ class LocalKms:
             self._write(_File(versions=tuple(after if v.number == number else v for v in versions)))
 
     def _wrap(self, key: Secret, context: Context) -> Wrapped:
-        version = self._read().versions[-1]
+        version = self._read(make=True).versions[-1]
         _require_enabled(version)
         sealed = envelope.seal(_key(version), _subject(context, version.number), key.reveal(), Suite.PLAIN)
         return Wrapped(f"{_ID}:{version.number}", sealed)
@@ -80,10 +80,16 @@ class LocalKms:
         except EnvelopeError as error:
             raise KmsDenied(f"{self._path} does not unwrap it ({error.code}); is it another file?") from None
 
-    def _read(self) -> _File:
+    def _read(self, *, make: bool = False) -> _File:
         try:
-            data = files.read_or_make(self._path, lambda: _encode(_File(versions=(_new_version(1),))))
+            # Only for what is wrapped first: a fresh file beside what another wrapped would soon be taken for that one,
+            # and a backup of it for a backup.
+            data = files.read_or_make(self._path, _first_file) if make else self._path.read_bytes()
             return _File.model_validate(orjson.loads(data))
+        except FileNotFoundError:
+            raise KmsUnreachable(
+                f"{self._path} is not there, and nothing else opens what it sealed; put it back"
+            ) from None
         except OSError as error:
             raise KmsUnreachable(f"{self._path}: {error.strerror}") from None
         except (orjson.JSONDecodeError, ValidationError):
@@ -95,6 +101,10 @@ class LocalKms:
 
 def _encode(file: _File) -> bytes:
     return orjson.dumps(file.model_dump(mode="json"))
+
+
+def _first_file() -> bytes:
+    return _encode(_File(versions=(_new_version(1),)))
 
 
 def _new_version(number: int) -> _Version:

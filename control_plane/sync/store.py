@@ -17,6 +17,12 @@ async def find_node(connection: asyncpg.Connection, node: str) -> asyncpg.Record
     )
 
 
+async def count_nodes(connection: asyncpg.Connection) -> int:
+    """Those that are enrolled and not revoked."""
+    count: int = await connection.fetchval("select count(*) from node where revoked_at is null")
+    return count
+
+
 async def take_nonce(connection: asyncpg.Connection, node: str, nonce: bytes) -> bool:
     """Whether the node never used it before."""
     taken = await connection.fetchval(

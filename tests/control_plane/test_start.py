@@ -8,10 +8,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from control_plane.app import plane
+from control_plane.kms.local import LocalKms
 from control_plane.settings import Settings
+from shared.crypto.secret import Secret
 
 ROOT = Path(__file__).parents[2]
 HANG_S = 60
@@ -107,9 +110,48 @@ async def test_a_damaged_key_file_is_named_and_left_alone(name: str, migrated_ur
 
 @pytest.mark.usefixtures("started_before")
 async def test_a_state_folder_of_another_database_is_refused(migrated_url: str, tmp_path: Path) -> None:
-    code, line = await start(tmp_path / "other", GATEHOUSE_POSTGRES_URL=migrated_url)
+    other = tmp_path / "other"
+    await LocalKms(other / "kms.json").wrap(Secret(b"k" * 32), {})
+    code, line = await start(other, GATEHOUSE_POSTGRES_URL=migrated_url)
     assert code == 1
-    assert f"{tmp_path / 'other' / 'kms.json'} does not unwrap it" in line
+    assert f"{other / 'kms.json'} does not unwrap it" in line
+
+
+async def test_a_kms_file_that_is_gone_is_asked_for_and_none_is_made_in_its_place(
+    migrated_url: str, started_before: Path
+) -> None:
+    """A fresh one opens nothing, and would go into the next backup in the place of the one that does."""
+    (started_before / "kms.json").unlink()
+    code, line = await start(started_before, GATEHOUSE_POSTGRES_URL=migrated_url)
+    assert code == 1
+    assert f"{started_before / 'kms.json'} is not there" in line
+    assert not (started_before / "kms.json").exists()
+
+
+async def test_a_signing_key_that_is_gone_is_asked_for_while_nodes_trust_it(
+    migrated_url: str, started_before: Path
+) -> None:
+    key = started_before / "signing.key"
+    key.unlink()
+    connection = await asyncpg.connect(migrated_url)
+    await connection.execute("select set_config('gatehouse.scope', 'instance', false)")
+    await connection.execute(
+        "insert into organisation (id, name, hash_key_sealed, hash_key_version) values ('org_1', 'One', '', 1)"
+    )
+    await connection.execute(
+        "insert into gateway (id, organisation, name, created_by) values ('gw_1', 'org_1', 'One', 'test')"
+    )
+    await connection.execute(
+        "insert into node (id, organisation, gateway, sign, open) values ('nd_1', 'org_1', 'gw_1', $1, $1)", b"k" * 32
+    )
+    code, line = await start(started_before, GATEHOUSE_POSTGRES_URL=migrated_url)
+    assert code == 1
+    assert f"{key} is not there, and the nodes of this database (1) trust no other key: put it back" in line
+    assert not key.exists()
+    await connection.execute("update node set revoked_at = now()")
+    await connection.close()
+    async with plane(Settings(postgres_url=migrated_url, state_dir=started_before)):  # type: ignore[arg-type]
+        assert key.exists()
 
 
 @pytest.fixture

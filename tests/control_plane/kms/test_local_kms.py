@@ -49,8 +49,18 @@ async def test_a_changed_blob_and_another_service_s_are_denied(kms: LocalKms) ->
 
 async def test_another_file_s_key_is_denied_with_the_file_s_name(kms: LocalKms, tmp_path: Path) -> None:
     wrapped = await kms.wrap(KEY, CONTEXT)
+    other = LocalKms(tmp_path / "other.json")
+    await other.wrap(KEY, CONTEXT)
     with pytest.raises(KmsDenied, match=r"other\.json does not unwrap it"):
-        await LocalKms(tmp_path / "other.json").unwrap(wrapped, CONTEXT)
+        await other.unwrap(wrapped, CONTEXT)
+
+
+async def test_a_file_that_is_gone_is_not_made_anew_for_what_another_wrapped(kms: LocalKms, tmp_path: Path) -> None:
+    wrapped = await kms.wrap(KEY, CONTEXT)
+    (tmp_path / "kms.json").unlink()
+    with pytest.raises(KmsUnreachable, match=r"kms\.json is not there"):
+        await kms.unwrap(wrapped, CONTEXT)
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_new_version_wraps_and_the_one_before_still_unwraps(kms: LocalKms) -> None:
