@@ -62,14 +62,24 @@ def renamed_while_connecting() -> Iterator[None]:
 
 
 @contextmanager
-def renamed(connection: asyncpg.Connection) -> Iterator[None]:
-    """Around a transaction on `connection`. A TimeoutError that leaves it counts as the database's."""
+def renamed(connection: asyncpg.Connection, *, readonly: bool = False) -> Iterator[None]:
+    """Around a transaction on `connection`. A TimeoutError that leaves it counts as the database's.
+
+    `readonly`: it was begun to change nothing, so a change in it is a fault of ours.
+    """
     try:
         yield
     except _CLASHES as error:
         raise Clash(error.constraint_name) from error
     except _LOST_RACES as error:
         raise Contended("too many changes of the same thing at once") from error
+    except asyncpg.ReadOnlySQLTransactionError as error:
+        if readonly:
+            raise
+        # After a failover its name may have led to the server that was left behind. A connection to that would be used
+        # for ever: the next one is to look up the name again.
+        connection.terminate()
+        raise DatabaseUnavailable("the database takes no changes: it is a standby, or was made read-only") from error
     except (*_AWAY, TimeoutError) as error:
         raise DatabaseUnavailable("the database is away or took too long") from error
     except (OSError, asyncpg.InterfaceError) as error:

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 import asyncpg
 import orjson
 
-from control_plane.db.errors import Contended, DatabaseUnfit, renamed, renamed_while_connecting
+from control_plane.db.errors import Contended, DatabaseUnavailable, DatabaseUnfit, renamed, renamed_while_connecting
 
 OLDEST = 15
 """PostgreSQL's major version."""
@@ -64,7 +64,7 @@ class Database:
             )
         database = cls(pool, acquire_s_max)
         try:
-            async with database._acquired() as connection:
+            async with database._acquired(first=True) as connection:
                 await require_fit(connection)
         except BaseException:
             pool.terminate()
@@ -115,7 +115,7 @@ class Database:
         readonly: bool = False,
     ) -> AsyncIterator[asyncpg.Connection]:
         async with self._acquired() as connection:
-            with renamed(connection):
+            with renamed(connection, readonly=readonly):
                 async with connection.transaction(isolation=isolation, readonly=readonly):
                     if organisation is None:
                         await connection.execute(_SEE_INSTANCE)
@@ -124,9 +124,16 @@ class Database:
                     yield connection
 
     @asynccontextmanager
-    async def _acquired(self) -> AsyncIterator[asyncpg.Connection]:
-        with renamed_while_connecting():
-            connection = await self._pool.acquire(timeout=self._acquire_s_max)
+    async def _acquired(self, *, first: bool = False) -> AsyncIterator[asyncpg.Connection]:
+        """`first`: nobody knows yet whether this database will do; later one that refuses is away until it is mended."""
+        try:
+            with renamed_while_connecting():
+                connection = await self._pool.acquire(timeout=self._acquire_s_max)
+        except DatabaseUnfit as error:
+            if first:
+                raise
+            # Not told why: what it says names its roles, and callers read this. The listener's log has it.
+            raise DatabaseUnavailable("the database cannot be reached") from error
         try:
             yield connection
         finally:

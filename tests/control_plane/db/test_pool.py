@@ -278,6 +278,47 @@ async def test_killed_server_is_unavailable_until_it_is_back_with_what_was_commi
         server.stop()
 
 
+async def test_a_server_that_takes_no_changes_is_unavailable_and_not_kept(
+    database_url: str, database: Database, postgres_server: PostgresServer
+) -> None:
+    """As after a failover, while the database's name still leads to the server that was left behind."""
+    name = urlsplit(database_url).path.strip("/")
+    await postgres_server.execute(f"alter database {name} set default_transaction_read_only = on")
+    behind = await Database.connect(database_url, connections_max=1)
+    await postgres_server.execute(f"alter database {name} reset default_transaction_read_only")
+    try:
+        async with behind.instance() as transaction:
+            assert await ids(transaction) == ["a1", "b1"]
+        with pytest.raises(DatabaseUnavailable, match="takes no changes"):
+            async with behind.instance() as transaction:
+                await transaction.execute("update thing set facts = '[]'")
+        async with behind.instance() as transaction:
+            assert await transaction.execute("update thing set facts = '[]'") == "UPDATE 2"
+    finally:
+        await behind.close()
+
+
+async def test_a_password_that_was_changed_is_unavailable_until_it_is_the_old_one_again(tmp_path: Path) -> None:
+    server = PostgresServer(tmp_path)
+    try:
+        await server.start()
+        role, password = urlsplit(server.url()).username, urlsplit(server.url()).password
+        database = await Database.connect(server.url(), connections_max=1)
+        await server.execute(f"alter role {role} password 'another'")
+        await server.execute(f"select pg_terminate_backend(pid, 10000) from pg_stat_activity where usename = '{role}'")
+        for _ in range(2):
+            with pytest.raises(DatabaseUnavailable) as refusal:
+                async with database.instance():
+                    pytest.fail("the password is another")
+            assert str(role) not in refusal.value.detail
+        await server.execute(f"alter role {role} password '{password}'")
+        async with database.instance() as transaction:
+            assert await transaction.fetchval("select 1") == 1
+        await database.close()
+    finally:
+        server.stop()
+
+
 async def test_full_pool_is_unavailable(database_url: str) -> None:
     database = await Database.connect(database_url, connections_max=1, acquire_s_max=2.0)
     async with database.instance():
