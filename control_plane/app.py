@@ -89,7 +89,7 @@ from control_plane.web.certificate import Certificate
 from control_plane.web.connection import listen
 from control_plane.web.route import Call, Route
 from control_plane.workspaces.api import Workspaces
-from shared import core_dumps, logs
+from shared import core_dumps, logs, open_files
 from shared.clock import Clock, SystemClock
 from shared.crypto import sign
 from shared.crypto.secret import Secret
@@ -165,6 +165,7 @@ def run(settings: Settings) -> int:
     """Run until asked to stop. Returns the exit code, having said in one line why it cannot start."""
     logs.set_up(settings.log_level, sys.stderr)
     core_dumps.forbid()
+    open_files.allow_all()  # Each node holds a connection, and so does each page that shows live records.
     try:
         uvloop.run(_serve(settings))
     except _WHY_NOT as error:

@@ -21,12 +21,14 @@ from gateway.sync.identity import IdentityError
 from gateway.sync.node_keys import NodeKeys, NodeKeysError, load_or_make
 from gateway.telemetry.recover import Recovery
 from gateway.upstream.tls import client_context
-from shared import core_dumps, logs
+from shared import core_dumps, logs, open_files
 
 SUPERVISOR_GRACE_S = 5.0
 """What the supervisor allows a worker beyond its own draining."""
 HOLD = "gateway.lock"
 """In the state folder: had by all processes of a node that runs workers."""
+FILES_EACH = 2
+"""Of a running request: its caller's connection, and its provider's."""
 WORKERS_FIRST_S = 0.5
 """How long workers that have something to serve have the processor for themselves before the agent begins."""
 
@@ -44,6 +46,8 @@ def run(settings: Settings, role: Role) -> int:
     logs.set_up(settings.log_level, sys.stderr)
     core_dumps.forbid()
     one_heap()
+    if role is not Role.AGENT:
+        _allow_connections(settings)
     try:
         node_keys = _node_keys(settings)
         _require_identity(settings)
@@ -78,6 +82,19 @@ def run(settings: Settings, role: Role) -> int:
     freeze_collector()  # Else each child, collecting, would write to the pages that it shares with all others.
     Supervisor(children, settings.drain_s + SUPERVISOR_GRACE_S, recovery).run()
     return 0
+
+
+def _allow_connections(settings: Settings) -> None:
+    """As many as there may be; a system that does not let a worker have what its calls may need is told of."""
+    wanted = FILES_EACH * settings.running_requests_max
+    limit = open_files.allow_all()
+    if limit < wanted:
+        log.warning(
+            "open_files_few",
+            limit=limit,
+            wanted=wanted,
+            detail="raise the hard limit of open files (ulimit -n), or lower GATEHOUSE_RUNNING_REQUESTS_MAX",
+        )
 
 
 def _in_loop(role: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -118,6 +119,16 @@ def test_a_node_that_is_not_enrolled_is_told_how_it_can_be(tmp_path: Path) -> No
     assert (code, line.count("\n")) == (1, 0)
     assert "GATEHOUSE_CONTROL_PLANE_URL" in line
     assert "GATEHOUSE_ENROLMENT_TOKEN" in line
+
+
+def test_a_system_that_allows_fewer_connections_than_calls_may_need_is_told_of(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    code, lines = start(tmp_path, GATEHOUSE_RUNNING_REQUESTS_MAX=str(before[1]))
+    told, _ = lines.splitlines()
+    assert code == 1
+    line = orjson.loads(told)
+    assert (line["event"], line["limit"], line["wanted"]) == ("open_files_few", before[1], 2 * before[1])
+    assert "ulimit -n" in line["detail"]
 
 
 def test_an_enrolled_node_that_does_not_know_where_its_control_plane_is_says_so(tmp_path: Path) -> None:
