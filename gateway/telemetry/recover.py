@@ -78,12 +78,14 @@ class Recovery:
         for name, rows in list(self._waiting.items()):
             if self._written(name, rows):
                 del self._waiting[name]
+                log.info("aborted_written", worker=name, count=len(rows))
 
     def _written(self, name: str, rows: Sequence[Row]) -> bool:
         try:
             _write(self._folder, Segment(name, next_number(self._folder, name)), rows)
         except OSError as error:
-            log.error("aborted_not_written", worker=name, detail=error.strerror)  # noqa: TRY400 - as above
+            if name not in self._waiting:  # What waits is tried each second, and was told of.
+                log.error("aborted_not_written", worker=name, detail=error.strerror)  # noqa: TRY400 - as above
             return False
         return True
 

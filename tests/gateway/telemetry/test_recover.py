@@ -6,6 +6,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -168,6 +169,18 @@ def test_what_is_written_late_takes_no_segment_from_the_worker_that_writes_by_th
         batcher.look(last=True)
         assert sorted(told(parcels(outbox))[0]) == [request_id(number) for number in (1, 2, 3)]
         outbox.close()
+
+
+def test_what_waits_for_the_disk_is_told_of_once(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 4 * 1024 * 1024) as disk, structlog.testing.capture_logs() as logs:
+        recovery = beside_a_dead_worker(disk.path)
+        elses = disk.fill()
+        recovery.ended("worker-0")
+        for _ in range(3):  # Once a second.
+            recovery.retry()
+        elses.unlink()
+        recovery.retry()
+    assert [line["event"] for line in logs] == ["requests_aborted", "aborted_not_written", "aborted_written"]
 
 
 def test_a_disk_that_takes_no_change_ends_nobody_and_each_request_is_told_once(tmp_path: Path) -> None:
