@@ -488,7 +488,9 @@ async def _offer_first_run(first_run: FirstRun, file: Path) -> None:
     """While there is no owner, the code that makes one is printed and left in a private file; later there is none."""
     code = await first_run.make_code()
     if code is None:
-        await asyncio.to_thread(file.unlink, missing_ok=True)
+        # A folder that only holds keys, and may not be written to, is asked to remove nothing.
+        if await asyncio.to_thread(file.exists):
+            await asyncio.to_thread(file.unlink, missing_ok=True)
         return
     await asyncio.to_thread(files.write_whole, file, code.reveal(), files.PRIVATE)
     # To people, not to the log: whoever reads the log later must not find a way in.

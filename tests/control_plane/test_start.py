@@ -11,10 +11,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from control_plane.app import plane
+from control_plane.app import FIRST_RUN_FILE, _offer_first_run, plane
 from control_plane.kms.local import LocalKms
 from control_plane.settings import Settings
 from shared.crypto.secret import Secret
+from tests.fixtures.disk import small_disk
 
 ROOT = Path(__file__).parents[2]
 HANG_S = 60
@@ -152,6 +153,24 @@ async def test_a_signing_key_that_is_gone_is_asked_for_while_nodes_trust_it(
     await connection.close()
     async with plane(Settings(postgres_url=migrated_url, state_dir=started_before)):  # type: ignore[arg-type]
         assert key.exists()
+
+
+async def test_a_state_folder_that_only_holds_the_keys_may_be_read_only(migrated_url: str, tmp_path: Path) -> None:
+    """As a secret is that an orchestrator mounts."""
+    with small_disk(tmp_path / "disk", 1024 * 1024) as disk:
+        settings = Settings(postgres_url=migrated_url, state_dir=disk.path)  # type: ignore[arg-type]
+        async with plane(settings) as parts:
+            file = disk.path / FIRST_RUN_FILE
+            await _offer_first_run(parts.first_run, file)
+            async with parts.database.instance() as connection:
+                await connection.execute(
+                    "insert into account (id, email, name, password_hash) values ('u', 'a@b.c', 'A', '')"
+                )
+            await _offer_first_run(parts.first_run, file)
+            assert not file.exists()
+        disk.read_only(True)
+        async with plane(settings) as parts:
+            await _offer_first_run(parts.first_run, file)
 
 
 @pytest.fixture
