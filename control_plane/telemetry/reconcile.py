@@ -49,7 +49,7 @@ class Amount:
         return Amount(self.records + other.records, self.cost_usd + other.cost_usd)
 
     def __str__(self) -> str:
-        return f"{self.records} records, {self.cost_usd:f} US dollars"
+        return f"{_counted(self.records, 'record')}, {self.cost_usd:f} US dollars"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Uncounted:
     found: int
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.found} values; by record_hour {self.timed}"
+        return f"{self.what}: {_counted(self.found, 'value')}; by record_hour {self.timed}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +282,13 @@ def _amount(row: Mapping[str, Any]) -> Amount:
 def told(result: Reconciliation) -> Sequence[str]:
     """Lines for people; the last one says how it came out."""
     lines = [str(difference) for difference in (*result.differences, *result.uncounted)]
-    lines += [f"record {where}: {count} records more than ids" for where, count in result.twice.items()]
-    waiting = f"; {result.under_way} nodes have a batch under way" if result.under_way else ""
-    return [*lines, f"{'equal' if result.equal else 'DIFFERS'}: {result.streams} streams, {result.counted}{waiting}"]
+    lines += [f"record {where}: {_counted(count, 'record')} more than ids" for where, count in result.twice.items()]
+    waiting = ""
+    if result.under_way:
+        waiting = f"; {_counted(result.under_way, 'node')} {'has' if result.under_way == 1 else 'have'} a batch under way"
+    streams = _counted(result.streams, "stream")
+    return [*lines, f"{'equal' if result.equal else 'DIFFERS'}: {streams}, {result.counted}{waiting}"]
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

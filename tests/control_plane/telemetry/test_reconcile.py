@@ -8,10 +8,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import structlog
 
 from control_plane.telemetry.errors import AnalyticsUnavailable
 from control_plane.telemetry.reconcile import told
-from control_plane.telemetry.reconciling import Reconciling
+from control_plane.telemetry.reconciling import TOLD_MAX, Reconciling
 from shared.models.record import Record
 from tests.fixtures.clickhouse import Clickhouse
 from tests.fixtures.delivery import KEPT, STREAM, Sender, payload
@@ -49,7 +50,7 @@ async def test_a_record_that_is_missing_is_told_with_its_stream_and_day(sender: 
     where = f"record {sender.plane.organisation} {sender.gateway} {sender.node} {STREAM} {day}"
     by_ledger = "3 records, 0.000000000012 US dollars"
     missing = f"{where}: 2 records, 0.000000000009 US dollars; by the ledger {by_ledger}"
-    assert told(result) == [missing, f"DIFFERS: 1 streams, {by_ledger}"]
+    assert told(result) == [missing, f"DIFFERS: 1 stream, {by_ledger}"]
 
 
 @pytest.mark.parametrize("table", ["record_minute", "record_hour"])
@@ -101,7 +102,7 @@ async def test_a_batch_under_way_is_no_difference_until_its_node_gave_it_up(send
     await sender.execute("update record_stream set pending_at = now()")
     result = await sender.reconcile()
     assert result.equal
-    assert told(result)[-1].endswith("; 1 nodes have a batch under way")
+    assert told(result)[-1].endswith("; 1 node has a batch under way")
     await sender.execute("update record_stream set pending_at = now() - interval '2 days'")
     assert not (await sender.reconcile()).equal
 
@@ -123,6 +124,20 @@ async def test_now_and_then_it_is_said_in_the_log(sender: Sender, capsys: pytest
     assert "records_differ" in capsys.readouterr().out
 
 
+async def test_a_clickhouse_that_was_lost_is_told_in_a_line_that_can_be_read(
+    sender: Sender, clickhouse: Clickhouse
+) -> None:
+    for number in range(TOLD_MAX + 5):
+        await sender.deliver(1, payload(some(1, first=number)), f"{number:016x}")
+    await clickhouse.client.command("truncate table record")
+    reconciling = Reconciling(sender.plane.database, sender.tables, KEPT, sender.plane.clock)
+    with structlog.testing.capture_logs() as logs:
+        await reconciling.turn()
+    (line,) = logs
+    assert (line["event"], line["count"], len(line["told"])) == ("records_differ", TOLD_MAX + 5, TOLD_MAX + 1)
+    assert line["told"][-1].startswith(f"DIFFERS: {TOLD_MAX + 5} streams")
+
+
 async def test_the_command_says_how_it_came_out_and_fails_where_it_differs(
     sender: Sender, migrated_url: str, clickhouse: Clickhouse
 ) -> None:
@@ -130,7 +145,7 @@ async def test_the_command_says_how_it_came_out_and_fails_where_it_differs(
     await sender.deliver(1, payload(some(2, started_at_ms=now_ms)))
     assert await command(migrated_url, clickhouse.url, "migrate") == (0, "the schema is up to date\n")
     code, out = await command(migrated_url, clickhouse.url, "reconcile", "--days", "2")
-    assert (code, out) == (0, "equal: 1 streams, 2 records, 0.000000000007 US dollars\n")
+    assert (code, out) == (0, "equal: 1 stream, 2 records, 0.000000000007 US dollars\n")
     await sender.execute("delete from record_day")
     code, out = await command(migrated_url, clickhouse.url, "reconcile")
     assert code == 1
