@@ -55,14 +55,13 @@ class Board(Protocol):
 
 
 class RedisBoard:
-    def __init__(self, url: str, gateway: str, *, timeout_s: float = TIMEOUT_S, claim_ms: int = CLAIM_MS) -> None:
+    def __init__(self, url: str, gateway: str, *, timeout_s: float = TIMEOUT_S) -> None:
         prefix = redis_client.prefix(gateway)
         self._redis = redis_client.client(url, timeout_s)
         self._claim = f"{prefix}user_key"
         self._requests = f"{prefix}user_key_requests"
         self._answers = f"{prefix}user_key_answers"
         self._timeout_s = timeout_s
-        self._claim_ms = claim_ms
         self._move = self._redis.register_script(_MOVE)
 
     async def claim(self) -> bytes | None:
@@ -71,7 +70,7 @@ class RedisBoard:
 
     async def move_claim(self, before: bytes | None, claim: bytes) -> bool:
         async with self._asking():
-            return bool(await self._move(keys=[self._claim], args=[before or b"", claim, self._claim_ms]))
+            return bool(await self._move(keys=[self._claim], args=[before or b"", claim, CLAIM_MS]))
 
     async def requests(self, nodes: Collection[str]) -> list[bytes]:
         if not nodes:
@@ -102,7 +101,7 @@ class RedisBoard:
     async def _leave(self, key: str, node: str, word: bytes) -> None:
         async with self._asking():
             await self._redis.hset(key, node, word)
-            await self._redis.pexpire(key, self._claim_ms)
+            await self._redis.pexpire(key, CLAIM_MS)
 
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[None]:
