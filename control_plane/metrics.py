@@ -19,6 +19,7 @@ from control_plane.web.api import Handler
 from shared.clock import Clock
 from shared.protocol.heartbeat import HEARTBEAT_PATH
 from shared.protocol.request import NODE
+from shared.settings import for_asyncio
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 SEEN_S = 90.0
@@ -173,7 +174,7 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
     said = False
     while True:
         try:
-            await web.TCPSite(runner, host, port).start()
+            await web.TCPSite(runner, for_asyncio(host), port).start()
         except OSError as error:
             if not said:
                 said = True

@@ -31,7 +31,7 @@ class Settings(PlaneSettings):
     """`local:PATH`, relative to the state folder."""
 
     host: Host = "127.0.0.1"
-    """Address to listen on; `0.0.0.0` is every one this machine has."""
+    """Address to listen on; `0.0.0.0` is every one of IPv4 that this machine has, `::` every one."""
     port: int = Field(default=8080, ge=1, le=65535)
     tls_cert_file: Path | None = None
     """PEM: the certificate of the port, and its chain. With it the port speaks TLS; a renewed file is taken up."""

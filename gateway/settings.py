@@ -52,7 +52,7 @@ class Settings(PlaneSettings):
     """With a snapshot file: id of the gateway (the registered data plane) it must be made for."""
 
     host: Host = "127.0.0.1"
-    """Address that callers reach; `0.0.0.0` is every one this machine has."""
+    """Address that callers reach; `0.0.0.0` is every one of IPv4 that this machine has, `::` every one."""
     port: int = Field(default=8787, ge=1, le=65535)
     tls_cert_file: Path | None = None
     """PEM: the certificate callers see, and its chain. With it the port speaks TLS; a renewed file is taken up."""

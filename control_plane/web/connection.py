@@ -14,6 +14,7 @@ from aiohttp.http import RawRequestMessage
 
 from control_plane.errors import Invalid
 from control_plane.web import problem
+from shared.settings import for_asyncio
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ async def listen(
     loop = asyncio.get_running_loop()
     return await loop.create_server(
         lambda: Connection(server, limits, new_id, loop),
-        host,
+        for_asyncio(host),
         port,
         ssl=tls,
         ssl_handshake_timeout=None if tls is None else limits.head_s,

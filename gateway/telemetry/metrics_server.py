@@ -7,6 +7,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from shared.settings import for_asyncio
+
 RETRY_S = 30.0
 """Until a port that could not be had is tried again."""
 
@@ -37,7 +39,7 @@ class MetricsServer:
         said = False
         while True:
             try:
-                await web.TCPSite(runner, self._host, self._port).start()
+                await web.TCPSite(runner, for_asyncio(self._host), self._port).start()
             except OSError as error:
                 if not said:
                     said = True

@@ -20,6 +20,7 @@ from shared.clock import FakeClock
 from tests.control_plane.web.test_bodies import Word, take
 from tests.control_plane.web.test_public_routes import Nobody
 from tests.fixtures.certificates import Authority
+from tests.fixtures.processes import free_ports
 
 HANG_S = 30.0
 LONG = Limits(head_s=600.0, idle_s=600.0, write_stall_s=600.0)
@@ -49,6 +50,23 @@ async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(HANG_S):
         while not holds():  # noqa: ASYNC110 - the server announces it to nobody
             await asyncio.sleep(0.005)
+
+
+async def test_every_address_is_those_of_ipv4_too() -> None:
+    """By itself asyncio takes `::` for IPv6 alone; a gateway, which has its own sockets, does not."""
+    (port,) = free_ports(1)
+
+    async def answer(_: web.BaseRequest) -> web.Response:
+        return web.Response()
+
+    try:
+        listener = await listen(web.Server(answer), "::", port, new_id=str)
+    except OSError as error:
+        pytest.skip(f"NO IPV6 HERE: {error.strerror}")
+    with closing(listener):
+        for address in ("127.0.0.1", "::1"):
+            _, writer = await asyncio.open_connection(address, port)
+            writer.close()
 
 
 @asynccontextmanager
