@@ -92,7 +92,8 @@ def _stamp(headers: Mapping[str, str]) -> Stamp:
 
 
 def _unknown(node: str) -> Unauthenticated:
-    return Unauthenticated(f"no node {node} is enrolled", code="node_unknown")
+    told = f"no node {node} is enrolled here; to enrol it anew, start it with a new token and without its identity.json"
+    return Unauthenticated(told, code="node_unknown")
 
 
 def _revoked(node: str) -> Unauthenticated:

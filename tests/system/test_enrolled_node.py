@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gateway.sync import identity
 from shared.models.noun import Kind
 from shared.models.virtual_key import VirtualKey
 from shared.protocol.enrolment import EnrolmentToken
@@ -131,6 +132,28 @@ async def test_it_starts_and_serves_without_the_control_plane(node: Node) -> Non
     reply = await node.ready()
     assert reply is not None
     assert reply.json()["refusal"] is None
+
+
+async def test_a_node_that_a_restored_database_does_not_know_serves_on_and_is_enrolled_anew(node: Node) -> None:
+    """As `docs/operations.md` says: its keys and the records that wait stay, only whose it is goes."""
+    node.start()
+    await until(node.is_ready)
+    (before,) = await node.house.rows("delete from node returning id")
+    await node.stop()
+    node.start()
+    await until(node.is_ready)
+
+    async def refused() -> bool:
+        return "to enrol it anew" in (node.folder / "gateway.log").read_text()
+
+    await until(refused)
+    await node.stop()
+    (node.state_dir / identity.FILE).unlink()
+    node.token = await node.house.new_token()
+    node.start()
+    revision = await node.house.put("a", 1)
+    await until(lambda: node.applies(revision))
+    assert await node.house.rows("select id from node") == [before]
 
 
 async def test_until_it_is_enrolled_it_is_alive_and_not_ready(node: Node) -> None:
