@@ -49,13 +49,18 @@ class Notices:
         *,
         others: Mapping[str, Listener] = MappingProxyType({}),
         poll_s: float = POLL_S,
+        answer_s_max: float = CONNECT_S_MAX,
     ) -> None:
-        """`url` of the primary, past any pooler: a pooled connection hears nothing. `others`: by channel."""
+        """`url` of the primary, past any pooler: a pooled connection hears nothing. `others`: by channel.
+
+        `answer_s_max`: a connection on which nothing comes for so long although it was asked is lost.
+        """
         self._url = url
         self._database = database
         self._reader = reader
         self._others = others
         self._poll_s = poll_s
+        self._answer_s_max = answer_s_max
         self._waiting = Waiting()
         self._owners: dict[str, str] = {}
         self._places: dict[str, tuple[int, int]] = {}
@@ -103,7 +108,7 @@ class Notices:
             connection = await asyncpg.connect(
                 self._url.reveal_text(),
                 timeout=CONNECT_S_MAX,
-                command_timeout=CONNECT_S_MAX,
+                command_timeout=self._answer_s_max,
                 server_settings={"application_name": "gatehouse listener"},
             )
         self._reader.forget()
@@ -117,6 +122,9 @@ class Notices:
             for other in self._others.values():
                 other.back()
             while not lost.is_set():
+                # One that somebody on the way dropped in silence, as for being idle, hears nothing and is not told.
+                with renamed(connection):
+                    await connection.execute("select 1")
                 await self._compare()
                 self._said = ""
                 self._ready.set()

@@ -1,10 +1,15 @@
 """Watches: an edit wakes those it concerns at once, nothing wakes nobody, and no notice that is lost is missed."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit
 
 import pytest
 
+from control_plane.snapshots.read import ShardReader
 from control_plane.sync.notices import Notices
+from shared.crypto.secret import Secret
 from shared.protocol.answer import Answer
 from shared.protocol.heartbeat import WATCH_PATH
 from tests.fixtures.sync import Mirror, SyncNode, SyncPlane
@@ -131,6 +136,74 @@ async def test_a_listener_that_lost_its_connection_comes_back(mirror: Mirror) ->
     await house.put("a", 1)
     async with asyncio.timeout(HANG_S / 2):
         assert mirror.form(await task) == "Delta"
+
+
+class Way:
+    """To the database, by somebody who can forget connections without a word to either side."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.taken = 0
+        self._forgotten = 0
+        """So many of the first."""
+
+    @asynccontextmanager
+    async def open(self, port: int) -> AsyncIterator[None]:
+        self._to = port
+        server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield
+        finally:
+            server.close()
+
+    def forget(self) -> None:
+        self._forgotten = self.taken
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.taken += 1
+        number = self.taken
+        there, thence = await asyncio.open_connection("127.0.0.1", self._to)
+
+        async def pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+            while data := await source.read(65_536):
+                if number > self._forgotten:
+                    target.write(data)
+            target.close()
+
+        with suppress(OSError):
+            await asyncio.gather(pump(reader, thence), pump(there, writer))
+
+
+class Heard(asyncio.Event):
+    def heard(self, _: str) -> None:
+        self.set()
+
+    def back(self) -> None:
+        return None
+
+
+async def test_a_listener_whose_connection_was_dropped_in_silence_listens_again(
+    sync_plane: SyncPlane, migrated_url: str
+) -> None:
+    """As by a firewall, for having been idle: else each edit would take as long as the next look, for good."""
+    parts, way, heard = urlsplit(migrated_url), Way(), Heard()
+    database = sync_plane.plane.database
+    assert parts.port is not None
+    async with asyncio.timeout(HANG_S), way.open(parts.port):
+        url = migrated_url.replace(f":{parts.port}/", f":{way.port}/")
+        notices = Notices(Secret(url), database, ShardReader(), others={"test": heard}, poll_s=0.01, answer_s_max=0.5)
+        task = asyncio.create_task(notices.run())
+        await notices.require_ready()
+        way.forget()
+        before = way.taken
+        while way.taken == before:  # noqa: ASYNC110 - nobody is told
+            await asyncio.sleep(0.01)
+        while not heard.is_set():
+            await sync_plane.rows("select pg_notify('test', '')")
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait({task})
 
 
 async def test_whoever_waits_is_let_go_at_the_end(mirror: Mirror) -> None:
