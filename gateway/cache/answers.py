@@ -7,7 +7,7 @@ import structlog
 from gateway.cache import entry as entries
 from gateway.cache.entry import Entry
 from gateway.cache.keys import CacheKeys, Keys
-from gateway.cache.redis_line import WRITE_S, LineDown, RedisLine, Refused
+from gateway.cache.redis_line import WRITE_S, LineDown, RedisLine, Refused, Writes
 from shared.protocol import envelope
 from shared.protocol.envelope import EnvelopeError, Subject, Suite
 
@@ -26,7 +26,7 @@ class CacheAway(Exception):
 class Answers:
     """One per worker. Names are digests, values are envelopes that open only at their own name."""
 
-    __slots__ = ("_body_bytes_max", "_keys", "_kind", "_line", "_tasks", "_writing", "_writing_bytes")
+    __slots__ = ("_body_bytes_max", "_keys", "_kind", "_line", "_tasks", "_writes", "_writing", "_writing_bytes")
 
     def __init__(self, line: RedisLine | None, keys: CacheKeys, kind: str, body_bytes_max: int) -> None:
         """`line` None: there is no Redis. `kind`: what they are called there."""
@@ -38,6 +38,7 @@ class Answers:
         """On their way: whoever asks for one of these need not wait until it is there."""
         self._writing_bytes = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writes = Writes("cache_not_kept", "cache_kept_again")
 
     @property
     def body_bytes_max(self) -> int:
@@ -105,7 +106,9 @@ class Answers:
         except LineDown:
             pass
         except Refused as refusal:
-            log.warning("cache_not_kept", redis=str(refusal))
+            self._writes.ended(str(refusal))
+        else:
+            self._writes.ended()
         finally:
             self._writing_bytes -= entry.size
             if self._writing.get(name) is entry:

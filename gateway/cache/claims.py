@@ -12,7 +12,7 @@ import structlog
 from gateway.cache.answers import Answers, CacheAway
 from gateway.cache.entry import Entry
 from gateway.cache.keys import Keys
-from gateway.cache.redis_line import WRITE_S, LineDown, RedisLine, Refused
+from gateway.cache.redis_line import WRITE_S, LineDown, RedisLine, Refused, Writes
 from shared.protocol.envelope import EnvelopeError
 
 CLAIM_MS = 30_000
@@ -45,7 +45,7 @@ class Held(msgspec.Struct, frozen=True):
 class Claims:
     """One per worker."""
 
-    __slots__ = ("_answers", "_keep_s", "_line", "_sleep", "_tasks")
+    __slots__ = ("_answers", "_keep_s", "_line", "_sleep", "_tasks", "_writes")
 
     def __init__(self, line: RedisLine | None, answers: Answers, keep_s: int, sleep: Sleep) -> None:
         """`answers` seals and opens what is kept. `keep_s`: how long. `sleep` is for the time between renewals."""
@@ -54,6 +54,7 @@ class Claims:
         self._keep_s = keep_s
         self._sleep = sleep
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writes = Writes("claim_not_written", "claim_written_again")
 
     @property
     def body_bytes_max(self) -> int:
@@ -146,7 +147,9 @@ class Claims:
         except LineDown:
             pass
         except Refused as refusal:
-            log.warning("claim_not_written", redis=str(refusal))
+            self._writes.ended(str(refusal))
+        else:
+            self._writes.ended()
 
 
 class Claim:

@@ -38,6 +38,28 @@ class Refused(Exception):
     """Redis answered that it will not: it is read-only, full, or starting."""
 
 
+class Writes:
+    """Says that Redis does not take what is written, as when it is full, and that it does again: once, not at each call."""
+
+    __slots__ = ("_again", "_lost", "_said")
+
+    def __init__(self, lost: str, again: str) -> None:
+        """The events that are logged."""
+        self._lost = lost
+        self._again = again
+        self._said = ""
+
+    def ended(self, refusal: str = "") -> None:
+        """`refusal`: what Redis said instead of taking it."""
+        if refusal == self._said:
+            return
+        self._said = refusal
+        if refusal:
+            log.warning(self._lost, redis=refusal)
+        else:
+            log.info(self._again)
+
+
 class Replies:
     """Replies as they come in, in any pieces: RESP2 without arrays, which no command here is answered with."""
 

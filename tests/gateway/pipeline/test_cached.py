@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 import pytest_asyncio
+import structlog
 
 from gateway.cache.answers import Answers
 from gateway.cache.entry import Entry
@@ -66,6 +67,21 @@ def said(run: Run) -> tuple[str, str]:
 
 
 MISS, HIT, REFRESH, DISABLED = (("MISS", "miss"), ("HIT", "hit"), ("REFRESH", "refresh"), ("DISABLED", "disabled"))
+
+
+async def test_a_redis_that_is_full_is_told_of_once_and_so_is_that_it_takes_answers_again(worker: Worker) -> None:
+    assert worker.line is not None
+    with structlog.testing.capture_logs() as logs:
+        await worker.line.ask(b"CONFIG", b"SET", b"maxmemory", b"1")
+        try:
+            for _ in range(3):
+                assert said(await worker.run(ok())) == MISS
+        finally:
+            await worker.line.ask(b"CONFIG", b"SET", b"maxmemory", b"0")
+        assert said(await worker.run(ok())) == MISS
+        assert said(await worker.run()) == HIT
+    told = [(line["event"], line.get("redis")) for line in logs]
+    assert told == [("cache_not_kept", "OOM"), ("cache_kept_again", None)]
 
 
 # The rows of 2.7
