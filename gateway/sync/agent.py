@@ -64,6 +64,8 @@ class _Copy:
     due_s: float = 0.0
     mend_due_s: float = 0.0
     away: bool = False
+    full: bool = False
+    """It answers, and did not take what was last to be written: for want of room say."""
     behind: bool = False
     """What is held may and must take the place of what is there."""
     pointer: bytes | None = None
@@ -106,7 +108,7 @@ class Agent:
             sequence=None if held is None else held.verified.lease.sequence,
             stale=held is not None and trust.is_expired(held.verified.lease, self._clock.wall_ms()),
             refusal=None if last is None else last.code,
-            stores={copy.store.name: not copy.away for copy in self._copies},
+            stores={copy.store.name: not (copy.away or copy.full) for copy in self._copies},
         )
 
     async def run(self) -> None:
@@ -301,6 +303,11 @@ class Agent:
                 await self._mend(copy, held.planted)
         except StoreUnavailable as error:
             self._gone(copy, error)
+            copy.full = True
+        else:
+            if copy.full:
+                copy.full = False
+                self._log.info("sync_store_back", store=copy.store.name)
 
     async def _publish(self, copy: _Copy, planted: Planted) -> None:
         there: Collection[str] = ()
@@ -326,13 +333,14 @@ class Agent:
         copy.behind = False
         copy.written = None
         copy.due_s = self._clock.monotonic_s() + STORE_POLL_S
-        if not copy.away:
+        if not (copy.away or copy.full):
             self._log.warning("sync_store_away", store=error.store, detail=error.detail)
         copy.away = True
 
     def _back(self, copy: _Copy) -> None:
         if copy.away:
-            self._log.info("sync_store_back", store=copy.store.name)
+            if not copy.full:  # Else it is back when it takes what it lacks.
+                self._log.info("sync_store_back", store=copy.store.name)
             copy.mend_due_s = 0.0  # It may have come back with less than it had.
         copy.away = False
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from gateway.sync.agent import STORE_POLL_S, Agent
 from gateway.sync.disk_store import DiskStore
 from gateway.sync.node_keys import NodeKeys
 from gateway.sync.redis_store import RedisStore
-from gateway.sync.store import MemoryStore, Store
+from gateway.sync.store import MemoryStore, Store, StoreUnavailable
 from gateway.sync.trust import Verified
 from shared.clock import FakeClock
 from shared.protocol.answer import Answer, Whole
@@ -224,6 +224,38 @@ async def test_a_store_that_is_away_stops_nothing_and_is_full_within_5_s_of_its_
     await node.settle()
     assert await sequences(node) == [2, 2]
     assert node.agent.status().stores == {"disk": True, "redis": True}
+
+
+class _Full(MemoryStore):
+    """Answers, and has no room."""
+
+    full = False
+
+    async def put(self, pieces: Mapping[str, bytes]) -> None:
+        if self.full:
+            raise StoreUnavailable(self.name, "OutOfMemoryError")
+        await super().put(pieces)
+
+
+async def test_a_store_that_is_full_is_told_of_once_until_it_takes_what_it_lacks(
+    house: House, tmp_path: Path, disk: MemoryStore, clock: FakeClock
+) -> None:
+    store = _Full(clock, "redis")
+    node = Node(house, tmp_path, [disk, store])
+    await node.receive(house.document())
+    store.full = True
+    with capture_logs() as logs:
+        house.configs["second"] = {"virtual_key": "simulator"}
+        await node.receive(house.document())
+        for _ in range(3):
+            await node.settle()
+            assert node.agent.status().stores == {"disk": True, "redis": False}
+        store.full = False
+        await node.settle()
+    told = [entry["event"] for entry in logs if entry["event"] in ("sync_store_away", "sync_store_back")]
+    assert told == ["sync_store_away", "sync_store_back"]
+    assert node.agent.status().stores == {"disk": True, "redis": True}
+    assert await sequences(node) == [2, 2]
 
 
 async def test_without_a_disk_the_configuration_still_arrives(node: Node, disk: MemoryStore) -> None:
