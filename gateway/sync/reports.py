@@ -38,11 +38,15 @@ def serving(worker: str, lease: Lease, refused: Iterable[Refusal]) -> Report:
 
 
 def clear(state_dir: Path) -> None:
-    """Forget the workers of the last start; before any worker begins. Raises OSError."""
+    """Forget the workers of the last start; before any worker begins. What a read-only disk keeps stands.
+
+    Raises OSError if the folder cannot be made or read.
+    """
     folder = state_dir / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
     for path in folder.iterdir():
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def write(state_dir: Path, report: Report) -> None:

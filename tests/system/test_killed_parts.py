@@ -208,6 +208,22 @@ async def test_restart_without_redis_on_a_full_disk_serves_from_disk(fresh: Stac
         fresh.stop_gateway()
 
 
+async def test_restart_on_a_disk_that_turned_read_only_serves_what_it_holds(fresh: Stack) -> None:
+    """As a file system does by itself once something is wrong with its disk."""
+    fresh.hold_redis()
+    fresh.stop_gateway()
+    fresh.snapshot.unlink()
+    kept = fresh.state_dir.rename(fresh.folder / "kept")
+    with small_disk(fresh.state_dir, 64 * 1024 * 1024) as disk:
+        shutil.copytree(kept, disk.path, dirs_exist_ok=True)
+        disk.read_only(True)
+        fresh.start_gateway()
+        await fresh.wait_for_sequence(fresh.sequence)
+        assert (await fresh.call()).status == 200
+        fresh.stop_gateway()
+        disk.read_only(False)
+
+
 async def test_restart_with_a_wiped_disk_serves_from_redis_and_writes_the_disk_again(fresh: Stack) -> None:
     await fresh.wait_until_in_redis(fresh.sequence)
     fresh.stop_gateway()
