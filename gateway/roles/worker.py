@@ -39,7 +39,7 @@ from gateway.sync import reports
 from gateway.sync.follower import Follower
 from gateway.sync.node_keys import NodeKeys
 from gateway.sync.redis_client import prefix
-from gateway.sync.reports import Report
+from gateway.sync.reports import Report, Teller
 from gateway.sync.state import VerifiedState
 from gateway.telemetry import segments, slots
 from gateway.telemetry.pseudonyms import Pseudonyms
@@ -103,10 +103,11 @@ async def worker(
     repeated = Answers(cache_line, cache_keys, "retry", settings.cache_answer_bytes_max)
     idempotent = Idempotent(Claims(cache_line, repeated, settings.idempotency_keep_s, asyncio.sleep), clock)
     pipeline = Pipeline(views, attempts, idempotent, clock, recorder, chance)
-    beside = [asyncio.create_task(_flush(recorder))]
+    teller = Teller(settings.state_dir)
+    beside = [asyncio.create_task(_flush(recorder, teller))]
     if cache_line is not None:
         beside.append(asyncio.create_task(cache_line.run()))
-    following = asyncio.create_task(_follow(settings, node_keys, clock, _applier(settings, name, views), followed))
+    following = asyncio.create_task(_follow(settings, node_keys, clock, _applier(teller, name, views), followed))
     new_id = request_ids(clock, chance.getrandbits)
     control_plane = _control_plane_client(settings, upstream_tls, clock) if settings.admin_forward else None
     admin_api = AdminApi(lambda: followed.control_plane, control_plane)
@@ -193,7 +194,7 @@ def _control_plane_client(settings: Settings, tls: ssl.SSLContext, clock: Clock)
     )
 
 
-def _applier(settings: Settings, worker: str, views: ViewHolder) -> _Apply:
+def _applier(teller: Teller, worker: str, views: ViewHolder) -> _Apply:
     compiler = Compiler(adapters(), built_in_rows())
     told = Report(worker=worker, lease=None, refusal=None, applied=[], refused=[])
 
@@ -214,7 +215,7 @@ def _applier(settings: Settings, worker: str, views: ViewHolder) -> _Apply:
             for refusal in compiler.refusals:
                 log.warning("resource_refused", **asdict(refusal))
             told = reports.serving(worker, state.lease, compiler.refusals)
-        await asyncio.to_thread(reports.write, settings.state_dir, told)
+        await asyncio.to_thread(teller.tell, told)
 
     return apply
 
@@ -238,11 +239,13 @@ def _recorder(settings: Settings, worker: str, clock: Clock, user_key: UserKeyFi
     )
 
 
-async def _flush(recorder: Recorder) -> None:
+async def _flush(recorder: Recorder, teller: Teller) -> None:
     """Bring to the disk what it did not take at first, until cancelled."""
     while True:
         await asyncio.sleep(RETRY_S)
         recorder.flush()
+        if teller.waits:
+            await asyncio.to_thread(teller.retry)
 
 
 def _teller(log_level: LogLevel) -> Callable[[Row], None] | None:

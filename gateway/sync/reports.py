@@ -1,6 +1,7 @@
 """What each worker says of the state it serves: a small file of its own that the agent reads (GHS/1 13.3, 13.4)."""
 
 import os
+import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -49,13 +50,41 @@ def clear(state_dir: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def write(state_dir: Path, report: Report) -> None:
-    """Replace the worker's last report. What cannot be written is not told: a worker also serves with a full disk."""
+def write(state_dir: Path, report: Report) -> bool:
+    """Replace the worker's last report. False: the disk did not take it; a worker also serves with a full one."""
     path = state_dir / FOLDER / f"{report.worker}.json"
     fresh = path.with_suffix(".new")
-    with suppress(OSError):
+    try:
         fresh.write_bytes(msgspec.json.encode(report))
         fresh.replace(path)
+    except OSError:
+        return False
+    return True
+
+
+class Teller:
+    """A worker's word on what it serves, on the disk as soon as that takes it. Blocks: call it in a thread."""
+
+    __slots__ = ("_lock", "_state_dir", "_waiting")
+
+    def __init__(self, state_dir: Path) -> None:
+        self._state_dir = state_dir
+        self._lock = threading.Lock()
+        self._waiting: Report | None = None
+
+    @property
+    def waits(self) -> bool:
+        """The last report is not on the disk; `retry` is to be called."""
+        return self._waiting is not None
+
+    def tell(self, report: Report) -> None:
+        with self._lock:
+            self._waiting = None if write(self._state_dir, report) else report
+
+    def retry(self) -> None:
+        with self._lock:
+            if self._waiting is not None and write(self._state_dir, self._waiting):
+                self._waiting = None
 
 
 def signature(state_dir: Path) -> tuple[tuple[str, int, int], ...]:

@@ -40,7 +40,6 @@ def test_what_the_agent_alone_needs_keeps_no_worker_waiting() -> None:
 EDITS = """
 import asyncio, gc, sys
 from pathlib import Path
-from types import SimpleNamespace
 from gateway.roles.worker import _applier
 from gateway.sync import reports
 from gateway.view.holder import ViewHolder
@@ -55,7 +54,7 @@ async def main():
     state_dir = Path(sys.argv[1])
     reports.clear(state_dir)
     store = MemoryStore(house.clock, "disk")
-    follower = Worker.new(house, [store], _applier(SimpleNamespace(state_dir=state_dir), "worker-0", views))
+    follower = Worker.new(house, [store], _applier(reports.Teller(state_dir), "worker-0", views))
     await put(store, house)
     await follower.turn()
     for number in range(20):

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 from redis.asyncio import Redis
 
+from gateway.sync import reports
 from gateway.telemetry import slots
 from tests.fixtures.disk import small_disk
 from tests.fixtures.processes import Process, children_of, free_ports, is_running
@@ -220,8 +221,10 @@ async def test_restart_on_a_disk_that_turned_read_only_serves_what_it_holds(fres
         fresh.start_gateway()
         await fresh.wait_for_sequence(fresh.sequence)
         assert (await fresh.call()).status == 200
-        fresh.stop_gateway()
+        before = reports.signature(disk.path)
         disk.read_only(False)
+        await fresh.wait_until(lambda: reports.signature(disk.path) != before)
+        fresh.stop_gateway()
 
 
 async def test_restart_with_a_wiped_disk_serves_from_redis_and_writes_the_disk_again(fresh: Stack) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.sync import reports
-from gateway.sync.reports import Applied, Report
+from gateway.sync.reports import Applied, Report, Teller
 from gateway.view.refusal import Refusal
 from shared.protocol import lease as leases
 from tests.fixtures.house import House
@@ -50,6 +50,19 @@ def test_what_the_last_start_left_is_forgotten(folder: Path) -> None:
 def test_a_worker_that_cannot_write_goes_on(tmp_path: Path) -> None:
     reports.write(tmp_path, report("w0", a=1))  # There is no folder for it.
     assert reports.read(tmp_path) == []
+
+
+def test_what_the_disk_did_not_take_is_told_when_it_does(tmp_path: Path) -> None:
+    """Else the node would be shown behind until the next edit."""
+    teller = Teller(tmp_path)
+    teller.tell(report("w0", a=1))
+    teller.tell(report("w0", a=2))
+    teller.retry()
+    assert teller.waits
+    reports.clear(tmp_path)
+    teller.retry()
+    assert not teller.waits
+    assert reports.read(tmp_path) == [report("w0", a=2)]
 
 
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), st.integers(0, 9)), min_size=1, max_size=4))
