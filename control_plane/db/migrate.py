@@ -12,7 +12,7 @@ from pathlib import Path
 
 import asyncpg
 
-from control_plane.db.errors import renamed, renamed_while_connecting
+from control_plane.db.errors import DatabaseUnfit, renamed, renamed_while_connecting
 from control_plane.db.pool import CONNECT_S_MAX, require_fit
 
 FOLDER = Path(__file__).with_name("migrations")
@@ -80,6 +80,10 @@ async def migrate(url: str, folder: Path = FOLDER) -> list[str]:
             missing = pending(migrations, [Applied(**row) for row in rows])
             for migration in missing:
                 await _apply(connection, migration)
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise DatabaseUnfit(
+            f"{error}: the role of the database's address must own the database, and all that is in it"
+        ) from error
     finally:
         await connection.close(timeout=CONNECT_S_MAX)
     return [migration.name for migration in missing]

@@ -4,6 +4,7 @@ import asyncio
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from control_plane.db import migrate as module
 from control_plane.db.errors import DatabaseUnavailable, DatabaseUnfit
 from control_plane.db.migrate import Applied, Migration, MigrationError, migrate, pending, read
+from embedded.postgres import SUPERUSER
 from tests.fixtures.postgres import PostgresServer
 from tests.fixtures.processes import free_ports
 
@@ -112,6 +114,23 @@ async def test_migration_of_data_reaches_every_organisations_rows(database_url: 
 async def test_superuser_is_refused(postgres_server: PostgresServer, write: Write) -> None:
     with pytest.raises(DatabaseUnfit, match="superuser"):
         await migrate(postgres_server.superuser_url(), write(one="create table one ()"))
+
+
+@pytest.mark.parametrize(
+    "taken", ["alter database {name} owner to {superuser}", "alter table migration owner to {superuser}"]
+)
+async def test_a_role_that_does_not_own_what_it_needs_is_told_so(
+    taken: str, database_url: str, postgres_server: PostgresServer, write: Write
+) -> None:
+    """As one that was only granted everything, and one whose tables somebody else put back."""
+    name = urlsplit(database_url).path.strip("/")
+    if "table" in taken:
+        await migrate(database_url, write())
+    connection = await asyncpg.connect(postgres_server.superuser_url(name))
+    await connection.execute(taken.format(name=name, superuser=SUPERUSER))
+    await connection.close()
+    with pytest.raises(DatabaseUnfit, match=r"permission denied for .*: the role .* must own the database, and all"):
+        await migrate(database_url, write(one="create table one ()"))
 
 
 async def test_server_that_is_away_is_unavailable(write: Write) -> None:
