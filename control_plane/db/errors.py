@@ -26,6 +26,8 @@ _AWAY = (
     asyncpg.LockNotAvailableError,
     asyncpg.IdleInTransactionSessionTimeoutError,
 )
+_NO_AUTHORITIES = "root certificate file "
+"""How asyncpg begins what it says of an address with `sslmode=verify-full` and without a file to check by."""
 
 
 class DatabaseUnfit(Exception):
@@ -56,7 +58,11 @@ def renamed_while_connecting() -> Iterator[None]:
         raise DatabaseUnfit(f"the database refuses: {error}") from error
     except (*_AWAY, OSError) as error:
         raise DatabaseUnavailable("the database cannot be reached") from error
-    except ValueError:
+    except ValueError as error:
+        if str(error).startswith(_NO_AUTHORITIES):
+            raise DatabaseUnfit(
+                "the database's certificate cannot be checked: add sslrootcert=FILE, its authority's in PEM, to the address"
+            ) from None
         # Neither told nor chained: an address that is cut at the wrong place shows its password as something else.
         raise DatabaseUnfit("the database's address is not of the form postgresql://role:password@host/name") from None
 

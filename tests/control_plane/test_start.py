@@ -86,6 +86,13 @@ async def test_an_address_that_is_none_of_a_database_is_named_by_its_setting(url
     assert "GATEHOUSE_POSTGRES_URL: the database's address is not of the form postgresql://" in line
 
 
+async def test_a_certificate_that_nothing_is_there_to_check_by_is_told(tmp_path: Path) -> None:
+    url = "postgresql://role:MARKER@127.0.0.1:1/name?sslmode=verify-full"
+    code, line = await start(tmp_path, GATEHOUSE_POSTGRES_URL=url, HOME=str(tmp_path))
+    assert code == 1
+    assert "GATEHOUSE_POSTGRES_URL: the database's certificate cannot be checked: add sslrootcert=FILE" in line
+
+
 async def test_a_database_that_refuses_is_named_by_its_setting(database_url: str, tmp_path: Path) -> None:
     code, line = await start(tmp_path, GATEHOUSE_POSTGRES_URL=database_url.replace("/test_", "/none_"))
     assert code == 1
