@@ -58,6 +58,7 @@ class UserKeys:
         self._unclaimed_since_s: float | None = None
         self._renew_due_s = 0.0
         self._said = ""
+        """The event of what keeps it from its work; empty: nothing."""
 
     async def run(self) -> None:
         """See to it until cancelled."""
@@ -69,6 +70,22 @@ class UserKeys:
             await asyncio.sleep(LOOK_S)
 
     async def turn(self) -> None:
+        try:
+            await self._look()
+        except BoardUnavailable as error:
+            self._say("user_key_board_away", str(error))
+        except OSError as error:
+            self._say("user_key_not_kept", error.strerror or type(error).__name__)
+        else:
+            self._said = ""
+
+    def _say(self, event: str, detail: str) -> None:
+        """Once, until it was well."""
+        if event != self._said:
+            log.warning(event, detail=detail)
+        self._said = event
+
+    async def _look(self) -> None:
         own, taken_ms = await asyncio.to_thread(self._own)
         if self._board is None:
             if own is None:
@@ -77,14 +94,7 @@ class UserKeys:
         circle = await asyncio.to_thread(self._nodes)
         if circle is None:
             return
-        try:
-            await self._turn(self._board, circle, own, taken_ms)
-        except BoardUnavailable as error:
-            if not self._said:
-                self._said = str(error)
-                log.warning("user_key_board_away", detail=self._said)
-        else:
-            self._said = ""
+        await self._turn(self._board, circle, own, taken_ms)
 
     async def _turn(self, board: Board, circle: Circle, own: Secret | None, taken_ms: int) -> None:
         seen = await board.claim()

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
+import structlog
 
 from gateway.sync import redis_client, trust
 from gateway.sync.node_keys import NodeKeys
@@ -118,6 +119,17 @@ async def fleet(house: House, redis_server: RedisServer, tmp_path: Path) -> Asyn
     made = Fleet(house, redis_server, tmp_path)
     yield made
     await made.close()
+
+
+async def test_a_disk_that_takes_no_key_is_told_of_once(fleet: Fleet) -> None:
+    node = fleet.enrol()
+    node.folder.rmdir()
+    with structlog.testing.capture_logs() as logs:
+        await fleet.turns(node)
+    assert [line["event"] for line in logs] == ["user_key_not_kept"]
+    node.folder.mkdir()
+    await fleet.turns(node)
+    assert node.key is not None
 
 
 async def test_the_only_node_makes_the_key_at_once_and_keeps_it(fleet: Fleet) -> None:
