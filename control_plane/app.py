@@ -277,8 +277,8 @@ async def _serve(settings: Settings) -> None:
 async def plane(settings: Settings) -> AsyncIterator[Plane]:
     """Every room, on one database that is migrated already; the catalogue is seeded. Ends what it opened.
 
-    Raises Unavailable if the KMS cannot open what this database holds, ValueError if the key that its nodes trust is gone:
-    better now than at somebody's first edit.
+    Raises Unavailable if the KMS cannot open what this database holds, ValueError if the key that its nodes trust is
+    gone: better now than at somebody's first edit.
     """
     database = await Database.connect(
         settings.postgres_url.get_secret_value(), connections_max=settings.connections_max
@@ -298,14 +298,14 @@ async def plane(settings: Settings) -> AsyncIterator[Plane]:
 
 async def _signing_key(path: Path, database: Database) -> Secret:
     """Made at the first start; later nodes trust no other. Raises BuildError, OSError, ValueError."""
-    if not path.exists():
+    if not await asyncio.to_thread(path.exists):
         async with database.instance() as connection:
             nodes = await store.count_nodes(connection)
         if nodes:
             raise ValueError(
-                f"{path} is not there, and the nodes of this database ({nodes}) trust no other key: put it back. If it is"
-                f" lost for good, `python -m control_plane fingerprint --signing-key {path}` makes a new one, and then"
-                " each node is to be enrolled anew"
+                f"{path} is not there, and the nodes of this database ({nodes}) trust no other key: put it back. If it"
+                f" is lost for good, `python -m control_plane fingerprint --signing-key {path}` makes a new one, and"
+                " then each node is to be enrolled anew"
             )
     return state.signing_key(path)
 

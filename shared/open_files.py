@@ -7,7 +7,7 @@ from contextlib import suppress
 def allow_all() -> int:
     """Raise this process's limit, and that of those it forks, as far as it may by itself; what it is then.
 
-    systemd and shells begin with 1,024, for the sake of programs that could not count further, and let whoever can have more.
+    systemd and shells begin with 1,024, for programs that cannot count further, and let others have more.
     """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):  # Some systems say more than they let one have.

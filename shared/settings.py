@@ -38,7 +38,7 @@ OptionalPort = Annotated[int, BeforeValidator(lambda value: 0 if value == "" els
 
 def _host(value: str) -> str:
     if not value:  # Sockets take it for every address there is.
-        raise ValueError("an address to listen on is wanted; 0.0.0.0 is every one of IPv4 that the machine has, :: every one")
+        raise ValueError("an address to listen on is wanted; 0.0.0.0 is every one of IPv4 that there is, :: every one")
     return value
 
 
@@ -46,7 +46,7 @@ Host = Annotated[str, AfterValidator(_host)]
 
 
 def for_asyncio(host: str) -> str | None:
-    """A host as servers of asyncio's are to be given it: by themselves they take `::` for the addresses of IPv6 alone."""
+    """A host as asyncio's servers are to be given it: by themselves they take `::` for those of IPv6 alone."""
     return None if host == "::" else host
 
 

@@ -61,7 +61,7 @@ def renamed_while_connecting() -> Iterator[None]:
     except ValueError as error:
         if str(error).startswith(_NO_AUTHORITIES):
             raise DatabaseUnfit(
-                "the database's certificate cannot be checked: add sslrootcert=FILE, its authority's in PEM, to the address"
+                "the database's certificate cannot be checked: add sslrootcert=FILE, its authority's, to the address"
             ) from None
         # Neither told nor chained: an address that is cut at the wrong place shows its password as something else.
         raise DatabaseUnfit("the database's address is not of the form postgresql://role:password@host/name") from None

@@ -125,7 +125,7 @@ class Database:
 
     @asynccontextmanager
     async def _acquired(self, *, first: bool = False) -> AsyncIterator[asyncpg.Connection]:
-        """`first`: nobody knows yet whether this database will do; later one that refuses is away until it is mended."""
+        """`first`: nobody knows yet whether this database will do; later, one that refuses counts as away."""
         try:
             with renamed_while_connecting():
                 connection = await self._pool.acquire(timeout=self._acquire_s_max)

@@ -285,7 +285,8 @@ def told(result: Reconciliation) -> Sequence[str]:
     lines += [f"record {where}: {_counted(count, 'record')} more than ids" for where, count in result.twice.items()]
     waiting = ""
     if result.under_way:
-        waiting = f"; {_counted(result.under_way, 'node')} {'has' if result.under_way == 1 else 'have'} a batch under way"
+        have = "has" if result.under_way == 1 else "have"
+        waiting = f"; {_counted(result.under_way, 'node')} {have} a batch under way"
     streams = _counted(result.streams, "stream")
     return [*lines, f"{'equal' if result.equal else 'DIFFERS'}: {streams}, {result.counted}{waiting}"]
 

@@ -39,7 +39,7 @@ class Refused(Exception):
 
 
 class Writes:
-    """Says that Redis does not take what is written, as when it is full, and that it does again: once, not at each call."""
+    """Says once, not at each call, that Redis does not take what is written, as when it is full; and when it does."""
 
     __slots__ = ("_again", "_lost", "_said")
 

@@ -1,4 +1,4 @@
-"""A dump of the database, by PostgreSQL's own programs: whole as the superuser's, and never a quiet part as the role's."""
+"""A dump of the database, by PostgreSQL's own programs: whole as a superuser's, refused as the role's."""
 
 import asyncio
 import os
@@ -62,9 +62,7 @@ async def test_what_a_superuser_dumped_is_a_database_that_the_control_plane_star
             assert await connection.fetchval(forced)
 
 
-async def test_the_control_planes_own_role_does_not_dump(
-    migrated_url: str, programs: Programs, tmp_path: Path
-) -> None:
+async def test_the_control_planes_own_role_does_not_dump(migrated_url: str, programs: Programs, tmp_path: Path) -> None:
     """Row-level security would show it nothing: it is told so. Unless it insists, which the document warns of."""
     connection = await asyncpg.connect(migrated_url)
     await connection.execute("select set_config('gatehouse.scope', 'instance', false)")

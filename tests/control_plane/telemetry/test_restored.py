@@ -1,4 +1,4 @@
-"""A PostgreSQL that was restored while nodes and ClickHouse went on, and a ClickHouse that was lost (`docs/operations.md`)."""
+"""A PostgreSQL that was put back while nodes and ClickHouse went on, and a lost ClickHouse (docs/operations.md)."""
 
 from typing import Any
 
