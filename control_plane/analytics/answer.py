@@ -80,6 +80,11 @@ class Answer:
         return [self.totals, *self.by_key.values(), *([] if self.other is None else [self.other])]
 
 
+def all_kept_since(*answers: Answer | None) -> datetime | None:
+    """From when on all of these are of what is kept; None: they were asked for nothing else."""
+    return max((since for answer in answers if answer for since in answer.kept_since.values()), default=None)
+
+
 class Analyst:
     def __init__(self, engine: Engine, clock: Clock, retention: Retention) -> None:
         self._engine = engine
@@ -97,18 +102,15 @@ class Analyst:
         now, previous = await asyncio.gather(self._answer(question, shown), self._answer(asked, shown))
         return now, previous
 
-    async def page(
-        self, question: Question, most_of: Measure, offset: int, limit: int
-    ) -> tuple[int, Sequence[tuple[Key, Group]]]:
-        """How many keys there are, and those from `offset` on, the ones with the most first."""
+    async def page(self, question: Question, most_of: Measure, offset: int, limit: int) -> tuple[int, Answer]:
+        """How many keys there are, and an answer that shows those from `offset` on, the ones with the most first."""
         family = most_of.family
         pieces = sql.pieces(question, family, self._kept())
         counted = self._engine.rows(question.visible.organisation, *sql.keys(question, pieces))
         order = Order(most_of, True, offset + limit)
         rows, found = await asyncio.gather(counted, self._top(question, order))
         shown = found[offset : offset + limit]
-        answer = await self._answer(question, shown)
-        return rows[0]["keys"], list(answer.by_key.items())
+        return rows[0]["keys"], await self._answer(question, shown)
 
     async def _shown(self, question: Question, order: Order) -> list[Key]:
         found = await self._top(question, order)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from control_plane.analytics import dimensions, names, times
-from control_plane.analytics.answer import Analyst, Answer, Group, Order, Value
+from control_plane.analytics.answer import Analyst, Answer, Group, Order, Value, all_kept_since
 from control_plane.analytics.dimensions import DIMENSIONS, DIMENSIONS_MAX, Dimension
 from control_plane.analytics.measures import MEASURES, Measure
 from control_plane.analytics.question import Key, Question
@@ -144,7 +144,7 @@ class Analytics:
         return AnalyticsAnswer(
             start=asked.start,
             end=asked.end,
-            kept_since=_kept_since(answer, previous),
+            kept_since=all_kept_since(answer, previous),
             step=step,
             time_zone=zone.key,
             filter=str(filter_),
@@ -207,10 +207,6 @@ def _other(question: Question, answer: Answer, previous: Answer | None) -> Measu
         return None
     nothing = Group.empty(question)
     return _told(answer.other or nothing, None if previous is None else before or nothing)
-
-
-def _kept_since(*answers: Answer | None) -> datetime | None:
-    return max((since for answer in answers if answer for since in answer.kept_since.values()), default=None)
 
 
 def _told(group: Group, before: Group | None) -> Measured:

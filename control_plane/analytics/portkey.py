@@ -1,15 +1,17 @@
 """`/v1/analytics/…`: the original's graphs, groups and summary, with its filters and shapes, from our own measures.
 
-Costs are cents there, durations milliseconds, rates percent. What is unknown is null, never 0.
+Costs are cents there, durations milliseconds, rates percent. What is unknown is null, never 0: so is what of a time is
+not kept any more, and `kept_since`, which the original has not, says from when on all is there.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from control_plane.analytics import dimensions, names, portkey_filters, times
-from control_plane.analytics.answer import Analyst, Answer, Order, Value
+from control_plane.analytics.answer import Analyst, Answer, Order, Value, all_kept_since
 from control_plane.analytics.measures import MEASURES
 from control_plane.analytics.question import Question
 from control_plane.analytics.scope import visible
@@ -37,19 +39,28 @@ class GraphAnswer(View):
     summary: Told
     data_points: tuple[Told, ...]
     object: str = "analytics-graph"
+    kept_since: datetime | None = None
+    """What lies before is kept no more: points are null where anything of them is gone, the summary where all of it
+    is, and else of what is left. Null: everything asked for is kept.
+    """
 
 
 class SummaryAnswer(View):
     summary: Told
     object: str = "analytics-summary"
+    kept_since: datetime | None = None
+    """As of a graph."""
 
 
 class GroupAnswer(View):
     """One page of groups, those with the most requests first."""
 
     object: str = "list"
-    total: int
+    total: int | None
+    """Null: nothing is kept of the whole time."""
     data: tuple[Told, ...]
+    kept_since: datetime | None = None
+    """As of a graph: what is counted is of what is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +110,12 @@ def _tokens_each(values: Values) -> float | None:
     return _by(values["tokens"], _less(values["requests"], values["usage_unknown"]))
 
 
-def _less(count: Value, unknown: Value) -> int:
-    return _int(count) - _int(unknown)
+def _less(count: Value, unknown: Value) -> int | None:
+    return None if count is None or unknown is None else _int(count) - _int(unknown)
+
+
+def _sum(one: Value, other: Value) -> Value:
+    return None if one is None or other is None else _int(one) + _int(other)
 
 
 def _latency(values: Values) -> Told:
@@ -194,7 +209,8 @@ class PortkeyAnalytics:
                 {"timestamp": at, **graph.point({name: of[place] for name, of in answer.totals.points.items()})}
                 for place, at in enumerate(_stamps(question))
             )
-            return GraphAnswer(summary=graph.summary(answer.totals.values), data_points=points)
+            summary = graph.summary(answer.totals.values)
+            return GraphAnswer(summary=summary, data_points=points, kept_since=all_kept_since(answer))
 
         return handle
 
@@ -204,15 +220,16 @@ class PortkeyAnalytics:
         points = tuple(
             {"timestamp": at, "stats": _statuses(answer, place)} for place, at in enumerate(_stamps(question))
         )
-        return GraphAnswer(summary={"total": answer.totals.values["errors"]}, data_points=points)
+        summary = {"total": answer.totals.values["errors"]}
+        return GraphAnswer(summary=summary, data_points=points, kept_since=all_kept_since(answer))
 
     async def status_codes(self, call: Call) -> GraphAnswer:
         question = await self._question(call, "errors", by="status", steps=False)
         answer = await self._ask(question, STATUSES_MAX, sort="errors")
-        found = _statuses(answer, None)
-        points = tuple({"status_code": told["status"], "count": told["count"]} for told in found)
-        summary = {"total_errors": answer.totals.values["errors"], "unique_error_codes": len(points)}
-        return GraphAnswer(summary=summary, data_points=points)
+        found, total = _statuses(answer, None), answer.totals.values["errors"]
+        points = tuple({"status_code": told["status"], "count": told["count"]} for told in found or ())
+        summary = {"total_errors": total, "unique_error_codes": None if total is None else len(points)}
+        return GraphAnswer(summary=summary, data_points=points, kept_since=all_kept_since(answer))
 
     async def rescued(self, call: Call) -> GraphAnswer:
         """`retry` says of each point how many were rescued by one retry, by two, … by so many or more."""
@@ -221,17 +238,19 @@ class PortkeyAnalytics:
         by_retries, by_fallback = await self._ask(retried, STATUSES_MAX), await self._ask(fallen_back)
         points = []
         for place, at in enumerate(_stamps(retried)):
-            counts = [0] * RETRIES_TOLD
+            counts: list[Value] = [_of_nobody(by_retries, "rescued", place)] * RETRIES_TOLD
             for (retries,), group in by_retries.by_key.items():
                 if int(retries) > 0:
-                    counts[min(int(retries), RETRIES_TOLD) - 1] += _int(group.points["rescued"][place])
+                    told = min(int(retries), RETRIES_TOLD) - 1
+                    counts[told] = _sum(counts[told], group.points["rescued"][place])
             fallback = by_fallback.totals.points["rescued"][place]
             points.append({"timestamp": at, "retry": counts, "fallback": fallback})
         summary = {
             "retry": by_retries.totals.values["rescued"],
             "fallback": by_fallback.totals.values["rescued"],
         }
-        return GraphAnswer(summary=summary, data_points=tuple(points))
+        kept = all_kept_since(by_retries, by_fallback)
+        return GraphAnswer(summary=summary, data_points=tuple(points), kept_since=kept)
 
     async def hit_rate(self, call: Call) -> GraphAnswer:
         """What hits saved is not known: nobody says what an answer would have cost that was not asked for."""
@@ -250,7 +269,7 @@ class PortkeyAnalytics:
         )
         values = answer.totals.values
         summary = {"total": values["cache_hits"], "rate": _percent(values["cache_hit_rate"])}
-        return GraphAnswer(summary=summary, data_points=points)
+        return GraphAnswer(summary=summary, data_points=points, kept_since=all_kept_since(answer))
 
     async def cache_summary(self, call: Call) -> SummaryAnswer:
         """`cache_speedup`: how many times longer answers took that did not come from the cache."""
@@ -265,7 +284,8 @@ class PortkeyAnalytics:
                 "avg_latency": _ms(fast),
                 "total_requests": everything.totals.values["requests"],
                 "cache_speedup": _by(slow, fast),
-            }
+            },
+            kept_since=all_kept_since(everything, hits, rest),
         )
 
     async def users(self, call: Call) -> GroupAnswer:
@@ -320,6 +340,7 @@ class PortkeyAnalytics:
 
     async def _ask(self, question: Question, limit: int = 1, *, sort: str = "requests") -> Answer:
         answer, _ = await self._analyst.ask(question, Order(MEASURES[sort], True, limit), compare=False)
+        answer.without_cut()
         return answer
 
     async def _groups(self, call: Call, question: Question, told: Callable[[str, Values], Told]) -> GroupAnswer:
@@ -327,17 +348,24 @@ class PortkeyAnalytics:
         size = _number(call, "page_size", PAGE_SIZE_DEFAULT, 1, PAGE_SIZE_MAX)
         if (page + 1) * size > GROUPS_MAX:
             raise Invalid(f"only the first {GROUPS_MAX} groups can be paged through", pointer="current_page")
-        total, groups = await self._analyst.page(question, MEASURES["requests"], page * size, size)
+        total, answer = await self._analyst.page(question, MEASURES["requests"], page * size, size)
+        answer.without_cut()
+        groups = answer.by_key.items()
         data = tuple({**told(key[0], group.values), "object": "analytics-group"} for key, group in groups)
-        return GroupAnswer(total=total, data=data)
+        known = None if answer.totals.values["requests"] is None else total
+        return GroupAnswer(total=known, data=data, kept_since=all_kept_since(answer))
 
 
 def _stamps(question: Question) -> Sequence[str]:
     return [f"{point:%Y-%m-%dT%H:%M:%SZ}" for point in question.points]
 
 
-def _statuses(answer: Answer, place: int | None) -> list[Told]:
-    """Errors by status, in one step or (None) in the whole time; one that ended without a status has none."""
+def _statuses(answer: Answer, place: int | None) -> list[Told] | None:
+    """Errors by status, in one step or (None) in the whole time; one that ended without a status has none. None: nobody
+    knows.
+    """
+    if place is not None and answer.totals.points["errors"][place] is None:
+        return None
     told = []
     for (status,), group in answer.by_key.items():
         errors = group.values["errors"] if place is None else group.points["errors"][place]
@@ -348,7 +376,12 @@ def _statuses(answer: Answer, place: int | None) -> list[Told]:
 
 def _of(answer: Answer, cache: str, place: int) -> Value:
     group = answer.by_key.get((cache,))
-    return 0 if group is None else group.points["requests"][place]
+    return _of_nobody(answer, "requests", place) if group is None else group.points["requests"][place]
+
+
+def _of_nobody(answer: Answer, measure: str, place: int) -> Value:
+    """What a key that is not there came to in a step: nothing, or nobody knows."""
+    return None if answer.totals.points[measure][place] is None else 0
 
 
 def _int(value: Value) -> int:

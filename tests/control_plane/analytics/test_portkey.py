@@ -1,12 +1,14 @@
 """The original's analytics: its paths, filters and shapes, over our own records."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
 from random import Random
 
 import pytest
 import pytest_asyncio
 
 from control_plane.permissions import GRANTABLE
+from control_plane.telemetry.retention import Retention
 from shared.models.record import Record
 from shared.paths import Server, who_serves
 from tests.fixtures.asking import House, house_in
@@ -74,6 +76,60 @@ async def test_what_is_unknown_is_null(house: House) -> None:
     assert answer["summary"] == {"total": 0, "avg": None}
     latency = await house.ok(f"{ROOT}/graphs/latency", **RANGE, trace_id="nobody")
     assert latency["summary"] == {"avg": None, "p50": None, "p90": None, "p99": None}
+
+
+NULLS: Mapping[str, Mapping[str, None]] = {
+    "graphs/requests": {"total": None},
+    "graphs/errors": {"total": None},
+    "graphs/users": {"total": None},
+    "graphs/cost": {"total": None, "avg": None},
+    "graphs/tokens": {"total": None, "avg": None},
+    "graphs/latency": {"avg": None, "p50": None, "p90": None, "p99": None},
+    "graphs/users/requests": {"total": None, "unique": None, "avg": None},
+    "graphs/errors/rate": {"rate": None},
+    "graphs/errors/stacks": {"total": None},
+    "graphs/errors/status-codes": {"total_errors": None, "unique_error_codes": None},
+    "graphs/requests/rescued": {"retry": None, "fallback": None},
+    "graphs/cache/hit-rate": {"total": None, "rate": None},
+    "graphs/cache/latency": {"avg": None},
+    "summary/cache": {"hits": None, "avg_latency": None, "total_requests": None, "cache_speedup": None},
+}
+
+
+@pytest.mark.parametrize("path", NULLS)
+async def test_what_is_kept_no_more_is_null_and_not_0(house: House, path: str) -> None:
+    range_ = {"time_of_generation_min": "2020-11-01T00:00:00Z", "time_of_generation_max": "2020-11-02T00:00:00Z"}
+    answer = await house.ok(f"{ROOT}/{path}", **range_)
+    assert answer["summary"] == NULLS[path]
+    assert answer["kept_since"] is not None
+    for point in answer.get("data_points", ()):
+        told = {name: value for name, value in point.items() if name != "timestamp"}
+        assert all(value in (None, [None] * 5) for value in told.values()), point
+
+
+async def test_groups_of_what_is_kept_no_more_are_unknown(house: House) -> None:
+    range_ = {"time_of_generation_min": "2020-11-01T00:00:00Z", "time_of_generation_max": "2020-11-02T00:00:00Z"}
+    for path in ("users", "ai-models", "metadata/team"):
+        answer = await house.ok(f"{ROOT}/groups/{path}", **range_)
+        assert (answer["total"], answer["data"]) == (None, [])
+        assert answer["kept_since"] is not None
+
+
+async def test_steps_before_what_is_kept_are_null_and_those_after_are_counted(house: House) -> None:
+    now = datetime.now(UTC)
+    since = now - timedelta(days=Retention().hour_days)
+    range_ = {
+        "time_of_generation_min": (since - timedelta(days=10)).isoformat(),
+        "time_of_generation_max": (since + timedelta(days=10)).isoformat(),
+    }
+    for path in ("requests", "errors"):
+        answer = await house.ok(f"{ROOT}/graphs/{path}", **range_)
+        assert answer["summary"] == {"total": 0}
+        assert timedelta(0) <= datetime.fromisoformat(answer["kept_since"]) - since <= timedelta(hours=2)
+        for point in answer["data_points"]:
+            kept = point["timestamp"] >= answer["kept_since"]
+            assert (point["total"] is not None) == kept, point
+    assert (await house.ok(f"{ROOT}/graphs/requests", **RANGE))["kept_since"] is None
 
 
 async def test_latency_is_told_in_milliseconds(house: House) -> None:

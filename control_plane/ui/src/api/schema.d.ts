@@ -2266,6 +2266,11 @@ export interface components {
              * Object
              * @default analytics-graph
              */
+            /**
+             * Kept Since
+             * @default null
+             */
+            kept_since?: string | null;
             object?: string;
             /** Summary */
             summary: {
@@ -2285,9 +2290,14 @@ export interface components {
              * Object
              * @default list
              */
+            /**
+             * Kept Since
+             * @default null
+             */
+            kept_since?: string | null;
             object?: string;
             /** Total */
-            total: number;
+            total: number | null;
         };
         /**
          * HealthView
@@ -3400,6 +3410,11 @@ export interface components {
             summary: {
                 [key: string]: unknown;
             };
+            /**
+             * Kept Since
+             * @default null
+             */
+            kept_since?: string | null;
         };
         /** VirtualKeyCreate */
         VirtualKeyCreate: {
