@@ -44,6 +44,9 @@ class ApiClient:
     async def patch(self, path: str, body: Row) -> Row:
         return await self._call("PATCH", path, body)
 
+    async def put(self, path: str, body: Row) -> Row:
+        return await self._call("PUT", path, body)
+
     async def delete(self, path: str) -> None:
         await self._call("DELETE", path)
 

@@ -30,6 +30,8 @@ class MemberView(View):
     role: OrganisationRole
     created_at: datetime
     """When they joined."""
+    updated_at: datetime
+    """When they got this role."""
 
 
 class MemberPage(Page[MemberView]):
@@ -46,6 +48,8 @@ class WorkspaceMemberView(View):
     email: str
     name: str
     role: WorkspaceRole
+    updated_at: datetime
+    """When they got this role."""
 
 
 class WorkspaceMemberPage(Page[WorkspaceMemberView]):
@@ -77,6 +81,15 @@ class Members:
                 query=store.WORKSPACE_LISTING.query,
             ),
             Route(
+                "GET",
+                one_there,
+                f"{there}.list",
+                self.read_there,
+                "Read a workspace's member",
+                answer=WorkspaceMemberView,
+                operation="workspace_users_read",
+            ),
+            Route(
                 "PUT",
                 one_there,
                 f"{there}.update",
@@ -105,17 +118,18 @@ class Members:
             await store.lock(connection, organisation)
             await require_held(connection, call.principal)
             before = await _found(connection, call)
+            call.require_unchanged(before.updated_at)
             check_change(call.principal, before.role, role, await store.owners(connection, organisation))
             if role is before.role:
                 return before
-            await store.set_role(connection, organisation, before.id, role)
+            updated_at = await store.set_role(connection, organisation, before.id, role)
             await store.end_sessions(connection, organisation, before.id)
             if outranks(before.role, role):
                 await end_delegations(connection, organisation, before.id)
             change.record(
                 "organisation_users.update", "member", before.id, before={"role": before.role}, after={"role": role}
             )
-        return before.model_copy(update={"role": role})
+        return before.model_copy(update={"role": role, "updated_at": updated_at})
 
     async def remove(self, call: Call) -> None:
         organisation = call.principal.organisation
@@ -137,6 +151,12 @@ class Members:
             rows, cursor = await store.workspace_page(connection, organisation, workspace, call.query)
         return WorkspaceMemberPage(data=tuple(WorkspaceMemberView(**row) for row in rows), next_cursor=cursor)
 
+    async def read_there(self, call: Call) -> WorkspaceMemberView:
+        organisation = call.principal.organisation
+        async with self._database.tenant(organisation) as connection:
+            await require_workspace(connection, organisation, call.path["workspace"])
+            return await _found_there(connection, call)
+
     async def put_there(self, call: Call) -> WorkspaceMemberView:
         role = call.parsed(WorkspaceMemberPut).role
         organisation, workspace = call.principal.organisation, call.path["workspace"]
@@ -146,9 +166,11 @@ class Members:
             await require_workspace(connection, organisation, workspace)
             await require_held_there(connection, call.principal, workspace)
             member = await _found(connection, call)
-            before = await _role_there(connection, call)
+            found = await _there(connection, call, lock=True)
+            call.require_unchanged(None if found is None else found.updated_at)
+            before = None if found is None else found.role
             check_workspace_change(call.principal, workspace, before, role)
-            await store.put_workspace_role(connection, organisation, workspace, member.id, role)
+            updated_at = await store.put_workspace_role(connection, organisation, workspace, member.id, role)
             change.record(
                 "workspace_users.update",
                 "workspace_member",
@@ -157,19 +179,17 @@ class Members:
                 before=None if before is None else {"role": before},
                 after={"role": role},
             )
-        return WorkspaceMemberView(id=member.id, email=member.email, name=member.name, role=role)
+        return WorkspaceMemberView(id=member.id, email=member.email, name=member.name, role=role, updated_at=updated_at)
 
     async def remove_there(self, call: Call) -> None:
         organisation, workspace, account = call.principal.organisation, call.path["workspace"], call.path["member"]
         async with self._changes.open(call.principal, call.request_id) as change:
             await store.lock(change.connection, organisation)
             await require_held_there(change.connection, call.principal, workspace)
-            before = await _role_there(change.connection, call)
-            if before is None:
-                raise NotFound(f"no member {account!r} in this workspace")
-            check_workspace_change(call.principal, workspace, before, None)
+            before = await _found_there(change.connection, call, lock=True)
+            check_workspace_change(call.principal, workspace, before.role, None)
             await store.delete_workspace_role(change.connection, organisation, workspace, account)
-            told = {"role": before}
+            told = {"role": before.role}
             change.record("workspace_users.delete", "workspace_member", account, workspace=workspace, before=told)
 
 
@@ -180,14 +200,18 @@ async def _found(connection: asyncpg.Connection, call: Call) -> MemberView:
     return _view(row)
 
 
-async def _role_there(connection: asyncpg.Connection, call: Call) -> WorkspaceRole | None:
-    role = await store.workspace_role(
-        connection, call.principal.organisation, call.path["workspace"], call.path["member"]
-    )
-    return None if role is None else WorkspaceRole(role)
+async def _found_there(connection: asyncpg.Connection, call: Call, *, lock: bool = False) -> WorkspaceMemberView:
+    found = await _there(connection, call, lock=lock)
+    if found is None:
+        raise NotFound(f"no member {call.path['member']!r} in this workspace")
+    return found
+
+
+async def _there(connection: asyncpg.Connection, call: Call, *, lock: bool = False) -> WorkspaceMemberView | None:
+    workspace, account = call.path["workspace"], call.path["member"]
+    row = await store.find_there(connection, call.principal.organisation, workspace, account, lock=lock)
+    return None if row is None else WorkspaceMemberView(**row)
 
 
 def _view(row: asyncpg.Record) -> MemberView:
-    return MemberView(
-        id=row["id"], email=row["email"], name=row["name"], role=row["role"], created_at=row["created_at"]
-    )
+    return MemberView(**row)

@@ -1,6 +1,7 @@
 """Members in the database. Every statement names the organisation."""
 
 from collections.abc import Mapping
+from datetime import datetime
 
 import asyncpg
 
@@ -8,7 +9,7 @@ from control_plane.web.listing import Listing
 
 LISTING = Listing(
     table="member join account on account.id = member.account",
-    columns="account.id, account.email, account.name, member.role, member.created_at",
+    columns="account.id, account.email, account.name, member.role, member.created_at, member.updated_at",
     text={"email": "account.email", "name": "account.name"},
     exact={"id": "account.id", "role": "member.role"},
     sort={
@@ -22,7 +23,7 @@ LISTING = Listing(
 )
 WORKSPACE_LISTING = Listing(
     table="workspace_member join account on account.id = workspace_member.account",
-    columns="account.id, account.email, account.name, workspace_member.role",
+    columns="account.id, account.email, account.name, workspace_member.role, workspace_member.updated_at",
     text={"email": "account.email", "name": "account.name"},
     exact={"id": "account.id", "role": "workspace_member.role"},
     sort={"email": "account.email", "name": "account.name", "role": "workspace_member.role"},
@@ -57,10 +58,15 @@ async def owners(connection: asyncpg.Connection, organisation: str) -> int:
     return count
 
 
-async def set_role(connection: asyncpg.Connection, organisation: str, account: str, role: str) -> None:
-    await connection.execute(
-        "update member set role = $3 where organisation = $1 and account = $2", organisation, account, role
+async def set_role(connection: asyncpg.Connection, organisation: str, account: str, role: str) -> datetime:
+    """When that was. Of one who is there."""
+    updated_at: datetime = await connection.fetchval(
+        "update member set role = $3, updated_at = now() where organisation = $1 and account = $2 returning updated_at",
+        organisation,
+        account,
+        role,
     )
+    return updated_at
 
 
 async def end_sessions(connection: asyncpg.Connection, organisation: str, account: str) -> None:
@@ -83,29 +89,33 @@ async def workspace_page(
     return await WORKSPACE_LISTING.page(connection, query, where, (organisation, workspace))
 
 
-async def workspace_role(connection: asyncpg.Connection, organisation: str, workspace: str, account: str) -> str | None:
-    """Locks the row."""
-    role: str | None = await connection.fetchval(
-        "select role from workspace_member where organisation = $1 and workspace = $2 and account = $3 for update",
+async def find_there(
+    connection: asyncpg.Connection, organisation: str, workspace: str, account: str, *, lock: bool = False
+) -> asyncpg.Record | None:
+    held = " for update of workspace_member" if lock else ""
+    return await connection.fetchrow(
+        f"select {WORKSPACE_LISTING.columns} from {WORKSPACE_LISTING.table}"  # noqa: S608
+        f" where workspace_member.organisation = $1 and workspace_member.workspace = $2 and account.id = $3{held}",
         organisation,
         workspace,
         account,
     )
-    return role
 
 
 async def put_workspace_role(
     connection: asyncpg.Connection, organisation: str, workspace: str, account: str, role: str
-) -> None:
-    await connection.execute(
+) -> datetime:
+    """When that was."""
+    updated_at: datetime = await connection.fetchval(
         "insert into workspace_member (organisation, workspace, account, role) values ($1, $2, $3, $4)"
-        " on conflict (workspace, account) do update set role = excluded.role"
-        " where workspace_member.organisation = excluded.organisation",
+        " on conflict (workspace, account) do update set role = excluded.role, updated_at = now()"
+        " where workspace_member.organisation = excluded.organisation returning updated_at",
         organisation,
         workspace,
         account,
         role,
     )
+    return updated_at
 
 
 async def delete_workspace_role(

@@ -161,9 +161,10 @@ class Api:
             principal = await self._principal(route, request)
         client = Client(request.remote or "", session_cookie.read(request))
         last_event = request.headers.get("last-event-id") if route.events else None
-        if_match = ", ".join(request.headers.getall(versions.IF_MATCH, ())) or None if route.versioned else None
+        if_match = _header(request, versions.IF_MATCH) if route.versioned else None
+        if_none_match = _header(request, versions.IF_NONE_MATCH) if route.makes_or_changes else None
         query = _query(request, route)
-        call = Call(request_id, principal, request.match_info, body, query, client, last_event, if_match)
+        call = Call(request_id, principal, request.match_info, body, query, client, last_event, if_match, if_none_match)
         answer = await (_while_there(request, route.handler(call)) if route.abandons else route.handler(call))
         if isinstance(answer, EventsReply):
             headers = {REQUEST_ID: request_id}
@@ -254,6 +255,10 @@ def _check_values(parsed: object, values_max: int) -> None:
             within += [each for each in held if isinstance(each, dict | list)]
         if count > values_max:
             raise TooLarge(f"the body has more than {values_max} values; send it in parts, or leave some out")
+
+
+def _header(request: web.Request, name: str) -> str | None:
+    return ", ".join(request.headers.getall(name, ())) or None
 
 
 def _query(request: web.Request, route: Route) -> dict[str, str]:

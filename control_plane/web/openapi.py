@@ -19,6 +19,12 @@ _IF_MATCH = {
     " another by now; without it the change is made in any case",
     "schema": {"type": "string"},
 }
+_IF_NONE_MATCH = {
+    "name": versions.IF_NONE_MATCH,
+    "in": "header",
+    "description": "`*`: refused (412) if there is one already, which is changed otherwise",
+    "schema": {"type": "string"},
+}
 _ETAG = {"ETag": {"description": "Its `updated_at` in quotes", "schema": {"type": "string"}}}
 _PATH_PART = re.compile(r"{(\w+)}")
 
@@ -79,6 +85,7 @@ def _operation(route: Route, names: dict[type[BaseModel], str]) -> dict[str, Any
                 for name, text in route.query
             ),
             *([_IF_MATCH] if route.versioned else []),
+            *([_IF_NONE_MATCH] if route.makes_or_changes else []),
         ],
         "responses": {
             str(route.status if route.answer is not None or route.events else 204): success,

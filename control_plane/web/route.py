@@ -49,10 +49,15 @@ class Call:
     """The id of the last event that the caller has of this stream, where it comes again."""
     if_match: str | None = None
     """The versions that the caller's edit was made from, as sent."""
+    if_none_match: str | None = None
+    """`*` where it was made from none, as sent."""
 
-    def require_unchanged(self, updated_at: datetime) -> None:
-        """Asked of the row that the edit holds. Raises Changed where the edit was made from another version."""
+    def require_unchanged(self, updated_at: datetime | None) -> None:
+        """Asked of the row that the edit holds; None: there is none. Raises Changed where the edit was made from
+        another version.
+        """
         versions.require_unchanged(self.if_match, updated_at)
+        versions.require_absent(self.if_none_match, updated_at)
 
     def parsed(self, model: type[M]) -> M:
         """The body as the route's own model."""
@@ -121,4 +126,10 @@ class Route:
     @property
     def versioned(self) -> bool:
         """An edit that takes `If-Match`: its handler calls `Call.require_unchanged`."""
-        return self.method == "PATCH" and self.answer is not None and versions.UPDATED_AT in self.answer.model_fields
+        edits = self.method in ("PATCH", "PUT")
+        return edits and self.answer is not None and versions.UPDATED_AT in self.answer.model_fields
+
+    @property
+    def makes_or_changes(self) -> bool:
+        """One that takes `If-None-Match`, too."""
+        return self.versioned and self.method == "PUT"

@@ -16,7 +16,8 @@ OTHER = '"2026-11-21T09:30:00Z"'
 EDITS = sorted(
     path
     for path, there in description()["paths"].items()
-    if any(parameter["name"] == "if-match" for parameter in there.get("patch", {}).get("parameters", ()))
+    for method in ("patch", "put")
+    if any(parameter["name"] == "if-match" for parameter in there.get(method, {}).get("parameters", ()))
 )
 
 
@@ -47,6 +48,38 @@ async def test_every_edit_of_a_thing_with_versions_holds_the_one_it_was_made_fro
         several = {"if-match": f'"x", "{edited.body["updated_at"]}"'}
         for also in (several, {"if-match": "*"}, {}):
             assert (await world.send(asked, {**owner, **also})).status == 200, path
+
+
+async def test_every_edit_has_versions(tenant: Tenant) -> None:
+    """Of a noun whose rows have none the second of two who edit would never be told."""
+    edits = [route for route in tenant.world.parts.routes if route.method in ("PATCH", "PUT")]
+    assert [route.path for route in edits if not route.versioned] == []
+
+
+async def test_who_was_taken_out_meanwhile_does_not_come_back_by_an_edit(tenant: Tenant) -> None:
+    owner, send = await tenant.owner(), tenant.world.send
+    path = f"/api/v1/workspaces/{tenant.workspace}/members/{await tenant.fresh('workspace_member')}"
+    read = (await send(Asked("GET", path, None, ()), owner)).body
+    await send(Asked("DELETE", path, None, ()), owner)
+    edit = Asked("PUT", path, {"role": "admin"}, ())
+    for if_match in (f'"{read["updated_at"]}"', "*"):
+        late = await send(edit, {**owner, "if-match": if_match})
+        assert (late.status, late.body["code"]) == (412, "changed_meanwhile")
+    assert (await send(Asked("GET", path, None, ()), owner)).status == 404
+    assert (await send(edit, owner)).status == 200
+
+
+async def test_who_is_added_is_not_changed_by_it(tenant: Tenant) -> None:
+    """`If-None-Match: *`: somebody else made them an administrator meanwhile."""
+    owner, send = await tenant.owner(), tenant.world.send
+    path = f"/api/v1/workspaces/{tenant.workspace}/members/{await tenant.fresh('member')}"
+    add = Asked("PUT", path, {"role": "admin"}, ())
+    assert (await send(add, {**owner, "if-none-match": "*"})).status == 200
+    again = await send(Asked("PUT", path, {"role": "member"}, ()), {**owner, "if-none-match": "*"})
+    assert (again.status, again.body["code"]) == (412, "changed_meanwhile")
+    assert (await send(Asked("GET", path, None, ()), owner)).body["role"] == "admin"
+    odd = await send(add, {**owner, "if-none-match": '"x"'})
+    assert (odd.status, odd.body["pointer"]) == (400, "if-none-match")
 
 
 async def test_a_tag_that_is_none_is_said_to_be(tenant: Tenant) -> None:

@@ -955,7 +955,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * Read a workspace's member
+         * @description Needs the permission `workspace_users.list`.
+         */
+        get: operations["workspace_users_read"];
         /**
          * Give a member a role in a workspace
          * @description Needs the permission `workspace_users.update`.
@@ -2263,14 +2267,14 @@ export interface components {
                 [key: string]: unknown;
             }[];
             /**
-             * Object
-             * @default analytics-graph
-             */
-            /**
              * Kept Since
              * @default null
              */
             kept_since?: string | null;
+            /**
+             * Object
+             * @default analytics-graph
+             */
             object?: string;
             /** Summary */
             summary: {
@@ -2287,14 +2291,14 @@ export interface components {
                 [key: string]: unknown;
             }[];
             /**
-             * Object
-             * @default list
-             */
-            /**
              * Kept Since
              * @default null
              */
             kept_since?: string | null;
+            /**
+             * Object
+             * @default list
+             */
             object?: string;
             /** Total */
             total: number | null;
@@ -2545,6 +2549,11 @@ export interface components {
             /** Name */
             name: string;
             role: components["schemas"]["OrganisationRole"];
+            /**
+             * Updated At
+             * Format: date-time
+             */
+            updated_at: string;
         };
         /**
          * ModelPage
@@ -3402,6 +3411,11 @@ export interface components {
         /** SummaryAnswer */
         SummaryAnswer: {
             /**
+             * Kept Since
+             * @default null
+             */
+            kept_since?: string | null;
+            /**
              * Object
              * @default analytics-summary
              */
@@ -3410,11 +3424,6 @@ export interface components {
             summary: {
                 [key: string]: unknown;
             };
-            /**
-             * Kept Since
-             * @default null
-             */
-            kept_since?: string | null;
         };
         /** VirtualKeyCreate */
         VirtualKeyCreate: {
@@ -3567,6 +3576,11 @@ export interface components {
             /** Name */
             name: string;
             role: components["schemas"]["WorkspaceRole"];
+            /**
+             * Updated At
+             * Format: date-time
+             */
+            updated_at: string;
         };
         /**
          * WorkspacePage
@@ -4661,6 +4675,8 @@ export interface operations {
             /** @description Read a member */
             200: {
                 headers: {
+                    /** @description Its `updated_at` in quotes */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4710,7 +4726,10 @@ export interface operations {
     organisation_users_update: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `ETag` of what the change was made from, its `updated_at` in quotes. Refused (412) if it is another by now; without it the change is made in any case */
+                "if-match"?: string;
+            };
             path: {
                 member: string;
             };
@@ -4725,6 +4744,8 @@ export interface operations {
             /** @description Change a member's role */
             200: {
                 headers: {
+                    /** @description Its `updated_at` in quotes */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6046,10 +6067,49 @@ export interface operations {
             };
         };
     };
-    workspace_users_update: {
+    workspace_users_read: {
         parameters: {
             query?: never;
             header?: never;
+            path: {
+                member: string;
+                workspace: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Read a workspace's member */
+            200: {
+                headers: {
+                    /** @description Its `updated_at` in quotes */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkspaceMemberView"];
+                };
+            };
+            /** @description Refused */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    workspace_users_update: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what the change was made from, its `updated_at` in quotes. Refused (412) if it is another by now; without it the change is made in any case */
+                "if-match"?: string;
+                /** @description `*`: refused (412) if there is one already, which is changed otherwise */
+                "if-none-match"?: string;
+            };
             path: {
                 member: string;
                 workspace: string;
@@ -6065,6 +6125,8 @@ export interface operations {
             /** @description Give a member a role in a workspace */
             200: {
                 headers: {
+                    /** @description Its `updated_at` in quotes */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
