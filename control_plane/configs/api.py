@@ -1,5 +1,6 @@
 """`/api/v1/workspaces/{workspace}/configs`: the room every other noun's room is furnished like."""
 
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -8,9 +9,10 @@ from pydantic import Field
 
 from control_plane.configs import store
 from control_plane.db.pool import Database
-from control_plane.errors import Invalid, NotFound
+from control_plane.errors import Forbidden, Invalid, NotFound
 from control_plane.ids import Ids
-from control_plane.references import check_config, key_in, require_unused_config, require_workspace
+from control_plane.permissions import may
+from control_plane.references import Path, check_config, key_in, require_unused_config, require_workspace
 from control_plane.snapshots.change import Changes
 from control_plane.web import problem
 from control_plane.web.listing import Page
@@ -21,6 +23,7 @@ from shared.models.noun import Kind, Slug
 from shared.protocol.resource import workspace_shard
 
 _PATH = "/api/v1/workspaces/{workspace}/configs"
+_WRITES_CREDENTIALS = "virtual_keys.update"
 _SCHEMA_PATH = "/api/v1/workspaces/{workspace}/config-schema"
 
 
@@ -107,6 +110,7 @@ class Configs:
         body = call.parsed(ConfigCreate)
         organisation, workspace = call.principal.organisation, call.path["workspace"]
         _check_body(body.body)
+        _check_new_hosts(call, {}, body.body)
         async with self._changes.open(call.principal, call.request_id) as change:
             await require_workspace(change.connection, organisation, workspace)
             await check_config(change.connection, organisation, workspace, body.body)
@@ -128,6 +132,7 @@ class Configs:
             before = _view(await _found(change.connection, call, lock=True))
             call.require_unchanged(before.updated_at)
             if "body" in given:
+                _check_new_hosts(call, before.body, given["body"])
                 await check_config(change.connection, organisation, workspace, given["body"])
             if given.get("slug", before.slug) != before.slug:
                 await require_unused_config(change.connection, organisation, workspace, before.slug)
@@ -177,27 +182,45 @@ _SCHEMA = _schema()
 
 def _check_body(body: dict[str, Any]) -> None:
     try:
-        parsed = parse_config(body)
+        parse_config(body)
     except ConfigError as error:
         faults = [("/body" + pointer(path), message) for path, message in error.faults[: problem.FAULTS_MAX]]
         raise problem.invalid(faults, count=len(error.faults), code="config_invalid") from None
-    _check_hosts(parsed)
+    _check_hosts(body)
     path = key_in(body)
     if path is not None:
         message = "a saved config holds no API key: save the key as a virtual key and name that"
         raise Invalid(message, code="config_holds_key", pointer="/body" + pointer(path))
 
 
-def _check_hosts(body: ConfigBody, path: tuple[str | int, ...] = ()) -> None:
+def _hosts(node: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[str, str]]:
+    """Every host in a config, with its pointer."""
+    if node.get("custom_host") is not None:
+        yield node["custom_host"], "/body" + pointer((*path, "custom_host"))
+    for index, target in enumerate(node.get("targets") or ()):
+        yield from _hosts(target, (*path, "targets", index))
+
+
+def _check_hosts(body: Mapping[str, Any]) -> None:
     """Raises Invalid at the first host that gateways do not call."""
-    if body.custom_host is not None:
+    for host, where in _hosts(body):
         try:
-            base_url.parse(body.custom_host)
+            base_url.parse(host)
         except ValueError as error:
-            where = "/body" + pointer((*path, "custom_host"))
             raise Invalid(f"the custom host cannot be called: {error}", code="config_invalid", pointer=where) from None
-    for index, target in enumerate(body.targets or ()):
-        _check_hosts(target, (*path, "targets", index))
+
+
+def _check_new_hosts(call: Call, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """A saved host is sent the credentials of the virtual keys that calls reach through it, so who adds one may write
+    these. Raises Forbidden at the first that was not there before.
+    """
+    if may(call.principal, _WRITES_CREDENTIALS, call.path["workspace"]):
+        return
+    known = {host for host, _ in _hosts(before)}
+    for host, where in _hosts(after):
+        if host not in known:
+            message = f"stored credentials would go to this host: it also needs the permission `{_WRITES_CREDENTIALS}`"
+            raise Forbidden(message, code="host_above_own", pointer=where)
 
 
 def _view(row: asyncpg.Record) -> ConfigView:
