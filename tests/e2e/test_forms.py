@@ -7,6 +7,7 @@ import pytest
 from playwright.async_api import Locator, expect
 
 from chaos.stack import SIMULATOR, Stack
+from embedded.api_client import connected
 from tests.e2e.panel import Panel
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -159,6 +160,48 @@ async def test_of_two_who_edit_a_config_the_second_is_told(panel: Panel, stack: 
     await expect(told).to_have_count(0)
     row = await stack.api.get(f"{configs}/both")
     assert (row["name"], row["body"]) == ("Theirs", {"virtual_key": SIMULATOR, "retry": {"attempts": 2}})
+
+
+async def test_of_two_who_give_somebody_a_role_the_second_is_told(panel: Panel, stack: Stack) -> None:
+    """Whoever was taken out meanwhile came back, and whoever was added meanwhile lost what they were given."""
+    page, there = panel.page, f"{stack.workspaces[0].path}/members"
+    invited = await stack.api.post("/api/v1/invitations", {"email": "ada@example.com"})
+    token = invited["path"].removeprefix("/invite/")
+    async with connected(stack.control_plane_url) as other:
+        body = {"token": token, "name": "Ada", "password": "correct horse battery"}
+        ada = (await other.post("/api/v1/invitations/accept", body))["account"]["id"]
+    await panel.go(f"/workspaces/{stack.workspaces[0].id}?tab=members")
+    await panel.button("Add a member").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_role("combobox", name="Member").click()
+    await page.get_by_role("option", name="Ada").click()
+    await stack.api.put(f"{there}/{ada}", {"role": "admin"})
+    await dialog.get_by_role("button", name="Give the role").click()
+    await expect(dialog.get_by_text("They have a role here by now")).to_be_visible()
+    await page.keyboard.press("Escape")
+    role = page.get_by_role("combobox", name="Role of Ada")
+    await expect(role).to_have_value("Admin")
+
+    told = page.get_by_role("alert").filter(has_text="Somebody else changed the role of Ada meanwhile")
+    await stack.api.put(f"{there}/{ada}", {"role": "manager"})
+    await role.click()
+    await page.get_by_role("option", name="Member", exact=True).click()
+    await expect(told).to_contain_text("admin → manager")
+    await expect(role).to_have_value("Manager")
+    await panel.button("Save what I changed on top of it").click()
+    await expect(role).to_have_value("Member")
+    await expect(told).to_have_count(0)
+    assert (await stack.api.get(f"{there}/{ada}"))["role"] == "member"
+
+    await panel.go("/members", "Members")
+    await stack.api.patch(f"/api/v1/members/{ada}", {"role": "admin"})
+    await role.click()
+    await page.get_by_role("option", name="Owner").click()
+    await expect(told).to_contain_text("member → admin")
+    await panel.button("Give up my changes").click()
+    await expect(told).to_have_count(0)
+    await expect(role).to_have_value("Admin")
+    await stack.api.delete(f"/api/v1/members/{ada}")
 
 
 async def test_a_provider_that_keys_are_stored_for_is_not_moved_and_says_why(panel: Panel, stack: Stack) -> None:

@@ -13,13 +13,23 @@ import { enter } from "@/app/queries";
 import { RangePicker } from "@/app/RangePicker";
 import styles from "@/app/Shell.module.css";
 import { KEPT, type Search, useAddress } from "@/app/search";
+import { UnsavedProvider, useMayLeave } from "@/app/unsaved";
 import { useRights, useSession, useWorkspace } from "@/app/workspace";
+import { NoWorkspace } from "@/components/NoWorkspace";
 import { tell } from "@/components/notice";
 
 export function Shell() {
+  return (
+    <UnsavedProvider>
+      <Frame />
+    </UnsavedProvider>
+  );
+}
+
+function Frame() {
   const session = useSession();
   const { admin } = useRights();
-  const { workspace, all, choose } = useWorkspace();
+  const { workspace, all, none, choose } = useWorkspace();
   const [search] = useAddress();
   const { pathname } = useLocation();
   const navigate = useNavigate();
@@ -27,6 +37,7 @@ export function Shell() {
   const { setColorScheme } = useMantineColorScheme();
   const scheme = useComputedColorScheme("light");
   const pages = PAGES.filter((page) => admin || !page.admin);
+  const here = pages.find((page) => page.to !== "/" && (pathname === page.to || pathname.startsWith(`${page.to}/`)));
   const kept = Object.fromEntries(KEPT.map((name) => [name, search[name]])) as Search;
   const go = (to: string) => void navigate({ to, search: kept } as never);
   const leave = useLeave();
@@ -91,16 +102,15 @@ export function Shell() {
             {pages
               .filter((page) => page.group === group)
               .map((page) => {
-                const here =
-                  page.to === "/" ? pathname === "/" : pathname === page.to || pathname.startsWith(`${page.to}/`);
+                const isHere = page.to === "/" ? pathname === "/" : page === here;
                 return (
                   <Link
                     key={page.to}
                     to={page.to}
                     search={kept as never}
                     className={styles.link}
-                    data-here={here || undefined}
-                    aria-current={here ? "page" : undefined}
+                    data-here={isHere || undefined}
+                    aria-current={isHere ? "page" : undefined}
                   >
                     <page.icon size={17} stroke={1.6} />
                     {page.label}
@@ -188,7 +198,7 @@ export function Shell() {
         </Menu>
       </header>
       <main className={styles.main} id="content" tabIndex={-1}>
-        <Outlet />
+        {none && here?.inWorkspace ? <NoWorkspace title={here.label} /> : <Outlet />}
       </main>
       <Spotlight
         actions={actions}
@@ -212,7 +222,9 @@ export function Shell() {
 function Organisations() {
   const session = useSession();
   const queries = useQueryClient();
+  const mayLeave = useMayLeave();
   const move = async (organisation: string) => {
+    if (!(await mayLeave())) return;
     try {
       enter(await answer(api.POST("/api/v1/session/organisation", { body: { organisation } })));
       await queries.invalidateQueries();
@@ -235,13 +247,14 @@ function Organisations() {
 
 function useLeave(): () => void {
   const navigate = useNavigate();
+  const mayLeave = useMayLeave();
   return () => {
-    void answer(api.POST("/api/v1/logout"))
-      .catch(() => undefined) // A session that has ended already is left all the same.
-      .then(() => {
-        enter(null);
-        return navigate({ to: "/login", search: {} });
-      });
+    void mayLeave().then(async (may) => {
+      if (!may) return;
+      await answer(api.POST("/api/v1/logout")).catch(() => undefined); // One that has ended already is left all the same.
+      enter(null);
+      await navigate({ to: "/login", search: {}, ignoreBlocker: true });
+    });
   };
 }
 

@@ -53,6 +53,36 @@ export function useChanged(): (...nouns: string[]) => Promise<void> {
   };
 }
 
+interface Example {
+  /** As every call may name it: `@slug/model`. */
+  named: string;
+  /** For calls that a config sends on. */
+  model: string;
+}
+
+/** A model that calls of this workspace reach, for examples; in words as long as there is none. */
+export function useExample(workspace: string | undefined): Example {
+  const keys = useChoices(
+    ["virtual-keys", workspace ?? ""],
+    lists.virtualKeys(workspace ?? ""),
+    workspace !== undefined,
+  );
+  const key = keys.find((one) => one.models) ?? keys[0];
+  const model = useModelOf(key);
+  return { named: `@${key?.slug ?? "virtual-key"}/${model}`, model };
+}
+
+/** A model that this virtual key lists, else one that the catalogue has of its provider. */
+export function useModelOf(key: { provider: string; models: readonly string[] | null } | undefined): string {
+  const catalogued = useQuery({
+    queryKey: ["models", "example", key?.provider],
+    enabled: key !== undefined && !key.models,
+    staleTime: Number.POSITIVE_INFINITY,
+    queryFn: () => lists.models({ filter: `provider=${JSON.stringify(key?.provider)} type:chat`, limit: "1" }),
+  });
+  return key?.models?.[0] ?? catalogued.data?.data[0]?.name ?? "model";
+}
+
 /** Where callers reach the gateway: as its row says, else its usual port on this host. */
 export function useGatewayUrl(): string {
   const { admin } = useRights();

@@ -27,16 +27,18 @@ export interface PageLink {
   key: string;
   /** Seen by administrators of the organisation alone, as its API answers them alone. */
   admin?: boolean;
+  /** About what is in a workspace: without one there is nothing to show. */
+  inWorkspace?: boolean;
 }
 
 export const PAGES: readonly PageLink[] = [
   { to: "/", label: "Home", group: "Observe", icon: IconHome, key: "h" },
-  { to: "/analytics", label: "Analytics", group: "Observe", icon: IconChartLine, key: "a" },
-  { to: "/requests", label: "Requests", group: "Observe", icon: IconList, key: "r" },
-  { to: "/configs", label: "Configs", group: "Build", icon: IconRoute, key: "c" },
-  { to: "/virtual-keys", label: "Virtual keys", group: "Connect", icon: IconLockAccess, key: "v" },
+  { to: "/analytics", label: "Analytics", group: "Observe", icon: IconChartLine, key: "a", inWorkspace: true },
+  { to: "/requests", label: "Requests", group: "Observe", icon: IconList, key: "r", inWorkspace: true },
+  { to: "/configs", label: "Configs", group: "Build", icon: IconRoute, key: "c", inWorkspace: true },
+  { to: "/virtual-keys", label: "Virtual keys", group: "Connect", icon: IconLockAccess, key: "v", inWorkspace: true },
   { to: "/providers", label: "Providers", group: "Connect", icon: IconPlugConnected, key: "p" },
-  { to: "/api-keys", label: "API keys", group: "Connect", icon: IconKey, key: "k" },
+  { to: "/api-keys", label: "API keys", group: "Connect", icon: IconKey, key: "k", inWorkspace: true },
   { to: "/gateways", label: "Gateways", group: "Connect", icon: IconServer2, key: "w", admin: true },
   { to: "/models", label: "Models & prices", group: "Connect", icon: IconTags, key: "m" },
   { to: "/workspaces", label: "Workspaces", group: "Govern", icon: IconBuilding, key: "o" },

@@ -1,6 +1,7 @@
 /** The workspace the screen is about: the address names it, else the one looked at last, else the first. */
 
 import { useQuery } from "@tanstack/react-query";
+import { useEffect } from "react";
 import type { Schemas } from "@/api/client";
 import { sessionQuery, workspacesQuery } from "@/app/queries";
 import { useAddress } from "@/app/search";
@@ -9,18 +10,30 @@ const REMEMBERED = "gatehouse.workspace";
 
 export type Workspace = Schemas["WorkspaceView"];
 
-export function useWorkspace(): { workspace: Workspace | undefined; all: Workspace[]; choose: (slug: string) => void } {
+interface Here {
+  workspace: Workspace | undefined;
+  all: Workspace[];
+  /** There is none, or none that this person may see; false until that is known. */
+  none: boolean;
+  choose: (slug: string) => void;
+}
+
+export function useWorkspace(): Here {
   const [search, change] = useAddress();
-  const all = useQuery(workspacesQuery).data ?? [];
+  const { data } = useQuery(workspacesQuery);
+  const all = data ?? [];
   const wanted = search.workspace ?? localStorage.getItem(REMEMBERED);
   const workspace = all.find((one) => one.slug === wanted) ?? all[0];
+  const named = workspace?.slug === search.workspace ? search.workspace : undefined;
+  // Once it is looked at: whoever is asked whether to leave may stay.
+  useEffect(() => {
+    if (named) localStorage.setItem(REMEMBERED, named);
+  }, [named]);
   return {
     workspace,
     all,
-    choose: (slug) => {
-      localStorage.setItem(REMEMBERED, slug);
-      change({ workspace: slug, open: undefined, filter: undefined }, true);
-    },
+    none: data?.length === 0,
+    choose: (slug) => change({ workspace: slug, open: undefined, filter: undefined }, true),
   };
 }
 

@@ -41,6 +41,8 @@ interface ClashProps<Row extends Versioned> {
   onKeep: (now: Row) => void;
   /** The edit is given up. */
   onDiscard: (now: Row) => void;
+  /** Said above it where the page shows many that could be meant. */
+  title?: string;
 }
 
 const CHARS_MAX = 120;
@@ -73,7 +75,7 @@ export function Clash<Row extends Versioned>(props: ClashProps<Row>) {
       variant="light"
       icon={<IconUsers size={18} />}
       role="alert"
-      title="Somebody else saved this while you edited it"
+      title={props.title ?? "Somebody else saved this while you edited it"}
     >
       <p style={{ margin: "0 0 8px" }}>
         Yours is not saved yet. {changed.length > 0 ? "What they changed:" : "All that stands here is as it was."}

@@ -22,18 +22,21 @@ interface FormDialogProps {
   children: ReactNode;
 }
 
-/** A form over the page. Enter or Ctrl-Enter sends it, Escape leaves it. */
+/** A form over the page. Enter or Ctrl-Enter sends it, Escape leaves it; once begun, a stray press outside does not. */
 export function FormDialog(props: FormDialogProps) {
+  const [begun, setBegun] = useState(false);
+  const begin = () => setBegun(true);
   return (
     <Modal
       opened
       onClose={props.onClose}
+      closeOnClickOutside={!begun}
       title={<span className={styles.title}>{props.title}</span>}
       size={props.size ?? "md"}
       closeButtonProps={{ "aria-label": "Close" }}
     >
       <Form faults={props.faults} busy={props.busy} onSubmit={props.onSubmit}>
-        <Stack gap="md">
+        <Stack gap="md" onKeyDown={begin} onPointerDown={begin}>
           {props.children}
           {props.clash && isClash(props.faults.rest) ? props.clash : <ProblemNote error={props.faults.rest} />}
           <Group justify="flex-end" gap="sm">

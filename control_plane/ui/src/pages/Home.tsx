@@ -3,9 +3,10 @@ import { useCallback, useEffect, useRef } from "react";
 import { answer, api } from "@/api/client";
 import { useFeed } from "@/app/feed";
 import { useMeasures } from "@/app/records";
-import { useWorkspace } from "@/app/workspace";
+import { useRights, useWorkspace } from "@/app/workspace";
 import { Section } from "@/components/Facts";
 import { LiveBadge } from "@/components/LiveBadge";
+import { NoWorkspace } from "@/components/NoWorkspace";
 import { Page } from "@/components/Page";
 import { ProblemNote } from "@/components/ProblemNote";
 import { Chart } from "@/pages/analytics/Chart";
@@ -34,7 +35,8 @@ const LATENCY = {
 } as const;
 
 export function Home() {
-  const { workspace, all } = useWorkspace();
+  const { admin } = useRights();
+  const { workspace, all, none } = useWorkspace();
   const first = useQuery({
     queryKey: ["records", "first", workspace?.slug],
     enabled: workspace !== undefined,
@@ -47,6 +49,7 @@ export function Home() {
     onListening: came,
     events: { record: came, arrivals: came },
   });
+  if (none && !admin) return <NoWorkspace title="Home" />;
   const answered = (first.data?.data.length ?? 0) > 0;
   return (
     <Page title="Home" acts={<LiveBadge state={feed.state} seenAtMs={feed.seenAtMs} onToggle={feed.toggle} />}>

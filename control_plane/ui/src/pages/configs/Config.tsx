@@ -1,12 +1,13 @@
 import { Button, Group, Menu, Tabs, TextInput } from "@mantine/core";
 import { useMutation, useQuery } from "@tanstack/react-query";
-import { Link, useBlocker, useNavigate, useParams } from "@tanstack/react-router";
+import { Link, useNavigate, useParams } from "@tanstack/react-router";
 import { useCallback, useEffect, useMemo, useState } from "react";
 import { answer, api, type Schemas } from "@/api/client";
 import { asProblem } from "@/api/problem";
 import { useKeys } from "@/app/keys";
-import { lists, useChanged, useChoices, useGatewayUrl } from "@/app/nouns";
+import { lists, useChanged, useChoices, useExample, useGatewayUrl } from "@/app/nouns";
 import { useAddress } from "@/app/search";
+import { useUnsaved } from "@/app/unsaved";
 import { useRights, useWorkspace } from "@/app/workspace";
 import { Clash, from, isClash, isLater } from "@/components/Clash";
 import { CodeTabs, callSnippets } from "@/components/CodeTabs";
@@ -69,6 +70,7 @@ function Editing({ config }: { config: ConfigRow }) {
   const rights = useRights();
   const changed = useChanged();
   const gatewayUrl = useGatewayUrl();
+  const example = useExample(config.workspace).model;
   const [began, setBegan] = useState(config);
   const [text, setText] = useState(written(config.body));
   const [slug, setSlug] = useState(config.slug);
@@ -98,10 +100,7 @@ function Editing({ config }: { config: ConfigRow }) {
   useEffect(() => {
     if (!dirty && isLater(config, began)) begin(config);
   }, [dirty, config, began, begin]);
-  useBlocker({
-    shouldBlockFn: () => dirty && !save.isSuccess && !confirm("Leave without saving your changes?"),
-    enableBeforeUnload: dirty,
-  });
+  useUnsaved(dirty, "workspace");
   const save = useMutation({
     mutationFn: ({ body, over }: { body: Record<string, unknown>; over: ConfigRow }) =>
       answer(
@@ -262,7 +261,7 @@ function Editing({ config }: { config: ConfigRow }) {
           <Changes config={config.id} />
         </Tabs.Panel>
         <Tabs.Panel value="use" pt="md" maw={820}>
-          <CodeTabs snippets={callSnippets(gatewayUrl, "gh_…", "sim-chat", config.slug)} />
+          <CodeTabs snippets={callSnippets(gatewayUrl, "gh_…", example, config.slug)} />
         </Tabs.Panel>
       </Tabs>
       {deleting && <Delete config={config} onClose={() => setDeleting(false)} />}
@@ -302,7 +301,7 @@ function Delete({ config, onClose }: { config: ConfigRow; onClose: () => void })
         }),
       ),
     onSuccess: async () => {
-      await navigate({ to: "/configs", search: {} });
+      await navigate({ to: "/configs", search: {}, ignoreBlocker: true });
       await changed("configs");
     },
   });

@@ -7,6 +7,7 @@ import { lists, useChanged } from "@/app/nouns";
 import { useRows } from "@/app/queries";
 import { useAddress } from "@/app/search";
 import { useSession, useWorkspace } from "@/app/workspace";
+import { Clash, from, isClash } from "@/components/Clash";
 import type { Column } from "@/components/DataTable";
 import { ConfirmDialog, FormDialog, SecretDialog } from "@/components/Dialog";
 import { EmptyState } from "@/components/EmptyState";
@@ -81,12 +82,18 @@ function MemberList() {
     sort: search.sort,
   });
   const give = useMutation({
-    mutationFn: ({ member, role }: { member: string; role: Role }) =>
-      answer(api.PATCH("/api/v1/members/{member}", { params: { path: { member } }, body: { role } })),
+    mutationFn: ({ member, role }: { member: Member; role: Role }) =>
+      answer(
+        api.PATCH("/api/v1/members/{member}", {
+          params: { path: { member: member.id }, header: from(member) },
+          body: { role },
+        }),
+      ),
     onSuccess: async () => {
       await changed("members");
       tell("The role is changed; their sessions ended, so that they log in anew");
     },
+    onError: (error) => isClash(error) && changed("members"),
   });
   const remove = useMutation({
     mutationFn: (member: string) => answer(api.DELETE("/api/v1/members/{member}", { params: { path: { member } } })),
@@ -126,7 +133,7 @@ function MemberList() {
             aria-label={`Role of ${one.name}`}
             data={ROLES}
             value={one.role}
-            onChange={(role) => role && role !== one.role && give.mutate({ member: one.id, role: role as Role })}
+            onChange={(role) => role && role !== one.role && give.mutate({ member: one, role: role as Role })}
           />
         ),
     },
@@ -145,7 +152,23 @@ function MemberList() {
   ];
   return (
     <>
-      <ProblemNote error={give.error} />
+      {!isClash(give.error) && <ProblemNote error={give.error} />}
+      {give.variables && (
+        <Clash
+          title={`Somebody else changed the role of ${give.variables.member.name} meanwhile`}
+          error={give.error}
+          began={give.variables.member}
+          fields={["role"]}
+          busy={give.isPending}
+          read={() =>
+            answer(
+              api.GET("/api/v1/members/{member}", { params: { path: { member: give.variables?.member.id ?? "" } } }),
+            )
+          }
+          onKeep={(member) => give.mutate({ member, role: give.variables?.role ?? member.role })}
+          onDiscard={() => give.reset()}
+        />
+      )}
       <ListView
         label="Members"
         columns={columns}

@@ -22,6 +22,7 @@ import { misfilled } from "@/api/problem";
 import { lists, useChanged, useChoices } from "@/app/nouns";
 import { useRows } from "@/app/queries";
 import { useAddress } from "@/app/search";
+import { useUnsaved } from "@/app/unsaved";
 import { useRights, useSession } from "@/app/workspace";
 import { Clash, from, isClash, isLater } from "@/components/Clash";
 import type { Column } from "@/components/DataTable";
@@ -168,6 +169,7 @@ function SettingsForm({ workspace, newest, heads, onBegin }: SettingsFormProps) 
   };
   const [first] = useState(edited);
   const dirty = !same(first, edited);
+  useUnsaved(dirty, "tab");
   useEffect(() => {
     if (!dirty && isLater(newest, workspace)) onBegin(newest);
   }, [dirty, newest, workspace, onBegin]);
@@ -402,14 +404,15 @@ function Members({ workspace, heads }: { workspace: Workspace; heads: boolean })
   });
   const path = { workspace: workspace.id };
   const give = useMutation({
-    mutationFn: ({ member, role }: { member: string; role: Role }) =>
+    mutationFn: ({ member, role }: { member: Member; role: Role }) =>
       answer(
         api.PUT("/api/v1/workspaces/{workspace}/members/{member}", {
-          params: { path: { ...path, member } },
+          params: { path: { ...path, member: member.id }, header: from(member) },
           body: { role },
         }),
       ),
     onSuccess: () => changed("workspace-members"),
+    onError: (error) => isClash(error) && changed("workspace-members"),
   });
   const remove = useMutation({
     mutationFn: (member: string) =>
@@ -448,7 +451,7 @@ function Members({ workspace, heads }: { workspace: Workspace; heads: boolean })
             aria-label={`Role of ${one.name}`}
             data={ROLES}
             value={one.role}
-            onChange={(role) => role && give.mutate({ member: one.id, role: role as Role })}
+            onChange={(role) => role && role !== one.role && give.mutate({ member: one, role: role as Role })}
           />
         ) : (
           one.role
@@ -471,7 +474,25 @@ function Members({ workspace, heads }: { workspace: Workspace; heads: boolean })
   ];
   return (
     <>
-      <ProblemNote error={give.error} />
+      {!isClash(give.error) && <ProblemNote error={give.error} />}
+      {give.variables && (
+        <Clash
+          title={`Somebody else changed the role of ${give.variables.member.name} meanwhile`}
+          error={give.error}
+          began={give.variables.member}
+          fields={["role"]}
+          busy={give.isPending}
+          read={() =>
+            answer(
+              api.GET("/api/v1/workspaces/{workspace}/members/{member}", {
+                params: { path: { ...path, member: give.variables?.member.id ?? "" } },
+              }),
+            )
+          }
+          onKeep={(member) => give.mutate({ member, role: give.variables?.role ?? member.role })}
+          onDiscard={() => give.reset()}
+        />
+      )}
       <ListView
         label="Members of the workspace"
         columns={columns}
@@ -506,39 +527,51 @@ function Members({ workspace, heads }: { workspace: Workspace; heads: boolean })
 
 function AddMember({ workspace, onClose }: { workspace: string; onClose: () => void }) {
   const changed = useChanged();
-  const members = useChoices(["members"], lists.members);
+  const everybody = useChoices(["members"], lists.members);
+  const there = useChoices(["workspace-members", workspace], lists.workspaceMembers(workspace));
+  const members = everybody.filter((one) => !there.some((other) => other.id === one.id));
   const [member, setMember] = useState<string | null>(null);
   const [role, setRole] = useState<Role>("member");
   const give = useMutation({
-    mutationFn: () =>
-      answer(
-        api.PUT("/api/v1/workspaces/{workspace}/members/{member}", {
-          params: { path: { workspace, member: member ?? "" } },
-          body: { role },
-        }),
-      ),
+    mutationFn: async () => {
+      try {
+        return await answer(
+          api.PUT("/api/v1/workspaces/{workspace}/members/{member}", {
+            params: { path: { workspace, member: member ?? "" }, header: { "if-none-match": "*" } },
+            body: { role },
+          }),
+        );
+      } catch (error) {
+        if (!isClash(error)) throw error;
+        await changed("workspace-members");
+        throw misfilled("/member", "they have a role here by now; the list says which");
+      }
+    },
     onSuccess: async () => {
       await changed("workspace-members");
       onClose();
     },
   });
+  const faults = useFaults(give.error, { "/member": member });
   return (
     <FormDialog
       title="Add a member"
       submit="Give the role"
       busy={give.isPending}
-      faults={useFaults(give.error, {})}
+      faults={faults}
       onSubmit={() => member && give.mutate()}
       onClose={onClose}
     >
       <Select
         label="Member"
-        description="Of your organisation; invite others on the page Members"
+        description="Of your organisation, without a role here yet; invite others on the page Members"
+        nothingFoundMessage="Nobody else"
         required
         searchable
         data-autofocus
         data={members.map((one) => ({ value: one.id, label: `${one.name} · ${one.email}` }))}
         value={member}
+        error={faults.at("/member")}
         onChange={setMember}
       />
       <Select label="Role" data={ROLES} value={role} onChange={(next) => setRole((next ?? "member") as Role)} />
@@ -553,7 +586,7 @@ function Delete({ workspace, onClose }: { workspace: Workspace; onClose: () => v
     mutationFn: () =>
       answer(api.DELETE("/api/v1/workspaces/{workspace}", { params: { path: { workspace: workspace.id } } })),
     onSuccess: async () => {
-      await navigate({ to: "/workspaces", search: {} });
+      await navigate({ to: "/workspaces", search: {}, ignoreBlocker: true });
       await changed("workspaces");
     },
   });

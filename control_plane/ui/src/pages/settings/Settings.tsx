@@ -1,9 +1,11 @@
 import { Button, PasswordInput, SegmentedControl, Stack, TextInput, useMantineColorScheme } from "@mantine/core";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { answer, api } from "@/api/client";
+import { answer, api, type Schemas } from "@/api/client";
 import { enter, queryClient, sessionQuery } from "@/app/queries";
+import { useUnsaved } from "@/app/unsaved";
 import { useRights, useSession } from "@/app/workspace";
+import { Clash, from, isClash } from "@/components/Clash";
 import { Facts, Section } from "@/components/Facts";
 import { Form } from "@/components/Form";
 import { useFaults } from "@/components/faults";
@@ -51,28 +53,34 @@ export function Settings() {
 function Organisation() {
   const { owner } = useRights();
   const found = useQuery({ queryKey: ["organisation"], queryFn: () => answer(api.GET("/api/v1/organisation")) });
-  const [name, setName] = useState<string | null>(null);
+  const [edit, setEdit] = useState<{ name: string; began: Schemas["OrganisationView"] } | null>(null);
+  const name = edit?.name ?? found.data?.name ?? "";
+  const dirty = edit !== null && edit.name !== edit.began.name;
+  useUnsaved(dirty);
   const rename = useMutation({
-    mutationFn: () => answer(api.PATCH("/api/v1/organisation", { body: { name: name ?? "" } })),
+    mutationFn: (began: Schemas["OrganisationView"]) =>
+      answer(api.PATCH("/api/v1/organisation", { params: { header: from(began) }, body: { name } })),
     onSuccess: async () => {
       await Promise.all([found.refetch(), queryClient.invalidateQueries({ queryKey: sessionQuery.queryKey })]);
-      setName(null);
+      setEdit(null);
       tell("The organisation is renamed");
     },
   });
   const faults = useFaults(rename.error, { "/name": name });
   return (
     <Section title="Organisation">
-      <Form faults={faults} busy={rename.isPending} onSubmit={() => rename.mutate()}>
+      <Form faults={faults} busy={rename.isPending} onSubmit={() => edit && rename.mutate(edit.began)}>
         <Stack gap="sm">
           <TextInput
             label="Name"
             required
             maxLength={200}
             readOnly={!owner}
-            value={name ?? found.data?.name ?? ""}
+            value={name}
             error={faults.at("/name")}
-            onChange={(event) => setName(event.currentTarget.value)}
+            onChange={(event) =>
+              found.data && setEdit({ name: event.currentTarget.value, began: edit?.began ?? found.data })
+            }
           />
           {found.data && (
             <Facts
@@ -87,15 +95,24 @@ function Organisation() {
               ]}
             />
           )}
-          <ProblemNote error={faults.rest ?? found.error} />
+          {!isClash(rename.error) && <ProblemNote error={faults.rest ?? found.error} />}
+          {rename.variables && (
+            <Clash
+              error={rename.error}
+              began={rename.variables}
+              fields={["name"]}
+              busy={rename.isPending}
+              read={() => answer(api.GET("/api/v1/organisation"))}
+              onKeep={(now) => rename.mutate(now)}
+              onDiscard={() => {
+                rename.reset();
+                setEdit(null);
+                void found.refetch();
+              }}
+            />
+          )}
           {owner && (
-            <Button
-              type="submit"
-              variant="default"
-              w="fit-content"
-              loading={rename.isPending}
-              disabled={name === null || name === found.data?.name}
-            >
+            <Button type="submit" variant="default" w="fit-content" loading={rename.isPending} disabled={!dirty}>
               Rename
             </Button>
           )}
@@ -108,6 +125,7 @@ function Organisation() {
 function Password() {
   const [now, setNow] = useState("");
   const [next, setNext] = useState("");
+  useUnsaved(next !== ""); // The one they have is filled in by browsers.
   const change = useMutation({
     mutationFn: () =>
       answer(api.POST("/api/v1/account/password", { body: { current_password: now, new_password: next } })),
