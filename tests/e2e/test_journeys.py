@@ -9,9 +9,13 @@ from aiohttp import ClientError, ClientSession
 from playwright.async_api import Route, expect
 
 from chaos.stack import SIMULATOR, Stack, chat, free_ports
+from embedded.api_client import connected
 from tests.e2e.panel import Panel
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+NOT_FOR_KEYS = ("/api/v1/session", "/api/v1/records/feed")
+"""A person's own, and one without an end."""
 
 
 async def status(stack: Stack, key: str, body: Mapping[str, object], **headers: str) -> int:
@@ -257,3 +261,91 @@ async def test_what_is_refused_says_what_where_and_which_request(panel: Panel) -
     await expect(alert).to_contain_text("never-was")
     await expect(alert).to_contain_text("rq_")
     await expect(alert.get_by_role("button", name="Copy request id")).to_be_visible()
+
+
+async def test_a_key_that_reads_everything_reads_records_and_analytics_too(panel: Panel, stack: Stack) -> None:
+    await panel.go("/admin-keys", "Admin keys")
+    await panel.button("Make an admin key").first.click()
+    dialog = panel.page.get_by_role("dialog")
+    await dialog.get_by_label("Name").fill("Reader")
+    await dialog.get_by_role("button", name="Make the key").click()
+    key = await panel.secret()
+    headers = {"authorization": f"Bearer {key}"}
+    refused = []
+    description = await stack.api.get("/api/openapi.json")
+    async with ClientSession() as session:
+        for path, there in description["paths"].items():
+            if (
+                "get" not in there
+                or "{" in path
+                or not path.startswith("/api/")
+                or path.endswith(("/feed", "/session"))
+            ):
+                continue
+            async with session.get(stack.control_plane_url + path, headers=headers) as answer:
+                if answer.status in (401, 403):
+                    refused.append(path)
+    assert refused == []
+
+
+async def test_an_administrator_makes_a_key_that_may_all_they_may(panel: Panel, stack: Stack) -> None:
+    """It was refused: the owner's own permission was among those of “everything”."""
+    password = "correct horse battery"
+    body = {"email": "grace@example.com", "role": "admin"}
+    token = (await stack.api.post("/api/v1/invitations", body))["path"].removeprefix("/invite/")
+    async with connected(stack.control_plane_url) as other:
+        body = {"token": token, "name": "Grace", "password": password}
+        grace = (await other.post("/api/v1/invitations/accept", body))["account"]["id"]
+    await panel.page.context.clear_cookies()
+    await panel.log_in("grace@example.com", password)
+    await panel.go("/admin-keys", "Admin keys")
+    await panel.button("Make an admin key").first.click()
+    dialog = panel.page.get_by_role("dialog")
+    await dialog.get_by_label("Name").fill("Pipeline")
+    await dialog.get_by_text("All that you may").click()
+    await dialog.get_by_role("button", name="Make the key").click()
+    assert (await panel.secret()).startswith("gha_")
+    await stack.api.delete(f"/api/v1/members/{grace}")
+
+
+async def test_home_says_that_all_is_well_only_where_it_knows(panel: Panel, stack: Stack) -> None:
+    well = panel.page.get_by_text("Gateways beat")
+    await panel.page.route("**/api/v1/gateways?*", lambda route: route.fulfill(status=500, json={}))
+    await panel.go("/", "Home")
+    await expect(panel.page.get_by_text("the server answered 500").first).to_be_visible()
+    await expect(well).to_have_count(0)
+
+
+async def test_a_time_that_is_over_is_not_waited_for(panel: Panel) -> None:
+    await panel.go("/requests?workspace=workspace-0&range=2026-01-01/2026-01-02", "Requests")
+    await expect(panel.page.get_by_text("No request in this time")).to_be_visible()
+
+
+async def test_who_has_no_role_anywhere_is_told_so_and_whom_to_ask(panel: Panel, stack: Stack) -> None:
+    """Lists of a workspace's things were on their way for ever."""
+    password = "correct horse battery"
+    invited = await stack.api.post("/api/v1/invitations", {"email": "new@example.com"})
+    body = {"token": invited["path"].removeprefix("/invite/"), "name": "New", "password": password}
+    async with connected(stack.control_plane_url) as other:
+        account = (await other.post("/api/v1/invitations/accept", body))["account"]["id"]
+    await panel.page.context.clear_cookies()
+    await panel.log_in("new@example.com", password)
+    for path in ("/", "/analytics", "/requests", "/configs", "/configs/default", "/virtual-keys", "/api-keys"):
+        await panel.go(path)
+        await expect(panel.page.get_by_text("Ask an administrator of your organisation")).to_be_visible()
+    await panel.go("/models", "Models & prices")
+    await stack.api.delete(f"/api/v1/members/{account}")
+
+
+async def test_examples_name_a_model_that_can_be_called(panel: Panel, stack: Stack) -> None:
+    """They named the simulator's, whatever there was."""
+    place = await stack.api.post("/api/v1/workspaces", {"slug": "examples", "name": "Examples"})
+    key = {"slug": "ours", "name": "Ours", "provider": "anthropic", "credential": {"api_key": "sk-x"}}
+    made = await stack.api.post(f"/api/v1/workspaces/{place['id']}/virtual-keys", key)
+    await panel.go("/requests?workspace=examples", "Requests")
+    example = panel.page.locator("pre")
+    await expect(example).to_contain_text("@ours/claude")
+    await panel.go(f"/virtual-keys?workspace=examples&open={made['id']}", "Virtual keys")
+    await expect(example).to_contain_text("@ours/claude")
+    await stack.api.delete(f"/api/v1/workspaces/{place['id']}/virtual-keys/ours")
+    await stack.api.delete(f"/api/v1/workspaces/{place['id']}")

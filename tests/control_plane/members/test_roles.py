@@ -117,3 +117,8 @@ def test_what_is_personal_is_everybodys_and_no_keys() -> None:
     assert all(may(person(Org.MEMBER), action, None) for action in PERSONAL)
     assert frozenset(TABLE) == GRANTABLE | PERSONAL
     assert not GRANTABLE & PERSONAL
+
+
+def test_what_an_owner_alone_may_is_what_the_panel_thinks() -> None:
+    """`pages/admin_keys/AdminKeys.tsx` leaves it out of the key that may all an administrator may."""
+    assert {a for a in GRANTABLE if TABLE[a].organisation is OrganisationRole.OWNER} == {"organisation.update"}

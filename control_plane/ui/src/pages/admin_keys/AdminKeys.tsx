@@ -6,6 +6,7 @@ import { answer, api, type Schemas } from "@/api/client";
 import { lists, useChanged } from "@/app/nouns";
 import { useRows } from "@/app/queries";
 import { useAddress } from "@/app/search";
+import { useRights } from "@/app/workspace";
 import type { Column } from "@/components/DataTable";
 import { ConfirmDialog, FormDialog, SecretDialog } from "@/components/Dialog";
 import { EmptyState } from "@/components/EmptyState";
@@ -21,6 +22,10 @@ import { moment } from "@/lib/time";
 
 type AdminKey = Schemas["AdminKeyView"];
 type Scope = Schemas["AdminKeyCreate"]["scopes"][number];
+
+const READS = /\.(list|read|view)$/;
+/** What an administrator may not do, and so no key of theirs. */
+const OWNERS: readonly string[] = ["organisation.update"];
 
 const FIELDS = [
   { name: "name", description: "part of the name" },
@@ -157,6 +162,7 @@ export function AdminKeys() {
 function NewKey({ onClose, onMade }: { onClose: () => void; onMade: (made: Schemas["AdminKeyCreated"]) => void }) {
   const changed = useChanged();
   const [name, setName] = useState("");
+  const { owner } = useRights();
   const [kind, setKind] = useState("read");
   const [picked, setPicked] = useState<string[]>([]);
   const [expires, setExpires] = useState("");
@@ -169,8 +175,9 @@ function NewKey({ onClose, onMade }: { onClose: () => void; onMade: (made: Schem
         components: { schemas: { AdminKeyCreate: { properties: { scopes: { items: { enum: string[] } } } } } };
       }>,
   });
-  const all = description.data?.components.schemas.AdminKeyCreate.properties.scopes.items.enum ?? [];
-  const reading = all.filter((scope) => /\.(list|read)$/.test(scope));
+  const known = description.data?.components.schemas.AdminKeyCreate.properties.scopes.items.enum ?? [];
+  const all = owner ? known : known.filter((scope) => !OWNERS.includes(scope));
+  const reading = all.filter((scope) => READS.test(scope));
   const scopes = kind === "all" ? all : kind === "read" ? reading : picked;
   const make = useMutation({
     mutationFn: () =>
@@ -215,7 +222,7 @@ function NewKey({ onClose, onMade }: { onClose: () => void; onMade: (made: Schem
         onChange={setKind}
         data={[
           { value: "read", label: "Read everything" },
-          { value: "all", label: "Do everything" },
+          { value: "all", label: owner ? "Do everything" : "All that you may" },
           { value: "some", label: "Choose" },
         ]}
       />

@@ -4,7 +4,7 @@ import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 import { answer, api, type Schemas } from "@/api/client";
 import { useKeys } from "@/app/keys";
-import { lists, useChanged, useGatewayUrl } from "@/app/nouns";
+import { lists, useChanged, useExample, useGatewayUrl } from "@/app/nouns";
 import { useRows } from "@/app/queries";
 import { useAddress } from "@/app/search";
 import { useRights, useWorkspace } from "@/app/workspace";
@@ -82,6 +82,7 @@ export function ApiKeys() {
   const [editing, setEditing] = useState<ApiKey | null>(null);
   const [revoking, setRevoking] = useState<ApiKey | null>(null);
   const gatewayUrl = useGatewayUrl();
+  const example = useExample(workspace?.id).named;
   const columns = withTraffic(COLUMNS, "expires_at", "api_key", useTraffic("api_key"));
   const may = rights.manages(workspace?.id);
   const filter = onlyFields(search.filter ?? "", "name");
@@ -164,7 +165,7 @@ export function ApiKeys() {
           >
             <KeyDetails apiKey={open} />
             <Section title="Use it">
-              <CodeTabs snippets={callSnippets(gatewayUrl, `gh_…${open.tail}`, "sim-chat")} />
+              <CodeTabs snippets={callSnippets(gatewayUrl, `gh_…${open.tail}`, example)} />
             </Section>
           </PeekPanel>
         )}
@@ -186,7 +187,7 @@ export function ApiKeys() {
           secret={made.key}
           label="Copy key"
           note="This is the only time the key is shown: only a hash of it is kept. Store it where your application reads its secrets."
-          snippets={callSnippets(gatewayUrl, made.key, "sim-chat")}
+          snippets={callSnippets(gatewayUrl, made.key, example)}
           onClose={() => setMade(null)}
         />
       )}

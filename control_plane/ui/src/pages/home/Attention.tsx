@@ -8,6 +8,7 @@ import { numeric, useMeasures } from "@/app/records";
 import { useAddress } from "@/app/search";
 import { useRights, useWorkspace } from "@/app/workspace";
 import { Section } from "@/components/Facts";
+import { ProblemNote } from "@/components/ProblemNote";
 import { When } from "@/components/When";
 import { count, percent } from "@/lib/format";
 import styles from "@/pages/home/Home.module.css";
@@ -28,11 +29,21 @@ interface Item {
   search?: Record<string, string>;
 }
 
-/** What somebody should look at, the worst first. Nothing is a good answer and is said too. */
+interface Found {
+  items: Item[];
+  /** Not all is there yet that one would have to know. */
+  looking: boolean;
+  error: unknown;
+}
+
+/** What somebody should look at, the worst first. Nothing is a good answer and is said too, once it is known. */
 export function Attention() {
-  const items = [...useFleet(), ...useTraffic(), ...useKeysThatEnd()].sort(
-    (one, other) => Number(other.bad) - Number(one.bad),
-  );
+  const { admin } = useRights();
+  const fleet = useFleet();
+  const all = [fleet, useTraffic(), useKeysThatEnd()];
+  const items = all.flatMap((one) => one.items).sort((one, other) => Number(other.bad) - Number(one.bad));
+  const looking = all.some((one) => one.looking);
+  const error = all.find((one) => one.error)?.error;
   const [search] = useAddress();
   return (
     <Section title="Needs attention">
@@ -53,18 +64,25 @@ export function Attention() {
             </Link>
           </li>
         ))}
-        {items.length === 0 && (
+        {items.length === 0 && !error && (
           <li className={styles.item}>
-            <IconCheck size={16} className="good" aria-hidden />
-            <span className="dim">Nothing. Gateways beat, serve the newest state and refuse nothing.</span>
+            {!looking && <IconCheck size={16} className="good" aria-hidden />}
+            <span className="dim">
+              {looking
+                ? "Looking…"
+                : admin && fleet.beats
+                  ? "Nothing. Gateways beat, serve the newest state and refuse nothing."
+                  : "Nothing that you can see from here."}
+            </span>
           </li>
         )}
       </ul>
+      <ProblemNote error={error} />
     </Section>
   );
 }
 
-function useFleet(): Item[] {
+function useFleet(): Found & { beats: boolean } {
   const { admin } = useRights();
   const gateways = useRows(["gateways"], lists.gateways, {}, { enabled: admin, refetchMs: REFRESH_MS });
   const nodes = useQueries({
@@ -162,11 +180,19 @@ function useFleet(): Item[] {
       });
     }
   });
-  return items;
+  return {
+    items,
+    looking: admin && (gateways.loading || nodes.some((one) => one.isPending)),
+    error: gateways.problem ?? nodes.find((one) => one.error)?.error,
+    beats: gateways.rows.length > 0,
+  };
 }
 
-function useTraffic(): Item[] {
-  const { data } = useMeasures({ measures: ["requests", "error_rate", "cost_unknown"], last: "24h" });
+function useTraffic(): Found {
+  const { data, isPending, fetchStatus } = useMeasures({
+    measures: ["requests", "error_rate", "cost_unknown"],
+    last: "24h",
+  });
   const value = (measure: string) => numeric(data?.totals.values[measure]) ?? 0;
   const items: Item[] = [];
   if (value("requests") >= REQUESTS_MIN && value("error_rate") > ERROR_RATE_MAX) {
@@ -189,10 +215,11 @@ function useTraffic(): Item[] {
       ),
     });
   }
-  return items;
+  // Where this fails, what stands above it on the page does, and says so.
+  return { items, looking: isPending && fetchStatus !== "idle", error: null };
 }
 
-function useKeysThatEnd(): Item[] {
+function useKeysThatEnd(): Found {
   const { workspace } = useWorkspace();
   const keys = useRows(
     ["api-keys", workspace?.id],
@@ -200,7 +227,7 @@ function useKeysThatEnd(): Item[] {
     { filter: "state:active" },
     { enabled: workspace !== undefined },
   );
-  return keys.rows
+  const items = keys.rows
     .filter((key) => key.expires_at && Date.parse(key.expires_at) - Date.now() < SOON_MS)
     .map((key) => ({
       id: key.id,
@@ -213,4 +240,5 @@ function useKeysThatEnd(): Item[] {
         </>
       ),
     }));
+  return { items, looking: workspace !== undefined && keys.loading, error: keys.problem };
 }

@@ -2,7 +2,7 @@ import { Button } from "@mantine/core";
 import { IconCheck } from "@tabler/icons-react";
 import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
-import { lists, useGatewayUrl } from "@/app/nouns";
+import { lists, useExample, useGatewayUrl } from "@/app/nouns";
 import { useRows } from "@/app/queries";
 import { KEPT, useAddress } from "@/app/search";
 import { useRights, useWorkspace } from "@/app/workspace";
@@ -36,7 +36,7 @@ export function Start({ answered }: { answered?: boolean }) {
     { ...ONE, filter: "state:active" },
     here,
   );
-  const model = `@${virtualKeys.rows[0]?.slug ?? "virtual-key"}/${virtualKeys.rows[0]?.models?.[0] ?? "model"}`;
+  const model = useExample(workspace?.id).named;
   const kept = Object.fromEntries(KEPT.map((name) => [name, search[name]]));
   const steps: Step[] = [
     ...(admin

@@ -3,11 +3,11 @@ import { useQuery } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { answer, api, type Schemas } from "@/api/client";
 import { useFeed } from "@/app/feed";
-import { useGatewayUrl } from "@/app/nouns";
+import { useExample, useGatewayUrl } from "@/app/nouns";
 import { useRows } from "@/app/queries";
 import { useFilterFields, useScope } from "@/app/records";
 import { useAddress } from "@/app/search";
-import { useWorkspace } from "@/app/workspace";
+import { useWorkspace, type Workspace } from "@/app/workspace";
 import { CodeTabs, callSnippets } from "@/components/CodeTabs";
 import { type Column, DataTable } from "@/components/DataTable";
 import { EmptyState } from "@/components/EmptyState";
@@ -248,7 +248,8 @@ export function Requests() {
             empty={
               <Empty
                 filtered={search.filter !== undefined}
-                workspace={workspace?.name}
+                over={!relative}
+                workspace={workspace}
                 onAll={() => change({ filter: undefined })}
               />
             }
@@ -267,14 +268,18 @@ function feedQuery(query: Record<string, string>): Record<string, string> {
 
 function Empty({
   filtered,
+  over,
   workspace,
   onAll,
 }: {
   filtered: boolean;
-  workspace: string | undefined;
+  /** Nothing more will come in this time. */
+  over: boolean;
+  workspace: Workspace | undefined;
   onAll: () => void;
 }) {
   const gatewayUrl = useGatewayUrl();
+  const example = useExample(workspace?.id).named;
   if (filtered) {
     return (
       <EmptyState
@@ -287,10 +292,11 @@ function Empty({
       />
     );
   }
+  if (over) return <EmptyState title="No request in this time">Choose another time above.</EmptyState>;
   return (
-    <EmptyState title={`Waiting for requests${workspace ? ` in “${workspace}”` : ""}…`}>
+    <EmptyState title={`Waiting for requests${workspace ? ` in “${workspace.name}”` : ""}…`}>
       <p>Send one with an API key of this workspace; it appears here as soon as the gateway has told of it.</p>
-      <CodeTabs snippets={callSnippets(gatewayUrl, "gh_…", "sim-chat")} />
+      <CodeTabs snippets={callSnippets(gatewayUrl, "gh_…", example)} />
     </EmptyState>
   );
 }

@@ -5,7 +5,7 @@ import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { answer, api, type Schemas } from "@/api/client";
 import { useKeys } from "@/app/keys";
-import { lists, useChanged, useChoices, useGatewayUrl } from "@/app/nouns";
+import { lists, useChanged, useChoices, useGatewayUrl, useModelOf } from "@/app/nouns";
 import { useRows } from "@/app/queries";
 import { useAddress } from "@/app/search";
 import { useRights, useWorkspace } from "@/app/workspace";
@@ -93,7 +93,6 @@ export function VirtualKeys() {
   const rights = useRights();
   const [form, setForm] = useState<VirtualKey | "new" | null>(null);
   const [deleting, setDeleting] = useState<VirtualKey | null>(null);
-  const gatewayUrl = useGatewayUrl();
   const columns = withTraffic(COLUMNS, "models", "virtual_key", useTraffic("virtual_key"));
   const may = rights.manages(workspace?.id);
   const table = useRows(
@@ -184,7 +183,7 @@ export function VirtualKeys() {
             />
             <Dependents virtualKey={open} />
             <Section title="Use it">
-              <CodeTabs snippets={callSnippets(gatewayUrl, "gh_…", `@${open.slug}/${open.models?.[0] ?? "model"}`)} />
+              <Use virtualKey={open} />
             </Section>
           </PeekPanel>
         )}
@@ -262,4 +261,10 @@ function Delete({ virtualKey, onClose }: { virtualKey: VirtualKey; onClose: () =
         : "No config names it."}
     </ConfirmDialog>
   );
+}
+
+function Use({ virtualKey }: { virtualKey: VirtualKey }) {
+  const gatewayUrl = useGatewayUrl();
+  const model = useModelOf(virtualKey);
+  return <CodeTabs snippets={callSnippets(gatewayUrl, "gh_…", `@${virtualKey.slug}/${model}`)} />;
 }
