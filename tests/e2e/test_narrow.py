@@ -5,6 +5,7 @@ from playwright.async_api import ViewportSize, expect
 
 from chaos.stack import Stack
 from tests.e2e.panel import Panel
+from tests.e2e.test_every_page import DIALOGS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -27,6 +28,10 @@ PAGES = (
     "/audit",
     "/settings",
 )
+_CUT = """() => [...document.querySelectorAll('[role="dialog"] *')]
+  .filter((on) => !on.closest("input, textarea, pre, svg, .mantine-VisuallyHidden-root") && on.clientWidth > 1)
+  .filter((on) => on.scrollWidth > on.clientWidth + 1)
+  .map((on) => `${on.tagName} ${on.className}: ${on.textContent}`.slice(0, 120))"""
 _OVER = "() => [...document.querySelectorAll('#root, main, header')].map((on) => on.scrollWidth - on.clientWidth)"
 
 
@@ -36,6 +41,31 @@ async def test_no_page_is_wider_than_a_phone(panel: Panel, stack: Stack) -> None
     for path in (*PAGES, f"/workspaces/{stack.workspaces[0].id}"):
         await panel.go(path + HERE)
         assert max(await panel.page.evaluate(_OVER)) <= 0, path
+
+
+async def test_nothing_in_a_dialog_is_cut_off(panel: Panel) -> None:
+    page = panel.page
+    await page.set_viewport_size(PHONE)
+    cut = {}
+    for path, button in DIALOGS:
+        await panel.go(path)
+        await panel.button(button).first.click()
+        await panel.dialog_there()
+        cut[button] = await page.evaluate(_CUT)
+    await panel.go("/")
+    await page.keyboard.press("?")
+    await panel.dialog_there()
+    cut["?"] = await page.evaluate(_CUT)
+    assert {name: found for name, found in cut.items() if found} == {}
+
+
+async def test_what_is_long_stays_beside_what_it_is_about(panel: Panel, stack: Stack) -> None:
+    """A token's id lay under its state."""
+    await panel.page.set_viewport_size(PHONE)
+    gateway = (await stack.api.get("/api/v1/gateways", limit="1"))["data"][0]["id"]
+    await panel.go(f"/gateways/{gateway}?tab=enrol")
+    await panel.page.get_by_text("Tokens made lately").wait_for()
+    assert await panel.page.evaluate(_CUT.replace('[role="dialog"]', "dl")) == []
 
 
 async def test_the_pages_are_in_a_menu_that_closes_behind_one(panel: Panel) -> None:

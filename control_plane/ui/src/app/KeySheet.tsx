@@ -1,6 +1,7 @@
 import { Modal } from "@mantine/core";
 import styles from "@/app/KeySheet.module.css";
 import type { Key } from "@/app/keys";
+import dialog from "@/components/Dialog.module.css";
 
 const ALWAYS = [
   { keys: "Ctrl K", label: "Palette: go to, switch, do" },
@@ -13,7 +14,13 @@ export function KeySheet({ groups, onClose }: { groups: { group: string; keys: K
   for (const { group, keys } of groups) byGroup.set(group, [...(byGroup.get(group) ?? []), ...keys]);
   byGroup.set("Everywhere", [...(byGroup.get("Everywhere") ?? []), ...ALWAYS]);
   return (
-    <Modal opened onClose={onClose} title="Keys of this page" size="lg" closeButtonProps={{ "aria-label": "Close" }}>
+    <Modal
+      opened
+      onClose={onClose}
+      title={<span className={dialog.title}>Keys of this page</span>}
+      size="lg"
+      closeButtonProps={{ "aria-label": "Close" }}
+    >
       <div className={styles.sheet}>
         {[...byGroup].map(([group, keys]) => (
           <section key={group}>

@@ -104,5 +104,8 @@ function Field({ name, schema, note, required, value, fault, onChange }: FieldPr
 
 function titled(text: string): string {
   const plain = text.toLowerCase();
-  return (plain.charAt(0).toUpperCase() + plain.slice(1)).replace(/\bapi\b/i, "API").replace(/\burl\b/i, "URL");
+  return (plain.charAt(0).toUpperCase() + plain.slice(1))
+    .replace(/\bapi\b/i, "API")
+    .replace(/\burl\b/i, "URL")
+    .replace(/\bca\b/i, "CA");
 }

@@ -1,4 +1,5 @@
 import { Button, MultiSelect, SegmentedControl, TextInput } from "@mantine/core";
+import { useMediaQuery } from "@mantine/hooks";
 import { IconPlus } from "@tabler/icons-react";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
@@ -163,6 +164,7 @@ function NewKey({ onClose, onMade }: { onClose: () => void; onMade: (made: Schem
   const changed = useChanged();
   const [name, setName] = useState("");
   const { owner } = useRights();
+  const narrow = useMediaQuery("(max-width: 480px)");
   const [kind, setKind] = useState("read");
   const [picked, setPicked] = useState<string[]>([]);
   const [expires, setExpires] = useState("");
@@ -218,6 +220,7 @@ function NewKey({ onClose, onMade }: { onClose: () => void; onMade: (made: Schem
       />
       <SegmentedControl
         aria-label="What it may do"
+        orientation={narrow ? "vertical" : "horizontal"}
         value={kind}
         onChange={setKind}
         data={[

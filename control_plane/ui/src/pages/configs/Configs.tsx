@@ -1,4 +1,4 @@
-import { Button, TextInput } from "@mantine/core";
+import { Button, Group, TextInput } from "@mantine/core";
 import { IconPlus } from "@tabler/icons-react";
 import { useMutation } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
@@ -170,7 +170,7 @@ function NewConfig({ workspace, recipe, onClose }: { workspace: string; recipe: 
       onSubmit={() => make.mutate()}
       onClose={onClose}
     >
-      <Button.Group>
+      <Group gap={6}>
         {RECIPES.map((one) => (
           <Button
             key={one.name}
@@ -182,7 +182,7 @@ function NewConfig({ workspace, recipe, onClose }: { workspace: string; recipe: 
             {one.name}
           </Button>
         ))}
-      </Button.Group>
+      </Group>
       <TextInput
         label="Slug"
         description="What calls name"

@@ -1,4 +1,4 @@
-import { Select, TagsInput, TextInput } from "@mantine/core";
+import { Select, TagsInput, Text, TextInput } from "@mantine/core";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { answer, api, type Schemas } from "@/api/client";
@@ -127,6 +127,12 @@ export function VirtualKeyForm({ workspace, virtualKey, onClose }: VirtualKeyFor
           setCredential({});
         }}
       />
+      {virtualKey && (
+        <Text size="sm" c="dimmed">
+          The stored credential is never shown, and stays while the fields of one are empty. What is written there takes
+          its place, whole.
+        </Text>
+      )}
       {shown && (
         <SchemaForm
           schema={shown}
