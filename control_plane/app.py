@@ -89,7 +89,7 @@ from control_plane.web.certificate import Certificate
 from control_plane.web.connection import listen
 from control_plane.web.route import Call, Route
 from control_plane.workspaces.api import Workspaces
-from shared import core_dumps, logs, open_files
+from shared import logs, process_limits
 from shared.clock import Clock, SystemClock
 from shared.crypto import sign
 from shared.crypto.secret import Secret
@@ -164,8 +164,8 @@ class Plane:
 def run(settings: Settings) -> int:
     """Run until asked to stop. Returns the exit code, having said in one line why it cannot start."""
     logs.set_up(settings.log_level, sys.stderr)
-    core_dumps.forbid()
-    open_files.allow_all()  # Each node holds a connection, and so does each page that shows live records.
+    process_limits.forbid_core_dumps()
+    process_limits.allow_open_files()  # Each node holds a connection, and so does each page that shows live records.
     try:
         uvloop.run(_serve(settings))
     except _WHY_NOT as error:
@@ -220,7 +220,7 @@ def reconcile_records(settings: Settings, days: int | None) -> int:
 
 
 def _command(act: Callable[[], Coroutine[Any, Any, str]]) -> int:
-    core_dumps.forbid()
+    process_limits.forbid_core_dumps()
     try:
         print(uvloop.run(act()))
     except Differs as differs:

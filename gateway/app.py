@@ -21,7 +21,7 @@ from gateway.sync.identity import IdentityError
 from gateway.sync.node_keys import NodeKeys, NodeKeysError, load_or_make
 from gateway.telemetry.recover import Recovery
 from gateway.upstream.tls import client_context
-from shared import core_dumps, logs, open_files
+from shared import logs, process_limits
 
 SUPERVISOR_GRACE_S = 5.0
 """What the supervisor allows a worker beyond its own draining."""
@@ -44,7 +44,7 @@ class Role(StrEnum):
 def run(settings: Settings, role: Role) -> int:
     """Run one node until it is asked to stop. Returns the exit code, having said in one line why it cannot start."""
     logs.set_up(settings.log_level, sys.stderr)
-    core_dumps.forbid()
+    process_limits.forbid_core_dumps()
     one_heap()
     if role is not Role.AGENT:
         _allow_connections(settings)
@@ -87,7 +87,7 @@ def run(settings: Settings, role: Role) -> int:
 def _allow_connections(settings: Settings) -> None:
     """As many as there may be; a system that does not let a worker have what its calls may need is told of."""
     wanted = FILES_EACH * settings.running_requests_max
-    limit = open_files.allow_all()
+    limit = process_limits.allow_open_files()
     if limit < wanted:
         log.warning(
             "open_files_few",
