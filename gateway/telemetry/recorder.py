@@ -79,7 +79,8 @@ class Recorder:
         self._slots.give_back(*slots)
 
     def flush(self) -> None:
-        """Write what the disk did not take before. Called about once a second."""
+        """Write what the disk did not take before, and nothing to where nobody reads. Called about once a second."""
+        self._spool.follow()
         if self._spool.holds:
             self._spool.flush()
 

@@ -60,6 +60,8 @@ class Spool:
         self._held_bytes_max = held_bytes_max
         self._folder_bytes_max = folder_bytes_max
         self._number = next_number(folder, worker)
+        self._segment = Segment(worker, self._number)
+        """The one that is written to, where there is a file."""
         self._file: int | None = None
         self._size = 0
         self._held: deque[bytes] = deque()
@@ -94,6 +96,20 @@ class Spool:
                 return False
             del self._dropped[reason]
         return not self._held
+
+    def follow(self) -> None:
+        """Begin another segment if somebody removed the one that is written to: nobody would read what goes there."""
+        if self._file is not None and self._is_removed(self._file):
+            log.error("segment_removed", worker=self._worker)
+            self._close_segment()
+            self._open()
+
+    def _is_removed(self, file: int) -> bool:
+        try:
+            # The second question is for file systems that count no links.
+            return os.fstat(file).st_nlink == 0 and not (self._folder / self._segment.name).exists()
+        except OSError:
+            return False
 
     @property
     def holds(self) -> bool:
@@ -155,7 +171,7 @@ class Spool:
             return
         self._number += 1
         self._close_segment()
-        self._file, self._size = file, len(self._head)
+        self._segment, self._file, self._size = segment, file, len(self._head)
 
     def _is_over_its_share(self) -> bool:
         total = 0

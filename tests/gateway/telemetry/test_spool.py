@@ -221,6 +221,26 @@ def test_a_folder_that_vanishes_is_made_again_or_its_records_are_held(folder: Pa
     assert b"after" in told(folder)
 
 
+@pytest.mark.parametrize("with_folder", [False, True])
+def test_records_do_not_go_on_into_a_segment_that_somebody_removed(
+    folder: Path, clock: FakeClock, with_folder: bool
+) -> None:
+    """By hand, to have room: up to the segment's end all that came would be lost without a count."""
+    spool = Spool(folder, "worker-0", FIELDS, clock)
+    spool.write(b"removed")
+    spool.follow()
+    for path in folder.iterdir():
+        path.unlink()
+    if with_folder:
+        folder.rmdir()
+    spool.follow()
+    spool.write(b"after")
+    spool.follow()
+    spool.write(b"and after that")
+    assert told(folder) == [b"after", b"and after that"]
+    assert [segment.number for segment in segments.listed(folder)] == [2]
+
+
 def test_more_segments_than_their_share_stop_the_writing_and_are_told(folder: Path, clock: FakeClock) -> None:
     spool = Spool(folder, "worker-0", FIELDS, clock, segment_bytes_max=100, folder_bytes_max=300, held_bytes_max=0)
     for number in range(50):
