@@ -71,4 +71,4 @@ def _of(file: Path) -> tuple[int, int, int]:
         stat = file.stat()
     except OSError:
         return 0, 0, 0
-    return stat.st_mtime_ns, stat.st_ino, stat.st_size
+    return stat.st_ctime_ns, stat.st_ino, stat.st_size  # By the time of change: rights that are mended are one too.

@@ -143,6 +143,25 @@ async def test_a_renewed_certificate_holds_for_the_next_connection_and_not_for_t
             assert serial(writer) == renewed != before
 
 
+async def test_a_renewed_key_that_could_not_be_read_is_taken_up_once_its_rights_are_mended(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = Certificate(files.cert, files.key)
+    renewed = files.renew()
+    files.key.chmod(0o000)
+    with monkeypatch.context() as nobody:  # Whoever runs the tests may read everything.
+        nobody.setattr("gateway.serve.certificate._context", unreadable)
+        certificate.reload()
+    files.key.chmod(0o600)
+    certificate.reload()
+    async with opened(tls=certificate.context) as door, dialled(door, files) as (_, writer):
+        assert serial(writer) == renewed
+
+
+def unreadable(*_: object) -> None:
+    raise PermissionError(13, "Permission denied")
+
+
 @pytest.mark.parametrize("fault", ["gone", "garbage", "another's key"])
 async def test_a_certificate_that_does_not_load_leaves_the_old_one_in_use(
     files: Files, tmp_path: Path, fault: str
