@@ -14,31 +14,31 @@ from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from control_plane.errors import Unavailable
 
-_AWAY = frozenset(
-    {
-        60,  # UNKNOWN_TABLE and
-        81,  # UNKNOWN_DATABASE: its data is another's, or not there yet.
-        75,  # CANNOT_WRITE_TO_FILE_DESCRIPTOR and
-        76,  # CANNOT_OPEN_FILE: its disk is full, or broken.
-        164,  # READONLY
-        202,  # TOO_MANY_SIMULTANEOUS_QUERIES
-        203,  # NO_FREE_CONNECTION
-        209,  # SOCKET_TIMEOUT
-        210,  # NETWORK_ERROR
-        225,  # NO_ZOOKEEPER
-        236,  # ABORTED: it is shutting down.
-        242,  # TABLE_IS_READ_ONLY
-        243,  # NOT_ENOUGH_SPACE
-        252,  # TOO_MANY_PARTS
-        279,  # ALL_CONNECTION_TRIES_FAILED
-        285,  # TOO_FEW_LIVE_REPLICAS
-        286,  # UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE
-        319,  # UNKNOWN_STATUS_OF_INSERT
-        394,  # QUERY_WAS_CANCELLED
-        516,  # AUTHENTICATION_FAILED
-        999,  # KEEPER_EXCEPTION
-    }
-)
+_AWAY = {
+    60: "UNKNOWN_TABLE",  # With the next one: its data is another's, or not there yet.
+    81: "UNKNOWN_DATABASE",
+    75: "CANNOT_WRITE_TO_FILE_DESCRIPTOR",  # With the next one: its disk is full, or broken.
+    76: "CANNOT_OPEN_FILE",
+    164: "READONLY",
+    202: "TOO_MANY_SIMULTANEOUS_QUERIES",
+    203: "NO_FREE_CONNECTION",
+    209: "SOCKET_TIMEOUT",
+    210: "NETWORK_ERROR",
+    225: "NO_ZOOKEEPER",
+    236: "ABORTED",  # It is shutting down.
+    242: "TABLE_IS_READ_ONLY",
+    243: "NOT_ENOUGH_SPACE",
+    252: "TOO_MANY_PARTS",
+    279: "ALL_CONNECTION_TRIES_FAILED",
+    285: "TOO_FEW_LIVE_REPLICAS",
+    286: "UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE",
+    319: "UNKNOWN_STATUS_OF_INSERT",
+    394: "QUERY_WAS_CANCELLED",
+    497: "ACCESS_DENIED",
+    516: "AUTHENTICATION_FAILED",
+    999: "KEEPER_EXCEPTION",
+}
+"""ClickHouse's own names, by code: whoever runs it looks for these."""
 _TOO_MUCH = frozenset(
     {
         158,  # TOO_MANY_ROWS
@@ -86,6 +86,7 @@ def renamed() -> Iterator[None]:
 def _by_code(code: int | None) -> AnalyticsUnavailable | None:
     if code in _TOO_MUCH:
         return AnalyticsTooMuch("the question takes more time or memory than there is for one; ask for less at once")
-    if code in _AWAY:
-        return AnalyticsUnavailable(f"ClickHouse cannot do it now (its code {code})", without_tables=code in _NO_TABLES)
+    if code is not None and (name := _AWAY.get(code)) is not None:
+        told = f"ClickHouse cannot do it now ({name}, its code {code})"
+        return AnalyticsUnavailable(told, without_tables=code in _NO_TABLES)
     return None

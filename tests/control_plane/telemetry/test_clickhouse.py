@@ -53,6 +53,12 @@ async def test_a_full_disk_is_away_too_whichever_way_it_is_told(tables: ClickHou
         await tables.rows(fails)
 
 
+async def test_a_right_that_its_user_lacks_is_away_too_and_named(tables: ClickHouse) -> None:
+    fails = "select throwIf(1, 'no grant', toInt16(497)) settings allow_custom_error_code_in_throwif = 1"
+    with pytest.raises(AnalyticsUnavailable, match="ACCESS_DENIED"):
+        await tables.rows(fails)
+
+
 async def test_a_wrong_password_is_away_too(clickhouse: Clickhouse) -> None:
     client = ClickHouse(Secret(f"http://gatehouse:wrong@127.0.0.1:{clickhouse.server.port}/{clickhouse.database}"))
     client.open()
