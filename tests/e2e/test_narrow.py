@@ -3,9 +3,10 @@
 import pytest
 from playwright.async_api import ViewportSize, expect
 
-from chaos.stack import Stack
+from chaos.stack import Stack, chat
 from tests.e2e.panel import Panel
 from tests.e2e.test_every_page import DIALOGS
+from tests.e2e.test_journeys import status
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -32,6 +33,11 @@ _CUT = """() => [...document.querySelectorAll('[role="dialog"] *')]
   .filter((on) => !on.closest("input, textarea, pre, svg, .mantine-VisuallyHidden-root") && on.clientWidth > 1)
   .filter((on) => on.scrollWidth > on.clientWidth + 1)
   .map((on) => `${on.tagName} ${on.className}: ${on.textContent}`.slice(0, 120))"""
+_SUMS = """() => {
+  const sums = [...document.querySelectorAll("[class*=_value]")]
+  for (const on of sums) on.textContent = "$12,345.0012305"
+  return sums.filter((on) => on.scrollWidth > on.clientWidth + 1).map((on) => on.className)
+}"""
 _OVER = "() => [...document.querySelectorAll('#root, main, header')].map((on) => on.scrollWidth - on.clientWidth)"
 
 
@@ -57,6 +63,31 @@ async def test_nothing_in_a_dialog_is_cut_off(panel: Panel) -> None:
     await panel.dialog_there()
     cut["?"] = await page.evaluate(_CUT)
     assert {name: found for name, found in cut.items() if found} == {}
+
+
+async def test_a_secret_and_the_button_that_copies_it_are_whole(panel: Panel) -> None:
+    await panel.page.set_viewport_size(PHONE)
+    await panel.go(f"/api-keys{HERE}")
+    await panel.button("Make an API key").first.click()
+    dialog = panel.page.get_by_role("dialog")
+    await dialog.get_by_label("Name").fill("Phone")
+    await dialog.get_by_role("button", name="Make the key").click()
+    await panel.secret()
+    assert await panel.page.evaluate(_CUT) == []
+
+
+async def test_no_sum_is_cut_off(panel: Panel, stack: Stack) -> None:
+    """Of $0.0012305 one read $0.001."""
+
+    async def recorded() -> bool:
+        return bool((await stack.api.get("/api/v1/records", limit="1"))["data"])
+
+    assert await status(stack, stack.workspaces[0].api_key, chat(model="sim-chat")) == 200
+    await stack.control_plane.until(recorded)
+    await panel.page.set_viewport_size(PHONE)
+    await panel.go(f"/analytics{HERE}&tab=cost")
+    await panel.page.locator("[class*=_value]").first.wait_for()
+    assert await panel.page.evaluate(_SUMS) == []
 
 
 async def test_what_is_long_stays_beside_what_it_is_about(panel: Panel, stack: Stack) -> None:

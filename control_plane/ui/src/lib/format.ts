@@ -110,13 +110,8 @@ const DONE: Record<string, string> = {
   update: "changed",
   delete: "deleted",
   enrol: "enrolled",
-  accept: "accepted",
-  token_used_again: "refused a used token",
 };
 const WHOLE: Record<string, string> = {
-  "session.create": "logged in",
-  "session.delete": "logged out",
-  "first_run.create": "made the first owner",
   "api_keys.delete": "revoked",
   "admin_keys.delete": "revoked",
   "nodes.delete": "revoked",

@@ -13,9 +13,9 @@ import { Page } from "@/components/Page";
 import { PeekPanel } from "@/components/PeekPanel";
 import { When } from "@/components/When";
 import { onlyFields } from "@/lib/filter";
-import { did, sentence, spoken } from "@/lib/format";
+import { sentence, spoken } from "@/lib/format";
 import { exact } from "@/lib/time";
-import { told } from "@/lib/told";
+import { deed } from "@/lib/told";
 
 type Entry = Schemas["AuditView"];
 
@@ -29,7 +29,7 @@ const COLUMNS: Column<Entry>[] = [
     grow: 420,
     cell: (entry) => (
       <span className="clip" title={entry.action}>
-        {sentence(`${did(entry.action)} ${told(entry)}`)}
+        {sentence(deed(entry))}
       </span>
     ),
   },
@@ -114,7 +114,7 @@ export function Audit() {
         sort="-at"
         empty={<EmptyState title="Nothing happened yet" />}
         peek={(entry, close) => (
-          <PeekPanel title={sentence(`${did(entry.action)} ${told(entry)}`)} note={exact(entry.at)} onClose={close}>
+          <PeekPanel title={sentence(deed(entry))} note={exact(entry.at)} onClose={close}>
             <Facts
               facts={[
                 ["Who", entry.actor_name ?? entry.actor],

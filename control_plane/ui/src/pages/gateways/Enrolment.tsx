@@ -108,12 +108,17 @@ function Steps({
         <div className={styles.wait} role="status">
           {token?.state === "used" ? (
             <>
-              <State state="used" tone="good" /> Node <span className="mono">{token.node}</span> came in{" "}
-              <When at={token.used_at} />.
+              <State state="used" tone="good" />
+              <span>
+                Node <span className="mono">{token.node}</span> came in <When at={token.used_at} />.
+              </span>
             </>
           ) : (
             <>
-              <Loader size={14} /> Waiting for the node. The token is good until <When at={made.expires_at} />.
+              <Loader size={14} />
+              <span>
+                Waiting for the node. The token ends <When at={made.expires_at} />.
+              </span>
             </>
           )}
         </div>
@@ -123,8 +128,11 @@ function Steps({
         <div className={styles.wait} role="status">
           {done ? (
             <>
-              <State state="connected" /> It beats; last <When at={node.seen_at} />. It serves{" "}
-              {node.shards.filter((shard) => shard.behind === 0).length} of {node.shards.length} shards.
+              <State state="connected" />
+              <span>
+                It beats; last <When at={node.seen_at} />. It serves{" "}
+                {node.shards.filter((shard) => shard.behind === 0).length} of {node.shards.length} shards.
+              </span>
             </>
           ) : (
             <span className="dim">Its first heartbeat comes a moment after it is let in.</span>

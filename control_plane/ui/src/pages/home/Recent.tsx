@@ -5,8 +5,7 @@ import { useAddress } from "@/app/search";
 import { useRights } from "@/app/workspace";
 import { Section } from "@/components/Facts";
 import { When } from "@/components/When";
-import { did } from "@/lib/format";
-import { told } from "@/lib/told";
+import { deed } from "@/lib/told";
 import styles from "@/pages/home/Home.module.css";
 
 const SHOWN = "6";
@@ -44,7 +43,7 @@ export function Recent() {
                   <When at={entry.at} />
                 </span>
                 <span className="clip">
-                  {entry.actor_name ?? entry.actor} {did(entry.action)} {told(entry)}
+                  {entry.actor_name ?? entry.actor} {deed(entry)}
                 </span>
               </Link>
             </li>
