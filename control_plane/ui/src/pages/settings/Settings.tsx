@@ -75,7 +75,7 @@ function Organisation() {
             label="Name"
             required
             maxLength={200}
-            readOnly={!owner}
+            readOnly={!owner || !found.data}
             value={name}
             error={faults.at("/name")}
             onChange={(event) =>
