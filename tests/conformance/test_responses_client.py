@@ -101,7 +101,7 @@ def test_a_providers_failures_are_the_clients_exceptions(
         through.responses.create(model=model, input="Hello", extra_headers=headers)
 
 
-@cases("model", ["sim-cut-4", "sim-errorevent-4"])
+@cases("model", ["sim-cut-6", "sim-errorevent-6"])
 @cases("headers", [{}, NATIVE], ids=["translated", "native"])
 def test_a_stream_that_breaks_ends_with_an_error_and_is_not_completed(
     through: OpenAI, model: str, headers: dict[str, str]

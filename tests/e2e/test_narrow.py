@@ -93,8 +93,7 @@ async def test_no_sum_is_cut_off(panel: Panel, stack: Stack) -> None:
 async def test_what_is_long_stays_beside_what_it_is_about(panel: Panel, stack: Stack) -> None:
     """A token's id lay under its state."""
     await panel.page.set_viewport_size(PHONE)
-    gateway = (await stack.api.get("/api/v1/gateways", limit="1"))["data"][0]["id"]
-    await panel.go(f"/gateways/{gateway}?tab=enrol")
+    await panel.go(f"/gateways/{stack.nodes[0].gateway}?tab=enrol")
     await panel.page.get_by_text("Tokens made lately").wait_for()
     assert await panel.page.evaluate(_CUT.replace('[role="dialog"]', "dl")) == []
 

@@ -110,6 +110,7 @@ async def test_a_config_that_is_being_written_stays_with_its_workspace(panel: Pa
     await stack.api.post(configs, {"slug": "draft", "name": "Draft", "body": {"virtual_key": SIMULATOR}})
     other = await stack.api.post("/api/v1/workspaces", {"slug": "other-place", "name": "Other place"})
     await panel.go(f"/configs?{HERE}", "Configs")
+    await page.wait_for_function("localStorage.getItem('gatehouse.workspace') === 'workspace-0'")
     await panel.go("/configs/draft", "Draft")  # The workspace is the one looked at last.
     editor = page.get_by_role("textbox", name="Config as JSON")
     written = json.dumps({"virtual_key": SIMULATOR, "request_timeout": 12_345})
