@@ -75,9 +75,7 @@ class NativeStream:
         return self._again.sees
 
     def feed(self, data: bytes) -> bytes:
-        again = self._again
-        if again.sees(data):
-            return data
+        again = self._again  # Of `data` as a whole it was asked by whoever feeds.
         try:
             events = self._events.feed(data)
         except EventTooLarge:
