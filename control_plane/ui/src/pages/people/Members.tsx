@@ -7,7 +7,7 @@ import { lists, useChanged } from "@/app/nouns";
 import { useRows } from "@/app/queries";
 import { useAddress } from "@/app/search";
 import { useSession, useWorkspace } from "@/app/workspace";
-import { Clash, from, isClash } from "@/components/Clash";
+import { from, isClash } from "@/components/Clash";
 import type { Column } from "@/components/DataTable";
 import { ConfirmDialog, FormDialog, SecretDialog } from "@/components/Dialog";
 import { EmptyState } from "@/components/EmptyState";
@@ -19,6 +19,7 @@ import { ProblemNote } from "@/components/ProblemNote";
 import { State } from "@/components/State";
 import { When } from "@/components/When";
 import { onlyFields } from "@/lib/filter";
+import { RoleClash } from "@/pages/people/RoleClash";
 
 type Member = Schemas["MemberView"];
 type Invitation = Schemas["InvitationView"];
@@ -152,23 +153,10 @@ function MemberList() {
   ];
   return (
     <>
-      {!isClash(give.error) && <ProblemNote error={give.error} />}
-      {give.variables && (
-        <Clash
-          title={`Somebody else changed the role of ${give.variables.member.name} meanwhile`}
-          error={give.error}
-          began={give.variables.member}
-          fields={["role"]}
-          busy={give.isPending}
-          read={() =>
-            answer(
-              api.GET("/api/v1/members/{member}", { params: { path: { member: give.variables?.member.id ?? "" } } }),
-            )
-          }
-          onKeep={(member) => give.mutate({ member, role: give.variables?.role ?? member.role })}
-          onDiscard={() => give.reset()}
-        />
-      )}
+      <RoleClash
+        give={give}
+        read={(member) => answer(api.GET("/api/v1/members/{member}", { params: { path: { member } } }))}
+      />
       <ListView
         label="Members"
         columns={columns}

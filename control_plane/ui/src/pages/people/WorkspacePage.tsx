@@ -38,6 +38,7 @@ import { ProblemNote } from "@/components/ProblemNote";
 import { changes, same } from "@/lib/changes";
 import { step } from "@/lib/faults";
 import { onlyFields } from "@/lib/filter";
+import { RoleClash } from "@/pages/people/RoleClash";
 
 type Workspace = Schemas["WorkspaceView"];
 type Member = Schemas["WorkspaceMemberView"];
@@ -474,25 +475,12 @@ function Members({ workspace, heads }: { workspace: Workspace; heads: boolean })
   ];
   return (
     <>
-      {!isClash(give.error) && <ProblemNote error={give.error} />}
-      {give.variables && (
-        <Clash
-          title={`Somebody else changed the role of ${give.variables.member.name} meanwhile`}
-          error={give.error}
-          began={give.variables.member}
-          fields={["role"]}
-          busy={give.isPending}
-          read={() =>
-            answer(
-              api.GET("/api/v1/workspaces/{workspace}/members/{member}", {
-                params: { path: { ...path, member: give.variables?.member.id ?? "" } },
-              }),
-            )
-          }
-          onKeep={(member) => give.mutate({ member, role: give.variables?.role ?? member.role })}
-          onDiscard={() => give.reset()}
-        />
-      )}
+      <RoleClash
+        give={give}
+        read={(member) =>
+          answer(api.GET("/api/v1/workspaces/{workspace}/members/{member}", { params: { path: { ...path, member } } }))
+        }
+      />
       <ListView
         label="Members of the workspace"
         columns={columns}
