@@ -1,6 +1,6 @@
 """One request's life: what came, what was decided, what was spent. And where its answer goes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -42,8 +42,12 @@ class Answer(Protocol):
         """
         ...
 
-    def put(self, data: bytes, chunk: bytes | None = None) -> bool:
-        """A chunk. `chunk`: the same in its frame, or in several, if somebody has it, and as we would frame it."""
+    def passes(self) -> Callable[[bytes], bool] | None:
+        """As `put`, for what is in chunks already, framed as we would; None if it cannot go out so."""
+        ...
+
+    def put(self, data: bytes) -> bool:
+        """A chunk."""
         ...
 
     def end(self, last: bytes = b"") -> bool:

@@ -178,7 +178,7 @@ class Relay:
     async def _events(self, reply: Stream, exchange: Exchange, answer: Answer) -> bytes:
         """Pass the events on as they come, but for the last ones, which are returned: the record comes before them."""
         response, reader = reply.response, reply.reader
-        sees_again, put = reader.sees_again, answer.put
+        sees_again, put, put_framed = reader.sees_again, answer.put, answer.passes()
         last, reply.first = reply.first, b""
         passed = 0
 
@@ -186,7 +186,7 @@ class Relay:
             nonlocal last, passed
             if sees_again(data):  # As most of a stream is.
                 passed += len(data)
-                return put(data, chunk)
+                return put(data) if chunk is None or put_framed is None else put_framed(chunk)
             events = reader.feed(data)
             if reader.complete:
                 last = events
@@ -196,7 +196,7 @@ class Relay:
             if exchange.first_byte_s is None:
                 self._begun(exchange)
             passed += len(events)
-            return put(events, chunk if events == data else None)
+            return put(events) if chunk is None or put_framed is None or events != data else put_framed(chunk)
 
         try:
             while not (reader.complete or reply.ended) and await response.pour(taken):

@@ -1,5 +1,6 @@
 """An `Answer` on a connection of the lane: one block of bytes for the head, each chunk written at once."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -61,11 +62,12 @@ class LaneAnswer(msgspec.Struct):  # Made for each call: a class of Python's own
         self._head = answer_head(status, headers, framing, closes=self.closes)
         return False
 
-    def put(self, data: bytes, chunk: bytes | None = None) -> bool:
+    def passes(self) -> Callable[[bytes], bool] | None:
+        return self._wire.write if self._chunked and self._head is None else None
+
+    def put(self, data: bytes) -> bool:
         """Raises CallerLeft."""
         head = self._head
-        if chunk is not None and head is None and self._chunked:
-            return self._wire.write(chunk)
         if self._chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data)
         if head is not None:

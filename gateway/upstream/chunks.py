@@ -11,17 +11,17 @@ from functools import lru_cache
 DIGITS_MAX = 7
 CHUNKS_MAX = 64
 """So many are seen at one look: in what a provider sends line ends may stand as close as it likes."""
-_LINE_END = b"\r\n"
+LINE_END = b"\r\n"
 _SIZE_LINE = re.compile(rb"([1-9A-Fa-f][0-9A-Fa-f]{0,%d})\r\n" % (DIGITS_MAX - 1))
 
 
 def framed_as_ours(data: bytes) -> bytes:
     """What `data` holds, if it is nothing but whole chunks, each framed as we frame our own; else nothing."""
-    line, size = _alone(len(data))
-    body = data.removeprefix(line).removesuffix(_LINE_END)
+    line, size = frame_of(len(data))
+    body = data.removeprefix(line).removesuffix(LINE_END)
     if len(body) == size:
         return body
-    parts = data.split(_LINE_END, 2 * CHUNKS_MAX)
+    parts = data.split(LINE_END, 2 * CHUNKS_MAX)
     bodies = parts[1::2]
     if parts[:-1:2] == [*map(_size, map(len, bodies))] and not parts[-1]:
         return b"".join(bodies)
@@ -30,19 +30,19 @@ def framed_as_ours(data: bytes) -> bytes:
 
 # A stream's pieces have the same few lengths again and again.
 @lru_cache(maxsize=1_024)
-def _alone(length: int) -> tuple[bytes, int]:
+def frame_of(length: int) -> tuple[bytes, int]:
     """How so many bytes have to begin in order to be one chunk, and how many it then holds; -1: they are none."""
     for digits in range(1, DIGITS_MAX + 1):
-        size = length - digits - 2 * len(_LINE_END)
+        size = length - digits - 2 * len(LINE_END)
         if size > 0 and len(b"%x" % size) == digits:
-            return _size(size) + _LINE_END, size
+            return _size(size) + LINE_END, size
     return b"", -1
 
 
 @lru_cache(maxsize=1_024)
 def _size(length: int) -> bytes:
     """As it stands before a chunk."""
-    return b"%x" % length if length else _LINE_END  # The last chunk is none of these: in no part is a line end.
+    return b"%x" % length if length else LINE_END  # The last chunk is none of these: in no part is a line end.
 
 
 def whole_chunks(data: bytes, start: int) -> tuple[bytes, int, int]:
@@ -53,10 +53,10 @@ def whole_chunks(data: bytes, start: int) -> tuple[bytes, int, int]:
     while line := _SIZE_LINE.match(data, start):
         begin = line.end()
         end = begin + int(line[1], 16)
-        if end + len(_LINE_END) > len(data):
-            return b"".join(found), start, end + len(_LINE_END) - len(data)
-        if not data.startswith(_LINE_END, end):
+        if end + len(LINE_END) > len(data):
+            return b"".join(found), start, end + len(LINE_END) - len(data)
+        if not data.startswith(LINE_END, end):
             break
         found.append(data[begin:end])
-        start = end + len(_LINE_END)
+        start = end + len(LINE_END)
     return b"".join(found), start, 0 if start == len(data) else -1

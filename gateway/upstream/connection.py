@@ -14,7 +14,7 @@ from typing import cast
 
 import httptools
 
-from gateway.upstream.chunks import framed_as_ours, whole_chunks
+from gateway.upstream.chunks import LINE_END, frame_of, framed_as_ours, whole_chunks
 from gateway.upstream.errors import Cut, ProtocolFault, TooLarge, UpstreamError
 from gateway.upstream.exchange import Exchange
 from gateway.upstream.head import Fields, Forms
@@ -214,10 +214,14 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         chunk_left = self._chunk_left
-        if chunk_left == 0 and (body := framed_as_ours(data)):
-            # Events, most often. They bring no bound nearer, so they are not even counted.
-            exchange.fed_alone(body, data)
-            return
+        if chunk_left == 0:
+            # Events, most often. They bring no bound nearer, so they are not even counted. One that comes by itself is
+            # seen here: a frame less for each.
+            line, size = frame_of(len(data))
+            body = data.removeprefix(line).removesuffix(LINE_END)
+            if len(body) == size or (body := framed_as_ours(data)):
+                exchange.fed_alone(body, data)
+                return
         if not self._received_bytes and self._has_come(data, exchange):
             return
         self._received_bytes += len(data)

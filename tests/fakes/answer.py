@@ -1,5 +1,8 @@
 """An Answer that keeps what is written to it, holds the writer to the protocol, and can stall like a slow caller."""
 
+from collections.abc import Callable
+
+from gateway.upstream.chunks import framed_as_ours
 from tests.fakes.upstream import Hang
 
 
@@ -33,8 +36,15 @@ class RecordedAnswer:
             self._stall = "chunk"  # With which it goes out.
         return length is not None
 
-    def put(self, data: bytes, chunk: bytes | None = None) -> bool:
-        assert chunk is None or chunk == b"%x\r\n%b\r\n" % (len(data), data)
+    def passes(self) -> Callable[[bytes], bool] | None:
+        return self._framed if self._head_out and self.length is None else None
+
+    def _framed(self, chunks: bytes) -> bool:
+        data = framed_as_ours(chunks)
+        assert data, "whole chunks, framed as ours"
+        return self.put(data)
+
+    def put(self, data: bytes) -> bool:
         self._written(data)
         return self._taken("chunk")
 

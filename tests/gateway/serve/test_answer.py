@@ -68,15 +68,23 @@ def test_a_stream_may_be_one_write(last: bytes) -> None:
 def test_a_chunk_that_came_in_its_frame_goes_on_as_the_very_same_bytes() -> None:
     wire, answer = begun()
     answer.put(b"one")
+    put_framed = answer.passes()
+    assert put_framed is not None
     came = b"3\r\ntwo\r\n"
-    answer.put(b"two", came)
+    assert put_framed(came)
     assert wire.writes[1] is came
+
+
+def test_before_its_head_has_gone_no_chunk_passes() -> None:
+    _, answer = begun()
+    assert answer.passes() is None
 
 
 def test_http_1_0_has_no_chunks() -> None:
     wire, answer = begun(http_1_1=False)
-    answer.put(b"one", b"3\r\none\r\n")
-    answer.put(b"two", b"3\r\ntwo\r\n")
+    answer.put(b"one")
+    assert answer.passes() is None
+    answer.put(b"two")
     answer.end(b"three")
     head, _, body = b"".join(wire.writes).partition(b"\r\n\r\n")
     assert (b"connection: close" in head, body) == (True, b"onetwothree")
@@ -85,7 +93,8 @@ def test_http_1_0_has_no_chunks() -> None:
 
 def test_a_body_of_a_known_length_has_no_frames_either() -> None:
     wire, answer = begun(length=6)
-    answer.put(b"one", b"3\r\none\r\n")
+    answer.put(b"one")
+    assert answer.passes() is None
     answer.put(b"two")
     assert answer.end()
     assert wire.writes[0].endswith(b"\r\n\r\none")

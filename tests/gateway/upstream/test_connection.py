@@ -529,6 +529,7 @@ async def test_an_answer_in_small_chunks_takes_the_room_of_its_bytes():
 def by_the_parser_alone() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(connection, "whole_chunks", lambda data, start: (b"", start, -1))
+        patch.setattr(connection, "frame_of", lambda length: (b"", -1))
         patch.setattr(connection, "framed_as_ours", lambda data: b"")
         patch.setattr(connection.Forms, "fields", lambda _, data: None)
         yield
