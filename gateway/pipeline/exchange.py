@@ -43,7 +43,7 @@ class Answer(Protocol):
         ...
 
     def passes(self) -> Callable[[bytes], bool] | None:
-        """As `put`, for what is in chunks already, framed as we would; None if it cannot go out so."""
+        """As `put`, for what is in chunks already, framed as we do. None: it cannot go out so, or no head has yet."""
         ...
 
     def put(self, data: bytes) -> bool:

@@ -69,7 +69,7 @@ class FakeResponse:
 
     async def pour(self, taken: Taken) -> bool:
         while piece := await self.chunk():
-            if not taken(piece, None):
+            if not taken(piece, b"%x\r\n%b\r\n" % (len(piece), piece)):
                 return True
             await asyncio.sleep(0)  # From a socket each would come in a turn of its own.
         return False
