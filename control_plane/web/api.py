@@ -82,13 +82,11 @@ class Api:
 
     @web.middleware
     async def _without_a_route(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Below PREFIX, what no route serves is refused in the API's own way; strangers do not learn what there is."""
+        """What no route serves is refused in the API's own way; below PREFIX strangers do not learn what there is."""
         try:
             return await handler(request)
         except (web.HTTPNotFound, web.HTTPMethodNotAllowed) as error:
-            if request.path.startswith(portkey.PREFIX):
-                return await self.guarded(request, lambda _: self._not_here(request))
-            if not request.path.startswith(PREFIX):
+            if not request.path.startswith((portkey.PREFIX, PREFIX)):
                 raise
             refused: web.HTTPException = error
         response = await self.guarded(request, lambda _: self._refuse(request, refused))
@@ -97,16 +95,14 @@ class Api:
         return response
 
     async def _refuse(self, request: web.Request, refused: web.HTTPException) -> web.StreamResponse:
-        await self._authenticator.principal(request)
+        path = request.raw_path.partition("?")[0]
+        if request.path.startswith(PREFIX):
+            await self._authenticator.principal(request)
+        elif who_serves(path) in (Server.GATEWAY, Server.PROVIDER):
+            # Calls that were sent to the wrong plane are told so.
+            raise NotFound(f"{path} is served by the gateway, not by the control plane", code="gateway_api_elsewhere")
         if isinstance(refused, web.HTTPMethodNotAllowed):
             raise MethodNotAllowed(f"no {request.method} here")
-        raise NotFound(f"nothing is at {request.path!r}")
-
-    async def _not_here(self, request: web.Request) -> web.StreamResponse:
-        """Calls that were sent to the wrong plane are told so."""
-        path = request.raw_path.partition("?")[0]
-        if who_serves(path) in (Server.GATEWAY, Server.PROVIDER):
-            raise NotFound(f"{path} is served by the gateway, not by the control plane", code="gateway_api_elsewhere")
         raise NotFound(f"nothing is at {path!r}")
 
     def _handler(self, route: Route) -> Handler:
