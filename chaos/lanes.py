@@ -84,6 +84,8 @@ class _ColdEcho:
 
 
 class _NoRecords:
+    waiting = ()
+
     def begin(self, exchange: Exchange) -> None: ...
 
     def name(self, exchange: Exchange) -> None: ...

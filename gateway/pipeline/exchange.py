@@ -1,6 +1,6 @@
 """One request's life: what came, what was decided, what was spent. And where its answer goes."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sized
 from typing import Protocol
 
 import msgspec
@@ -193,6 +193,11 @@ class Records(Protocol):
 
     def end(self, exchange: Exchange) -> None:
         """Make its record, which is written by the end of this turn. Whoever calls after the first does nothing."""
+        ...
+
+    @property
+    def waiting(self) -> Sized:
+        """The same object at all times; empty: there is nothing to write."""
         ...
 
     def write(self) -> None:

@@ -234,7 +234,11 @@ class Lane(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             raise CallerLeft("the caller has left")
-        self._shared.turn.write(transport, data)
+        turn = self._shared.turn
+        if not turn.at_once or turn.waiting:
+            turn.write(transport, data)
+        elif not transport.is_closing():
+            transport.write(data)  # A frame less for each event.
         return not self.write_paused
 
     def cut(self) -> None:

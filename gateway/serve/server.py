@@ -35,7 +35,7 @@ class Server:
         self.new_id = new_id
         self.lend = cold.lend
         self._loop = asyncio.get_running_loop()
-        self.turn = Turn(self._loop, records.write)
+        self.turn = Turn(self._loop, records)
         self._lanes: set[Lane] = set()
         self._to_look_at: list[Lane] = []
         """In this round."""

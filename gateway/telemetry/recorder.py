@@ -22,7 +22,7 @@ class Recorder:
     too; it must be quick.
     """
 
-    __slots__ = ("_clock", "_ended", "_pseudonym", "_slots", "_soon", "_spool", "_their_slots", "_told", "_writer")
+    __slots__ = ("_clock", "_pseudonym", "_slots", "_soon", "_spool", "_their_slots", "_told", "_writer", "waiting")
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Recorder:
         self._soon = soon
         self._told = told
         self._writer = Writer()
-        self._ended: list[bytes] = []
+        self.waiting: list[bytes] = []
         """Records that are to be written in this turn yet."""
         self._their_slots: list[int] = []
 
@@ -58,23 +58,24 @@ class Recorder:
             return
         exchange.recorded = True
         record = self._writer.record(exchange, self._clock.monotonic_s(), self._pseudonym)
-        ended = self._ended
-        if not ended:
+        waiting = self.waiting
+        if not waiting:
             self._soon(self.write)
-        ended.append(record)
+        waiting.append(record)
         if exchange.slot is not None:
             self._their_slots.append(exchange.slot)
-        if len(ended) >= TOGETHER_MAX:
+        if len(waiting) >= TOGETHER_MAX:
             self.write()
         if self._told is not None:
             self._told(orjson.loads(record))
 
     def write(self) -> None:
-        ended, slots = self._ended, self._their_slots
-        if not ended:
+        waiting, slots = self.waiting, self._their_slots
+        if not waiting:
             return
-        self._ended, self._their_slots = [], []
-        self._spool.write(*ended)
+        records, self._their_slots = (*waiting,), []
+        waiting.clear()
+        self._spool.write(*records)
         # Nothing may come between the two: `recover.py` rests on it.
         self._slots.give_back(*slots)
 

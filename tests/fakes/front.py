@@ -17,7 +17,7 @@ from gateway.pipeline.explain import Explainer
 from gateway.pipeline.pipeline import Pipeline
 from gateway.serve.admin import AdminApi
 from gateway.serve.http import ColdFront, ColdServer
-from gateway.serve.lane import Limits
+from gateway.serve.lane import Lane, Limits
 from gateway.serve.probes import Probes
 from gateway.serve.server import Server
 from gateway.upstream.messages import Deadlines
@@ -37,6 +37,18 @@ ADMIN_URL = "https://control.test:8443"
 LIMITS = Limits(BODY_BYTES_MAX, body_wait_s=20.0, running_requests_max=100, sweep_s=0.02)
 
 
+class _Caller(MemoryTransport):
+    """To whom nothing goes out ahead of a record that waits."""
+
+    def __init__(self, lane: Lane, records: FakeRecords) -> None:
+        self._records = records
+        super().__init__(lane)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        assert not self._records.waiting
+        super().write(data)
+
+
 @dataclass(eq=False)
 class Front:
     server: Server
@@ -46,7 +58,7 @@ class Front:
 
     def caller(self) -> MemoryTransport:
         """A caller whose connection is in memory."""
-        return MemoryTransport(self.server())
+        return _Caller(self.server(), self.records)
 
     @property
     def is_empty(self) -> bool:

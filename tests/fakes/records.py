@@ -20,6 +20,7 @@ class FakeRecords:
         self.records: list[Record] = []
         self.ended = asyncio.Event()
         """A record has been written."""
+        self.waiting: list[str] = []
 
     def begin(self, exchange: Exchange) -> None:
         self.begun.append(exchange.id)
@@ -33,9 +34,11 @@ class FakeRecords:
         exchange.recorded = True
         row = row_of(exchange, self._clock.monotonic_s(), lambda _: USER)
         self.records.append(RECORD.validate_json(orjson.dumps(row), strict=True))
+        self.waiting.append(exchange.id)
         self.ended.set()
 
-    def write(self) -> None: ...
+    def write(self) -> None:
+        self.waiting.clear()
 
     @property
     def last(self) -> Record:

@@ -81,7 +81,7 @@ async def test_many_do_not_wait_for_the_turns_end(worker: Worker) -> None:
 
 
 async def test_a_record_is_in_the_file_before_anything_of_its_turn_goes_out(worker: Worker) -> None:
-    turn = Turn(asyncio.get_running_loop(), worker.recorder.write)
+    turn = Turn(asyncio.get_running_loop(), worker.recorder)
     there: list[list[int]] = []
 
     class Caller(asyncio.Transport):
