@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sized
 from typing import Protocol
 
-HELD_BYTES_MAX = 16 * 1024
+HELD_BYTES_MAX = 64 * 1024
 HELD_MAX = 256
 """With a larger write, or so many, they are sent at once: whether the other side takes it decides what is done next."""
 LOOK_S = 0.1
