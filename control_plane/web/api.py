@@ -102,7 +102,7 @@ class Api:
             # Calls that were sent to the wrong plane are told so.
             raise NotFound(f"{path} is served by the gateway, not by the control plane", code="gateway_api_elsewhere")
         if isinstance(refused, web.HTTPMethodNotAllowed):
-            raise MethodNotAllowed(f"no {request.method} here")
+            raise MethodNotAllowed(f"no {request.method} here, only {', '.join(sorted(refused.allowed_methods))}")
         raise NotFound(f"nothing is at {path!r}")
 
     def _handler(self, route: Route) -> Handler:

@@ -21,6 +21,7 @@ class FakeRecords:
         self.ended = asyncio.Event()
         """A record has been written."""
         self.waiting: list[str] = []
+        """Of whom the record is to be written yet."""
 
     def begin(self, exchange: Exchange) -> None:
         self.begun.append(exchange.id)

@@ -136,6 +136,7 @@ def test_where_there_is_little_to_do_all_goes_out_at_once() -> None:
     transport = Sent(0, world.sent)
     for data in (b"a", b"b"):
         world.write(transport, data)
+        assert world.turn.at_once
     world.used_s += BUSY_S / 2
     world.loop.look()
     world.write(transport, b"c")
@@ -200,6 +201,7 @@ def test_all_of_it_goes_out_in_its_order_and_never_much_waits(steps: list[tuple[
                 written.append((name, bytes(length)))
         assert world.sent == written[: len(world.sent)]
         held = written[len(world.sent) :]
+        assert not (held and world.turn.at_once), "what does not ask the turn would go ahead of it"
         assert len(held) < HELD_MAX
         assert all(len(data) <= HELD_BYTES_MAX for _, data in held)
         assert len(world.sent) == len(written) or world.loop.soon, "the loop ends the turn"
